@@ -1,0 +1,1 @@
+"""One module a system; each exports `Config`, `build` and `main`."""

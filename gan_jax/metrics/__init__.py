@@ -1,0 +1,1 @@
+"""Scores of generators, and the classifier that judges digits."""

@@ -1,0 +1,148 @@
+"""The batch axis: how many devices share a batch is decided here and known nowhere else.
+
+There is one axis, `AXIS`. Code inside a step calls `pmean`, `gather` and `local`, which are the identity where the axis
+is unbound. `single`, `pmapped`, `sharded` and `simulated` take `f(state, *args) -> (state, ...)` and return a compiled
+function of the same arguments with the same results, up to rounding; state and arguments are whole on every device, and
+what differs between devices is only the rows of the batch that each draws by its `index()`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from gan_jax.types import Array, PyTree
+
+AXIS = "data"
+
+
+def axis() -> str | None:
+    """Returns `AXIS` where it is bound (read while tracing), else None."""
+    try:
+        lax.axis_size(AXIS)
+    except NameError:
+        return None
+    return AXIS
+
+
+def size() -> int:
+    """Returns the number of devices on the axis, 1 where it is unbound."""
+    return lax.axis_size(AXIS) if axis() else 1
+
+
+def index() -> Array | int:
+    """Returns this device's place on the axis, 0 where it is unbound."""
+    return lax.axis_index(AXIS) if axis() else 0
+
+
+def pmean(tree: PyTree) -> PyTree:
+    """Averages every leaf over the axis; the identity where it is unbound."""
+    return lax.pmean(tree, AXIS) if axis() else tree
+
+
+def gather(tree: PyTree) -> PyTree:
+    """Joins the local rows `[b, ...]` of every leaf to the global `[B, ...]`; the identity where the axis is unbound."""
+    if axis() is None:
+        return tree
+    return jax.tree.map(lambda x: lax.all_gather(x, AXIS, tiled=True), tree)
+
+
+def local(tree: PyTree) -> PyTree:
+    """Takes this device's rows `[b, ...]` of global leaves `[B, ...]`."""
+
+    def rows(x: Array) -> Array:
+        count = x.shape[0] // size()
+        return lax.dynamic_slice_in_dim(x, index() * count, count)
+
+    return jax.tree.map(rows, tree) if axis() else tree
+
+
+def single(f: Callable) -> Callable:
+    """Compiles `f` for one device; the state is donated."""
+    return jax.jit(f, donate_argnums=0)
+
+
+def pmapped(f: Callable, devices: Sequence[jax.Device] | None = None) -> Callable:
+    """Spreads `f` over local devices by `jax.pmap`: the default where there is more than one.
+
+    The state goes in and out unstacked, as on one device. The copies that come back are equal as long as the step
+    averages all that it should; nothing checks it but `assert_replicated`.
+
+    Args:
+        f: `(state, *args) -> pytree`.
+        devices: Local devices to use; all by default.
+
+    Returns:
+        A function of the same arguments; place the state with `replicate` first, or it compiles twice.
+    """
+    devices = list(devices or jax.local_devices())
+    places = np.arange(len(devices))  # pmap wants one mapped argument
+
+    def call(*args: Any) -> Any:
+        return mapped(len(args))(places, *args)
+
+    compiled: dict[int, Callable] = {}
+
+    def mapped(count: int) -> Callable:
+        if count not in compiled:
+            compiled[count] = jax.pmap(
+                lambda _, *args: f(*args),
+                axis_name=AXIS,
+                in_axes=(0,) + (None,) * count,
+                out_axes=None,  # pyright: ignore[reportArgumentType]  takes the first copy
+                donate_argnums=1,
+                devices=devices,
+            )
+        return compiled[count]
+
+    return call
+
+
+def sharded(f: Callable, devices: Sequence[jax.Device] | None = None) -> Callable:
+    """Spreads `f` over devices, of several hosts too, by `jit` of `shard_map` over a mesh of one axis.
+
+    `check_vma=False`: with the check, gradients of replicated parameters are already summed, and `pmean` would be wrong.
+    """
+    return jax.jit(
+        jax.shard_map(f, mesh=_mesh(devices or jax.devices()), in_specs=P(), out_specs=P(), check_vma=False),
+        donate_argnums=0,
+    )
+
+
+def simulated(f: Callable, count: int) -> Callable:
+    """Runs `f` as `count` devices on one, by `vmap` over the axis.
+
+    Raises:
+        ValueError: While tracing, if the results are not provably equal on all devices.
+    """
+    return jax.jit(
+        jax.vmap(f, axis_name=AXIS, axis_size=count, in_axes=None, out_axes=None),  # pyright: ignore[reportArgumentType]
+        donate_argnums=0,
+    )
+
+
+def replicate(tree: PyTree, devices: Sequence[jax.Device] | None = None) -> PyTree:
+    """Places a fresh copy of a host or single-device tree whole on each of the devices (all local ones by default)."""
+    sharding = NamedSharding(_mesh(devices or jax.local_devices()), P())
+    return jax.tree.map(lambda x: jax.device_put(jnp.array(x), sharding), tree)
+
+
+def assert_replicated(tree: PyTree) -> None:
+    """Checks that every device holds the same bits of every leaf.
+
+    Raises:
+        AssertionError: Naming the first leaf that differs: somewhere a `pmean` or `gather` is missing.
+    """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        first, *others = (np.asarray(shard.data) for shard in leaf.addressable_shards)
+        if not all(np.array_equal(first, other, equal_nan=True) for other in others):
+            raise AssertionError(f"devices disagree on {jax.tree_util.keystr(path)}: a mean over the axis is missing")
+
+
+def _mesh(devices: Sequence[jax.Device]) -> Mesh:
+    return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))

@@ -1,0 +1,125 @@
+"""The vocabulary: a system is a game of players over named networks, and everything that changes is one `TrainState`."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import optax
+from flax import struct
+
+Array = jax.Array
+PyTree = Any
+Batch = dict[str, Array]
+Metrics = dict[str, Array]
+
+
+class Network(NamedTuple):
+    """A network behind two pure functions.
+
+    Attributes:
+        init: `(key) -> (params, stats)`: fresh parameters, and the running statistics of normalisation layers ({} if none).
+        apply: `(params, stats, *inputs, train, key=None) -> (output, stats)`; with `train=False` statistics are used and
+            returned unchanged.
+        batch_dependent: `() -> bool`: whether an example's output depends on the rest of its batch when training, as
+            under batch normalisation. A function, as finding out costs one evaluation that few objectives need.
+    """
+
+    init: Callable[..., tuple[PyTree, PyTree]]
+    apply: Callable[..., tuple[PyTree, PyTree]]
+    batch_dependent: Callable[[], bool]
+
+
+class GanLoss(NamedTuple):
+    """An adversarial loss: two pure functions of the logits of the global batch.
+
+    Both see the logits of real and of fake examples, `[B, ...]` each, and return one value an example, `[B]`.
+    """
+
+    discriminator: Callable[[Array, Array], Array]
+    generator: Callable[[Array, Array], Array]
+
+
+@struct.dataclass
+class TrainState:
+    """All that changes while training; arrays only.
+
+    Attributes:
+        step: Iterations made, i32[]; moved by `rules.many` alone.
+        params: Network name -> parameters.
+        stats: Network name -> running statistics (batch norm's moments, spectral norm's vectors).
+        opt_state: Player name -> optax state.
+        ema: Network name -> averaged `{"params", "stats"}`.
+        extra: Slot name -> what a method carries from step to step.
+    """
+
+    step: Array
+    params: dict[str, PyTree]
+    stats: dict[str, PyTree]
+    opt_state: dict[str, PyTree]
+    ema: dict[str, PyTree]
+    extra: dict[str, PyTree]
+
+
+class Aux(NamedTuple):
+    """What an objective returns beside its loss: a change, never a whole state.
+
+    Attributes:
+        stats: Network name -> new statistics; the rule commits those of the networks that the player moves.
+        extra: Slot name -> new value; global values only, equal on every device.
+        metrics: Scalars, linear in the batch: the rule averages them over devices.
+    """
+
+    stats: dict[str, PyTree] = {}  # noqa: RUF012  a NamedTuple's default, never written to
+    extra: dict[str, PyTree] = {}  # noqa: RUF012
+    metrics: Metrics = {}  # noqa: RUF012
+
+
+Objective = Callable[[TrainState, Batch, Array], tuple[Array, Aux]]
+Update = Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]
+Hook = Callable[[TrainState, Metrics, Array], tuple[TrainState, Metrics]]
+
+
+class Player(NamedTuple):
+    """Who moves what, to lower what, and how.
+
+    Attributes:
+        name: Names the player's optimiser state, metrics and keys.
+        networks: Names of the networks whose parameters it moves.
+        objective: `(state, batch, key) -> (loss [], Aux)`; all but the player's own parameters is held constant.
+        optimizer: An optax gradient transformation.
+    """
+
+    name: str
+    networks: tuple[str, ...]
+    objective: Objective
+    optimizer: optax.GradientTransformation
+
+
+class Latent(NamedTuple):
+    """A distribution of latents.
+
+    Attributes:
+        size: Number of dimensions.
+        draw: `(keys [n], truncation=None) -> [n, size]`: example i from key i alone.
+    """
+
+    size: int
+    draw: Callable[..., Array]
+
+
+class System(NamedTuple):
+    """What an experiment's `build` returns: all that the loop and the sampler need.
+
+    Attributes:
+        init: `(key) -> TrainState`.
+        update: One iteration of the game.
+        batches: Leading axis of the batches that the update eats, `[batches, B, ...]`; 1 means no such axis.
+        latent: Where samples come from.
+        generate: `(ema, latents [n, size]) -> images [n, H, W, C]` in [-1, 1]: the averaged generator, evaluated.
+    """
+
+    init: Callable[[Array], TrainState]
+    update: Update
+    batches: int
+    latent: Latent
+    generate: Callable[[dict[str, PyTree], Array], Array]
