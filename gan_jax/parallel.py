@@ -19,6 +19,7 @@ from jax.sharding import PartitionSpec as P
 from gan_jax.types import Array, PyTree
 
 AXIS = "data"
+Devices = Sequence[Any]  # of jax devices
 
 
 def axis() -> str | None:
@@ -46,7 +47,7 @@ def pmean(tree: PyTree) -> PyTree:
 
 
 def gather(tree: PyTree) -> PyTree:
-    """Joins the local rows `[b, ...]` of every leaf to the global `[B, ...]`; the identity where the axis is unbound."""
+    """Joins the local rows `[b, ...]` of every leaf to the global `[B, ...]`; the identity where `AXIS` is unbound."""
     if axis() is None:
         return tree
     return jax.tree.map(lambda x: lax.all_gather(x, AXIS, tiled=True), tree)
@@ -67,7 +68,7 @@ def single(f: Callable) -> Callable:
     return jax.jit(f, donate_argnums=0)
 
 
-def pmapped(f: Callable, devices: Sequence[jax.Device] | None = None) -> Callable:
+def pmapped(f: Callable, devices: Devices | None = None) -> Callable:
     """Spreads `f` over local devices by `jax.pmap`: the default where there is more than one.
 
     The state goes in and out unstacked, as on one device. The copies that come back are equal as long as the step
@@ -103,10 +104,10 @@ def pmapped(f: Callable, devices: Sequence[jax.Device] | None = None) -> Callabl
     return call
 
 
-def sharded(f: Callable, devices: Sequence[jax.Device] | None = None) -> Callable:
+def sharded(f: Callable, devices: Devices | None = None) -> Callable:
     """Spreads `f` over devices, of several hosts too, by `jit` of `shard_map` over a mesh of one axis.
 
-    `check_vma=False`: with the check, gradients of replicated parameters are already summed, and `pmean` would be wrong.
+    `check_vma=False`: with the check, gradients of replicated parameters come summed, and `pmean` would be wrong.
     """
     return jax.jit(
         jax.shard_map(f, mesh=_mesh(devices or jax.devices()), in_specs=P(), out_specs=P(), check_vma=False),
@@ -126,7 +127,7 @@ def simulated(f: Callable, count: int) -> Callable:
     )
 
 
-def replicate(tree: PyTree, devices: Sequence[jax.Device] | None = None) -> PyTree:
+def replicate(tree: PyTree, devices: Devices | None = None) -> PyTree:
     """Places a fresh copy of a host or single-device tree whole on each of the devices (all local ones by default)."""
     sharding = NamedSharding(_mesh(devices or jax.local_devices()), P())
     return jax.tree.map(lambda x: jax.device_put(jnp.array(x), sharding), tree)
@@ -144,5 +145,5 @@ def assert_replicated(tree: PyTree) -> None:
             raise AssertionError(f"devices disagree on {jax.tree_util.keystr(path)}: a mean over the axis is missing")
 
 
-def _mesh(devices: Sequence[jax.Device]) -> Mesh:
+def _mesh(devices: Devices) -> Mesh:
     return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))

@@ -1,11 +1,11 @@
-"""The vocabulary: a system is a game of players over named networks, and everything that changes is one `TrainState`."""
+"""The vocabulary: a system is a game of players over named networks; all that changes is one `TrainState`."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import optax
-from flax import struct
 
 Array = jax.Array
 PyTree = Any
@@ -17,9 +17,10 @@ class Network(NamedTuple):
     """A network behind two pure functions.
 
     Attributes:
-        init: `(key) -> (params, stats)`: fresh parameters, and the running statistics of normalisation layers ({} if none).
-        apply: `(params, stats, *inputs, train, key=None) -> (output, stats)`; with `train=False` statistics are used and
-            returned unchanged.
+        init: `(key) -> (params, stats)`: fresh parameters, and the running statistics of normalisation layers, {} if
+            there are none.
+        apply: `(params, stats, *inputs, train, key=None) -> (output, stats)`; with `train=False` the statistics are
+            used and returned unchanged.
         batch_dependent: `() -> bool`: whether an example's output depends on the rest of its batch when training, as
             under batch normalisation. A function, as finding out costs one evaluation that few objectives need.
     """
@@ -39,7 +40,8 @@ class GanLoss(NamedTuple):
     generator: Callable[[Array, Array], Array]
 
 
-@struct.dataclass
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class TrainState:
     """All that changes while training; arrays only.
 

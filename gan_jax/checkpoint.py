@@ -1,0 +1,298 @@
+"""Checkpoints: written in the background, verified when read, independent of devices; the only importer of Orbax.
+
+A step is a directory `step_00000042` of three Orbax items. `state` and `ema` map paths such as
+`params/generator/Dense_0/kernel` to host arrays: flat, so that they are read without a target and know nothing of
+devices. `meta` is JSON: what the caller notes, and the checksum, shape and dtype of every array. For Orbax itself
+restores a flipped bit without complaint, casts dtypes silently, and refuses empty trees and empty arrays.
+"""
+
+import asyncio
+import contextlib
+import errno
+import itertools
+import json
+import logging
+import re
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gan_jax.types import PyTree, TrainState
+
+
+@contextlib.contextmanager
+def writer(directory: Path, keep: int = 2) -> Iterator[Callable[[TrainState, dict], None]]:
+    """Opens a directory for checkpoints; on leaving waits for the last one and closes.
+
+    `save(state, meta)` copies the state to the host before it returns, so that the caller may donate it at once, and
+    writes in the background: what fails there is raised by the next save, or on leaving. Every process calls it.
+
+    Args:
+        directory: Where the steps go; made if it does not exist.
+        keep: How many of the newest steps stay.
+
+    Yields:
+        `save(state, meta)`, which saves at `int(state.step)`; `meta` is a dict that JSON can hold.
+
+    Raises:
+        ValueError: If `keep` is less than 1; by `save`, if the step is not later than all that are there.
+        FloatingPointError: By `save`, naming an array that is not finite: a checkpoint never holds NaN.
+        OSError: If the disk is full (ENOSPC). Earlier checkpoints stay, whatever is raised.
+    """
+    if keep < 1:
+        raise ValueError(f"keep={keep} would leave no checkpoint: give 1 or more")
+    import orbax.checkpoint as ocp  # here and below: takes a second, which sampling and `--help` need not wait for
+
+    def save(state: TrainState, meta: dict) -> None:
+        flat = jax.device_get(_flat(state))  # starts all transfers before it waits for the first
+        arrays = {path: np.array(x, order="C") for path, x in flat.items()}  # on CPU they were lent, not copied
+        step = int(arrays["step"])
+        _check_finite(arrays, step)
+        items: dict[str, Any] = {"meta": ocp.args.JsonSave(_document(state, arrays, meta))}
+        for item in ("state", "ema"):
+            if chosen := {path: x for path, x in arrays.items() if _item(path) == item and x.size}:
+                items[item] = ocp.args.PyTreeSave(chosen)
+        with _disk_full(directory):
+            saved = manager.save(step, args=ocp.args.Composite(**items))
+        if not saved:
+            raise ValueError(
+                f"step {step} is not saved: {directory} holds steps {steps(directory)}, and a new one must be later; "
+                f"to go on from an earlier step call discard_after first"
+            )
+
+    options = ocp.CheckpointManagerOptions(
+        preservation_policy=ocp.checkpoint_managers.LatestN(keep),
+        step_prefix="step",
+        step_format_fixed_length=8,
+        cleanup_tmp_directories=True,  # what a killed run left half written
+    )
+    handlers = {"state": _handler(), "ema": _handler(), "meta": ocp.JsonCheckpointHandler()}
+    manager = ocp.CheckpointManager(directory.absolute(), options=options, item_handlers=handlers)
+    try:
+        yield save
+    finally:
+        with _disk_full(directory), contextlib.ExitStack() as stack:
+            stack.callback(manager.close)  # also after a failure, which close() alone would stop at
+            manager.wait_until_finished()
+
+
+def restore(directory: Path, like: TrainState, step: int | None = None) -> tuple[TrainState, dict]:
+    """Restores a state and verifies every array of it.
+
+    Args:
+        directory: Where a `writer` saved.
+        like: A state, or its `jax.eval_shape`, with the structure, shapes and dtypes to expect.
+        step: Which step; by default the newest, and with a warning an earlier one where that is damaged.
+
+    Returns:
+        The state, of host arrays, and the meta it was saved with, where "step" says which step it is.
+
+    Raises:
+        FileNotFoundError: If there is no checkpoint, or not that step.
+        ValueError: If that step, or without `step` every one, is damaged; or if it is sound but differs from `like`.
+    """
+    arrays, _, meta = _sound(directory, step, ("state", "ema"))
+    expected = _flat(like)
+    differ = [
+        f"{path} is {there} in the checkpoint, {here} expected"
+        for path in sorted(expected.keys() | arrays.keys())
+        if (there := _describe(arrays.get(path))) != (here := _describe(expected.get(path)))
+    ]
+    if differ:
+        raise ValueError(
+            f"step {meta['step']} of {directory} is sound but does not fit in {len(differ)} arrays: "
+            f"{'; '.join(differ[:5])}{' ...' * (len(differ) > 5)}. Build with the configuration it was saved under "
+            f"(read_meta shows it), or use another directory"
+        )
+    return jax.tree.unflatten(jax.tree.structure(like), [arrays[path] for path in expected]), meta
+
+
+def restore_averaged(directory: Path, step: int | None = None) -> tuple[dict[str, PyTree], dict]:
+    """Restores the averaged networks alone; needs no `like`, and reads no optimiser or discriminator.
+
+    Returns:
+        Network name -> `{"params", "stats"}` of host arrays; and the meta. Arguments and errors are those of `restore`.
+    """
+    arrays, tree, meta = _sound(directory, step, ("ema",))
+    return jax.tree.map(lambda path: arrays[path], tree), meta
+
+
+def read_meta(directory: Path, step: int | None = None) -> dict:
+    """Reads the meta of a step and looks at no array; arguments and errors are those of `restore`."""
+    return _sound(directory, step, ())[2]
+
+
+def steps(directory: Path) -> list[int]:
+    """Lists the steps that were written to their end, ascending; none where there is no such directory."""
+    names = [path.name for path in directory.iterdir()] if directory.is_dir() else []
+    return sorted(int(name.removeprefix("step_")) for name in names if re.fullmatch(r"step_\d{8,}", name))
+
+
+def discard_after(directory: Path, step: int) -> list[Path]:
+    """Moves the steps later than one aside, so that training can go on from it; deletes nothing.
+
+    Args:
+        directory: Where a `writer` saved; none may be open.
+        step: The step to go on from.
+
+    Returns:
+        Where they are now: `discarded-step_00000042`, with `-1`, `-2` behind it where there was one.
+    """
+    moved = []
+    for later in [each for each in steps(directory) if each > step and jax.process_index() == 0]:
+        names = (f"discarded-{_name(later)}{f'-{n}' if n else ''}" for n in itertools.count())
+        free = next(directory / name for name in names if not (directory / name).exists())
+        moved.append((directory / _name(later)).rename(free))
+    if jax.process_count() > 1:  # else the others might open a writer that still counts them
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices("discard_after")
+    return moved
+
+
+def _sound(directory: Path, step: int | None, items: tuple[str, ...]) -> tuple[dict[str, np.ndarray], PyTree, dict]:
+    """Reads the given step, or the newest that can be read, and warns of those that cannot."""
+    present = steps(directory)
+    if not present:
+        raise FileNotFoundError(f"{directory} is not a directory of checkpoints: it holds no step_00000042 or the like")
+    if step is not None and step not in present:
+        raise FileNotFoundError(f"step {step} is not in {directory}: it holds steps {present}")
+    damaged = []
+    for candidate in reversed(present) if step is None else [step]:
+        try:
+            result = _read(directory / _name(candidate), items)
+        except Exception as error:  # damage has as many faces as a checkpoint has files
+            damaged.append(f"step {candidate} is damaged ({type(error).__name__}: {str(error)[:200]})")
+            continue
+        if damaged:
+            warnings.warn(f"{directory}: {'; '.join(damaged)}; using step {candidate} instead", stacklevel=3)
+        return result
+    remedy = "nothing else is there" if len(damaged) == len(present) else f"try another of steps {present}"
+    raise ValueError(f"{directory}: {'; '.join(damaged)}; {remedy}")
+
+
+def _read(path: Path, items: tuple[str, ...]) -> tuple[dict[str, np.ndarray], PyTree, dict]:
+    """Reads and verifies items of one step: arrays by path, the tree of paths that is `ema`, and the meta."""
+    import orbax.checkpoint as ocp
+
+    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+        document = reader.restore(path.absolute() / "meta")
+    if document.pop("crc32") != _digest(document):
+        raise ValueError("the checksum of the meta is wrong")
+    records = {name: record for name, record in document["arrays"].items() if _item(name) in items}
+    arrays = {name: np.zeros(r["shape"], r["dtype"]) for name, r in records.items() if 0 in r["shape"]}
+    with ocp.Checkpointer(_handler()) as reader:
+        for item in sorted({_item(name) for name in records.keys() - arrays.keys()}):
+            arrays.update(reader.restore(path.absolute() / item))
+    wrong = [name for name in records if _record(arrays[name]) != records[name]]
+    if wrong:
+        raise ValueError(f"the checksum, shape or dtype of {', '.join(wrong)} is wrong")
+    return {name: arrays[name] for name in records}, document["ema"], document["meta"]
+
+
+def _document(state: TrainState, arrays: dict[str, np.ndarray], meta: dict) -> dict:
+    document = {
+        "meta": {**meta, "step": int(arrays["step"])},
+        "arrays": {path: _record(x) for path, x in arrays.items()},
+        "ema": jax.tree_util.tree_map_with_path(lambda path, _: _path(path), state).ema,
+    }
+    document = json.loads(json.dumps(document))  # as it will be read: tuples are lists by then, keys strings
+    return {**document, "crc32": _digest(document)}
+
+
+def _check_finite(arrays: dict[str, np.ndarray], step: int) -> None:
+    for path, x in arrays.items():
+        if jnp.issubdtype(x.dtype, jnp.inexact) and not (finite := np.isfinite(x)).all():
+            bad = x.size - np.count_nonzero(finite)
+            raise FloatingPointError(
+                f"{path} is NaN or infinite in {bad} of {x.size} entries at step {step}: not saved"
+            )
+
+
+def _flat(tree: PyTree) -> dict[str, Any]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    flat = {_path(path): leaf for path, leaf in leaves}
+    if len(flat) < len(leaves):
+        raise ValueError("two arrays of the state have the same path: rename what has a '/' in its name")
+    return flat
+
+
+def _path(path: tuple) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def _item(path: str) -> str:
+    return "ema" if path.startswith("ema/") else "state"
+
+
+def _name(step: int) -> str:
+    return f"step_{step:08d}"
+
+
+def _describe(x: Any) -> str:
+    return "absent" if x is None else f"{x.dtype}{list(x.shape)}"
+
+
+def _record(x: np.ndarray) -> dict:
+    data: Any = np.ascontiguousarray(x).reshape(-1).view(np.uint8)
+    return {"crc32": zlib.crc32(data), "shape": [*x.shape], "dtype": str(x.dtype)}
+
+
+def _digest(document: dict) -> int:
+    return zlib.crc32(json.dumps(document, sort_keys=True).encode())
+
+
+def _handler() -> Any:
+    """Builds Orbax's handler of an item, but one that waits for all arrays also when one fails.
+
+    Orbax leaves at the first error and closes the event loop under the others, which then fill the terminal.
+    """
+    import orbax.checkpoint as ocp
+
+    logging.getLogger("absl").addFilter(_unraised)  # for good: its threads may log after the error has been raised
+
+    async def every(operation: Callable, *lists: Any) -> list:
+        calls = (operation(*([x] for x in each)) for each in zip(*lists, strict=True))
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
+        return ends
+
+    class Patient(ocp.type_handlers.NumpyHandler):
+        async def deserialize(self, infos: Any, args: Any = None) -> Any:
+            args = args or [ocp.type_handlers.RestoreArgs()] * len(infos)
+            return [x for (x,) in await every(super().deserialize, infos, args)]
+
+        async def _background_serialize(self, values: Any, infos: Any, args: Any) -> None:
+            await every(super()._background_serialize, values, infos, args)
+
+    handlers = (
+        (np.ndarray, Patient()),
+        (jax.Array, ocp.type_handlers.ArrayHandler()),
+    )  # warns if it has none for jax.Array
+    registry = ocp.type_handlers.create_type_handler_registry(*handlers)
+    return ocp.PyTreeCheckpointHandler(type_handler_registry=registry)
+
+
+@contextlib.contextmanager
+def _disk_full(directory: Path) -> Iterator[None]:
+    """Turns what a full disk raises, a ValueError of the array store as it may be, into an OSError that says so."""
+    try:
+        yield
+    except Exception as error:
+        if not any(sign in str(error) for sign in ("ENOSPC", "No space left", "EDQUOT", "quota exceeded")):
+            raise
+        text = "disk full: the newest checkpoint is not written, earlier ones are intact; free space and resume"
+        raise OSError(errno.ENOSPC, text, str(directory)) from error
+
+
+def _unraised(record: logging.LogRecord) -> bool:
+    """Drops the tracebacks, four for one failure, that Orbax logs of exceptions that it also raises."""
+    return not (record.exc_info and "orbax" in record.pathname)

@@ -1,0 +1,24 @@
+"""Command lines from functions and dataclasses, with errors that a person can read."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import tyro
+
+
+def cli(main: Callable[..., Any], description: str | None = None) -> None:
+    """Runs a function with arguments from the command line, and tells bad input from a bug.
+
+    Args:
+        main: A function; its arguments, or the fields of its one dataclass, become flags.
+        description: What `--help` says first; by default the function's docstring.
+    """
+    try:
+        tyro.cli(main, description=description, config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes))
+    except (ValueError, OSError, FloatingPointError) as error:
+        if os.environ.get("GAN_JAX_TRACEBACK"):
+            raise
+        print(f"error: {error}\n(GAN_JAX_TRACEBACK=1 shows where)", file=sys.stderr)
+        raise SystemExit(1) from None

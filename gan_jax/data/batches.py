@@ -1,0 +1,120 @@
+"""Batches as a pure function of (key, step): exact epochs in random order, drawn inside the compiled step.
+
+No permutation is stored. Place i of an epoch is sent to its example by a keyed bijection of [0, count), evaluated for
+the batch's own places only: a Feistel network over pairs (Black and Rogaway 2002, "Ciphers with Arbitrary Finite
+Domains").
+"""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gan_jax import parallel
+from gan_jax.types import Array, Batch
+
+ROUNDS = 8
+
+
+def batches(count: int, batch_size: int, repeats: int = 1) -> Callable[[dict[str, Array], Array, Array], Batch]:
+    """Makes the function that draws batch t of a data set.
+
+    An epoch is a random order of all examples, cut into `count // batch_size` batches; the remainder is dropped, and
+    is another one each epoch. Draws are numbered through: step t takes draws t * repeats to t * repeats + repeats - 1.
+
+    Args:
+        count: Number of examples.
+        batch_size: Examples in the global batch, B.
+        repeats: Batches that one step eats.
+
+    Returns:
+        `draw(arrays, key, step)` of arrays `[count, ...]`, a typed key and a step i32[], for use inside jit. It returns
+        leaves `[b, ...]`, or `[repeats, b, ...]` if repeats > 1, where b = B / devices are this device's rows of the
+        global batch. uint8 becomes float32 in [-1, 1] by (x - 127.5) / 127.5; other types are left alone. While tracing it
+        raises ValueError if the devices do not divide B or an array has not `count` rows.
+
+    Raises:
+        ValueError: If batch_size is not in [1, count], or repeats is below 1.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size} must be at least 1")
+    if batch_size > count:
+        raise ValueError(f"batch_size={batch_size} exceeds the {count} examples of the data set; use at most {count}")
+    if repeats < 1:
+        raise ValueError(f"repeats={repeats} must be at least 1")
+    per_epoch = count // batch_size
+
+    def indices(key: Array, number: Array) -> Array:
+        rows = _rows(batch_size)
+        places = (number % per_epoch) * batch_size + parallel.index() * rows + jnp.arange(rows, dtype=jnp.int32)
+        return permutation(jax.random.fold_in(key, number // per_epoch), count, places)
+
+    def draw(arrays: dict[str, Array], key: Array, step: Array) -> Batch:
+        for name, array in arrays.items():
+            if array.shape[0] != count:
+                raise ValueError(f"arrays[{name!r}] has {array.shape[0]} rows, but batches was made for count={count}")
+        numbers = jnp.asarray(step, jnp.int32) * repeats + jnp.arange(repeats, dtype=jnp.int32)
+        chosen = jax.vmap(lambda number: indices(key, number))(numbers) if repeats > 1 else indices(key, numbers[0])
+        return {
+            name: _scale(jnp.asarray(array).at[chosen].get(mode="promise_in_bounds")) for name, array in arrays.items()
+        }
+
+    return draw
+
+
+def permutation(key: Array, count: int, places: Array) -> Array:
+    """Evaluates a random permutation of [0, count) at some places, at a cost that does not depend on `count`.
+
+    A place x in [0, a * b), with a = ceil(sqrt(count)) and b = ceil(count / a), is the pair (x // b, x % b). Each round
+    adds to one half, modulo its range, a hash of the other and of the round's key, which can be undone; so the rounds
+    together are a bijection of [0, a * b). It is applied until the result is below count ("cycle walking"), which is
+    a bijection of [0, count).
+
+    Args:
+        key: A typed key; it chooses the permutation.
+        count: Number of elements, at least 1 and below 2**31.
+        places: Integers `[...]` in [0, count).
+
+    Returns:
+        int32 `[...]`: the elements at these places.
+    """
+    a = math.isqrt(count - 1) + 1
+    b = -(-count // a)
+    round_keys = jax.random.bits(key, (ROUNDS,), jnp.uint32)
+
+    def feistel(x: Array) -> Array:
+        left, right = x // b, x % b
+        for i in range(0, ROUNDS, 2):
+            left = (left + _hash(right + round_keys[i]) % a) % a
+            right = (right + _hash(left + round_keys[i + 1]) % b) % b
+        return left * b + right
+
+    def walk(x: Array) -> Array:
+        return jnp.where(x < count, x, feistel(x))
+
+    x = feistel(jnp.asarray(places).astype(jnp.uint32))
+    return lax.while_loop(lambda x: jnp.any(x >= count), walk, x).astype(jnp.int32)
+
+
+def _hash(x: Array) -> Array:
+    """Mixes 32 bits by `lowbias32` of C. Wellons' hash-prospector: an input bit flips any output bit half the time."""
+    x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
+    x = (x ^ (x >> 15)) * jnp.uint32(0x846CA68B)
+    return x ^ (x >> 16)
+
+
+def _rows(batch_size: int) -> int:
+    """Returns the number of rows of this device."""
+    devices = parallel.size()
+    if batch_size % devices:
+        below = batch_size - batch_size % devices
+        near = f"{below} or {below + devices}" if below else f"{devices}"
+        raise ValueError(f"batch_size={batch_size} cannot be shared evenly by {devices} devices; use {near}")
+    return batch_size // devices
+
+
+def _scale(x: Array) -> Array:
+    # Not x / 127.5 - 1: compiled, that maps 255 to 1 + 1e-7. This maps 0 and 255 to -1 and 1, and is odd about 127.5.
+    return (x.astype(jnp.float32) - 127.5) / 127.5 if x.dtype == jnp.uint8 else x

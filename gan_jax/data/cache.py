@@ -1,0 +1,54 @@
+"""Decoded data sets on disk, so that only the first run pays for decoding; safe to delete at any time."""
+
+import contextlib
+import hashlib
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+
+def directory() -> Path:
+    """Returns the cache directory: $GAN_JAX_CACHE, else $XDG_CACHE_HOME/gan_jax, else ~/.cache/gan_jax."""
+    if own := os.environ.get("GAN_JAX_CACHE"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "gan_jax"
+
+
+def cached(name: str, key: object, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Reads arrays from the cache, or makes them and keeps them there.
+
+    A cache that cannot be read or written is done without.
+
+    Args:
+        name: Readable part of the file's name.
+        key: All that the arrays depend on; told apart by `repr`.
+        make: Makes the arrays.
+
+    Returns:
+        The arrays.
+    """
+    stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)[-60:]
+    path = directory() / f"{stem}-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.npz"
+    with contextlib.suppress(OSError, ValueError, EOFError, zipfile.BadZipFile), np.load(path) as arrays:
+        return dict(arrays)
+    arrays = make()
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, arrays)
+    return arrays
+
+
+def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Writes whole or not at all: a reader never sees a part."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,88 @@
+"""Adds the array_record form to TFDS sets in tfrecord form: `python -m gan_jax.data.convert DIRECTORY`.
+
+Both forms hold the same serialised examples in different frames, so that TensorFlow is not needed. The directory is
+that of one version, with `dataset_info.json` in it. Its files stay; array_record files are written beside them.
+"""
+
+import json
+import os
+import struct
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from array_record.python.array_record_module import ArrayRecordWriter  # pyright: ignore[reportMissingImports]
+
+
+def convert(directory: Path) -> list[Path]:
+    """Writes an array_record file for each tfrecord file of a set, and notes the new form in its `dataset_info.json`.
+
+    The note is made last: broken off, a conversion leaves the set as it was, and can be started again.
+
+    Args:
+        directory: Of one version of a set, such as ~/tensorflow_datasets/mnist/3.0.1.
+
+    Returns:
+        The files written.
+
+    Raises:
+        ValueError: If the directory holds no such set, or a file of it is damaged.
+    """
+    about = directory / "dataset_info.json"
+    if not about.exists():
+        raise ValueError(f"directory {directory} has no dataset_info.json; give that of one version of a TFDS set")
+    info = json.loads(about.read_text())
+    forms = [info.get("fileFormat", "tfrecord"), *info.get("alternativeFileFormats", [])]
+    if "tfrecord" not in forms or "array_record" in forms:
+        raise ValueError(f"directory {directory} holds {' and '.join(forms)}; only tfrecord is converted, and once")
+    sources = sorted(directory.glob("*.tfrecord-*-of-*"))
+    targets = [source.with_name(source.name.replace(".tfrecord-", ".array_record-")) for source in sources]
+    count = sum(_convert_file(source, target) for source, target in zip(sources, targets, strict=True))
+    expected = sum(int(length) for split in info["splits"] for length in split["shardLengths"])
+    if count != expected:
+        raise ValueError(
+            f"directory {directory} has {count} records, dataset_info.json says {expected}; prepare it anew"
+        )
+    info.setdefault("alternativeFileFormats", []).append("array_record")
+    temporary = about.with_suffix(".tmp")
+    temporary.write_text(json.dumps(info, indent=2))
+    os.replace(temporary, about)
+    return targets
+
+
+def _convert_file(source: Path, target: Path) -> int:
+    """Converts one file and returns its number of records."""
+    temporary = target.with_name(f"incomplete.{target.name}")
+    writer, count = ArrayRecordWriter(str(temporary), "group_size:1"), 0
+    try:
+        for record in _records(source):
+            writer.write(record)
+            count += 1
+    except BaseException:
+        writer.close()
+        temporary.unlink()
+        raise
+    writer.close()
+    os.replace(temporary, target)
+    return count
+
+
+def _records(path: Path) -> Iterator[bytes]:
+    """Reads a tfrecord file: of each record the length (8 bytes), its checksum (4), the record, its checksum (4)."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        while file.tell() < size:
+            header = file.read(12)
+            length = struct.unpack("<Q", header[:8])[0] if len(header) == 12 else size
+            if file.tell() + length + 4 > size:
+                raise ValueError(
+                    f"{path} is damaged or cut off at byte {file.tell() - len(header)}; prepare the set anew"
+                )
+            yield file.read(length)
+            file.seek(4, os.SEEK_CUR)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m gan_jax.data.convert DIRECTORY")
+    print(*convert(Path(sys.argv[1]).expanduser()), sep="\n")

@@ -1,0 +1,70 @@
+"""What every source of data returns: whole splits as host arrays, with a fingerprint of their contents."""
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Spec(NamedTuple):
+    """What a network must know of a data set.
+
+    Attributes:
+        shape: Shape of one example: `(height, width, channels)`, or `(2,)` for points in the plane.
+        classes: Number of classes; 0 where there are no labels.
+    """
+
+    shape: tuple[int, ...]
+    classes: int
+
+
+class Dataset(NamedTuple):
+    """One split of a data set, whole, in host memory.
+
+    Attributes:
+        name: What was asked of `load`.
+        split: Name of the split.
+        arrays: `image`, uint8 `[N, H, W, C]` in [0, 255], or float32 `[N, 2]` for points in the plane; and `label`,
+            int32 `[N]` in [0, classes), where there are labels.
+        spec: Shape of one example and number of classes.
+        fingerprint: Of the arrays: equal contents, equal fingerprint, whatever the source.
+    """
+
+    name: str
+    split: str
+    arrays: dict[str, np.ndarray]
+    spec: Spec
+    fingerprint: str
+
+
+def dataset(name: str, split: str, image: np.ndarray, label: np.ndarray | None = None, classes: int = 0) -> Dataset:
+    """Makes a `Dataset` of an array of examples and, perhaps, one of labels.
+
+    Args:
+        name: What was asked of `load`.
+        split: Name of the split.
+        image: Examples `[N, ...]`, uint8 or float32.
+        label: Labels `[N]` in [0, classes), of any integer type.
+        classes: Number of classes; ignored without labels.
+
+    Returns:
+        The data set, its arrays C-contiguous.
+    """
+    arrays = {"image": np.ascontiguousarray(image)}
+    if label is not None:
+        arrays["label"] = np.ascontiguousarray(label, np.int32)
+    spec = Spec(image.shape[1:], 0 if label is None else classes)
+    return Dataset(name, split, arrays, spec, fingerprint(arrays))
+
+
+def fingerprint(arrays: dict[str, np.ndarray]) -> str:
+    """Hashes names, types, shapes and contents of arrays.
+
+    Returns:
+        16 hexadecimal digits, the first of a SHA-256.
+    """
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape};".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:16]

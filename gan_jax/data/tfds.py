@@ -1,0 +1,147 @@
+"""Image sets of TensorFlow Datasets, read without TensorFlow."""
+
+import contextlib
+import difflib
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import absl.logging
+import numpy as np
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core import registered
+
+from gan_jax.data import prepare
+from gan_jax.data.cache import cached
+from gan_jax.data.images import stack
+from gan_jax.data.source import Dataset, dataset
+
+CHUNK = 1024  # records read at once
+BUILT_IN = ("digits", "ring", "grid")
+
+
+def load(name: str, split: str = "train", resolution: int | None = None) -> Dataset:
+    """Loads an image set from $TFDS_DATA_DIR (~/tensorflow_datasets); prepares "mnist", "fashion_mnist", "cifar10".
+
+    Images are the set's first feature of type Image, labels the first of type ClassLabel.
+
+    Args:
+        name: As TFDS knows it: "mnist", "name/config", "name:1.2.3".
+        split: One of the set's splits, or a slice of it such as "train[:10%]".
+        resolution: Side of the squares that images are made into, see `images.square`; None asks that all images be of
+            one size.
+
+    Returns:
+        The split, whole.
+
+    Raises:
+        ValueError: If there is no such set or split, it has no 8-bit images or ones of unequal sizes, or it is in a
+            form that only TensorFlow reads.
+        FileNotFoundError: If the set is not prepared, and needs TensorFlow for that.
+        ConnectionError: If it is not prepared, and cannot be downloaded.
+    """
+    data_dir = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    with _quiet():
+        builder = _builder(name, data_dir)
+        image, label = _features(name, builder)
+        try:
+            count = builder.info.splits[split].num_examples
+        except (KeyError, ValueError) as error:
+            known = ", ".join(builder.info.splits)
+            raise ValueError(f"split={split!r}: {name} has the splits {known}; use one of them") from error
+        if not count:
+            raise ValueError(f"split={split!r} of {name} has no examples; take a larger slice")
+        path = Path(builder.data_path)
+        key = (str(path.resolve()), (path / "dataset_info.json").stat().st_mtime_ns, split, resolution)
+        arrays = cached(f"{name}-{split}", key, lambda: _read(builder, split, count, resolution, image, label))
+    classes = builder.info.features[label].num_classes if label else 0
+    return dataset(name, split, arrays["image"], arrays.get("label"), classes)
+
+
+def _builder(name: str, data_dir: Path) -> Any:
+    """Returns the TFDS builder of a set that is prepared, in a form that can be read by index."""
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+        if not builder.is_prepared() and builder.name in prepare.SETS:
+            prepare.prepare(builder.name, data_dir)
+            builder = tfds.builder(name, data_dir=data_dir)
+    except (registered.DatasetNotFoundError, AssertionError, ImportError, ValueError) as error:
+        raise ValueError(_unknown(name, data_dir, error)) from None
+    if not builder.is_prepared():
+        command = (
+            f"tfds.builder({name!r}, data_dir={str(data_dir)!r}, file_format='array_record').download_and_prepare()"
+        )
+        raise FileNotFoundError(
+            f"data set {name!r} is not prepared in {data_dir}; set TFDS_DATA_DIR to a directory that has it, or "
+            f"prepare it where TensorFlow is installed (pip install 'gan_jax[tensorflow]'): "
+            f'python -c "import tensorflow_datasets as tfds; {command}"'
+        )
+    if not _readable(builder):  # forms that were added later are seen only by a builder made from the files
+        builder = tfds.builder_from_directory(builder.data_path)
+    if not _readable(builder):
+        raise ValueError(
+            f"data set {name!r} is in {builder.info.as_proto.file_format} form, which cannot be read by index; "
+            f"add the array_record form to it: python -m gan_jax.data.convert {builder.data_path}"
+        )
+    return builder
+
+
+def _readable(builder: Any) -> bool:
+    return bool(tfds.core.FileFormat.with_random_access() & builder.info.available_file_formats())
+
+
+def _unknown(name: str, data_dir: Path, error: BaseException) -> str:
+    """Says why TFDS does not have a set (or such a version or config), and which names are close."""
+    known = {*tfds.list_builders(with_community_datasets=False), *BUILT_IN}
+    if data_dir.is_dir():
+        known |= {path.name for path in data_dir.iterdir() if path.is_dir()} - {"downloads"}
+    close = difflib.get_close_matches(name, sorted(known))
+    meant = f"Did you mean {' or '.join(close)}? " if close else ""
+    return (
+        f"data set {name!r} is neither an existing directory nor a set of TensorFlow Datasets "
+        f"({str(error).splitlines()[0][:300]}). {meant}Built in are {', '.join(BUILT_IN)}"
+    )
+
+
+def _features(name: str, builder: Any) -> tuple[str, str | None]:
+    """Returns the names of the image feature and, if there is one, of the label."""
+    features = dict(builder.info.features.items()) if hasattr(builder.info.features, "items") else {}
+    images = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
+    labels = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
+    if not images or features[images[0]].np_dtype != np.uint8:
+        raise ValueError(f"data set {name!r} has no feature of 8-bit images; it has {', '.join(features) or 'none'}")
+    return images[0], labels[0] if labels else None
+
+
+def _read(
+    builder: Any, split: str, count: int, resolution: int | None, image: str, label: str | None
+) -> dict[str, np.ndarray]:
+    # Pillow decodes, not TFDS, which would take OpenCV where it is installed and then give other pixels for JPEG.
+    features = builder.info.features
+    undecoded = {k: tfds.decode.SkipDecoding() for k, f in features.items() if isinstance(f, tfds.features.Image)}
+    source = builder.as_data_source(split, decoders=undecoded)
+    labels = []
+
+    def encoded() -> Iterator[tuple[str, bytes]]:
+        for start in range(0, count, CHUNK):
+            for i, record in enumerate(source.__getitems__(range(start, min(start + CHUNK, count)))):
+                labels.append(record[label] if label else 0)
+                yield f"{start + i} of {builder.name} {split}", record[image]
+
+    arrays = {"image": stack(encoded(), count, resolution, 1 if features[image].shape[-1] == 1 else 3)}
+    return arrays | ({"label": np.array(labels, np.int32)} if label else {})
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences TFDS: progress bars, lines on standard output, warnings by way of absl."""
+    verbosity = absl.logging.get_verbosity()
+    tfds.disable_progress_bar()
+    absl.logging.set_verbosity(absl.logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        absl.logging.set_verbosity(verbosity)

@@ -1,0 +1,117 @@
+"""Distributions of latents: each example's latent is a function of its own key."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from gan_jax.types import Array, Latent
+
+Distribution = Literal["normal", "uniform", "symmetric"]
+
+
+def normal(size: int) -> Latent:
+    """Returns the standard normal distribution; truncated at t, out-of-range values are drawn again.
+
+    Args:
+        size: Number of dimensions, at least 1.
+    """
+    _require_size(size)
+
+    def draw(keys: Array, truncation: float | None = None) -> Array:
+        if truncation is None:
+            return jax.vmap(lambda key: jax.random.normal(key, (size,)))(keys)
+        _require_threshold(truncation)
+        # the law of drawing again until |z| <= t, without the loop
+        return jax.vmap(lambda key: jax.random.truncated_normal(key, -truncation, truncation, (size,)))(keys)
+
+    return Latent(size, draw)
+
+
+def uniform(size: int, low: float = -1.0, high: float = 1.0) -> Latent:
+    """Returns the uniform distribution on an interval; truncated at t, values beyond t from 0 are drawn again.
+
+    Args:
+        size: Number of dimensions, at least 1.
+        low: Lower end.
+        high: Upper end, above `low`.
+    """
+    _require_size(size)
+    if low >= high:
+        raise ValueError(f"low={low}, high={high}: the interval is empty; give low < high")
+
+    def draw(keys: Array, truncation: float | None = None) -> Array:
+        a, b = low, high
+        if truncation is not None:
+            _require_threshold(truncation)
+            a, b = max(low, -truncation), min(high, truncation)
+            if a >= b:
+                raise ValueError(f"truncation={truncation} leaves nothing of the interval [{low}, {high}]; raise it")
+        return jax.vmap(lambda key: jax.random.uniform(key, (size,), minval=a, maxval=b))(keys)
+
+    return Latent(size, draw)
+
+
+def latent(distribution: Distribution, size: int) -> Latent:
+    """Returns a distribution by the name that command lines use.
+
+    Args:
+        distribution: "normal", "uniform" on [0, 1], or "symmetric", uniform on [-1, 1].
+        size: Number of dimensions.
+    """
+    if distribution == "normal":
+        return normal(size)
+    if distribution == "uniform":
+        return uniform(size, 0.0, 1.0)
+    if distribution == "symmetric":
+        return uniform(size)
+    raise ValueError(f"distribution={distribution!r}: give 'normal', 'uniform' ([0, 1]) or 'symmetric' ([-1, 1])")
+
+
+def linear(start: Array, end: Array, fractions: Array) -> Array:
+    """Interpolates on the straight line: (1 - f) start + f end.
+
+    Args:
+        start: `[..., size]`.
+        end: `[..., size]`.
+        fractions: `[n]`, 0 at the start, 1 at the end.
+
+    Returns:
+        `[n, ..., size]`.
+    """
+    f = fractions.reshape(-1, *[1] * start.ndim)
+    return (1 - f) * start + f * end
+
+
+def spherical(start: Array, end: Array, fractions: Array) -> Array:
+    """Interpolates on the great circle, where normal latents keep their likely norm (White 2016, arXiv:1609.04468).
+
+    sin((1 - f) w) / sin(w) start + sin(f w) / sin(w) end, w the angle between them; linear where they are parallel.
+
+    Args:
+        start: `[..., size]`.
+        end: `[..., size]`.
+        fractions: `[n]`, 0 at the start, 1 at the end.
+
+    Returns:
+        `[n, ..., size]`.
+    """
+    norms = jnp.linalg.norm(start, axis=-1, keepdims=True) * jnp.linalg.norm(end, axis=-1, keepdims=True)
+    cosine = jnp.sum(start * end, axis=-1, keepdims=True) / jnp.maximum(norms, 1e-12)
+    angle = jnp.arccos(jnp.clip(cosine, -1.0, 1.0))
+    sine = jnp.sin(angle)
+    parallel = sine < 1e-4
+    safe = jnp.where(parallel, 1.0, sine)
+    f = fractions.reshape(-1, *[1] * start.ndim)
+    arc = (jnp.sin((1 - f) * angle) * start + jnp.sin(f * angle) * end) / safe
+    return jnp.where(parallel, linear(start, end, fractions), arc)
+
+
+def _require_size(size: int) -> None:
+    if size < 1:
+        raise ValueError(f"size={size}: a latent needs at least 1 dimension")
+
+
+def _require_threshold(truncation: float) -> None:
+    if truncation <= 0:
+        raise ValueError(f"truncation={truncation}: the threshold must be positive; None truncates nothing")

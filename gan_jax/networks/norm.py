@@ -1,0 +1,42 @@
+"""Normalisation by argument."""
+
+from typing import Literal
+
+from flax import linen as nn
+
+from gan_jax import parallel
+from gan_jax.types import Array
+
+Norm = Literal["batch", "spectral", "layer", "none"]
+
+
+def layer(module: nn.Module, norm: Norm, x: Array, train: bool) -> Array:
+    """Applies a layer with weights, under spectral norm (Miyato et al. 2018, arXiv:1802.05957) if that is the kind.
+
+    Call it inside `nn.compact`.
+    """
+    if norm == "spectral":
+        return nn.SpectralNorm(module)(x, update_stats=train)
+    return module(x)
+
+
+def normalise(x: Array, norm: Norm, train: bool, momentum: float = 0.9) -> Array:
+    """Normalises activations `[b, ..., features]`, if that is the kind; call it inside `nn.compact`.
+
+    Args:
+        x: Activations.
+        norm: "batch": by the moments of the global batch (Ioffe and Szegedy 2015, arXiv:1502.03167). "layer": by those
+            of each example (Ba et al. 2016, arXiv:1607.06450). "spectral" and "none": not at all.
+        train: Whether to use the batch's moments, and move the running ones.
+        momentum: The weight of the old value in batch norm's running moments.
+    """
+    if norm == "batch":
+        batch_norm = nn.BatchNorm(
+            use_running_average=not train, momentum=momentum, epsilon=1e-5, axis_name=parallel.axis()
+        )
+        return batch_norm(x)
+    if norm == "layer":
+        return nn.LayerNorm(reduction_axes=tuple(range(1, x.ndim)))(x)
+    if norm not in ("spectral", "none"):
+        raise ValueError(f"norm={norm!r}: give 'batch', 'spectral', 'layer' or 'none'")
+    return x

@@ -1,0 +1,153 @@
+"""Pictures: arrays of samples become grids, scatter plots, PNG and GIF files.
+
+Images are NHWC, float in [-1, 1] or uint8; pictures are uint8 `[H, W, 3]`. A file appears under its name only when it
+is whole: a run killed while it writes leaves the former file, or none, and never half of one.
+"""
+
+import math
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import ArrayLike
+from PIL import Image
+
+NEUTRAL = 112  # the grey between images: set off from black and from white, on light pages and on dark ones
+
+
+def to_uint8(images: ArrayLike) -> np.ndarray:
+    """Rounds `(x + 1) * 127.5` for floats of any shape and precision; clips, and makes NaN middle grey."""
+    images = np.asarray(images)
+    _expect("float" in images.dtype.name, "images", images, "floating point in [-1, 1]")  # bfloat16 too, hence by name
+    images = np.nan_to_num(images.astype(np.float32), nan=0.0)  # a diverged generator is to be seen, not to fail
+    return np.round((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)
+
+
+def grid(images: ArrayLike, columns: int | None = None, padding: int = 2, scale: int = 1) -> np.ndarray:
+    """Lays images out, image `i` at row `i // columns`, column `i % columns`; raises ValueError for other arrays.
+
+    Args:
+        images: `[N, H, W, C]`, C of 1 or 3, uint8 or float in [-1, 1].
+        columns: Images in a row; by default ceil(sqrt(N)). N makes a strip.
+        padding: Grey pixels around and between the images.
+        scale: Whole factor by which the images, not the padding, are enlarged.
+
+    Returns:
+        A picture, uint8 `[H', W', 3]`; places left over have the colour of the padding.
+    """
+    images = np.asarray(images)
+    valid = images.ndim == 4 and images.size > 0 and images.shape[3] in (1, 3)
+    _expect(valid, "images", images, "[N, H, W, C] with C of 1 or 3, uint8 or float in [-1, 1]")
+    columns = math.ceil(math.sqrt(len(images))) if columns is None else columns
+    if columns < 1 or padding < 0 or scale < 1:
+        raise ValueError(f"columns, padding, scale: got {columns}, {padding}, {scale}, expected at least 1, 0, 1")
+    images = (images if images.dtype == np.uint8 else to_uint8(images)).repeat(scale, axis=1).repeat(scale, axis=2)
+    height, width = (size + padding for size in images.shape[1:3])
+    picture = np.full((-(-len(images) // columns) * height + padding, columns * width + padding, 3), NEUTRAL, np.uint8)
+    for i, image in enumerate(images):
+        top, left = i // columns * height + padding, i % columns * width + padding
+        picture[top : top + image.shape[0], left : left + image.shape[1]] = image
+    return picture
+
+
+def scatter(points: ArrayLike, reference: ArrayLike | None = None, limit: float | None = None) -> np.ndarray:
+    """Draws points of the plane, the samples of a toy problem, as a picture; raises ValueError for other arrays.
+
+    Args:
+        points: `[N, 2]`, what a generator makes.
+        reference: `[M, 2]`, real points, drawn in grey beneath.
+        limit: Half the side of the square shown around the origin; by default the reference fits, or else the points.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import, and few runs are toys
+    from matplotlib.figure import Figure
+
+    canvas = FigureCanvasAgg(Figure(figsize=(4, 4), dpi=120))
+    axes = canvas.figure.add_axes((0.08, 0.07, 0.88, 0.88))
+    for name, colour, given in (("reference", "#b4bac4", reference), ("points", "#d1622b", points)):
+        layer = np.asarray(np.empty((0, 2)) if given is None else given, np.float32)
+        _expect(layer.shape[1:] == (2,), name, layer, "[N, 2]")
+        extent = float(np.abs(layer).max(where=np.isfinite(layer), initial=0.0))
+        limit = limit or 1.15 * extent or None
+        size = np.clip(6000 / max(len(layer), 1), 2, 20)  # many points: small dots, or modes become blots
+        axes.scatter(*layer.T, s=float(size), c=colour, alpha=0.6, linewidths=0)
+    axes.set(xlim=(-(limit or 1), limit or 1), ylim=(-(limit or 1), limit or 1), aspect="equal")
+    axes.tick_params(length=0, labelsize=7, labelcolor="#7a808a")
+    axes.spines[:].set_color("#d5d9df")
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def save_png(path: Path | str, image: ArrayLike) -> None:
+    """Writes a picture, uint8 `[H, W, 3]`, without loss; raises ValueError for anything else."""
+    with atomic(path) as stream:
+        Image.fromarray(_picture("image", image)).save(stream, "PNG", optimize=True)
+
+
+def load_png(path: Path | str) -> np.ndarray:
+    """Reads a picture, uint8 `[H, W, 3]`; grey becomes RGB and transparency is dropped."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def save_gif(path: Path | str, frames: Sequence[ArrayLike], milliseconds: int = 120, hold: int = 1500) -> None:
+    """Writes pictures of one shape, uint8 `[H, W, 3]`, as an endless animation; raises ValueError for anything else.
+
+    A frame has 256 colours of its own, so that greys are exact. Equal neighbours become one frame, shown for longer.
+    """
+    pictures = [_picture(f"frames[{i}]", frame, np.shape(frames[0])) for i, frame in enumerate(frames)]
+    if not pictures:
+        raise ValueError("frames: got none, expected at least one picture")
+    first, *rest = [_palette(picture) for picture in pictures]
+    times = [milliseconds] * len(rest) + [hold]
+    with atomic(path) as stream:
+        first.save(stream, "GIF", save_all=True, append_images=rest, duration=times, loop=0, optimize=True)
+
+
+def save_npz(path: Path | str, /, **arrays: Any) -> None:
+    """Writes named arrays to a compressed NumPy archive; objects are refused, for they would need pickle."""
+    with atomic(path) as stream:
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
+
+
+@contextmanager
+def atomic(path: Path | str) -> Iterator[BinaryIO]:
+    """Opens a binary file that takes its name when the block ends; after an exception no trace of it is left."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")  # renames are atomic within a folder
+    try:
+        with open(partial, "xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())  # else the name may reach the disk before the bytes
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _palette(picture: np.ndarray) -> Image.Image:
+    image = Image.fromarray(picture)
+    if image.getcolors(256) is not None:
+        return image.quantize(256)  # exact
+    # Some pixels choose the colours, for that is slow; the commonest stay exact, lest the background change with them.
+    some = picture.reshape(1, -1, 3)[:, :: picture.size // 3 // 8192 | 1].copy()
+    colours, counts = np.unique(some[0], axis=0, return_counts=True)
+    chosen = Image.fromarray(some).quantize(240, kmeans=1)
+    chosen.putpalette([*(chosen.getpalette() or [])[:720], *colours[np.argsort(counts)[-16:]].ravel().tolist()])
+    return image.quantize(palette=chosen, dither=Image.Dither.NONE)  # dither flickers, and compresses badly
+
+
+def _picture(name: str, image: ArrayLike, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    image = np.asarray(image)
+    _expect(image.dtype == np.uint8 and image.shape[2:] == (3,) and image.size > 0, name, image, "uint8 [H, W, 3]")
+    _expect(shape in (None, image.shape), name, image, f"the shape of the first, {shape}")
+    return image
+
+
+def _expect(valid: bool, name: str, array: np.ndarray, expected: str) -> None:
+    if not valid:
+        raise ValueError(f"{name}: got {array.dtype} of shape {array.shape}, expected {expected}")

@@ -1,0 +1,62 @@
+"""Progress on the terminal: a live line where there is one, and a plain line now and then where there is not."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+SHORT = {
+    "loss": "loss",
+    "accuracy_real": "acc real",
+    "accuracy_fake": "acc fake",
+    "probability_real": "D(x)",
+    "probability_fake": "D(G(z))",
+}
+
+
+@contextmanager
+def shown(start: int, steps: int, every: float = 10.0) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Shows the progress of a run.
+
+    Args:
+        start: Iterations already made.
+        steps: Iterations in all.
+        every: Seconds between lines where the output is no terminal.
+
+    Yields:
+        A function that takes the newest log record.
+    """
+    console = Console()
+    if console.is_terminal:
+        columns = (BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn(), "left", TimeRemainingColumn())
+        with Progress(*columns, TextColumn("{task.description}"), console=console) as bar:
+            task = bar.add_task("compiling", total=steps, completed=start)
+            yield lambda record: bar.update(task, completed=record["step"], description=summary(record))
+        return
+
+    began = last = time.monotonic()
+
+    def line(record: dict[str, Any]) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < every and record["step"] < steps:
+            return
+        last = now
+        left = (now - began) / max(record["step"] - start, 1) * (steps - record["step"])
+        print(f"{record['step']:>7}/{steps}  {left:5.0f} s left  {summary(record)}", flush=True)
+
+    yield line
+
+
+def summary(record: dict[str, Any]) -> str:
+    """Returns a log record as one line of text."""
+    parts = [f"{record['images_per_second']:.0f} images/s"] if "images_per_second" in record else []
+    for name, value in record.items():
+        player, _, metric = name.partition("/")
+        if metric in SHORT:
+            label = f"{player} loss" if metric == "loss" else SHORT[metric]
+            parts.append(f"{label} {value:.2f}")
+    return "  ".join(parts)

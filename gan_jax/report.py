@@ -1,0 +1,200 @@
+"""A run as one page: samples, curves, events, configuration, and how to sample from it.
+
+`python -m gan_jax.report RUN` writes RUN/report.html from the files of the run alone. The page needs nothing but
+itself. Where files are missing, as in a run that is still going, it shows those that are there.
+"""
+
+import base64
+import io
+import json
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+from gan_jax import pictures
+
+CHARTS = {  # the usual ones in order, and what they show
+    "loss": "what each player descends",
+    "accuracy": "share of images the discriminator tells rightly",
+    "probability": "D(x) of real images, D(G(z)) of fake ones",
+}
+STYLE = """
+:root{color-scheme:light dark;--page:#fff;--ink:#20252b;--soft:#f5f6f7;--ce:#e6e8eb;--cf:#69717b;
+--c0:#2f6fb3;--c1:#d0702a;--c2:#3c8a5b;--c3:#8b5fae;--c4:#b5484f;--c5:#2b8c99}
+@media(prefers-color-scheme:dark){:root{--page:#15181c;--ink:#dde1e6;--soft:#1d2126;--ce:#2b3037;--cf:#98a1ac;
+--c0:#6aa5e3;--c1:#eb9a5b;--c2:#6fbf8d;--c3:#b795d8;--c4:#e58087;--c5:#63c2cf}}
+*{box-sizing:border-box;overflow-wrap:anywhere;font-variant-numeric:tabular-nums} h3,dl,dd,figure,pre{margin:0}
+body{margin:0;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,sans-serif;-webkit-text-size-adjust:100%}
+main{max-width:1040px;margin:auto;padding:40px 20px 64px} header p{margin:4px 0 20px} h3{font-size:14px}
+h1{font-size:32px;line-height:1.2;letter-spacing:-.02em;margin:0} h2{font-size:17px;margin:48px 0 14px}
+header p,small,b,dt,figcaption,th{color:var(--cf);font-size:13px;font-weight:400} h3+div{font-size:13px}
+dl{display:flex;flex-wrap:wrap;gap:12px 36px} dd{font-size:17px} section>div{display:grid;gap:28px 20px}
+.large{grid-template-columns:repeat(auto-fit,minmax(min(100%,340px),1fr))} .large img{max-width:520px}
+.small{grid-template-columns:repeat(auto-fill,minmax(min(45%,220px),1fr))} .pixels{image-rendering:pixelated}
+.charts{grid-template-columns:repeat(auto-fill,minmax(min(100%,400px),1fr))} svg text{font-family:inherit!important}
+figure{min-width:0;break-inside:avoid} img,svg{display:block;width:100%;height:auto;overflow:visible;margin-bottom:6px}
+h3+div span,h3+div span:before{display:inline-block;margin-right:16px} table{border-collapse:collapse;max-width:760px}
+h3+div span:before{content:"";width:14px;height:3px;margin:0 6px 4px 0;background:var(--c)}
+th,td{text-align:left;vertical-align:baseline;padding:5px 16px 5px 0;border-bottom:1px solid var(--ce)} th{width:34%}
+table{width:100%;table-layout:fixed} pre,td{font-size:14px} pre{padding:14px 16px;background:var(--soft);white-space:pre-wrap}
+@media print{main{padding:0} h2{break-after:avoid} tr{break-inside:avoid} *{print-color-adjust:exact}}
+"""
+
+
+def write(run: Path | str) -> Path:
+    """Writes RUN/report.html from what a run has left in its directory so far; returns the path of the page.
+
+    Raises FileNotFoundError where `run` holds no run.json, or one that is no JSON object.
+    """
+    run = Path(run)
+    about = next(_objects(run / "run.json", whole=True), None)
+    if about is None:
+        raise FileNotFoundError(f"{run / 'run.json'} is missing or broken: {run} is not the directory of a run")
+    experiment, config, data, environment = (about.get(k, {}) for k in ("experiment", "config", "data", "environment"))
+    log = [record for record in _objects(run / "metrics.jsonl") if isinstance(record.get("step"), int)]
+    samples = {int(path.stem): path for path in sorted(run.glob("samples/*.png")) if path.stem.isdecimal()}
+    last = max([record["step"] for record in log] + list(samples), default=0)
+    total, devices = config.get("steps"), environment.get("devices") or 1
+    seconds = [record["seconds"] for record in log if isinstance(record.get("seconds"), int | float)]
+    facts = {
+        "data set": data.get("name"),
+        "steps": f"{last:,}" + (f" of {total:,}" if isinstance(total, int) and total > last else ""),
+        "minutes": f"{seconds[-1] / 60:,.1f}" if seconds else None,
+        "device": environment.get("device") and f"{environment['device']}{f' × {devices}' if devices != 1 else ''}",
+    }
+    terms = (f"<div><dt>{term}</dt><dd>{escape(str(fact))}</dd></div>" for term, fact in facts.items() if fact)
+    name = escape(str(experiment.get("module", "")).rpartition(".")[2] or run.resolve().name)
+    large = [_picture(path, f"step {step:,}", 460) for step, path in list(samples.items())[-1:]]
+    if (run / "animation.gif").is_file():
+        large.append(_picture(run / "animation.gif", f"steps {min(samples, default=0):,} to {last:,}", 460))
+    spread = steps = list(samples)
+    if len(steps) > 8:  # the first, and seven of the others evenly on a logarithmic scale
+        targets = np.geomspace(steps[1], steps[-1], 7)
+        spread = sorted({steps[0], *(min(steps[1:], key=lambda step: abs(np.log(step / t))) for t in targets)})
+    small = [_picture(samples[step], f"step {step:,}", 230) for step in spread]
+    events = [(f"{event['step']:,} {event['event']}", event.get("message", "")) for event in log if "event" in event]
+    commands = "\n".join(f"python -m gan_jax.{c} {shlex.quote(str(run))}" for c in ("sample", "explore", "evaluate"))
+    page = f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
+<title>{name}</title><style>{STYLE}</style></head><body><main>
+<header><h1>{name}</h1><p>{escape(str(run))}</p><dl>{"".join(terms)}</dl></header>
+{_section("Samples", large, "large")}
+{_section("Evolution", small if len(small) > 1 else [], "small")}
+{_section("Curves", [_chart(name, lines, last) for name, lines in _charts(log).items()], "charts")}
+{_section("Events", _table(events))}
+{_section("Sampling", [f"<pre>{escape(commands)}</pre>"])}
+{_section("Configuration", _table(_flat(config)))}
+{_section("Data", _table(_flat(data)))}
+{_section("Environment", _table(_flat({"experiment": experiment, **environment})))}
+</main></body></html>
+"""
+    with pictures.atomic(run / "report.html") as stream:
+        stream.write(page.encode("utf-8", "replace"))
+    return run / "report.html"
+
+
+def _objects(path: Path, whole: bool = False) -> Iterator[dict[str, Any]]:
+    """Reads the JSON objects of a file, one a line or one in all, past what does not parse: a line cut short."""
+    text = path.read_text("utf-8", "replace") if path.is_file() else ""
+    for part in [text] if whole else text.split("\n"):
+        with suppress(ValueError):
+            if isinstance(value := json.loads(part), dict):
+                yield value
+
+
+def _section(title: str, items: Sequence[str], layout: str = "") -> str:
+    return f'<section><h2>{title}</h2><div class="{layout}">{"".join(items)}</div></section>' if items else ""
+
+
+def _table(rows: Iterable[tuple[str, Any]]) -> list[str]:
+    cells = "\n".join(f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in rows)
+    return [f"<table>{cells}</table>"] if cells else []
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value if isinstance(value, str) else json.dumps(value)
+
+
+def _picture(path: Path, caption: str, width: int) -> str:
+    data, kind = path.read_bytes(), path.suffix[1:]
+    pixels = int.from_bytes(data[16:20], "big") if kind == "png" else int.from_bytes(data[6:8], "little")
+    look = ' class="pixels"' if pixels <= width else ""  # shrunk by nearest neighbours, an image would lose pixels
+    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    return f'<figure><img{look} alt="{caption}" src="{source}"><figcaption>{caption}</figcaption></figure>'
+
+
+def _charts(log: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, dict[int, float]]]:
+    """Gathers chart -> line -> step -> value, `player/name_real` and `_fake` in one chart; those of no player last."""
+    charts: dict[str, dict[str, dict[int, float]]] = {}
+    for record in (record for record in log if "event" not in record):
+        for key, value in record.items():
+            if key not in ("step", "seconds") and type(value) in (int, float):
+                player, _, name = key.rpartition("/")
+                name, side = match.groups() if (match := re.fullmatch("(.+)_(real|fake)", name)) else (name, "")
+                # A resumed run tells some steps again: its last word counts.
+                charts.setdefault(name, {}).setdefault(f"{player} {side}".strip(), {})[record["step"]] = float(value)
+    return {n: charts[n] for n in sorted(charts, key=lambda n: ([*CHARTS, n].index(n), "" in charts[n]))}
+
+
+def _chart(name: str, lines: Mapping[str, Mapping[int, float]], last: int) -> str:
+    """Draws lines over steps 0 to `last` as SVG in the page's own colours, thus light or dark with it."""
+    import matplotlib  # slow to import, and no one else needs it
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
+
+    note = CHARTS.get(name, "")
+    plot, legend, levels, svg = Figure(figsize=(420 / 72, 180 / 72)), "", np.zeros(0), io.StringIO()
+    axes = plot.add_axes((0.1, 0.12, 0.88, 0.84))
+    for i, (label, line) in enumerate(lines.items()):
+        steps, values = np.array(sorted(line.items())).T
+        legend += f'<span style="--c:var(--c{i % 6})">{escape(label)} <b>{values[-1]:.4g}</b></span>'
+        steps, values = steps[np.abs(values) < 1e30], values[np.abs(values) < 1e30]
+        levels, colour = np.append(levels, values), f"#c0000{i % 6}"
+        if len(values) > 100:  # stretches are drawn from least to greatest value, and over them their smoothed means
+            stretches = np.array_split(np.array([steps, values]), min(len(values) // 2, 300), axis=1)
+            steps, values, low, high = np.array([(*part.mean(1), part[1].min(), part[1].max()) for part in stretches]).T
+            axes.plot(steps.repeat(2), np.ravel([low, high], "F"), color=colour, lw=0.8, alpha=0.3)
+            count = np.convolve(np.ones(len(values)), np.hanning(17), "same")
+            values = np.convolve(values, np.hanning(17), "same") / count
+        axes.plot(steps, values, color=colour, lw=1.5, marker="." if len(values) < 20 else "")
+    limits = (-0.02, 1.02) if name in ("accuracy", "probability") and np.all(np.abs(levels - 0.5) <= 0.5) else None
+    if len(levels) > 100 and limits is None:  # rare peaks must not flatten the rest
+        low, high = np.percentile(levels, (0.5, 99.5))
+        least, most = 1.5 * low - 0.5 * high, 1.5 * high - 0.5 * low
+        beyond = [f"{level:,.4g}" for level in (levels.min(), levels.max()) if not least <= level <= most]
+        if beyond and low < high:
+            limits = max(least, levels.min()), min(most, levels.max())
+            note += f" (beyond the chart: {', '.join(beyond)})"
+    axes.set(xlim=(0, last or 1), ylim=limits)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.locator_params(nbins=5)
+    axes.grid(axis="y", color="#c0000e", lw=0.8)
+    axes.tick_params(length=0, pad=5, labelcolor="#c0000f", labelsize=10.5)
+    axes.spines[:].set_visible(False)
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        plot.savefig(svg, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    clutter = r'^.*?(?=<svg)| (?:xmlns(?::\w+)?|id)="(?:http|[\w.]+_\d)[^"]*"'  # names of the file, not of the page
+    text = re.sub(clutter, "", svg.getvalue(), flags=re.DOTALL)
+    text = re.sub("#c0000([0-9a-f])", r"var(--c\1)", text)
+    return f"<figure><h3>{escape(name.replace('_', ' '))} <small>{note}</small></h3><div>{legend}</div>{text}</figure>"
+
+
+def main(run: tyro.conf.Positional[Path]) -> None:
+    """Writes RUN/report.html, a page that shows the run in the directory RUN."""
+    print(write(run))
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

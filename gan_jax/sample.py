@@ -1,0 +1,185 @@
+"""Samples from a run: `python -m gan_jax.sample RUN`, or the functions behind it.
+
+Image i depends on the checkpoint, the seed and i alone, bit for bit, however many are made: images are made in padded
+batches of one size, and image i always has the same place in the same batch.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from gan_jax import latents, pictures, rng, runs
+from gan_jax.cli import cli
+from gan_jax.runs import Restored
+from gan_jax.types import Array
+
+BATCH = 64
+
+
+def latents_of(run: Restored, seed: int, count: int, truncation: float | None = None) -> Array:
+    """Draws the latents of images 0 to count - 1.
+
+    Args:
+        run: An opened run, by `runs.open_run`.
+        seed: Which images.
+        count: How many.
+        truncation: Threshold beyond which the values of a latent are drawn again; None truncates nothing.
+
+    Returns:
+        `[count, size]`.
+    """
+    key = rng.named(jax.random.key(seed), "sample")
+    padded = -(-count // BATCH) * BATCH
+    draw = jax.jit(lambda i: run.system.latent.draw(jax.vmap(lambda j: jax.random.fold_in(key, j))(i), truncation))
+    index = jnp.arange(padded).reshape(-1, BATCH)
+    return jnp.concatenate([draw(rows) for rows in index])[:count]
+
+
+def generate(run: Restored, values: Array) -> np.ndarray:
+    """Runs the averaged generator on latents, in batches of one size.
+
+    Args:
+        run: An opened run.
+        values: Latents `[n, size]`.
+
+    Returns:
+        Images `[n, H, W, C]` uint8, or points `[n, 2]` float32.
+
+    Raises:
+        ValueError: If the latents do not have the generator's size.
+    """
+    size = run.system.latent.size
+    if values.ndim != 2 or values.shape[1] != size or not len(values):
+        raise ValueError(f"values {values.shape}: this generator takes latents [n, {size}], n at least 1")
+    compiled = jax.jit(run.system.generate)
+    padded = jnp.pad(values, ((0, -len(values) % BATCH), (0, 0)))
+    images = np.concatenate([compiled(run.ema, rows) for rows in padded.reshape(-1, BATCH, size)])[: len(values)]
+    return pictures.to_uint8(images) if images.ndim == 4 else images
+
+
+def samples(run: Restored, seed: int, count: int, truncation: float | None = None) -> np.ndarray:
+    """Makes images 0 to count - 1 of a seed; arguments as for `latents_of`, result as of `generate`."""
+    return generate(run, latents_of(run, seed, count, truncation))
+
+
+def interpolation(run: Restored, seed: int, rows: int, steps: int, path: Callable = latents.spherical) -> np.ndarray:
+    """Walks from latent to latent: row r leads from image r of a seed to image r + 1.
+
+    Args:
+        run: An opened run.
+        seed: Which images.
+        rows: How many walks.
+        steps: Images a walk, both ends included; at least 2.
+        path: `latents.spherical` or `latents.linear`.
+
+    Returns:
+        Images `[rows * steps, ...]`, row by row.
+    """
+    if steps < 2:
+        raise ValueError(f"steps={steps}: a walk has at least its 2 ends")
+    ends = latents_of(run, seed, rows + 1)
+    walks = path(ends[:-1], ends[1:], jnp.linspace(0.0, 1.0, steps))
+    return generate(run, walks.swapaxes(0, 1).reshape(rows * steps, -1))
+
+
+def traversal(
+    run: Restored, seed: int, dimensions: Sequence[int], steps: int, low: float = -1.0, high: float = 1.0
+) -> np.ndarray:
+    """Moves single dimensions of image 0's latent over an interval, all others held.
+
+    Args:
+        run: An opened run.
+        seed: Which image.
+        dimensions: The latent dimensions, a row each.
+        steps: Images a row, at least 2.
+        low: Where each starts.
+        high: Where each ends.
+
+    Returns:
+        Images `[len(dimensions) * steps, ...]`, row by row.
+
+    Raises:
+        ValueError: If there is no such dimension.
+    """
+    size = run.system.latent.size
+    if steps < 2:
+        raise ValueError(f"steps={steps}: a traversal has at least its 2 ends")
+    for dimension in dimensions:
+        if not 0 <= dimension < size:
+            raise ValueError(f"dimension {dimension}: the latent has {size}, numbered from 0")
+    base = jnp.tile(latents_of(run, seed, 1), (steps, 1))
+    values = jnp.linspace(low, high, steps)
+    return generate(run, jnp.concatenate([base.at[:, dimension].set(values) for dimension in dimensions]))
+
+
+def main(
+    run: Annotated[Path, tyro.conf.Positional],
+    what: Literal["grid", "images", "npz", "interpolation", "traversal"] = "grid",
+    count: int = 64,
+    seed: int = 0,
+    truncation: float | None = None,
+    step: int | None = None,
+    rows: int = 8,
+    steps: int = 10,
+    path: Literal["spherical", "linear"] = "spherical",
+    dimensions: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7),
+    low: float = -1.0,
+    high: float = 1.0,
+    gif: bool = False,
+    out: Path | None = None,
+) -> None:
+    """Samples from a checkpoint of a run.
+
+    Args:
+        run: A run directory, such as runs/dcgan-digits.
+        what: A grid of samples, PNG files, one .npz of uint8, walks between latents, or a traversal of dimensions.
+        count: Number of samples (grid, images, npz).
+        seed: Which samples; image i depends on checkpoint, seed and i alone.
+        truncation: Draw values of the latent beyond this threshold again: less variety, more typical images.
+        step: Which checkpoint; the newest good one by default.
+        rows: Number of walks (interpolation).
+        steps: Images from end to end (interpolation, traversal).
+        path: Walk on the great circle or on the straight line (interpolation).
+        dimensions: Latent dimensions to traverse, a row each.
+        low: First value of a traversed dimension.
+        high: Last value of a traversed dimension.
+        gif: Write an animation that walks to and fro instead of a strip (interpolation, traversal).
+        out: File, or directory for images; by default in the run's samples-SEED... beside its other files.
+    """
+    restored = runs.open_run(run, step)
+    if what in ("interpolation", "traversal"):
+        if what == "interpolation":
+            made = interpolation(restored, seed, rows, steps, getattr(latents, path))
+        else:
+            made = traversal(restored, seed, dimensions, steps, low, high)
+        target = out or run / f"{what}-{seed}.{'gif' if gif else 'png'}"
+        if gif:
+            frames = [
+                pictures.grid(frame, scale=2) for frame in made.reshape(-1, steps, *made.shape[1:]).swapaxes(0, 1)
+            ]
+            pictures.save_gif(target, [*frames, *frames[-2:0:-1]], hold=120)
+        else:
+            pictures.save_png(target, pictures.grid(made, columns=steps))
+    else:
+        made = samples(restored, seed, count, truncation)
+        target = (
+            out
+            or run / {"grid": f"samples-{seed}.png", "images": f"samples-{seed}", "npz": f"samples-{seed}.npz"}[what]
+        )
+        if what == "npz":
+            pictures.save_npz(target, image=made)
+        elif what == "grid":
+            pictures.save_png(target, pictures.scatter(made) if made.ndim == 2 else pictures.grid(made))
+        else:
+            for i, image in enumerate(made):
+                pictures.save_png(target / f"{i:06d}.png", pictures.grid(image[None], padding=0))
+    print(f"{target}: {len(made)} images of step {restored.step}")
+
+
+if __name__ == "__main__":
+    cli(main)

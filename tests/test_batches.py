@@ -1,0 +1,141 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gan_jax import parallel
+from gan_jax.data import batches, permutation
+
+KEY = jax.random.key(0)
+
+
+def epochs(count, size, number):
+    """Draws epochs of the numbers 0 to count - 1, `[number, batches, size]`."""
+    draw, data = batches(count, size), {"image": jnp.arange(count)}
+    drawn = jax.jit(jax.vmap(lambda t: draw(data, KEY, t)["image"]))(jnp.arange(number * (count // size)))
+    return np.asarray(drawn).reshape(number, count // size, size)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 64, 1000, 60_000, 65_537])
+def test_permutation_is_a_bijection(count):
+    keys = jax.vmap(jax.random.key)(jnp.arange(3))
+    for elements in jax.jit(jax.vmap(lambda key: permutation(key, count, jnp.arange(count))))(keys):
+        np.testing.assert_array_equal(np.sort(elements), np.arange(count))
+
+
+def test_every_order_of_three_is_equally_likely():
+    keys = jax.vmap(lambda i: jax.random.fold_in(KEY, i))(jnp.arange(6000))
+    orders = jax.jit(jax.vmap(lambda key: permutation(key, 3, jnp.arange(3))))(keys)
+    _, counts = np.unique(np.asarray(orders), axis=0, return_counts=True)
+    assert len(counts) == 6
+    assert np.abs(counts / 1000 - 1).max() < 0.15  # 5 standard deviations
+
+
+@pytest.mark.parametrize("count", [64, 6000])
+def test_permutation_looks_random(count):
+    number = 100
+    keys = jax.vmap(lambda i: jax.random.fold_in(KEY, i))(jnp.arange(number))
+    orders = np.asarray(jax.jit(jax.vmap(lambda key: permutation(key, count, jnp.arange(count))))(keys)).astype(float)
+    centred = orders - (count - 1) / 2
+    variance = (count**2 - 1) / 12
+
+    def correlation(x, y):
+        return (x * y).mean() / variance
+
+    tolerance = 5 / np.sqrt(number * count)
+    assert abs(correlation(centred[:, :-1], centred[:, 1:]) + 1 / count) < tolerance  # neighbours within an epoch
+    assert abs(correlation(centred[:-1], centred[1:])) < tolerance  # the same place in two epochs
+    assert abs(correlation(centred, np.arange(count) - (count - 1) / 2)) < tolerance  # place and element
+    assert (
+        0.5 < (orders == np.arange(count)).sum(1).mean() < 1.5
+    )  # a random permutation has one fixed point, on average
+    assert 0.5 < (np.diff(orders, axis=1) == 1).sum(1).mean() < 1.5  # and one pair of successors
+
+
+def test_first_batches_of_epochs_take_every_example_equally_often():
+    count, size, number = 100, 10, 2000
+    draw, data = batches(count, size), {"image": jnp.arange(count)}
+    first = jax.jit(jax.vmap(lambda t: draw(data, KEY, t)["image"]))(jnp.arange(number) * (count // size))
+    counts = np.bincount(np.asarray(first).ravel(), minlength=count)
+    chi_square = ((counts - number * size / count) ** 2 / (number * size / count)).sum() / (1 - size / count)
+    assert abs(chi_square - 99) < 5 * np.sqrt(2 * 99)
+
+
+@pytest.mark.parametrize(("count", "size"), [(64, 8), (7, 7), (7, 1), (1, 1), (60_000, 60)])
+def test_an_epoch_has_every_example_once(count, size):
+    first, second = epochs(count, size, 2)
+    np.testing.assert_array_equal(np.sort(first.ravel()), np.arange(count))
+    np.testing.assert_array_equal(np.sort(second.ravel()), np.arange(count))
+    if count > 1:
+        assert not np.array_equal(first, second)
+
+
+def test_the_remainder_is_another_one_each_epoch():
+    left = [set(range(10)) - set(drawn.ravel().tolist()) for drawn in epochs(10, 4, 20)]
+    assert all(len(rest) == 2 for rest in left)
+    assert set().union(*left) == set(range(10))
+
+
+def test_a_batch_depends_on_key_and_step_alone():
+    data = {"image": jnp.arange(1000)}
+    draw = jax.jit(batches(1000, 32))
+    scanned = jax.jit(lambda: jax.lax.scan(lambda c, t: (c, draw(data, KEY, t)["image"]), 0, jnp.arange(40))[1])()
+    np.testing.assert_array_equal(scanned[37], draw(data, KEY, jnp.int32(37))["image"])
+    assert not np.array_equal(scanned[37], draw(data, jax.random.key(1), jnp.int32(37))["image"])
+
+
+def test_repeats_are_consecutive_draws():
+    data = {"image": jnp.arange(50)}
+    one, three = jax.jit(batches(50, 8)), jax.jit(batches(50, 8, repeats=3))
+    for step in range(5):  # crosses epochs within a step
+        expected = jnp.stack([one(data, KEY, jnp.int32(3 * step + r))["image"] for r in range(3)])
+        np.testing.assert_array_equal(three(data, KEY, jnp.int32(step))["image"], expected)
+
+
+def test_rows_stay_together_and_bytes_are_scaled():
+    image = np.arange(256, dtype=np.uint8).reshape(256, 1, 1, 1)
+    data = {"image": image, "label": np.arange(256, dtype=np.int32), "weight": np.arange(256, dtype=np.float32)}
+    batch = jax.jit(batches(256, 256))(data, KEY, jnp.int32(0))
+    assert {name: x.dtype for name, x in batch.items()} == {"image": "float32", "label": "int32", "weight": "float32"}
+    np.testing.assert_array_equal(batch["weight"], batch["label"])
+    scaled = np.asarray(batch["image"])[np.argsort(batch["label"])].ravel()
+    np.testing.assert_allclose(scaled, np.arange(256) / 127.5 - 1, rtol=0, atol=1e-7)
+    assert scaled[0] == -1 and scaled[255] == 1
+    np.testing.assert_array_equal(scaled, -scaled[::-1])
+
+
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_the_number_of_devices_does_not_change_the_batch(repeats):
+    data = {"image": jnp.arange(103)}
+    draw = batches(103, 8, repeats)
+
+    def step(total, key, t):
+        image = draw(data, key, t)["image"]
+        assert image.shape == ((repeats,) if repeats > 1 else ()) + (8 // parallel.size(),)
+        return total + 1, parallel.gather(jnp.moveaxis(image, -1, 0))
+
+    one, four = parallel.single(step), parallel.simulated(step, 4)
+    for t in range(40):  # some epochs
+        np.testing.assert_array_equal(one(jnp.zeros(()), KEY, t)[1], four(jnp.zeros(()), KEY, t)[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [((10, 11), "batch_size=11.*10 examples"), ((10, 0), "batch_size=0"), ((10, 2, 0), "repeats=0")],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        batches(*arguments)
+
+
+def test_an_array_of_another_length_is_refused():
+    with pytest.raises(ValueError, match=r"arrays\['label'\] has 9 rows.*count=10"):
+        batches(10, 2)({"image": jnp.zeros(10), "label": jnp.zeros(9)}, KEY, jnp.int32(0))
+
+
+@pytest.mark.parametrize(("size", "near"), [(6, "4 or 8"), (3, "use 4")])
+def test_a_batch_that_devices_cannot_share_is_refused(size, near):
+    draw = batches(10, size)
+    step = parallel.simulated(lambda s: (s, parallel.pmean(draw({"image": jnp.zeros(10)}, KEY, s)["image"])), 4)
+    with pytest.raises(ValueError, match=f"batch_size={size} .*4 devices.*{near}"):
+        step(jnp.int32(0))

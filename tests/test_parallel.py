@@ -1,0 +1,105 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from toy import double, images, images_game, points, points_game
+
+from gan_jax import data, losses, parallel, penalties, rng, rules
+
+GAMES = {
+    "repeats": lambda: (points_game(repeats={"discriminator": 3}), points()),
+    "r1 lazy": lambda: (points_game(penalties=(penalties.lazy(penalties.r1(1.0), 2),)), points()),
+    "wgan-gp": lambda: (
+        points_game("layer", optax.sgd(0.01), loss=losses.wasserstein(), penalties=(penalties.gradient_penalty(),)),
+        points(),
+    ),
+    "batch": lambda: (points_game("batch"), points()),
+    "spectral": lambda: (points_game("spectral"), points()),
+    "dcgan": lambda: (images_game("batch"), {"image": images()["image"] / 127.5 - 1}),
+}
+WAYS = {
+    "pmapped": lambda f: parallel.pmapped(f, jax.devices()[:4]),
+    "sharded": lambda f: parallel.sharded(f, jax.devices()[:4]),
+    "simulated": lambda f: parallel.simulated(f, 4),
+}
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_the_number_of_devices_changes_nothing(name):
+    # SGD, as Adam would blow rounding on a zero gradient up to a whole step; float64, where only rounding is below 1e-9
+    with jax.enable_x64(True):
+        game, arrays = GAMES[name]()
+        arrays = double(arrays)
+        key = jax.random.key(3)
+        many = rules.many(game.update, data.batches(len(arrays["image"]), 16, game.batches), 3)
+
+        def run(way):
+            state = double(jax.jit(game.init)(key))
+            devices = jax.devices()[:1] if way in (parallel.single, WAYS["simulated"]) else jax.devices()[:4]
+            return way(many)(*parallel.replicate((state, arrays, key), devices), 3)
+
+        expected = run(parallel.single)
+        assert int(expected[0].step) == 3
+        for way in WAYS.values():
+            found = run(way)
+            parallel.assert_replicated(found)
+            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), expected, found)
+
+
+def test_keys_follow_the_global_example():
+    key = jax.random.key(0)
+    whole = jax.random.key_data(rng.per_example(key, 8))
+    rows = jax.vmap(lambda _: jax.random.key_data(rng.per_example(key, 2)), axis_name=parallel.AXIS)(jnp.arange(4))
+    np.testing.assert_array_equal(whole, rows.reshape(whole.shape))
+
+
+def test_gather_and_local_are_inverse():
+    x = jnp.arange(8.0)
+
+    def there_and_back(x):
+        return parallel.gather(parallel.local(x)), parallel.pmean(jnp.mean(parallel.local(x)))
+
+    for way in (lambda f: f, *WAYS.values()):
+        back, mean = way(there_and_back)(jnp.copy(x))
+        np.testing.assert_array_equal(back, x)
+        assert float(mean) == 3.5
+
+
+def test_a_missing_mean_is_caught():
+    def wrong(state):
+        return state + parallel.index()
+
+    with pytest.raises(ValueError, match="out_axes"):
+        parallel.simulated(wrong, 4)(jnp.zeros(()))
+    for way in (WAYS["pmapped"], WAYS["sharded"]):
+        with pytest.raises(AssertionError, match="'slot'"):
+            parallel.assert_replicated({"slot": way(wrong)(jnp.zeros(()))})
+
+
+def test_pmap_compiles_once():
+    traces = 0
+
+    def f(state, x):
+        nonlocal traces
+        traces += 1
+        return state + x
+
+    step = parallel.pmapped(f, jax.devices()[:4])
+    state = parallel.replicate(jnp.zeros(3), jax.devices()[:4])
+    for _ in range(3):
+        state = step(state, 1)
+    np.testing.assert_array_equal(state, [3, 3, 3])
+    assert traces == 1
+
+
+def test_replicate_copies():
+    x = jnp.zeros(3)
+    parallel.single(lambda s: s + 1)(parallel.replicate(x, jax.devices()[:1]))
+    np.testing.assert_array_equal(x, 0)  # still there: its copy was donated
+
+
+def test_two_names_make_two_keys():
+    key = jax.random.key(0)
+    a, b, c = (jax.random.key_data(rng.named(key, name)) for name in ("latent", "data", "latent"))
+    assert not np.array_equal(a, b) and np.array_equal(a, c)

@@ -1,0 +1,231 @@
+"""The page of a run holds what the run left, nothing from elsewhere, and never fails on what is missing."""
+
+import base64
+import json
+import re
+import subprocess
+import sys
+from html import escape
+
+import numpy as np
+import pytest
+
+from gan_jax import pictures, report
+
+ABOUT = {
+    "experiment": {"module": "experiments.dcgan", "file": "experiments/dcgan.py"},
+    "config": {"steps": 300, "note": "<script>alert('&')</script>", "optimizer": {"name": "adam", "b1": 0.5}},
+    "data": {"name": "mnist<", "split": "train", "shape": [28, 28, 1], "classes": 10, "count": 60000},
+    "environment": {"gan_jax": "0.1.0", "device": "H100 & co", "devices": 8, "command": "python -m x > log"},
+}
+
+
+def records(steps):
+    noise = np.random.default_rng(0).normal(size=(len(steps), 3))
+    for step, (a, b, c) in zip(steps, noise, strict=True):
+        yield {
+            "step": step,
+            "seconds": step * 0.6,
+            "images_per_second": 640.0 + c,
+            "discriminator/loss": 1.3 + 0.1 * a,
+            "generator/loss": 0.7 + 0.1 * b,
+            "discriminator/accuracy_real": 0.8,
+            "discriminator/accuracy_fake": 0.7,
+        }
+
+
+def log(run, *lines):
+    with open(run / "metrics.jsonl", "a") as stream:
+        stream.writelines(line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """The directory of a run that says what it is, and has done nothing yet."""
+    (tmp_path / "run.json").write_text(json.dumps(ABOUT, indent=1))
+    return tmp_path
+
+
+@pytest.fixture
+def finished(run):
+    frames = [pictures.grid(np.full((4, 8, 8, 1), value, np.uint8)) for value in range(0, 210, 10)]
+    for step, frame in zip(range(0, 315, 15), frames, strict=True):
+        pictures.save_png(run / "samples" / f"{step:08d}.png", frame)
+    pictures.save_gif(run / "animation.gif", frames)
+    log(run, *records(range(1, 301)))
+    return run
+
+
+def page(run):
+    path = report.write(run)
+    assert path == run / "report.html"
+    return path.read_text("utf-8")
+
+
+def encoded(path):
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+def charts(html):
+    """Titles of the charts, in order, each with the labels of its lines."""
+    found = re.findall(r"<figure><h3>(.*?) <small>.*?</h3><div>(.*?)</div>", html)
+    return {title: [label.strip() for label in re.findall(r"<span[^>]*>(.*?) <b>", legend)] for title, legend in found}
+
+
+def test_shows_the_last_grid_the_animation_and_a_handful_of_steps(finished):
+    html = page(finished)
+    assert encoded(finished / "samples" / "00000300.png") in html
+    assert encoded(finished / "animation.gif") in html
+    evolution = re.search(r"<h2>Evolution</h2>(.*?)</section>", html, re.DOTALL)
+    assert evolution
+    steps = [int(step) for step in re.findall(r"<figcaption>step (\d+)<", evolution[1])]
+    assert steps == sorted(set(steps)) and 5 <= len(steps) <= 8
+    assert steps[0] == 0 and steps[-1] == 300
+    assert np.all(np.diff(steps)[1:] >= np.diff(steps)[:-1])  # logarithmic: denser at the start
+
+
+def test_states_the_run_in_its_head(finished):
+    html = page(finished)
+    assert "<h1>dcgan</h1>" in html
+    for term, fact in {
+        "data set": "mnist&lt;",
+        "steps": "300",
+        "minutes": "3.0",
+        "device": "H100 &amp; co × 8",
+    }.items():
+        assert f"<dt>{term}</dt><dd>{fact}</dd>" in html
+    assert f"python -m gan_jax.sample {finished}" in html
+
+
+def test_says_how_far_a_run_in_progress_is(run):
+    log(run, *records(range(1, 101)))
+    assert "<dd>100 of 300</dd>" in page(run)
+
+
+def test_escapes_all_text(finished):
+    log(finished, {"step": 300, "event": "<stop>", "message": "<img src=x>"}, {"step": 300, "<b>/a<i>": 1.0})
+    html = page(finished)
+    for text in ("<script>", "<img src=x>", "<stop>", "a<i>", "<b>/", "mnist<<"):
+        assert text not in html
+    assert escape(str(ABOUT["config"]["note"])) in html
+    assert "optimizer.b1" in html and "&lt;img src=x&gt;" in html and "python -m x &gt; log" in html
+
+
+def test_needs_nothing_but_itself(finished):
+    html = page(finished)
+    assert "http" not in html and "@import" not in html and "<script" not in html and "<link" not in html
+    assert all(target.startswith(("data:", "#")) for target in re.findall(r'(?:src|href)="([^"]*)', html))
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)", html))
+
+
+def test_groups_metrics_by_name_and_real_with_fake(run):
+    log(run, *records(range(1, 20)), {"step": 20, "ema/fid": 12.5, "temperature": 1, "name": "x", "flag": True})
+    assert charts(page(run)) == {
+        "loss": ["discriminator", "generator"],
+        "accuracy": ["discriminator real", "discriminator fake"],
+        "fid": ["ema"],
+        "images per second": [""],
+        "temperature": [""],
+    }
+
+
+def test_draws_each_point_of_a_short_log_and_thins_a_long_one(run):
+    def line(html):
+        return max(re.findall(r' d="(M [^"]*)"', html), key=len).count("\n")
+
+    log(run, *({"step": step, "x": step % 7} for step in range(1, 51)))
+    assert line(page(run)) == 50
+    log(run, *({"step": step, "x": step % 7} for step in range(51, 20_001)))
+    assert line(page(run)) <= 610
+
+
+def test_says_which_peaks_it_cuts_off(run):
+    log(run, *({"step": step, "x": step % 7 if step != 60 else 1e6} for step in range(1, 200)))
+    assert "beyond the chart: 1e+06" in page(run)
+
+
+def test_the_last_word_on_a_step_counts(run):
+    log(run, {"step": 1, "x": 1.0}, {"step": 2, "x": 2.0}, {"step": 2, "event": "resumed"}, {"step": 2, "x": 7.0})
+    assert "<b>7</b>" in page(run)
+
+
+def test_draws_what_is_finite_and_names_what_is_not(run):
+    log(run, {"step": 1, "x": 1.0, "y": float("inf")}, {"step": 2, "x": float("nan"), "y": 1e300})
+    html = page(run)
+    assert "<b>nan</b>" in html and "<b>1e+300</b>" in html
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, -3.0])
+def test_draws_a_constant(run, value):
+    log(run, *({"step": step, "generator/accuracy": value, "y": value + (step == 70)} for step in range(1, 400)))
+    assert charts(page(run)) == {"accuracy": ["generator"], "y": [""]}
+
+
+def test_lists_events_and_keeps_them_out_of_the_curves(run):
+    log(run, *records([1, 2]), {"step": 1200, "event": "stopped", "message": "by a signal", "loss": 1.0})
+    html = page(run)
+    assert re.search(r"<h2>Events</h2>.*1,200 stopped.*by a signal", html, re.DOTALL)
+    assert charts(html)["loss"] == ["discriminator", "generator"]
+
+
+@pytest.mark.parametrize(
+    "line", ['{"step": 9, "gener', '{"step": 9, "x', "[1, 2]\n", "12\n", '{"x": 1}\n', "\n", '{"step"']
+)
+def test_skips_a_line_that_is_no_record(run, line):
+    log(run, *({"step": step, "generator/loss": 1.0} for step in range(1, 9)))
+    before = page(run)
+    log(run, line)
+    assert page(run) == before
+    if not line.endswith("\n"):  # the process that came after wrote on from where the other was killed
+        log(run, "\n", {"step": 9, "generator/loss": 42.0})
+        assert "<b>42</b>" in page(run)
+
+
+@pytest.mark.parametrize("missing", ["samples", "animation.gif", "metrics.jsonl"])
+def test_shows_the_rest_where_something_is_missing(finished, missing):
+    if missing == "samples":
+        for path in (finished / "samples").iterdir():
+            path.unlink()
+    else:
+        (finished / missing).unlink()
+    html = page(finished)
+    titles = {"samples": "Evolution", "animation.gif": "", "metrics.jsonl": "Curves"}
+    expected = {"Samples", "Evolution", "Curves", "Sampling", "Configuration", "Data", "Environment"} - {
+        titles[missing]
+    }
+    assert set(re.findall("<h2>(.*?)</h2>", html)) == expected
+
+
+def test_a_run_that_has_only_begun_has_a_page(run):
+    (run / "run.json").write_text("{}")
+    assert f"<h1>{run.name}</h1>" in page(run)
+
+
+@pytest.mark.parametrize("text", [None, '{"config": {', "[]"])
+def test_names_the_file_that_makes_a_run(tmp_path, text):
+    if text is not None:
+        (tmp_path / "run.json").write_text(text)
+    with pytest.raises(FileNotFoundError, match=re.escape(str(tmp_path / "run.json"))):
+        report.write(tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_equal_runs_have_equal_pages(finished):
+    assert page(finished) == page(finished)
+
+
+def test_shows_pixels_unless_there_are_more_than_it_has_room_for(run):
+    for step, scale in ((0, 1), (1, 12)):
+        pictures.save_png(
+            run / "samples" / f"{step:08d}.png", pictures.grid(np.zeros((64, 8, 8, 1), np.uint8), scale=scale)
+        )
+    few, many = (f'src="data:image/png;base64,{encoded(run / "samples" / f"{step:08d}.png")}' for step in (0, 1))
+    html = page(run)
+    assert f'<img class="pixels" alt="step 0" {few}' in html and f'<img alt="step 1" {many}' in html
+
+
+def test_the_command_writes_the_page_and_says_where(run):
+    command = [sys.executable, "-m", "gan_jax.report", str(run)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == str(
+        run / "report.html"
+    )

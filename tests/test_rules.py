@@ -1,0 +1,181 @@
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from toy import points, points_game
+
+from gan_jax import data, rules
+from gan_jax.types import Aux, Player, TrainState
+
+KEY = jax.random.key(0)
+RATE = 0.1
+
+
+def state_of(**params):
+    params = {name: jnp.asarray(x) for name, x in params.items()}
+    players = {name: optax.sgd(RATE).init({name: x}) for name, x in params.items()}
+    stats = {name: {} for name in params}
+    ema = {name: {"params": x, "stats": {}} for name, x in params.items()}
+    return TrainState(jnp.zeros((), jnp.int32), params, stats, players, ema, {})
+
+
+def player(name, loss):
+    return Player(
+        name, (name,), lambda s, b, k: (loss(s.params), Aux(metrics={"loss": loss(s.params)})), optax.sgd(RATE)
+    )
+
+
+BILINEAR = (player("x", lambda p: p["x"] * p["y"]), player("y", lambda p: -p["x"] * p["y"]))
+
+
+def play(update, state, steps, batch=None):
+    for _ in range(steps):
+        state, metrics = update(state, batch or {}, KEY)
+    return state, metrics
+
+
+def test_descend_makes_the_optimisers_step_on_its_own_networks_only():
+    state, metrics = rules.descend(BILINEAR[0])(state_of(x=2.0, y=3.0), {}, KEY)
+    assert float(state.params["x"]) == pytest.approx(2.0 - RATE * 3.0)
+    assert float(state.params["y"]) == 3.0
+    assert float(metrics["x/loss"]) == 6.0
+    assert int(state.step) == 0
+
+
+def test_simultaneous_descent_on_the_bilinear_game_spirals_out_at_the_known_rate():
+    # the eigenvalues of the step are 1 +- i rate, so the squared radius grows by 1 + rate^2 a step
+    state, _ = play(rules.simultaneous(BILINEAR), state_of(x=1.0, y=0.0), 50)
+    radius = state.params["x"] ** 2 + state.params["y"] ** 2
+    assert float(radius) == pytest.approx((1 + RATE**2) ** 50, rel=1e-4)
+
+
+def test_alternating_descent_on_the_bilinear_game_stays_on_its_ellipse():
+    # x' = x - r y, y' = y + r x' conserves x^2 + y^2 - r x y
+    energy = lambda p: float(p["x"] ** 2 + p["y"] ** 2 - RATE * p["x"] * p["y"])  # noqa: E731
+    start = state_of(x=1.0, y=0.0)
+    state, _ = play(rules.alternating(BILINEAR), start, 200)
+    assert energy(state.params) == pytest.approx(energy(start.params), rel=1e-4)
+
+
+def test_repeats_are_moves_on_one_batch_each():
+    def chase(state, batch, key):
+        return (state.params["x"] - jnp.mean(batch["image"])) ** 2 / 2, Aux()
+
+    mover = Player("x", ("x",), chase, optax.sgd(RATE))
+    batch = {"image": jnp.array([[1.0], [10.0], [100.0]])}
+    both = rules.alternating((mover, BILINEAR[1]), repeats={"x": 3})
+    state, _ = both(state_of(x=0.0, y=0.0), batch, KEY)
+    x = 0.0
+    for target in (1.0, 10.0, 100.0):
+        x -= RATE * (x - target)
+    assert float(state.params["x"]) == pytest.approx(x, rel=1e-6)
+    assert float(state.params["y"]) == pytest.approx(RATE * x, rel=1e-6)
+
+
+def test_repeats_and_players_draw_different_randomness():
+    def note(state, batch, key):
+        return state.params["x"] * jax.random.normal(key), Aux()
+
+    players = [Player(name, ("x",), note, optax.sgd(1.0)) for name in ("x", "y")]
+    state = state_of(x=0.0, y=0.0)
+    one, _ = rules.descend(players[0])(state, {}, KEY)
+    x, _ = rules.alternating(players[:1])(state, {}, KEY)
+    y, _ = rules.alternating(players[1:])(state, {}, KEY)
+    twice, _ = rules.alternating(players[:1], repeats={"x": 2})(state, {"image": jnp.zeros(2)}, KEY)
+    values = [float(s.params["x"]) for s in (one, x, y, twice)]
+    assert len(set(values)) == 4 and values[3] != pytest.approx(2 * values[1])
+
+
+def test_a_game_of_three_players_settles_on_its_mixture():
+    # two generators, each a point, and a critic that holds them on the two halves of a mixture at -1 and 1 while the
+    # generators push one another away: a discriminator is not needed to count to three
+    def pulled(own, other, sign):
+        return lambda p: (p[own] - sign * p["scale"]) ** 2 + 0.1 * (p[own] + p[other]) ** 2
+
+    players = (
+        player("left", pulled("left", "right", -1.0)),
+        player("right", pulled("right", "left", 1.0)),
+        player("scale", lambda p: (p["scale"] - 1.0) ** 2),
+    )
+    for rule in (rules.alternating(players), rules.simultaneous(players)):
+        state, metrics = play(rule, state_of(left=0.5, right=-2.0, scale=3.0), 100)
+        found = [float(state.params[n]) for n in ("left", "right", "scale")]
+        np.testing.assert_allclose(found, [-1.0, 1.0, 1.0], atol=1e-3)
+        assert set(metrics) == {"left/loss", "right/loss", "scale/loss"}
+
+
+def test_ema_is_the_running_mean_at_first_and_exponential_later():
+    hook = rules.ema("x", 0.9)
+    state, values = state_of(x=1.0), [1.0, 4.0, -2.0]
+    average = 1.0
+    for step, x in enumerate(values):
+        state = replace(state, params={"x": jnp.asarray(x)}, step=jnp.asarray(step))
+        state, _ = hook(state, {}, KEY)
+        decay = min(0.9, (1 + step) / (10 + step))
+        average = decay * average + (1 - decay) * x
+        assert float(state.ema["x"]["params"]) == pytest.approx(average, rel=1e-6)
+    late, _ = hook(replace(state, step=jnp.asarray(10_000)), {}, KEY)
+    assert float(late.ema["x"]["params"]) == pytest.approx(0.9 * average + 0.1 * -2.0, rel=1e-6)
+    zero, _ = rules.ema("x", 0.0)(state, {}, KEY)
+    assert float(zero.ema["x"]["params"]) == -2.0
+
+
+def test_ema_averages_statistics_with_their_parameters():
+    game = points_game()
+    state = game.init(KEY)
+    moved = replace(state, stats=jax.tree.map(lambda x: x + 1, state.stats), step=jnp.asarray(10**6))
+    after, _ = rules.ema("generator", 0.75)(moved, {}, KEY)
+    jax.tree.map(
+        lambda before, now: np.testing.assert_allclose(now, before + 0.25, rtol=1e-6),
+        state.ema["generator"]["stats"],
+        after.ema["generator"]["stats"],
+    )
+
+
+def test_an_update_split_into_calls_gives_the_same_bits():
+    game = points_game(optimizer=optax.adam(1e-2), repeats={"discriminator": 2})
+    step = jax.jit(rules.many(game.update, data.batches(256, 16, game.batches), 8))
+    start = game.init(KEY)
+    whole, log = step(start, points(), KEY, 7)
+    state, parts = start, []
+    for count in (1, 4, 0, 2):
+        state, metrics = step(state, points(), KEY, count)
+        parts.append(metrics["generator/loss"][:count])
+    assert int(whole.step) == 7
+    jax.tree.map(np.testing.assert_array_equal, whole, state)
+    np.testing.assert_array_equal(log["generator/loss"][:7], np.concatenate(parts))
+
+
+def test_the_scan_equals_a_plain_loop():
+    game = points_game()
+    draw = data.batches(256, 16)
+    step = jax.jit(rules.many(game.update, draw, 5))
+    state, log = step(game.init(KEY), points(), KEY, 5)
+    plain, losses = game.init(KEY), []
+    for i in range(5):
+        from gan_jax import rng
+
+        batch = draw(points(), rng.named(KEY, "data"), jnp.asarray(i))
+        plain, metrics = game.update(plain, batch, jax.random.fold_in(rng.named(KEY, "step"), i))
+        plain = replace(plain, step=plain.step + 1)
+        losses.append(metrics["generator/loss"])
+    np.testing.assert_allclose(log["generator/loss"], losses, rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), state, plain)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: rules.alternating(BILINEAR, {"z": 2}), "no player is called 'z'"),
+        (lambda: rules.alternating(BILINEAR, {"x": 0}), r"repeats\['x'\]=0"),
+        (lambda: rules.alternating(BILINEAR[:1] * 2), "differ"),
+        (lambda: rules.simultaneous([BILINEAR[0], BILINEAR[0]._replace(name="other")]), "moved by two players"),
+        (lambda: rules.ema("x", 1.0), "decay=1.0"),
+    ],
+)
+def test_bad_settings_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
