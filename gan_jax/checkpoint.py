@@ -273,11 +273,9 @@ def _handler() -> Any:
         async def _background_serialize(self, values: Any, infos: Any, args: Any) -> None:
             await every(super()._background_serialize, values, infos, args)
 
-    handlers = (
-        (np.ndarray, Patient()),
-        (jax.Array, ocp.type_handlers.ArrayHandler()),
-    )  # warns if it has none for jax.Array
-    registry = ocp.type_handlers.create_type_handler_registry(*handlers)
+    patient = Patient(deepcopy_host_arrays=False)  # `save` has copied them
+    unused = ocp.type_handlers.ArrayHandler()  # but Orbax warns where there is none
+    registry = ocp.type_handlers.create_type_handler_registry((np.ndarray, patient), (jax.Array, unused))
     return ocp.PyTreeCheckpointHandler(type_handler_registry=registry)
 
 

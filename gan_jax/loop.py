@@ -117,10 +117,12 @@ def run(build: Callable[..., System], dataset: Dataset, config: Config) -> Train
         good = checkpoint.steps(saved)
         kept = f"the last good checkpoint, of step {good[-1]}, is kept" if good else "no checkpoint was made yet"
         raise FloatingPointError(
-            f"{error}; {kept} in {workdir}. The same settings end there again: lower the learning rates or change the loss"
+            f"{error}; {kept} in {workdir}. The same settings end there again: lower the learning rates, or "
+            "change the loss"
         ) from error
     finally:
-        pictures.save_gif(workdir / "animation.gif", _frames(workdir / "samples"))
+        if frames := _frames(workdir / "samples"):
+            pictures.save_gif(workdir / "animation.gif", frames)
         report.write(workdir)
     if received:
         print(f"stopped by {received[0].name} at step {int(state.step)}, saved; the same command goes on")
@@ -151,19 +153,21 @@ def _train(
         began = time.monotonic()
         state, _ = jax.block_until_ready(iterate(state, 0))  # makes no iteration, and compiles
         event = "resumed" if at else "started"
-        write({"step": at, "event": event, "compile_seconds": time.monotonic() - began})
+        write({"step": at, "event": event, "compile_seconds": round(time.monotonic() - began, 1)})
         if at == 0:
             grid(state, at)
         for later in (workdir / "samples").glob("*.png"):
             if int(later.stem) > at:
                 later.unlink()
         began, logged, calls = time.monotonic(), at, []
-        while at < options.steps and not received:
+        stopping = False
+        while not stopping:
             count = min(options.steps_per_call, options.steps - at, *(every - at % every for every in intervals))
             state, metrics = iterate(state, count)
             calls.append((count, metrics))
             at += count
-            due = [at % every == 0 or at == options.steps or bool(received) for every in intervals]
+            stopping = at == options.steps or bool(received)
+            due = [stopping or at % every == 0 for every in intervals]
             if not any(due):
                 continue
             try:

@@ -1,7 +1,6 @@
-"""Pictures: arrays of samples become grids, scatter plots, PNG and GIF files.
+"""Pictures: arrays of samples become grids, scatter plots, PNG and GIF files, written whole or not at all.
 
-Images are NHWC, float in [-1, 1] or uint8; pictures are uint8 `[H, W, 3]`. A file appears under its name only when it
-is whole: a run killed while it writes leaves the former file, or none, and never half of one.
+Images are NHWC, float in [-1, 1] or uint8; pictures are uint8 `[H, W, 3]`.
 """
 
 import math
@@ -28,20 +27,16 @@ def to_uint8(images: ArrayLike) -> np.ndarray:
 
 
 def grid(images: ArrayLike, columns: int | None = None, padding: int = 2, scale: int = 1) -> np.ndarray:
-    """Lays images out, image `i` at row `i // columns`, column `i % columns`; raises ValueError for other arrays.
+    """Lays images out as a picture, image `i` at row `i // columns`, column `i % columns`; the rest is `NEUTRAL`.
 
     Args:
-        images: `[N, H, W, C]`, C of 1 or 3, uint8 or float in [-1, 1].
+        images: `[N, H, W, C]`, C of 1 or 3, uint8 or float in [-1, 1]; anything else raises ValueError.
         columns: Images in a row; by default ceil(sqrt(N)). N makes a strip.
         padding: Grey pixels around and between the images.
         scale: Whole factor by which the images, not the padding, are enlarged.
-
-    Returns:
-        A picture, uint8 `[H', W', 3]`; places left over have the colour of the padding.
     """
     images = np.asarray(images)
-    valid = images.ndim == 4 and images.size > 0 and images.shape[3] in (1, 3)
-    _expect(valid, "images", images, "[N, H, W, C] with C of 1 or 3, uint8 or float in [-1, 1]")
+    _expect(images.ndim == 4 and images.size > 0 and images.shape[3] in (1, 3), "images", images, "[N, H, W, 1 or 3]")
     columns = math.ceil(math.sqrt(len(images))) if columns is None else columns
     if columns < 1 or padding < 0 or scale < 1:
         raise ValueError(f"columns, padding, scale: got {columns}, {padding}, {scale}, expected at least 1, 0, 1")
@@ -70,10 +65,9 @@ def scatter(points: ArrayLike, reference: ArrayLike | None = None, limit: float 
     for name, colour, given in (("reference", "#b4bac4", reference), ("points", "#d1622b", points)):
         layer = np.asarray(np.empty((0, 2)) if given is None else given, np.float32)
         _expect(layer.shape[1:] == (2,), name, layer, "[N, 2]")
-        extent = float(np.abs(layer).max(where=np.isfinite(layer), initial=0.0))
-        limit = limit or 1.15 * extent or None
-        size = np.clip(6000 / max(len(layer), 1), 2, 20)  # many points: small dots, or modes become blots
-        axes.scatter(*layer.T, s=float(size), c=colour, alpha=0.6, linewidths=0)
+        limit = limit or 1.15 * float(np.abs(layer).max(where=np.isfinite(layer), initial=0.0)) or None
+        size = max(2, min(20, 6000 / (len(layer) + 1)))  # many points: small dots, or modes become blots
+        axes.scatter(*layer.T, s=size, c=colour, alpha=0.6, linewidths=0)
     axes.set(xlim=(-(limit or 1), limit or 1), ylim=(-(limit or 1), limit or 1), aspect="equal")
     axes.tick_params(length=0, labelsize=7, labelcolor="#7a808a")
     axes.spines[:].set_color("#d5d9df")
@@ -98,10 +92,9 @@ def save_gif(path: Path | str, frames: Sequence[ArrayLike], milliseconds: int = 
 
     A frame has 256 colours of its own, so that greys are exact. Equal neighbours become one frame, shown for longer.
     """
-    pictures = [_picture(f"frames[{i}]", frame, np.shape(frames[0])) for i, frame in enumerate(frames)]
-    if not pictures:
+    if len(frames) == 0:
         raise ValueError("frames: got none, expected at least one picture")
-    first, *rest = [_palette(picture) for picture in pictures]
+    first, *rest = [_palette(_picture(f"frames[{i}]", frame, np.shape(frames[0]))) for i, frame in enumerate(frames)]
     times = [milliseconds] * len(rest) + [hold]
     with atomic(path) as stream:
         first.save(stream, "GIF", save_all=True, append_images=rest, duration=times, loop=0, optimize=True)
@@ -133,12 +126,16 @@ def _palette(picture: np.ndarray) -> Image.Image:
     image = Image.fromarray(picture)
     if image.getcolors(256) is not None:
         return image.quantize(256)  # exact
-    # Some pixels choose the colours, for that is slow; the commonest stay exact, lest the background change with them.
-    some = picture.reshape(1, -1, 3)[:, :: picture.size // 3 // 8192 | 1].copy()
+    some = picture.reshape(1, -1, 3)[:, :: picture.size // 3 // 8192 | 1].copy()  # enough to choose from, and faster
+    chosen = Image.fromarray(some).quantize(200, kmeans=1)
     colours, counts = np.unique(some[0], axis=0, return_counts=True)
-    chosen = Image.fromarray(some).quantize(240, kmeans=1)
-    chosen.putpalette([*(chosen.getpalette() or [])[:720], *colours[np.argsort(counts)[-16:]].ravel().tolist()])
-    return image.quantize(palette=chosen, dither=Image.Dither.NONE)  # dither flickers, and compresses badly
+    common = colours[50 * counts > counts.sum()]  # at most 49: they stay exact, lest the background change with a frame
+    indices = np.array(image.quantize(palette=chosen, dither=Image.Dither.NONE))  # dither flickers and compresses badly
+    for i, colour in enumerate(common):
+        indices[(picture == colour).all(axis=2)] = 200 + i
+    reduced = Image.fromarray(indices)
+    reduced.putpalette([*np.resize(chosen.getpalette() or [0], 600).tolist(), *common.ravel().tolist()])
+    return reduced
 
 
 def _picture(name: str, image: ArrayLike, shape: tuple[int, ...] | None = None) -> np.ndarray:

@@ -43,7 +43,7 @@ figure{min-width:0;break-inside:avoid} img,svg{display:block;width:100%;height:a
 h3+div span,h3+div span:before{display:inline-block;margin-right:16px} table{border-collapse:collapse;max-width:760px}
 h3+div span:before{content:"";width:14px;height:3px;margin:0 6px 4px 0;background:var(--c)}
 th,td{text-align:left;vertical-align:baseline;padding:5px 16px 5px 0;border-bottom:1px solid var(--ce)} th{width:34%}
-table{width:100%;table-layout:fixed} pre,td{font-size:14px} pre{padding:14px 16px;background:var(--soft);white-space:pre-wrap}
+table{width:100%;table-layout:fixed} pre{padding:14px 16px;background:var(--soft);white-space:pre-wrap;font-size:13px}
 @media print{main{padding:0} h2{break-after:avoid} tr{break-inside:avoid} *{print-color-adjust:exact}}
 """
 
@@ -61,11 +61,11 @@ def write(run: Path | str) -> Path:
     log = [record for record in _objects(run / "metrics.jsonl") if isinstance(record.get("step"), int)]
     samples = {int(path.stem): path for path in sorted(run.glob("samples/*.png")) if path.stem.isdecimal()}
     last = max([record["step"] for record in log] + list(samples), default=0)
-    total, devices = config.get("steps"), environment.get("devices") or 1
+    devices = environment.get("devices") or 1
     seconds = [record["seconds"] for record in log if isinstance(record.get("seconds"), int | float)]
     facts = {
         "data set": data.get("name"),
-        "steps": f"{last:,}" + (f" of {total:,}" if isinstance(total, int) and total > last else ""),
+        "steps": f"{last:,}",
         "minutes": f"{seconds[-1] / 60:,.1f}" if seconds else None,
         "device": environment.get("device") and f"{environment['device']}{f' × {devices}' if devices != 1 else ''}",
     }
@@ -74,13 +74,16 @@ def write(run: Path | str) -> Path:
     large = [_picture(path, f"step {step:,}", 460) for step, path in list(samples.items())[-1:]]
     if (run / "animation.gif").is_file():
         large.append(_picture(run / "animation.gif", f"steps {min(samples, default=0):,} to {last:,}", 460))
-    spread = steps = list(samples)
-    if len(steps) > 8:  # the first, and seven of the others evenly on a logarithmic scale
-        targets = np.geomspace(steps[1], steps[-1], 7)
-        spread = sorted({steps[0], *(min(steps[1:], key=lambda step: abs(np.log(step / t))) for t in targets)})
-    small = [_picture(samples[step], f"step {step:,}", 230) for step in spread]
-    events = [(f"{event['step']:,} {event['event']}", event.get("message", "")) for event in log if "event" in event]
-    commands = "\n".join(f"python -m gan_jax.{c} {shlex.quote(str(run))}" for c in ("sample", "explore", "evaluate"))
+    first, later = list(samples)[:1], list(samples)[1:]
+    if len(later) > 7:  # evenly on a logarithmic scale
+        later = sorted({min(later, key=lambda s: abs(np.log(s / t))) for t in np.geomspace(later[0], later[-1], 7)})
+    small = [_picture(samples[step], f"step {step:,}", 230) for step in first + later]
+    events = []
+    for event in (record for record in log if "event" in record):
+        told = (f"{k} {v}".removeprefix("message ") for k, v in event.items() if k not in ("step", "event"))
+        events.append((f"{event['step']:,} {event['event']}", ", ".join(told)))
+    kinds = ("grid", "images", "npz", "interpolation", "traversal")
+    commands = "\n".join(f"python -m gan_jax.sample {shlex.quote(str(run))} {kind}" for kind in kinds)
     page = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>{name}</title><style>{STYLE}</style></head><body><main>
@@ -92,8 +95,7 @@ def write(run: Path | str) -> Path:
 {_section("Sampling", [f"<pre>{escape(commands)}</pre>"])}
 {_section("Configuration", _table(_flat(config)))}
 {_section("Data", _table(_flat(data)))}
-{_section("Environment", _table(_flat({"experiment": experiment, **environment})))}
-</main></body></html>
+{_section("Environment", _table(_flat({"experiment": experiment, **environment})))}</main></body></html>
 """
     with pictures.atomic(run / "report.html") as stream:
         stream.write(page.encode("utf-8", "replace"))
@@ -186,8 +188,7 @@ def _chart(name: str, lines: Mapping[str, Mapping[int, float]], last: int) -> st
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         plot.savefig(svg, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     clutter = r'^.*?(?=<svg)| (?:xmlns(?::\w+)?|id)="(?:http|[\w.]+_\d)[^"]*"'  # names of the file, not of the page
-    text = re.sub(clutter, "", svg.getvalue(), flags=re.DOTALL)
-    text = re.sub("#c0000([0-9a-f])", r"var(--c\1)", text)
+    text = re.sub("#c0000([0-9a-f])", r"var(--c\1)", re.sub(clutter, "", svg.getvalue(), flags=re.DOTALL))
     return f"<figure><h3>{escape(name.replace('_', ' '))} <small>{note}</small></h3><div>{legend}</div>{text}</figure>"
 
 

@@ -6,7 +6,7 @@ batches of one size, and image i always has the same place in the same batch.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +33,8 @@ def latents_of(run: Restored, seed: int, count: int, truncation: float | None = 
     Returns:
         `[count, size]`.
     """
+    if count < 1:
+        raise ValueError(f"count={count}: give at least 1")
     key = rng.named(jax.random.key(seed), "sample")
     padded = -(-count // BATCH) * BATCH
     draw = jax.jit(lambda i: run.system.latent.draw(jax.vmap(lambda j: jax.random.fold_in(key, j))(i), truncation))
@@ -118,8 +120,8 @@ def traversal(
 
 
 def main(
-    run: Annotated[Path, tyro.conf.Positional],
-    what: Literal["grid", "images", "npz", "interpolation", "traversal"] = "grid",
+    run: tyro.conf.Positional[Path],
+    what: tyro.conf.Positional[Literal["grid", "images", "npz", "interpolation", "traversal"]] = "grid",
     count: int = 64,
     seed: int = 0,
     truncation: float | None = None,
@@ -149,36 +151,35 @@ def main(
         low: First value of a traversed dimension.
         high: Last value of a traversed dimension.
         gif: Write an animation that walks to and fro instead of a strip (interpolation, traversal).
-        out: File, or directory for images; by default in the run's samples-SEED... beside its other files.
+        out: File, or directory for images; by default named after what it is, in the run.
     """
     restored = runs.open_run(run, step)
-    if what in ("interpolation", "traversal"):
-        if what == "interpolation":
-            made = interpolation(restored, seed, rows, steps, getattr(latents, path))
-        else:
-            made = traversal(restored, seed, dimensions, steps, low, high)
-        target = out or run / f"{what}-{seed}.{'gif' if gif else 'png'}"
-        if gif:
-            frames = [
-                pictures.grid(frame, scale=2) for frame in made.reshape(-1, steps, *made.shape[1:]).swapaxes(0, 1)
-            ]
-            pictures.save_gif(target, [*frames, *frames[-2:0:-1]], hold=120)
-        else:
-            pictures.save_png(target, pictures.grid(made, columns=steps))
+    if what == "interpolation":
+        made = interpolation(restored, seed, rows, steps, getattr(latents, path))
+    elif what == "traversal":
+        made = traversal(restored, seed, dimensions, steps, low, high)
     else:
         made = samples(restored, seed, count, truncation)
-        target = (
-            out
-            or run / {"grid": f"samples-{seed}.png", "images": f"samples-{seed}", "npz": f"samples-{seed}.npz"}[what]
-        )
-        if what == "npz":
-            pictures.save_npz(target, image=made)
-        elif what == "grid":
-            pictures.save_png(target, pictures.scatter(made) if made.ndim == 2 else pictures.grid(made))
-        else:
-            for i, image in enumerate(made):
-                pictures.save_png(target / f"{i:06d}.png", pictures.grid(image[None], padding=0))
+    names = {"grid": f"samples-{seed}.png", "images": f"samples-{seed}", "npz": f"samples-{seed}.npz"}
+    target = out or run / names.get(what, f"{what}-{seed}.{'gif' if gif else 'png'}")
+    if what == "npz":
+        pictures.save_npz(target, image=made)
+    elif what == "images":
+        for i in range(len(made)):
+            pictures.save_png(target / f"{i:06d}.png", _picture(made[i : i + 1]))
+    elif gif:
+        if what == "grid":
+            raise ValueError("gif: a grid of samples does not move; ask for interpolation or traversal")
+        moments = made.reshape(-1, steps, *made.shape[1:]).swapaxes(0, 1)
+        frames = [_picture(moment) for moment in moments]
+        pictures.save_gif(target, [*frames, *frames[-2:0:-1]], hold=120)
+    else:
+        pictures.save_png(target, _picture(made, None if what == "grid" else steps))
     print(f"{target}: {len(made)} images of step {restored.step}")
+
+
+def _picture(made: np.ndarray, columns: int | None = None) -> np.ndarray:
+    return pictures.scatter(made) if made.ndim == 2 else pictures.grid(made, columns, padding=2 if len(made) > 1 else 0)
 
 
 if __name__ == "__main__":

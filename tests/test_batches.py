@@ -23,12 +23,13 @@ def test_permutation_is_a_bijection(count):
         np.testing.assert_array_equal(np.sort(elements), np.arange(count))
 
 
-def test_every_order_of_three_is_equally_likely():
-    keys = jax.vmap(lambda i: jax.random.fold_in(KEY, i))(jnp.arange(6000))
-    orders = jax.jit(jax.vmap(lambda key: permutation(key, 3, jnp.arange(3))))(keys)
-    _, counts = np.unique(np.asarray(orders), axis=0, return_counts=True)
-    assert len(counts) == 6
-    assert np.abs(counts / 1000 - 1).max() < 0.15  # 5 standard deviations
+@pytest.mark.parametrize(("count", "orders"), [(2, 2), (3, 6), (4, 24), (5, 120)])
+def test_every_order_of_a_few_is_about_equally_likely(count, orders):
+    keys = jax.vmap(lambda i: jax.random.fold_in(KEY, i))(jnp.arange(1000 * orders))
+    drawn = jax.jit(jax.vmap(lambda key: permutation(key, count, jnp.arange(count))))(keys)
+    _, counts = np.unique(np.asarray(drawn), axis=0, return_counts=True)
+    assert len(counts) == orders
+    assert np.abs(counts / 1000 - 1).max() < 0.2  # 6 standard deviations
 
 
 @pytest.mark.parametrize("count", [64, 6000])

@@ -1,4 +1,4 @@
-"""Both formulations are one operator: equal to Flax's, to each other and to their own transposes, derivatives included."""
+"""Both formulations are one operator: equal to Flax's, to each other and, transposed, adjoint; derivatives too."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -20,15 +20,12 @@ FUNCTIONS = {"conv": conv, "transposed": conv_transpose}
 # kernel, stride, padding, height, width, channels in, channels out
 TABLE = [
     (4, 2, DCGAN, 8, 8, 3, 8),
-    (4, 2, "SAME", 7, 5, 8, 1),
     (3, 1, "SAME", 5, 6, 3, 3),
     (1, 1, "SAME", 4, 3, 8, 3),
     (3, 2, "SAME", 7, 6, 1, 8),
-    (5, 2, "SAME", 9, 8, 3, 1),
-    (5, 2, [(2, 2), (2, 1)], 6, 7, 1, 3),
-    (4, 1, "VALID", 4, 5, 8, 1),
-    (1, 2, "SAME", 5, 4, 3, 3),
-    (2, 3, "VALID", 8, 7, 1, 3),
+    (5, 2, [(2, 2), (2, 1)], 6, 7, 8, 1),
+    (4, 1, "VALID", 4, 5, 3, 1),
+    (1, 3, "SAME", 7, 5, 1, 3),
     ((3, 2), (1, 2), [(0, 3), (2, 1)], 5, 6, 3, 1),
 ]
 
@@ -40,7 +37,7 @@ def float64() -> Iterator[None]:
 
 
 def normal(seed: int, *shape: int):
-    return np.random.default_rng(seed).standard_normal(shape)
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape))
 
 
 def close(actual, expected, tolerance=1e-11):
@@ -74,12 +71,13 @@ def test_equals_flax_with_its_parameters(name, row):
     pair = [(n, n) if isinstance(n, int) else n for n in (size, stride)]
     reference = flax(features, pair[0], strides=pair[1], padding=padding)
     x = arguments(row)[0]
-    variables = reference.init(jax.random.key(0), x)
-    variables["params"]["bias"] = jnp.asarray(normal(2, features))
+    kernel = normal(1, *pair[0], x.shape[3], features)
+    variables = {"params": {"kernel": kernel, "bias": normal(2, features)}}
     module = ours(features, size, stride, padding)
-    assert jax.tree.map(jnp.shape, module.init(jax.random.key(0), x)) == jax.tree.map(jnp.shape, variables)
+    assert jax.eval_shape(module.init, jax.random.key(0), x) == jax.eval_shape(reference.init, jax.random.key(0), x)
+    apply = jax.jit(module.apply, static_argnums=2)
     for formulation in FORMULATIONS:
-        close(module.apply(variables, x, formulation), reference.apply(variables, x))
+        close(apply(variables, x, formulation), reference.apply(variables, x))
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -99,22 +97,24 @@ def test_formulations_agree_to_second_derivatives(name, row):
 @pytest.mark.parametrize("row", [row for row in TABLE if not isinstance(row[2], str)], ids=str)
 def test_conv_transpose_is_the_linear_transpose(row, formulation):
     x, kernel, stride, padding = arguments(row)
-    y = conv(x, kernel, stride, padding, formulation)
+    convolve = jax.jit(partial(conv, kernel=kernel, strides=stride, padding=padding, formulation=formulation))
+    y = convolve(x)
     g = normal(3, *y.shape)
-    turned = kernel[::-1, ::-1].swapaxes(2, 3)
-    adjoint = [(k - 1 - a, k - 1 - b) for k, (a, b) in zip(kernel.shape[:2], padding, strict=True)]
-    back = conv_transpose(g, turned, stride, adjoint, formulation)
-    # Rows and columns that no window reaches get nothing back.
-    seen = np.zeros_like(x)
-    seen[:, : back.shape[1], : back.shape[2]] = back[:, : x.shape[1], : x.shape[2]]
-    close(np.vdot(y, g), np.vdot(x, seen))
-    close(jax.grad(lambda x: jnp.vdot(conv(x, kernel, stride, padding, formulation), g))(x), seen)
+    strides = stride if isinstance(stride, tuple) else (stride, stride)
+    adjoint = [  # what the stride leaves over at the end comes back as zeros
+        (k - 1 - a, k - 1 - b + (n + a + b - k) % s)
+        for n, k, s, (a, b) in zip(x.shape[1:3], kernel.shape, strides, padding, strict=False)
+    ]
+    transposed = jax.jit(partial(conv_transpose, strides=stride, padding=adjoint, formulation=formulation))
+    back = transposed(g, kernel[::-1, ::-1].swapaxes(2, 3))
+    close(np.vdot(y, g), np.vdot(x, back))
+    close(back, jax.vjp(convolve, x)[1](g)[0])
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_under_vmap_and_scan(name):
     x, kernel, stride, padding = arguments(TABLE[0])
-    kernels = np.stack([kernel, 2 * kernel, kernel[::-1]])
+    kernels = jnp.stack([kernel, 2 * kernel, kernel[::-1]])
 
     def gradient(formulation, x, kernel):
         return jax.grad(lambda k: jnp.sum(FUNCTIONS[name](x, k, stride, padding, formulation) ** 2))(kernel)
@@ -122,10 +122,11 @@ def test_under_vmap_and_scan(name):
     def scanned(x, kernels):
         return lax.scan(lambda total, k: (total + (g := gradient("matmul", x, k)), g), jnp.zeros(kernel.shape), kernels)
 
-    expected = jnp.stack([gradient("native", x, k) for k in kernels])
+    native = jax.jit(partial(gradient, "native"))
+    expected = jnp.stack([native(x, k) for k in kernels])
     close(jax.jit(jax.vmap(partial(gradient, "matmul"), (None, 0)))(x, kernels), expected)
     close(jax.jit(scanned)(x, kernels), (expected.sum(0), expected))
-    rows = jax.vmap(lambda row: gradient("matmul", row[None], kernel))(x)
+    rows = jax.jit(jax.vmap(lambda row: gradient("matmul", row[None], kernel)))(x)
     close(rows.sum(0), expected[0])
 
 
@@ -142,7 +143,7 @@ def test_keeps_the_type(name, dtype, tolerance):
 def test_the_cpu_multiplies_matrices_and_forced_overrides_it(monkeypatch):
     network = nn.Sequential([Conv(3, 4, 2), ConvTranspose(1, 4, 2, use_bias=False)])
     x = jnp.ones((1, 8, 8, 1))
-    variables = network.init(jax.random.key(0), x)
+    variables = jax.jit(network.init)(jax.random.key(0), x)
 
     def apply(formulation, x):
         with convolutions.forced(formulation):
@@ -167,10 +168,10 @@ def test_spectral_norm_wraps_it():
 
         @nn.compact
         def __call__(self, x):
-            layer = self.layer(4, (3, 3), name="layer")  # pyright: ignore[reportCallIssue]
+            layer = self.layer(4, (2, 2), name="layer")  # pyright: ignore[reportCallIssue]
             return nn.SpectralNorm(layer)(x, update_stats=True)
 
-    ours, flax = (Normalised(layer).init_with_output(jax.random.key(0), x) for layer in (Conv, nn.Conv))
+    ours, flax = (jax.jit(Normalised(layer).init_with_output)(jax.random.key(0), x) for layer in (Conv, nn.Conv))
     close(ours, flax, 1e-6)
 
 

@@ -51,7 +51,7 @@ def test_digits():
 def test_digits_are_small_and_licensed():
     folder = Path(sys.modules["gan_jax.data"].__path__[0])
     assert (folder / "digits.npz").stat().st_size < 2.5e6
-    assert "CC BY-SA 3.0" in (text := (folder / "LICENSE-MNIST.txt").read_text()) or "Share Alike 3.0" in text
+    assert "CC BY-SA 3.0" in (folder / "LICENSE-MNIST.txt").read_text()
 
 
 def test_fingerprint_follows_contents():
@@ -249,7 +249,7 @@ def test_toys_are_their_mixtures(name, mixture):
     expected = 50_000 / len(mixture.centers)
     assert np.abs(np.bincount(modes) - expected).max() < 5 * np.sqrt(expected)
     assert load(name).fingerprint == train.fingerprint
-    assert not np.isin(points, test.arrays["image"]).all(1).any()
+    assert not {point.tobytes() for point in points} & {point.tobytes() for point in test.arrays["image"]}
 
 
 def test_modes():
@@ -277,11 +277,9 @@ def test_errors_of_load():
         load("digits", "valid")
 
 
-def test_embedded_digits_import_neither_tfds_nor_tensorflow():
-    code = "import sys; from gan_jax.data import load; load('digits'); print([m for m in sys.modules if 'tensorflow' in m])"
-    assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
-    )
+def test_digits_need_not_import_tfds():
+    code = "import sys; from gan_jax.data import load; load('digits'); assert 'tensorflow_datasets' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # TensorFlow Datasets
@@ -302,7 +300,7 @@ def test_cifar10():
 
 
 def test_slices():
-    first, rest, whole = (load_tfds("mnist", split).arrays for split in ("test[:10%]", "test[10%:]", "test"))
+    first, rest, whole = (load_tfds("mnist", split).arrays for split in ("test[:1%]", "test[1%:2%]", "test[:2%]"))
     for key in whole:
         np.testing.assert_array_equal(np.concatenate([first[key], rest[key]]), whole[key])
 
@@ -427,6 +425,7 @@ def test_other_sets_say_how_to_prepare_them(data_dir):
 def prepare_own(data_dir, images, features):
     """Prepares a set of our own, of PNG bytes."""
     import tensorflow_datasets as tfds
+    from etils import epath
     from tensorflow_datasets.core import registered
 
     with registered.skip_registration():
@@ -434,7 +433,7 @@ def prepare_own(data_dir, images, features):
         class Own(tfds.core.GeneratorBasedBuilder):
             VERSION = tfds.core.Version("1.0.0")
             name = "own"
-            pkg_dir_path = Path()
+            pkg_dir_path = epath.Path()
 
             def _info(self):
                 return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
@@ -522,5 +521,5 @@ def test_conversion_of_a_damaged_set(data_dir, tmp_path):
         convert(directory)
     with pytest.raises(ValueError, match="tfrecord form"):
         load("mnist")
-    with pytest.raises(ValueError, match="no dataset_info.json"):
+    with pytest.raises(ValueError, match=r"no dataset_info\.json"):
         convert(data_dir)

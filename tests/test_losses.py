@@ -64,7 +64,7 @@ def test_least_squares_measures_pearson_chi_squared():
     # chi2(p + q || 2 q) / 2 at the best discriminator
     p, q = np.array([0.1, 0.2, 0.7]), np.array([0.5, 0.25, 0.25])
     a, b, c = -1.0, 1.0, 0.0
-    best = (b * p + a * q) / (p + q)
+    best = jnp.asarray((b * p + a * q) / (p + q))
     value = np.sum(p * (best - c) ** 2 + q * losses.least_squares(a, b, c).generator(best, best) * 2)
     assert value == pytest.approx(np.sum((2 * q - (p + q)) ** 2 / (p + q)), rel=1e-5)
 

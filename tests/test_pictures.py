@@ -66,7 +66,7 @@ def test_grid_of_floats_is_the_grid_of_their_uint8():
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (np.zeros((8, 28, 28)), r"images: got float64 of shape \(8, 28, 28\), expected \[N, H, W, C\]"),
+        (np.zeros((8, 28, 28)), r"images: got float64 of shape \(8, 28, 28\), expected \[N, H, W, 1 or 3\]"),
         (np.zeros((8, 28, 28, 4), np.uint8), r"images: .*\(8, 28, 28, 4\)"),
         (np.zeros((0, 28, 28, 1), np.uint8), r"images: .*\(0, 28, 28, 1\)"),
         (np.zeros((8, 28, 28, 1), np.int32), r"images: got int32"),

@@ -164,7 +164,7 @@ def test_draws_a_constant(run, value):
 def test_lists_events_and_keeps_them_out_of_the_curves(run):
     log(run, *records([1, 2]), {"step": 1200, "event": "stopped", "message": "by a signal", "loss": 1.0})
     html = page(run)
-    assert re.search(r"<h2>Events</h2>.*1,200 stopped.*by a signal", html, re.DOTALL)
+    assert re.search(r"<h2>Events</h2>.*1,200 stopped</th><td>by a signal, loss 1.0<", html, re.DOTALL)
     assert charts(html)["loss"] == ["discriminator", "generator"]
 
 

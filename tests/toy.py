@@ -8,10 +8,11 @@ from gan_jax import data, latents, losses
 from gan_jax.data import Spec
 from gan_jax.networks import dcgan, mlp
 from gan_jax.networks.linen import linen
+from gan_jax.networks.norm import Norm
 from gan_jax.system import gan
 
 
-def points_game(d_norm="none", optimizer=None, **options):
+def points_game(d_norm: Norm = "none", optimizer=None, **options):
     """A GAN of small fully connected networks on points in the plane."""
     latent = latents.normal(4)
     networks = {
@@ -23,7 +24,7 @@ def points_game(d_norm="none", optimizer=None, **options):
     return gan(networks, loss, latent, {"discriminator": adam, "generator": adam}, **options)
 
 
-def images_game(d_norm="batch", **options):
+def images_game(d_norm: Norm = "batch", **options):
     """A DCGAN four channels wide on 28 x 28 images."""
     spec = Spec((28, 28, 1), 10)
     latent = latents.normal(8)

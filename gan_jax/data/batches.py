@@ -1,8 +1,7 @@
 """Batches as a pure function of (key, step): exact epochs in random order, drawn inside the compiled step.
 
 No permutation is stored. Place i of an epoch is sent to its example by a keyed bijection of [0, count), evaluated for
-the batch's own places only: a Feistel network over pairs (Black and Rogaway 2002, "Ciphers with Arbitrary Finite
-Domains").
+the batch's own places only.
 """
 
 import math
@@ -10,12 +9,11 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from gan_jax import parallel
 from gan_jax.types import Array, Batch
 
-ROUNDS = 8
+PASSES = 6
 
 
 def batches(count: int, batch_size: int, repeats: int = 1) -> Callable[[dict[str, Array], Array, Array], Batch]:
@@ -32,8 +30,8 @@ def batches(count: int, batch_size: int, repeats: int = 1) -> Callable[[dict[str
     Returns:
         `draw(arrays, key, step)` of arrays `[count, ...]`, a typed key and a step i32[], for use inside jit. It returns
         leaves `[b, ...]`, or `[repeats, b, ...]` if repeats > 1, where b = B / devices are this device's rows of the
-        global batch. uint8 becomes float32 in [-1, 1] by (x - 127.5) / 127.5; other types are left alone. While tracing it
-        raises ValueError if the devices do not divide B or an array has not `count` rows.
+        global batch. uint8 becomes float32 in [-1, 1] by (x - 127.5) / 127.5; other types are left alone. While tracing
+        it raises ValueError if the devices do not divide B or an array has not `count` rows.
 
     Raises:
         ValueError: If batch_size is not in [1, count], or repeats is below 1.
@@ -67,10 +65,11 @@ def batches(count: int, batch_size: int, repeats: int = 1) -> Callable[[dict[str
 def permutation(key: Array, count: int, places: Array) -> Array:
     """Evaluates a random permutation of [0, count) at some places, at a cost that does not depend on `count`.
 
-    A place x in [0, a * b), with a = ceil(sqrt(count)) and b = ceil(count / a), is the pair (x // b, x % b). Each round
-    adds to one half, modulo its range, a hash of the other and of the round's key, which can be undone; so the rounds
-    together are a bijection of [0, a * b). It is applied until the result is below count ("cycle walking"), which is
-    a bijection of [0, count).
+    Each of `PASSES` passes turns x by a random amount modulo `count`, then takes x < a * b, for a and b near
+    sqrt(count), as the pair (x // b, x % b), and adds to either half, modulo its range, a hash of the other and of the
+    pass's key: two rounds of a Feistel network (Luby and Rackoff 1988). The fewer than a places from a * b on stay, and
+    are other ones in the next pass. All of it can be undone, so it is a bijection. There is no loop that runs until
+    something holds, as in the usual "cycle walking", for which an accelerator would wait for the host.
 
     Args:
         key: A typed key; it chooses the permutation.
@@ -80,22 +79,16 @@ def permutation(key: Array, count: int, places: Array) -> Array:
     Returns:
         int32 `[...]`: the elements at these places.
     """
-    a = math.isqrt(count - 1) + 1
-    b = -(-count // a)
-    round_keys = jax.random.bits(key, (ROUNDS,), jnp.uint32)
-
-    def feistel(x: Array) -> Array:
+    a = min(count, 2 * max(1, round(math.sqrt(count) / 2)))  # even: else all permutations of 5 would be even ones
+    b = count // a
+    x = jnp.asarray(places).astype(jnp.uint32)
+    for turn, left_key, right_key in jax.random.bits(key, (PASSES, 3), jnp.uint32):
+        x = (x + turn % count) % count
         left, right = x // b, x % b
-        for i in range(0, ROUNDS, 2):
-            left = (left + _hash(right + round_keys[i]) % a) % a
-            right = (right + _hash(left + round_keys[i + 1]) % b) % b
-        return left * b + right
-
-    def walk(x: Array) -> Array:
-        return jnp.where(x < count, x, feistel(x))
-
-    x = feistel(jnp.asarray(places).astype(jnp.uint32))
-    return lax.while_loop(lambda x: jnp.any(x >= count), walk, x).astype(jnp.int32)
+        left = (left + _hash(right + left_key) % a) % a
+        right = (right + _hash(left + right_key) % b) % b
+        x = jnp.where(x < a * b, left * b + right, x)
+    return x.astype(jnp.int32)
 
 
 def _hash(x: Array) -> Array:

@@ -33,13 +33,22 @@ def cached(name: str, key: object, make: Callable[[], dict[str, np.ndarray]]) ->
     """
     stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)[-60:]
     path = directory() / f"{stem}-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.npz"
-    with contextlib.suppress(OSError, ValueError, EOFError, zipfile.BadZipFile), np.load(path) as arrays:
-        return dict(arrays)
+    if (arrays := _read(path)) is not None:
+        return arrays
     arrays = make()
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, arrays)
     return arrays
+
+
+def _read(path: Path) -> dict[str, np.ndarray] | None:
+    """Returns None if there is no such file, or a damaged one."""
+    try:
+        with path.open("rb") as file, np.load(file) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return None
 
 
 def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -43,7 +43,10 @@ def load(path: str, split: str = "train", resolution: int | None = None) -> Data
         raise ValueError(f"folder {path!r} does not exist or is not a directory")
     files = _files(root)
     if not files:
-        raise ValueError(f"folder {path!r} has no {', '.join(SUFFIXES)} file; check the path")
+        raise ValueError(
+            f"folder {path!r} has no {', '.join(SUFFIXES)} file; check the path (a directory comes before a data "
+            f"set of the same name)"
+        )
     names = [file.relative_to(root) for file in files]
     classes = sorted({name.parts[0] for name in names if len(name.parts) > 1})
     labelled = len(classes) > 1 and all(len(name.parts) > 1 for name in names)

@@ -28,6 +28,10 @@ def stack(files: Iterable[tuple[str, Path | bytes]], count: int, resolution: int
         ValueError: Naming the image which cannot be decoded, or two that differ in size; or if the array would be
             larger than `LIMIT`.
     """
+    if resolution is not None:
+        _check_size((count, resolution, resolution, channels))
+    if resolution is not None:
+        _check_size((count, resolution, resolution, channels))
     result, first = np.empty((0, 0, 0, 0), np.uint8), ""
     for i, (name, file) in enumerate(files):
         try:

@@ -5,6 +5,7 @@ checksums and order stay, so that the result is the set that TFDS would have mad
 """
 
 import gzip
+import http.client
 import io
 import sys
 import tarfile
@@ -79,7 +80,7 @@ def _unreachable(url: str) -> str:
         urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=TIMEOUT).close()
     except urllib.error.HTTPError as error:
         error.close()  # the host answers: let the download say what is wrong
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         return str(getattr(error, "reason", error))
     return ""
 

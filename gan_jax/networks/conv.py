@@ -1,14 +1,14 @@
 """Convolutions in the formulation that suits the platform; every convolution of every network goes through here.
 
-Two formulations agree to rounding, in their derivatives of any order and both modes too:
+Two formulations agree to rounding, in derivatives of every order and both modes too:
 
 - `native`: XLA's own operator, right for GPUs and TPUs.
-- `matmul`: one matrix product with patches, for CPUs, where XLA's gradient of a convolution with respect to the kernel is
-  slow, and slower by another order within `lax.scan`. It keeps the patches for the backward pass: `(k / stride)^2` times
-  the memory of the input.
+- `matmul`: one matrix product with patches, for CPUs, where XLA's gradient of a convolution with respect to its kernel
+  is slow, and another order slower within `lax.scan`. It keeps the patches for the backward pass:
+  `(k / stride)^2` times the memory of the input.
 
-`Conv` and `ConvTranspose` take the place of `nn.Conv` and `nn.ConvTranspose` for images `[B, H, W, C]`: their parameters
-have the same names, shapes and meaning.
+`Conv` and `ConvTranspose` take the place of `nn.Conv` and `nn.ConvTranspose` for images `[B, H, W, C]`: their
+parameters have the same names, shapes and meaning.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -49,12 +49,11 @@ def conv(
         ValueError: If the arguments do not fit each other.
     """
     size, strides = _check(x, kernel), _pair(strides)
-    pads = _pads(padding, size, strides, lambda p: lax.padtype_to_pads(x.shape[1:3], size, strides, p))
+    pads = _pads(padding, lambda p: lax.padtype_to_pads(x.shape[1:3], size, strides, p))
     _outputs((x.shape[1], x.shape[2]), size, strides, pads)
     if _resolve(formulation) == "native":
         return lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=_LAYOUT)
-    matrix = _matrix(kernel.transpose(3, 0, 1, 2))
-    return lax.dot_general(_patches(x, size, strides, pads), matrix, (((3,), (1,)), ((), ())))
+    return _patches(x, size, strides, pads) @ kernel.reshape(-1, kernel.shape[3])
 
 
 def conv_transpose(
@@ -62,8 +61,8 @@ def conv_transpose(
 ) -> Array:
     """Convolves images with a kernel at a fractional stride, as `lax.conv_transpose` does: y = patches^T(x kernel).
 
-    This is the linear transpose of `conv` by `kernel[::-1, ::-1].swapaxes(2, 3)`; the padding `(a, b)` of one is
-    `(k - 1 - a, k - 1 - b)` in the other. `padding=1` of a 4x4 kernel at stride 2 elsewhere is "SAME" here.
+    It is the linear transpose of `conv` by `kernel[::-1, ::-1].swapaxes(2, 3)` with padding `(k - 1 - a, k - 1 - b)`
+    for `(a, b)` here. What PyTorch calls `padding=1` for a 4x4 kernel at stride 2 is "SAME".
 
     Args:
         x: Images `[B, H, W, C]`.
@@ -80,13 +79,12 @@ def conv_transpose(
         ValueError: If the arguments do not fit each other.
     """
     size, strides = _check(x, kernel), _pair(strides)
-    pads = _pads(padding, size, strides, lambda p: [_spread(k, s, p) for k, s in zip(size, strides, strict=True)])
+    pads = _pads(padding, lambda p: [_spread(k, s, p) for k, s in zip(size, strides, strict=True)])
     spread = ((x.shape[1] - 1) * strides[0] + 1, (x.shape[2] - 1) * strides[1] + 1)
     height, width = _outputs(spread, size, (1, 1), pads)
     if _resolve(formulation) == "native":
         return lax.conv_transpose(x, kernel, strides, pads, dimension_numbers=_LAYOUT)
-    matrix = _matrix(kernel[::-1, ::-1].transpose(2, 0, 1, 3))
-    patches = lax.dot_general(x, matrix, (((3,), (0,)), ((), ())))
+    patches = x @ kernel[::-1, ::-1].transpose(2, 0, 1, 3).reshape(kernel.shape[2], -1)
     adjoint = [(k - 1 - a, k - 1 - b) for k, (a, b) in zip(size, pads, strict=True)]
     image = jax.ShapeDtypeStruct((x.shape[0], height, width, kernel.shape[3]), patches.dtype)
     (y,) = jax.linear_transpose(lambda y: _patches(y, size, strides, adjoint), image)(patches)
@@ -120,15 +118,17 @@ class Conv(nn.Module):
     def __call__(self, x: Array, formulation: Formulation | None = None) -> Array:
         """Returns images `[B, H', W', features]`; `formulation` as in `conv`."""
         shape = (*_pair(self.kernel_size), x.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape)
-        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,)) if self.use_bias else None
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        bias = (
+            self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32) if self.use_bias else None
+        )
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         y = self.operator(x, kernel, self.strides, self.padding, formulation)
         return y if bias is None else y + bias
 
 
 class ConvTranspose(Conv):
-    """Convolves images at a fractional stride, as `nn.ConvTranspose` does; attributes as in `Conv`, padding as in `conv_transpose`."""
+    """Convolves images at a fractional stride, as `nn.ConvTranspose` does; `padding` as in `conv_transpose`."""
 
     operator = staticmethod(conv_transpose)
 
@@ -172,15 +172,6 @@ def _patches(x: Array, size: Pair, strides: Pair, pads: Sequence[Pair]) -> Array
     return jnp.concatenate(parts, axis=-1)
 
 
-def _matrix(kernel: Array) -> Array:
-    """Flattens `[n, kh, kw, c]` to `[n, kh * kw * c]`, behind a barrier.
-
-    A barrier's transpose is a barrier, so the gradient stays the product `[n, m] [m, kh * kw * c]`, which XLA would
-    otherwise replace by its transpose at twice the time.
-    """
-    return lax.optimization_barrier(kernel.reshape(kernel.shape[0], -1))
-
-
 def _resolve(formulation: Formulation | None) -> Formulation:
     if formulation is None:
         return "matmul" if jax.default_backend() == "cpu" else "native"
@@ -202,8 +193,8 @@ def _check(x: Array, kernel: Array) -> Pair:
     return kernel.shape[0], kernel.shape[1]
 
 
-def _pads(padding: Padding, size: Pair, strides: Pair, named: Callable[[str], Sequence[Pair]]) -> Sequence[Pair]:
-    if padding in ("SAME", "VALID"):
+def _pads(padding: Padding, named: Callable[[str], Sequence[Pair]]) -> Sequence[Pair]:
+    if isinstance(padding, str) and padding in ("SAME", "VALID"):
         return named(padding)
     if isinstance(padding, str | int) or [len(p) for p in padding] != [2, 2]:
         raise ValueError(f"padding is {padding!r}: pass 'SAME', 'VALID' or [(top, bottom), (left, right)]")
@@ -221,7 +212,5 @@ def _spread(k: int, s: int, padding: str) -> Pair:
 def _outputs(images: Pair, size: Pair, strides: Pair, pads: Sequence[Pair]) -> Pair:
     rows, columns = ((n + a + b - k) // s + 1 for n, k, s, (a, b) in zip(images, size, strides, pads, strict=True))
     if min(rows, columns) < 1:
-        raise ValueError(
-            f"kernel of {size} does not fit images of {images} padded by {pads}: pad more or use a smaller one"
-        )
+        raise ValueError(f"kernel of {size} does not fit images of {images} with padding {pads}: pad more or shrink it")
     return rows, columns

@@ -1,0 +1,148 @@
+"""The small classifier that judges samples of labelled image sets: is this surely a digit, and which one?
+
+Being sure is meant to tell samples from noise and from mixtures, for which a plainly trained classifier will not do:
+see `make_classifier`, which trains them.
+"""
+
+import math
+from collections.abc import Callable
+from importlib import resources
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from flax import traverse_util
+from numpy.typing import ArrayLike
+
+from gan_jax import data
+from gan_jax.data import Dataset
+from gan_jax.data.cache import cached
+from gan_jax.data.source import fingerprint
+from gan_jax.networks.conv import Conv
+from gan_jax.networks.linen import linen
+from gan_jax.pictures import to_uint8
+from gan_jax.types import Array, PyTree
+
+STEPS = 2400  # updates in training
+PADDED = 250  # images judged at once
+RECIPE = 1  # raise it when training changes: classifiers in caches are then trained anew
+
+
+class Classifier(NamedTuple):
+    """A trained classifier.
+
+    Its functions take images `[N, H, W, C]`, uint8, or float in [-1, 1], which are rounded to uint8 first: what is
+    judged is what would be saved. An image's result does not depend on how many follow it, bit for bit. Images of
+    another shape raise ValueError.
+
+    Attributes:
+        probabilities: `(images) -> float32 [N, classes]`.
+        features: `(images) -> float32 [N, 64]`, the activations before the last layer.
+        classes: Number of classes.
+        accuracy: Share of the test split that it classifies correctly.
+        fingerprint: Of its weights; scores by classifiers of different fingerprints are not comparable.
+    """
+
+    probabilities: Callable[[ArrayLike], np.ndarray]
+    features: Callable[[ArrayLike], np.ndarray]
+    classes: int
+    accuracy: float
+    fingerprint: str
+
+
+class Verdict(NamedTuple):
+    """What a classifier says of many samples.
+
+    Attributes:
+        sure: Share of the samples whose largest probability exceeds the threshold.
+        shares: Share of each class, the largest probability deciding, sure or not; they sum to 1.
+    """
+
+    sure: float
+    shares: tuple[float, ...]
+
+
+def verdict(probabilities: ArrayLike, threshold: float = 0.9) -> Verdict:
+    """Sums up `Classifier.probabilities`, `[N, classes]`; raises ValueError if there are none."""
+    p = np.asarray(probabilities)
+    if p.ndim != 2 or not p.size:
+        raise ValueError(f"probabilities has shape {p.shape}: pass [N, classes] of at least one sample")
+    shares = np.bincount(p.argmax(1), minlength=p.shape[1]) / len(p)
+    return Verdict(float(np.mean(p.max(1) > threshold)), tuple(shares.tolist()))
+
+
+def load(name: str = "digits", resolution: int | None = None) -> Classifier:
+    """Returns the classifier of a data set: that of digits comes with the package, others are trained once and cached.
+
+    Args:
+        name: As `data.load` takes it, of images with labels and with splits "train" and "test".
+        resolution: Side of the images; None for that of the data.
+
+    Raises:
+        ValueError: If the data set has no labels, or is not of images, or is not to be had.
+    """
+    if name == "digits" and resolution in (None, 28):
+        with resources.files("gan_jax.metrics").joinpath("digits.npz").open("rb") as file, np.load(file) as arrays:
+            return classifier(dict(arrays))
+    return fitted(data.load(name, "train", resolution), data.load(name, "test", resolution))
+
+
+def fitted(train_set: Dataset, test_set: Dataset, seed: int = 0, steps: int = STEPS) -> Classifier:
+    """Returns the classifier that `make_classifier.train` makes of its arguments, once: it is kept in the cache."""
+    from gan_jax.metrics import make_classifier  # which imports this module
+
+    key = ("classifier", RECIPE, train_set.fingerprint, test_set.fingerprint, seed, steps)
+    make = lambda: make_classifier.train(train_set, test_set, seed, steps)  # noqa: E731
+    return classifier(cached(f"classifier-{train_set.name}", key, make))
+
+
+def classifier(arrays: dict[str, np.ndarray]) -> Classifier:
+    """Makes a classifier of the arrays that `make_classifier.train` returns."""
+    shape = tuple(arrays["shape"].tolist())
+    weights = {name: jnp.asarray(leaf, jnp.float32) for name, leaf in arrays.items() if "/" in name}
+    params, classes = traverse_util.unflatten_dict(weights, sep="/"), arrays["logits/bias"].size
+    net = linen(Net(classes), shape)
+
+    @jax.jit
+    def judge(params: PyTree, images: Array) -> tuple[Array, Array]:
+        features, logits = net.apply(params, {}, images, train=False)[0]
+        return features, nn.softmax(logits)
+
+    def run(images: ArrayLike, output: int) -> np.ndarray:
+        images = np.asarray(images)
+        if images.shape[1:] != shape:
+            raise ValueError(f"images has shape {images.shape}: this classifier was trained on [N, {str(shape)[1:-1]}]")
+        images = images if images.dtype == np.uint8 else to_uint8(images)
+        results = []
+        for start in range(0, max(len(images), 1), PADDED):
+            # Always a full batch: another size would compile anew, and change last bits.
+            batch = np.zeros((PADDED, *shape), np.float32)
+            batch[: len(images) - start] = images[start : start + PADDED].astype(np.float32) / 127.5 - 1
+            results.append(np.asarray(judge(params, batch)[output]))
+        return np.concatenate(results)[: len(images)]
+
+    return Classifier(
+        probabilities=lambda images: run(images, 1),
+        features=lambda images: run(images, 0),
+        classes=classes,
+        accuracy=float(arrays["accuracy"]),
+        fingerprint=fingerprint(arrays),
+    )
+
+
+class Net(nn.Module):
+    """Halves images down to 4x4 at most; the place of each part is kept, for it tells a 6 from a 9."""
+
+    classes: int  # number of logits
+
+    @nn.compact
+    def __call__(self, images: Array, train: bool) -> tuple[Array, Array]:
+        """Maps `[b, H, W, C]` in [-1, 1] to features `[b, 64]` and logits `[b, classes]`."""
+        x = images
+        for depth in range(max(1, math.ceil(math.log2(max(x.shape[1:3]) / 4)))):
+            x = Conv(48 if depth else 32, 3 if depth else 5, 2)(x)
+            x = nn.relu(nn.GroupNorm(8)(x))
+        features = nn.relu(nn.Dense(64)(x.reshape(len(x), -1)))
+        return features, nn.Dense(self.classes, name="logits")(features)

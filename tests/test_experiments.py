@@ -1,0 +1,51 @@
+import dataclasses
+import importlib
+import pkgutil
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import experiments
+from gan_jax import data, loop, runs, sample
+
+ROOT = Path(__file__).parent.parent
+NAMES = [module.name for module in pkgutil.iter_modules(experiments.__path__) if not module.ispkg]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_experiment_runs_two_steps_and_is_sampled(name, tmp_path):
+    experiment = importlib.import_module(f"experiments.{name}")
+    run = loop.Run(steps=2, workdir=tmp_path, devices=1)
+    settings = {"width": 4} if name == "dcgan" else {}
+    experiment.main(experiment.Config(batch_size=8, run=run, **settings))
+    images = sample.samples(runs.open_run(tmp_path), seed=0, count=3)
+    assert images.shape == (3, 28, 28, 1) and images.dtype == np.uint8 and images.std() > 0
+
+
+@pytest.mark.parametrize("side", [28, 32, 64])
+@pytest.mark.parametrize("d_norm", ["batch", "spectral", "layer", "none"])
+def test_dcgan_fits_its_images(side, d_norm):
+    dcgan = importlib.import_module("experiments.dcgan")
+    spec = data.Spec((side, side, 3), 0)
+    system = dcgan.build(dcgan.Config(width=8, latent_size=5, d_norm=d_norm), spec)
+    state = jax.eval_shape(system.init, jax.random.key(0))
+    images = jax.eval_shape(system.generate, state.ema, jax.ShapeDtypeStruct((2, 5), "float32"))
+    assert images.shape == (2, side, side, 3)
+    batch = {"image": images}
+    after, metrics = jax.eval_shape(system.update, state, batch, jax.random.key(0))
+    assert jax.tree.map(lambda a: (a.shape, a.dtype), after) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
+    assert metrics["discriminator/loss"].shape == ()
+
+
+def test_images_that_dcgan_cannot_make_are_refused():
+    dcgan = importlib.import_module("experiments.dcgan")
+    with pytest.raises(ValueError, match=r"shape=\(48, 48, 3\).*28, 32 or 64.*--resolution 32"):
+        jax.eval_shape(dcgan.build(dcgan.Config(), data.Spec((48, 48, 3), 0)).init, jax.random.key(0))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_configs_say_what_their_fields_are(name):
+    experiment = importlib.import_module(f"experiments.{name}")
+    assert {"dataset", "batch_size", "seed", "run"} <= {f.name for f in dataclasses.fields(experiment.Config)}

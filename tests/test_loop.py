@@ -1,0 +1,203 @@
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import toy_experiment
+from toy import points_game
+from toy_experiment import Config
+
+from gan_jax import checkpoint, data, log, loop, pictures
+
+
+def config(workdir, batch_size=16, learning_rate=1e-3, seed=0, **options):
+    settings = Config()
+    run = dataclasses.replace(settings.run, workdir=workdir, **options)
+    return Config(batch_size, learning_rate, seed, run)
+
+
+def train(workdir, **settings):
+    return toy_experiment.main(config(workdir, **settings))
+
+
+def assert_same_bits(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The run that nothing interrupts."""
+    workdir = tmp_path_factory.mktemp("whole")
+    return train(workdir), workdir
+
+
+def numbers(workdir):
+    """The log without what a clock says."""
+    drop = ("seconds", "images_per_second", "event", "compile_seconds")
+    return [{k: v for k, v in line.items() if k not in drop} for line in log.read(workdir) if "event" not in line]
+
+
+def test_a_run_leaves_what_it_promises(whole):
+    state, workdir = whole
+    assert int(state.step) == 6
+    names = {path.name for path in workdir.iterdir()}
+    assert names == {
+        "run.json", "experiment.py", "metrics.jsonl", "tensorboard", "samples", "animation.gif", "report.html",
+        "checkpoints",
+    }  # fmt: skip
+    assert [line["step"] for line in numbers(workdir)] == [2, 3, 4, 6]
+    assert checkpoint.steps(workdir / "checkpoints") == [4, 6]
+    assert sorted(p.stem for p in (workdir / "samples").iterdir()) == ["00000000", "00000003", "00000006"]
+    assert (workdir / "experiment.py").read_text() == Path(toy_experiment.__file__).read_text()
+    record = json.loads((workdir / "run.json").read_text())
+    assert record["config"] == {"batch_size": 16, "learning_rate": 1e-3, "seed": 0}
+    assert record["data"]["name"] == "ring" and record["environment"]["jax"] == jax.__version__
+
+
+def test_tensorboard_holds_the_log(whole):
+    from tensorboardX.record_writer import RecordWriter  # noqa: F401  the same package reads nothing back: count events
+
+    _, workdir = whole
+    (events,) = (workdir / "tensorboard").iterdir()
+    content = events.read_bytes()
+    assert content.count(b"generator/loss") >= len(numbers(workdir))
+
+
+def test_a_run_in_two_parts_is_the_whole_run(whole, tmp_path):
+    train(tmp_path, steps=4)
+    state = train(tmp_path)
+    assert_same_bits(state, whole[0])
+    assert numbers(tmp_path) == numbers(whole[1])
+
+
+def test_other_intervals_and_calls_change_nothing(whole, tmp_path):
+    state = train(tmp_path, log_every=5, sample_every=4, save_every=100, steps_per_call=1)
+    assert_same_bits(state, whole[0])
+
+
+def test_what_came_after_the_restored_step_is_dropped(whole, tmp_path):
+    train(tmp_path)
+    newest = tmp_path / "checkpoints" / "step_00000006"
+    next(path for path in newest.rglob("*") if path.name == "manifest.ocdbt").write_bytes(b"")
+    with pytest.warns(UserWarning, match="step 6 is damaged.*using step 4"):
+        state = train(tmp_path)
+    assert_same_bits(state, whole[0])
+    assert numbers(tmp_path) == numbers(whole[1])
+    assert checkpoint.steps(tmp_path / "checkpoints") == [4, 6]
+
+
+def test_killed_in_mid_run_and_continued_is_the_whole_run(tmp_path):
+    script = Path(toy_experiment.__file__)
+    settings = ["--steps", "3000", "--save-every", "100", "--log-every", "100", "--sample-every", "1000"]
+
+    def command(workdir):
+        return [sys.executable, script, *settings, "--workdir", workdir]
+
+    victim = subprocess.Popen(command(tmp_path / "killed"), stdout=subprocess.DEVNULL)
+    saved = tmp_path / "killed" / "checkpoints"
+    deadline = time.monotonic() + 120
+    while len(checkpoint.steps(saved)) < 2 and time.monotonic() < deadline and victim.poll() is None:
+        time.sleep(0.01)
+    victim.send_signal(signal.SIGKILL)
+    assert victim.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    assert 0 < checkpoint.steps(saved)[-1] < 3000
+    for name in ("killed", "whole"):
+        subprocess.run(command(tmp_path / name), check=True, stdout=subprocess.DEVNULL)
+    like = jax.eval_shape(toy_experiment.build(Config(), None).init, jax.random.key(0))
+    killed, uninterrupted = (checkpoint.restore(tmp_path / n / "checkpoints", like)[0] for n in ("killed", "whole"))
+    assert int(killed.step) == 3000
+    assert_same_bits(killed, uninterrupted)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_ends_the_run(whole, tmp_path, monkeypatch, number):
+    save_png = pictures.save_png
+
+    def interrupt(path, image):
+        save_png(path, image)
+        if path.stem == "00000003":
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(pictures, "save_png", interrupt)
+    with pytest.raises(SystemExit) as stopped:
+        train(tmp_path, save_every=100)
+    assert stopped.value.code == 128 + number
+    assert checkpoint.steps(tmp_path / "checkpoints") == [4]  # the call after the signal was the last
+    assert_same_bits(train(tmp_path), whole[0])
+
+
+def test_divergence_stops_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path):
+    def build(config, spec):
+        return points_game(optimizer=optax.sgd(lambda count: jnp.where(jnp.less(count, 3), 1e-3, 1e38)))
+
+    with pytest.raises(
+        FloatingPointError, match=r"/\w+ is nan at step 4; the last good checkpoint, of step 2, is kept"
+    ):
+        loop.run(build, data.load("ring"), config(tmp_path, steps=20))
+    assert checkpoint.steps(tmp_path / "checkpoints") == [2]
+    assert log.read(tmp_path)[-1]["event"] == "diverged"
+    assert (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"learning_rate": 5e-4}, "learning_rate=0.001, and this one has learning_rate=0.0005.*--workdir"),
+        ({"seed": 1}, "seed=0, and this one has seed=1"),
+        ({"batch_size": 15, "devices": 4}, "batch_size=15 is not divisible by the 4 devices.*16"),
+        ({"devices": 9}, "devices=9: this machine has 4"),
+        ({"log_every": 0}, "log_every=0 must be at least 1"),
+        ({"batch_size": 10**6}, "batch_size=1000000 exceeds"),
+    ],
+)
+def test_bad_settings_are_refused_before_anything_is_lost(whole, settings, message):
+    _, workdir = whole
+    before = {path: path.stat().st_mtime_ns for path in workdir.rglob("*") if path.is_file()}
+    fresh = workdir / "other" if "batch_size" in settings else workdir
+    with pytest.raises(ValueError, match=message):
+        train(fresh, **({"steps": 8} | settings))
+    assert before == {path: path.stat().st_mtime_ns for path in workdir.rglob("*") if path in before}
+
+
+def test_another_experiments_directory_is_refused(whole):
+    def build(config, spec):
+        raise AssertionError("must not be built")
+
+    with pytest.raises(ValueError, match="holds a run of toy_experiment, and this is test_loop"):
+        loop.run(build, data.load("ring"), config(whole[1], steps=8))
+
+
+def test_other_data_of_the_same_name_is_refused(whole):
+    changed = data.load("ring")._replace(fingerprint="other")
+    with pytest.raises(ValueError, match="other contents of 'ring'"):
+        loop.run(toy_experiment.build, changed, config(whole[1], steps=8))
+
+
+def test_a_finished_run_is_left_alone(whole, capsys):
+    state = train(whole[1])
+    assert_same_bits(state, whole[0])
+    assert "has made 6 of 6 iterations" in capsys.readouterr().out
+
+
+def test_fresh_moves_the_old_run_aside(tmp_path):
+    workdir = tmp_path / "run"
+    train(workdir, steps=2)
+    train(workdir, steps=1, seed=1, fresh=True)
+    assert checkpoint.steps(tmp_path / "run.old-1" / "checkpoints") == [2]
+    assert checkpoint.steps(workdir / "checkpoints") == [1]
+
+
+def test_a_run_goes_on_with_another_number_of_devices(whole, tmp_path):
+    train(tmp_path, steps=2, devices=4)
+    state = train(tmp_path, devices=1)
+    # Adam turns rounding into steps of its own size; six of them at 1e-3 stay far below what another batch would do
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3), state.params, whole[0].params)
