@@ -202,7 +202,7 @@ def _means(calls: list[tuple[int, Metrics]], first: int) -> dict[str, float]:
     }
     if bad:
         name = min(bad, key=lambda n: bad[n])
-        raise FloatingPointError(f"{name} is {series[name][bad[name]]} at step {first + bad[name]}")
+        raise FloatingPointError(f"{name} is {series[name][bad[name]]} at step {first + bad[name] + 1}")
     return {name: float(np.mean(values)) for name, values in series.items()}
 
 
