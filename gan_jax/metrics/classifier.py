@@ -4,6 +4,7 @@ Being sure is meant to tell samples from noise and from mixtures, for which a pl
 see `make_classifier`, which trains them.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from importlib import resources
@@ -103,12 +104,6 @@ def classifier(arrays: dict[str, np.ndarray]) -> Classifier:
     shape = tuple(arrays["shape"].tolist())
     weights = {name: jnp.asarray(leaf, jnp.float32) for name, leaf in arrays.items() if "/" in name}
     params, classes = traverse_util.unflatten_dict(weights, sep="/"), arrays["logits/bias"].size
-    net = linen(Net(classes), shape)
-
-    @jax.jit
-    def judge(params: PyTree, images: Array) -> tuple[Array, Array]:
-        features, logits = net.apply(params, {}, images, train=False)[0]
-        return features, nn.softmax(logits)
 
     def run(images: ArrayLike, output: int) -> np.ndarray:
         images = np.asarray(images)
@@ -120,7 +115,7 @@ def classifier(arrays: dict[str, np.ndarray]) -> Classifier:
             # Always a full batch: another size would compile anew, and change last bits.
             batch = np.zeros((PADDED, *shape), np.float32)
             batch[: len(images) - start] = images[start : start + PADDED].astype(np.float32) / 127.5 - 1
-            results.append(np.asarray(judge(params, batch)[output]))
+            results.append(np.asarray(_judge(params, batch, classes)[output]))
         return np.concatenate(results)[: len(images)]
 
     return Classifier(
@@ -130,6 +125,12 @@ def classifier(arrays: dict[str, np.ndarray]) -> Classifier:
         accuracy=float(arrays["accuracy"]),
         fingerprint=fingerprint(arrays),
     )
+
+
+@functools.partial(jax.jit, static_argnames="classes")
+def _judge(params: PyTree, images: Array, classes: int) -> tuple[Array, Array]:
+    features, logits = linen(Net(classes), images.shape[1:]).apply(params, {}, images, train=False)[0]
+    return features, nn.softmax(logits)
 
 
 class Net(nn.Module):

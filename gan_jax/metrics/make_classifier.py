@@ -4,7 +4,14 @@
 
 Trained plainly, a classifier is sure of nearly everything, noise included. So each batch here has its share of what is
 nothing (noise, flat surfaces, images cut up and shuffled), whose target is no class more than another, and of blends of
-two images, whose target is a part of each. Figures, in per cent of images that the classifier is sure of: FIGURES
+two images, whose target is a part of each. On the embedded test split, in per cent, this changes
+
+                accuracy   sure (above 0.9) of: real   uniform noise   flat   blends of two classes
+    plain           99.2                        97.7            78.6   97.0                    57.4
+    as here         99.1                        96.8             0.0    0.0                     8.9
+
+It does not make every image that is no digit doubtful: of two digits overlaid, or the upper half of one above the lower
+half of another, both are still sure of about a half (`sureness`).
 """
 
 import sys

@@ -1,0 +1,112 @@
+"""Runs an experiment over seeds and records what came of it: `python -m experiments.results dcgan --seeds 0 1 2`.
+
+Each run is the experiment's own command in a process of its own, timed from start to end. Where the data set has labels
+and a classifier of it is at hand, 2,000 samples of the checkpoints are judged by it; beside them stand its verdict on
+real test images and on samples of the untrained generator. The record goes to `experiments/results/NAME.json`.
+"""
+
+import json
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from gan_jax import checkpoint, rng, runs, sample
+from gan_jax.cli import cli
+from gan_jax.data import load
+from gan_jax.metrics import classifier
+from gan_jax.pictures import atomic
+
+SAMPLES = 2_000
+
+
+def main(
+    experiment: str,
+    seeds: tuple[int, ...] = (0,),
+    settings: str = "",
+    name: str | None = None,
+    judge: bool = True,
+    workdir: Path | None = None,
+) -> None:
+    """Runs an experiment over seeds and records it.
+
+    Args:
+        experiment: Module in experiments/, such as dcgan.
+        seeds: One run each.
+        settings: More flags of the experiment, in one string.
+        name: Of the record; the experiment's by default.
+        judge: Whether to judge samples by a classifier of the data set.
+        workdir: Keep the runs here, SEED each, rather than in a temporary directory.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        root = workdir or Path(temporary)
+        made = [_run(experiment, shlex.split(settings), seed, root / str(seed)) for seed in seeds]
+        record = _record(experiment, settings, list(seeds), made, root)
+        if judge:
+            record["figures"] = _judge(record, root)
+    path = Path(__file__).parent / f"{name or experiment}.json"
+    with atomic(path) as file:
+        file.write((json.dumps(record, indent=2) + "\n").encode())
+    print(path.read_text())
+
+
+def _run(experiment: str, settings: list[str], seed: int, workdir: Path) -> float:
+    """Makes one run and returns its minutes."""
+    began = time.monotonic()
+    command = [sys.executable, "-m", f"experiments.{experiment}", *settings, "--seed", str(seed), "--workdir", workdir]
+    subprocess.run(command, check=True)
+    return (time.monotonic() - began) / 60
+
+
+def _record(experiment: str, settings: str, seeds: list[int], minutes: list[float], root: Path) -> dict[str, Any]:
+    run = runs.open_run(root / str(seeds[0]))
+    environment = run.record["environment"]
+    return {
+        "command": " ".join(["python -m", f"experiments.{experiment}", settings]).strip(),
+        "config": run.record["config"],
+        "data": run.record["data"],
+        "commit": environment["commit"],
+        "device": f"{environment['devices']} x {environment['device']}",
+        "versions": {name: environment[name] for name in ("python", "jax", "flax", "optax")},
+        "steps": run.step,
+        "seeds": seeds,
+        "minutes": [round(m, 2) for m in minutes],
+    }
+
+
+def _judge(record: dict[str, Any], root: Path) -> dict[str, Any]:
+    """Judges samples of every checkpoint kept, real test images and untrained generators."""
+    data = record["data"]
+    judged = classifier.load(data["name"])
+
+    def verdict(images: Any) -> dict[str, float]:
+        found = classifier.verdict(judged.probabilities(images))
+        return {"sure": round(found.sure, 4), "smallest_share": round(min(found.shares), 4)}
+
+    final, untrained, curves = [], [], []
+    for seed in record["seeds"]:
+        directory = root / str(seed)
+        steps = checkpoint.steps(directory / "checkpoints")
+        opened = [runs.open_run(directory, step) for step in steps]
+        curve = [{"step": run.step} | verdict(sample.samples(run, seed, SAMPLES)) for run in opened]
+        state = jax.jit(opened[0].system.init)(rng.named(jax.random.key(seed), "init"))
+        fresh = opened[0]._replace(ema=state.ema)
+        untrained.append(verdict(sample.samples(fresh, seed, SAMPLES)))
+        final.append({name: value for name, value in curve[-1].items() if name != "step"})
+        curves.append(curve)
+    return {
+        "judge": {"accuracy": round(judged.accuracy, 4), "fingerprint": judged.fingerprint, "samples": SAMPLES},
+        "real": verdict(load(data["name"], "test").arrays["image"]),
+        "untrained": untrained,
+        "final": final,
+        "curves": curves,
+    }
+
+
+if __name__ == "__main__":
+    cli(main)
