@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import tyro
 
 from gan_jax import checkpoint, rng, runs, sample
 from gan_jax.cli import cli
@@ -26,7 +27,7 @@ SAMPLES = 2_000
 
 
 def main(
-    experiment: str,
+    experiment: tyro.conf.Positional[str],
     seeds: tuple[int, ...] = (0,),
     settings: str = "",
     name: str | None = None,

@@ -1,0 +1,122 @@
+"""Images a second of each experiment, against the stock layers: `python -m experiments.benchmarks.throughput`.
+
+Two ways of making the same iterations are timed in turns, so that a machine that slows down slows both:
+
+    gan_jax   many iterations a call, convolutions in the platform's formulation (`networks.conv`)
+    stock     one iteration a call, convolutions by the operators of `nn.Conv` and `nn.ConvTranspose`
+
+One iteration a call suits the stock operators best on a CPU, where their gradients are far slower inside a loop. A
+speed is the median over the rounds; a ratio is the median of the rounds' ratios, with the smallest and the largest.
+"""
+
+import dataclasses
+import importlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from gan_jax import data, parallel, rng, rules, runs
+from gan_jax.cli import cli
+from gan_jax.networks.conv import forced
+from gan_jax.pictures import atomic
+from gan_jax.types import Array, System, TrainState
+
+
+def main(
+    experiments: tuple[str, ...] = ("mlp_gan", "dcgan"),
+    rounds: int = 7,
+    seconds: float = 2.0,
+    settings: tuple[str, ...] = (),
+    out: Path = Path(__file__).parent.parent / "results" / "throughput.json",
+) -> None:
+    """Times experiments and prints and writes a table.
+
+    Args:
+        experiments: Modules in experiments/.
+        rounds: Turns of each way.
+        seconds: Roughly how long one turn lasts.
+        settings: Changes of the configs' numbers, as NAME=VALUE.
+        out: The JSON file.
+    """
+    changes = {name: int(value) for name, value in (setting.split("=") for setting in settings)}
+    rows = {}
+    for name in experiments:
+        module = importlib.import_module(f"experiments.{name}")
+        rows[name] = _compare(module, dataclasses.replace(module.Config(), **changes), rounds, seconds)
+    table = Table("experiment", "batch", "gan_jax images/s", "stock images/s", "ratio (least, most)")
+    for name, row in rows.items():
+        ratio = "{:.2f} ({:.2f}, {:.2f})".format(*row["ratio"])
+        table.add_row(name, str(row["batch_size"]), f"{row['gan_jax']:.0f}", f"{row['stock']:.0f}", ratio)
+    Console().print(table)
+    environment = runs.environment()
+    with atomic(out) as file:
+        file.write((json.dumps({"rows": rows, "rounds": rounds, "environment": environment}, indent=2) + "\n").encode())
+
+
+def _compare(module: Any, config: Any, rounds: int, seconds: float) -> dict[str, Any]:
+    dataset = data.load(config.dataset)
+    system = module.build(config, dataset.spec)
+    key = jax.random.key(0)
+    device = jax.local_devices()[:1]
+    draw = data.batches(len(dataset.arrays["image"]), config.batch_size, system.batches)
+    arguments = parallel.replicate((dataset.arrays, key), device)
+    ways = {"gan_jax": _looped(system, draw, arguments), "stock": _stock(system, draw, arguments)}
+    states = {name: parallel.replicate(system.init(rng.named(key, "init")), device) for name in ways}
+
+    def speed(name: str, count: int) -> float:
+        began = time.perf_counter()
+        states[name] = jax.block_until_ready(ways[name](states[name], count))
+        return count * config.batch_size / (time.perf_counter() - began)
+
+    counts = {}
+    for name in ways:
+        speed(name, 2)  # compiles
+        counts[name] = max(2, round(seconds * speed(name, 4) / config.batch_size))
+    found = [{name: speed(name, counts[name]) for name in ways} for _ in range(rounds)]
+    ratios = [each["gan_jax"] / each["stock"] for each in found]
+    speeds = {name: float(np.median([each[name] for each in found])) for name in ways}
+    return speeds | {
+        "ratio": [float(x) for x in (np.median(ratios), min(ratios), max(ratios))],
+        "batch_size": config.batch_size,
+        "config": runs.fields(config),
+    }
+
+
+def _looped(system: System, draw: Callable, arguments: tuple[dict[str, Array], Array]) -> Callable:
+    step = parallel.single(rules.many(system.update, draw, 20))
+
+    def run(state: TrainState, count: int) -> TrainState:
+        while count:
+            state, _ = step(state, *arguments, min(count, 20))
+            count -= min(count, 20)
+        return state
+
+    return run
+
+
+def _stock(system: System, draw: Callable, arguments: tuple[dict[str, Array], Array]) -> Callable:
+    def once(state: TrainState, arrays: dict[str, Array], key: Array) -> TrainState:
+        with forced("native"):
+            batch = draw(arrays, rng.named(key, "data"), state.step)
+            new, _ = system.update(state, batch, jax.random.fold_in(key, state.step))
+        return dataclasses.replace(new, step=state.step + 1)
+
+    step = parallel.single(once)
+
+    def run(state: TrainState, count: int) -> TrainState:
+        for _ in range(count):
+            state = step(state, *arguments)
+        return state
+
+    return run
+
+
+if __name__ == "__main__":
+    cli(main)
