@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from gan_jax import checkpoint, log, parallel, pictures, progress, report, rng, rules, runs
+from gan_jax import checkpoint, log, parallel, progress, report, rng, rules, runs, watch
 from gan_jax.data import Dataset, batches
-from gan_jax.types import Array, Metrics, System, TrainState
+from gan_jax.types import Metrics, System, TrainState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +109,7 @@ def run(build: Callable[..., System], dataset: Dataset, config: Config) -> Train
     def iterate(state: TrainState, count: int) -> tuple[TrainState, Metrics]:
         return step(state, data, train_key, count)
 
-    grid = _grid(system, rng.named(key, "grid"), dataset, workdir / "samples")
+    grid = watch.grids(system, rng.named(key, "grid"), dataset, workdir)
     try:
         with _signals() as received:
             state = _train(state, start, iterate, grid, received, config, workdir, record)
@@ -121,8 +121,7 @@ def run(build: Callable[..., System], dataset: Dataset, config: Config) -> Train
             "change the loss"
         ) from error
     finally:
-        if frames := _frames(workdir / "samples"):
-            pictures.save_gif(workdir / "animation.gif", frames)
+        watch.animate(workdir)
         report.write(workdir)
     if received:
         print(f"stopped by {received[0].name} at step {int(state.step)}, saved; the same command goes on")
@@ -156,9 +155,7 @@ def _train(
         write({"step": at, "event": event, "compile_seconds": round(time.monotonic() - began, 1)})
         if at == 0:
             grid(state, at)
-        for later in (workdir / "samples").glob("*.png"):
-            if int(later.stem) > at:
-                later.unlink()
+        watch.drop_after(workdir, at)
         began, logged, calls = time.monotonic(), at, []
         stopping = False
         while not stopping:
@@ -204,29 +201,6 @@ def _means(calls: list[tuple[int, Metrics]], first: int) -> dict[str, float]:
         name = min(bad, key=lambda n: bad[n])
         raise FloatingPointError(f"{name} is {series[name][bad[name]]} at step {first + bad[name] + 1}")
     return {name: float(np.mean(values)) for name, values in series.items()}
-
-
-def _grid(system: System, key: Array, dataset: Dataset, directory: Path) -> Callable[[TrainState, int], None]:
-    """Returns the function that draws the samples of a state, always from the same latents."""
-    latents = system.latent.draw(
-        jax.vmap(lambda i: jax.random.fold_in(key, i))(np.arange(64 if len(dataset.spec.shape) == 3 else 1024))
-    )
-    generate = jax.jit(system.generate)
-
-    def draw(state: TrainState, step: int) -> None:
-        samples = generate(jax.tree.map(lambda x: x.addressable_data(0), state.ema), latents)
-        flat = len(dataset.spec.shape) == 1
-        picture = pictures.scatter(samples, dataset.arrays["image"][:1024]) if flat else pictures.grid(samples)
-        pictures.save_png(directory / f"{step:08d}.png", picture)
-
-    return draw
-
-
-def _frames(directory: Path, most: int = 60) -> list[np.ndarray]:
-    """Loads the sample grids of a run, thinned to a number that makes a short animation."""
-    paths = sorted(directory.glob("*.png"))
-    chosen = sorted({round(i) for i in np.linspace(0, len(paths) - 1, min(most, len(paths)))})
-    return [pictures.load_png(paths[i]) for i in chosen]
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import importlib.util
 import inspect
 import itertools
 import json
+import os
 import platform
 import shlex
 import subprocess
@@ -82,11 +83,12 @@ def environment() -> dict[str, Any]:
     here = Path(__file__).parent
     git = subprocess.run(["git", "-C", here, "describe", "--always", "--dirty"], capture_output=True, text=True)
     versions = {name: importlib.metadata.version(name) for name in ("gan_jax", "jax", "flax", "optax")}
+    device = jax.devices()[0]
     main = sys.modules["__main__"].__spec__
     command = ["python", *(["-m", main.name] if main else sys.argv[:1]), *sys.argv[1:]]
     return versions | {
         "python": platform.python_version(),
-        "device": jax.devices()[0].device_kind,
+        "device": f"{os.cpu_count()} CPU cores" if device.platform == "cpu" else device.device_kind,
         "devices": jax.device_count(),
         "host": f"{platform.system()} {platform.machine()}",
         "commit": git.stdout.strip() or None,

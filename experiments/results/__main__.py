@@ -7,6 +7,8 @@ real test images and on samples of the untrained generator. The record goes to `
 
 import json
 import shlex
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -50,10 +52,32 @@ def main(
         record = _record(experiment, settings, list(seeds), made, root)
         if judge:
             record["figures"] = _judge(record, root)
-    path = Path(__file__).parent / f"{name or experiment}.json"
-    with atomic(path) as file:
+        directory = Path(__file__).parent
+        for suffix, file in (("png", f"samples/{record['steps']:08d}.png"), ("gif", "animation.gif")):
+            shutil.copyfile(root / str(seeds[0]) / file, directory / f"{name or experiment}.{suffix}")
+    with atomic(directory / f"{name or experiment}.json") as file:
         file.write((json.dumps(record, indent=2) + "\n").encode())
-    print(path.read_text())
+    print(sentence(record))
+
+
+def sentence(record: dict[str, Any]) -> str:
+    """Returns what README and docstrings say of a record; the tests hold them to it."""
+    runs_made = f"{len(record['seeds'])} runs" if len(record["seeds"]) > 1 else "One run"
+    data = record["data"]["name"].removeprefix("folder:").rstrip("/").split("/")[-1]
+    text = (
+        f"{runs_made} of {record['steps']:,} iterations on {data}, {statistics.median(record['minutes']):.1f} minutes "
+        f"on {record['device']}"
+    )
+    if "figures" not in record:
+        return text + "."
+    sure = [each["sure"] for each in record["figures"]["final"]]
+    untrained = max(each["sure"] for each in record["figures"]["untrained"])
+    rarest = min(each["smallest_share"] for each in record["figures"]["final"])
+    return (
+        f"{text}: the classifier is sure of {statistics.median(sure):.0%} of the samples (worst run {min(sure):.0%}; "
+        f"of real test images {record['figures']['real']['sure']:.0%}, of an untrained generator's {untrained:.0%}), "
+        f"and the rarest class makes up {rarest:.1%}."
+    )
 
 
 def _run(experiment: str, settings: list[str], seed: int, workdir: Path) -> float:
@@ -72,7 +96,9 @@ def _record(experiment: str, settings: str, seeds: list[int], minutes: list[floa
         "config": run.record["config"],
         "data": run.record["data"],
         "commit": environment["commit"],
-        "device": f"{environment['devices']} x {environment['device']}",
+        "device": environment["device"]
+        if environment["devices"] == 1
+        else f"{environment['devices']} x {environment['device']}",
         "versions": {name: environment[name] for name in ("python", "jax", "flax", "optax")},
         "steps": run.step,
         "seeds": seeds,

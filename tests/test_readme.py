@@ -1,0 +1,64 @@
+"""The README is run, not only read."""
+
+import importlib
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments.results.__main__ import sentence
+from gan_jax import log
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+RECORDS = [path for path in sorted((ROOT / "experiments" / "results").glob("*.json")) if "seeds" in path.read_text()]
+
+
+def test_a_users_own_loss_and_experiment_train_go_on_and_are_sampled(tmp_path):
+    section = README.split("## Your own loss, your own experiment")[1].split("\n## ")[0]
+    for name, code in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", section, re.DOTALL):
+        (tmp_path / name).write_text(code)
+    assert {path.name for path in tmp_path.iterdir()} == {"my_loss.py", "my_gan.py"}
+    (commands,) = re.findall(r"```\n(python my_gan.py.*?)```", section, re.DOTALL)
+    for command in commands.strip().splitlines():
+        arguments = shlex.split(command)[1:]
+        subprocess.run([sys.executable, *arguments], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    run = tmp_path / "runs" / "my_gan-ring"
+    events = [line for line in log.read(run) if "event" in line]
+    assert [(line["event"], line["step"]) for line in events] == [("started", 0), ("resumed", 400)]
+    assert (run / "samples-0.png").exists()
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+def test_what_is_said_of_a_run_is_what_was_recorded(path):
+    record = json.loads(path.read_text())
+    said = sentence(record)
+    assert said in " ".join(README.split()), f"README.md must say: {said}"
+    experiment = re.match(r"python -m (experiments\.\w+)", record["command"])
+    assert experiment
+    docstring = " ".join((importlib.import_module(experiment[1]).__doc__ or "").split())
+    assert said in docstring, f"the docstring of {experiment[1]} must say: {said}"
+
+
+def test_the_throughput_table_is_what_was_measured():
+    measured = json.loads((ROOT / "experiments" / "results" / "throughput.json").read_text())
+    for name, row in measured["rows"].items():
+        cells = (
+            f"| {name} | {row['batch_size']} | {row['gan_jax']:,.0f} | {row['stock']:,.0f} | {row['ratio'][0]:.2f} |"
+        )
+        assert cells in README, f"README.md must have the row {cells}"
+
+
+def test_ci_runs_the_readmes_commands():
+    install, test = re.findall(r'```\n(pip install -e "\.\[test\]") && (pytest)\n```', README)[0]
+    steps = (ROOT / ".ci" / "run").read_text()
+    assert install.removeprefix("pip install ") in steps and f"\n{test}\n" in steps
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
