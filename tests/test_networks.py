@@ -35,18 +35,16 @@ def test_mlp_gan_has_the_tutorials_layers():
     assert kernels["discriminator"] == [(784, 512), (512, 256), (256, 1)]
 
 
-@pytest.mark.parametrize(("side", "smallest", "doublings"), [(28, 7, 2), (32, 4, 3), (64, 4, 4)])
-def test_dcgan_doubles_and_halves_between_its_images_and_its_smallest_map(side, smallest, doublings):
+@pytest.mark.parametrize(("side", "doublings"), [(28, 3), (32, 3), (64, 4)])
+def test_dcgan_doubles_and_halves_between_its_images_and_maps_of_side_4(side, doublings):
     params = parameters("dcgan", (side, side, 3))
     width = importlib.import_module("experiments.dcgan").Config().width
+    widths = [width * 2**i for i in range(doublings)]
     made, judged = shapes(params["generator"]), shapes(params["discriminator"])
-    assert made["Dense_0/kernel"] == (100, smallest**2 * width * 2 ** (doublings - 1))
-    assert [made[f"ConvTranspose_{i}/kernel"][3] for i in range(doublings)] == [
-        *[width * 2**i for i in reversed(range(doublings - 1))],
-        3,
-    ]
-    assert [judged[f"Conv_{i}/kernel"][3] for i in range(doublings)] == [width * 2**i for i in range(doublings)]
-    assert judged["Dense_0/kernel"][0] == smallest**2 * width * 2 ** (doublings - 1)
+    assert made["Dense_0/kernel"][1] == 4 * 4 * widths[-1]
+    assert [made[f"ConvTranspose_{i}/kernel"][3] for i in range(doublings)] == [*widths[-2::-1], 3]
+    assert [judged[f"Conv_{i}/kernel"][3] for i in range(doublings)] == widths
+    assert judged["Dense_0/kernel"] == (4 * 4 * widths[-1], 1)
 
 
 class Normalised(nn.Module):

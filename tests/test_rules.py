@@ -7,7 +7,10 @@ import optax
 import pytest
 from toy import points, points_game
 
-from gan_jax import data, rules
+from gan_jax import data, latents, rng, rules
+from gan_jax.networks import mlp
+from gan_jax.networks.linen import linen
+from gan_jax.system import system
 from gan_jax.types import Aux, Player, TrainState
 
 KEY = jax.random.key(0)
@@ -89,22 +92,45 @@ def test_repeats_and_players_draw_different_randomness():
     assert len(set(values)) == 4 and values[3] != pytest.approx(2 * values[1])
 
 
-def test_a_game_of_three_players_settles_on_its_mixture():
-    # two generators, each a point, and a critic that holds them on the two halves of a mixture at -1 and 1 while the
-    # generators push one another away: a discriminator is not needed to count to three
-    def pulled(own, other, sign):
-        return lambda p: (p[own] - sign * p["scale"]) ** 2 + 0.1 * (p[own] + p[other]) ** 2
+def test_three_players_over_three_networks_cover_a_mixture():
+    # MAD-GAN (Ghosh et al. 2018, arXiv:1704.02906): a discriminator that tells real from each of two generators, and
+    # two generators that want to pass for real; to be told apart makes them share the modes between them
+    latent, modes = latents.normal(2), jnp.array([[-2.0, 0.0], [2.0, 0.0]])
+    networks = {
+        name: linen(mlp.Generator((2,), (32, 32), norm="none", bounded=False), (latent.size,))
+        for name in ("one", "two")
+    } | {"judge": linen(mlp.Generator((3,), (32, 32), norm="none", bounded=False), (2,))}
 
-    players = (
-        player("left", pulled("left", "right", -1.0)),
-        player("right", pulled("right", "left", 1.0)),
-        player("scale", lambda p: (p["scale"] - 1.0) ** 2),
-    )
-    for rule in (rules.alternating(players), rules.simultaneous(players)):
-        state, metrics = play(rule, state_of(left=0.5, right=-2.0, scale=3.0), 100)
-        found = [float(state.params[n]) for n in ("left", "right", "scale")]
-        np.testing.assert_allclose(found, [-1.0, 1.0, 1.0], atol=1e-3)
-        assert set(metrics) == {"left/loss", "right/loss", "scale/loss"}
+    def apply(state, name, x, key=None):
+        return networks[name].apply(state.params[name], state.stats[name], x, train=True, key=key)[0]
+
+    def fake(state, name, key):
+        return apply(state, name, latent.draw(rng.per_example(rng.named(key, name), 64)))
+
+    def judge(state, batch, key):
+        groups = (batch["image"], fake(state, "one", key), fake(state, "two", key))
+        labels = jnp.repeat(jnp.arange(3), 64)
+        logits = apply(state, "judge", jnp.concatenate(groups))
+        return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels)), Aux()
+
+    def passes(name):
+        return lambda state, batch, key: (
+            -jnp.mean(jax.nn.log_softmax(apply(state, "judge", fake(state, name, key)))[:, 0]),
+            Aux(),
+        )
+
+    adam = optax.adam(1e-3, 0.5)
+    players = [Player("judge", ("judge",), judge, adam)]
+    players += [Player(name, (name,), passes(name), adam) for name in ("one", "two")]
+    game = system(networks | {"generator": networks["one"]}, players, rules.alternating(players), latent)
+    centre = jax.random.bernoulli(jax.random.key(1), shape=(4096,)).astype(int)
+    mixture = {"image": modes[centre] + 0.2 * jax.random.normal(jax.random.key(2), (4096, 2))}
+    step = jax.jit(rules.many(game.update, data.batches(4096, 64), 2000))
+    state, _ = step(jax.jit(game.init)(KEY), mixture, KEY, 2000)
+    points = jnp.concatenate([fake(state, name, jax.random.key(3)) for name in ("one", "two")])
+    distance = jnp.linalg.norm(points[:, None] - modes, axis=-1)
+    near = (distance < 0.8).mean(0)  # four standard deviations
+    assert (near > 0.25).all() and near.sum() > 0.85, near
 
 
 def test_ema_is_the_running_mean_at_first_and_exponential_later():
@@ -156,8 +182,6 @@ def test_the_scan_equals_a_plain_loop():
     state, log = step(game.init(KEY), points(), KEY, 5)
     plain, losses = game.init(KEY), []
     for i in range(5):
-        from gan_jax import rng
-
         batch = draw(points(), rng.named(KEY, "data"), jnp.asarray(i))
         plain, metrics = game.update(plain, batch, jax.random.fold_in(rng.named(KEY, "step"), i))
         plain = replace(plain, step=plain.step + 1)

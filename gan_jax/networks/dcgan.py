@@ -1,5 +1,7 @@
 """The convolutional networks of DCGAN (Radford et al. 2016, arXiv:1511.06434), sized by the images."""
 
+from typing import Any
+
 import jax.numpy as jnp
 from flax import linen as nn
 
@@ -8,14 +10,15 @@ from gan_jax.networks.norm import Norm, layer, normalise
 from gan_jax.types import Array
 
 INIT = nn.initializers.normal(0.02)
+SIDES = {28: (4, 7, 14, 28), 32: (4, 8, 16, 32), 64: (4, 8, 16, 32, 64)}  # of the maps, from latents to images
 
 
 class Generator(nn.Module):
-    """Projects latents to a small map and doubles its sides until it has the images' size.
+    """Projects latents to a map of side 4 and doubles its sides until it has the images' size.
 
     Attributes:
         shape: `(H, W, C)`; H = W, one of 28, 32, 64.
-        width: Channels before the last layer; each layer below has twice as many.
+        width: Channels of the last hidden map; each map before has twice as many.
     """
 
     shape: tuple[int, ...]
@@ -24,23 +27,24 @@ class Generator(nn.Module):
     @nn.compact
     def __call__(self, latents: Array, train: bool) -> Array:
         """Maps `[b, size]` to `[b, H, W, C]` in [-1, 1]."""
-        side, doublings = _layers(self.shape)
-        widths = [self.width * 2**i for i in reversed(range(doublings))]
-        x = nn.Dense(side * side * widths[0], use_bias=False, kernel_init=INIT)(latents)
-        x = x.reshape(-1, side, side, widths[0])
-        for width in widths[1:]:
+        first, *sides = _sides(self.shape)
+        width = self.width * 2 ** (len(sides) - 1)
+        x = nn.Dense(first * first * width, use_bias=False, kernel_init=INIT)(latents)
+        x = x.reshape(-1, first, first, width)
+        for side in sides[:-1]:
             x = nn.relu(normalise(x, "batch", train))
-            x = ConvTranspose(width, (4, 4), (2, 2), use_bias=False, kernel_init=INIT)(x)
+            width //= 2
+            x = ConvTranspose(width, **_window(side), use_bias=False, kernel_init=INIT)(x)
         x = nn.relu(normalise(x, "batch", train))
-        return jnp.tanh(ConvTranspose(self.shape[2], (4, 4), (2, 2), kernel_init=INIT)(x))
+        return jnp.tanh(ConvTranspose(self.shape[2], **_window(sides[-1]), kernel_init=INIT)(x))
 
 
 class Discriminator(nn.Module):
-    """Halves the sides of images down to a small map, and scores it.
+    """Halves the sides of images down to a map of side 4, and scores it.
 
     Attributes:
         shape: `(H, W, C)`; H = W, one of 28, 32, 64.
-        width: Channels of the first layer; each further one has twice as many.
+        width: Channels of the first map; each further one has twice as many.
         norm: Normalisation of all layers but the first.
     """
 
@@ -54,18 +58,25 @@ class Discriminator(nn.Module):
         if images.shape[1:] != self.shape:
             raise ValueError(f"images are {images.shape[1:]}, and this discriminator was built for shape={self.shape}")
         x = images
-        for depth in range(_layers(self.shape)[1]):
+        for depth, side in enumerate(reversed(_sides(self.shape)[1:])):
             bias = depth == 0 or self.norm != "batch"  # batch norm would take it away again
-            x = layer(Conv(self.width * 2**depth, (4, 4), (2, 2), use_bias=bias, kernel_init=INIT), self.norm, x, train)
+            conv = Conv(self.width * 2**depth, **_window(side), use_bias=bias, kernel_init=INIT)
+            x = layer(conv, self.norm, x, train)
             x = nn.leaky_relu(x if depth == 0 else normalise(x, self.norm, train), 0.2)
         return layer(nn.Dense(1, kernel_init=INIT), self.norm, x.reshape(len(x), -1), train)[:, 0]
 
 
-def _layers(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Returns the side of the smallest map, and how often it is doubled."""
-    sizes = {28: (7, 2), 32: (4, 3), 64: (4, 4)}
-    if len(shape) != 3 or shape[0] != shape[1] or shape[0] not in sizes:
+def _sides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Returns the sides of the maps, from the smallest to the images'."""
+    if len(shape) != 3 or shape[0] != shape[1] or shape[0] not in SIDES:
         raise ValueError(
             f"shape={tuple(shape)}: DCGAN makes square images of side 28, 32 or 64; resize the data (--resolution 32)"
         )
-    return sizes[shape[0]]
+    return SIDES[shape[0]]
+
+
+def _window(side: int) -> dict[str, Any]:
+    """Returns the window between a map of this side and one of half: 4 wide, or 3 where the side is odd."""
+    size = 3 if side % 2 else 4
+    padding = ((1, 1), (1, 1)) if size == 3 else "SAME"
+    return {"kernel_size": (size, size), "strides": (2, 2), "padding": padding}
