@@ -18,7 +18,7 @@ NAMES = [module.name for module in pkgutil.iter_modules(experiments.__path__) if
 def test_every_experiment_runs_two_steps_and_is_sampled(name, tmp_path):
     experiment = importlib.import_module(f"experiments.{name}")
     run = loop.Run(steps=2, workdir=tmp_path, devices=1)
-    settings = {"width": 4} if name == "dcgan" else {}
+    settings = {"g_width": 4, "d_width": 4} if name == "dcgan" else {}
     experiment.main(experiment.Config(batch_size=8, run=run, **settings))
     images = sample.samples(runs.open_run(tmp_path), seed=0, count=3)
     assert images.shape == (3, 28, 28, 1) and images.dtype == np.uint8 and images.std() > 0
@@ -29,7 +29,7 @@ def test_every_experiment_runs_two_steps_and_is_sampled(name, tmp_path):
 def test_dcgan_fits_its_images(side, d_norm):
     dcgan = importlib.import_module("experiments.dcgan")
     spec = data.Spec((side, side, 3), 0)
-    system = dcgan.build(dcgan.Config(width=8, latent_size=5, d_norm=d_norm), spec)
+    system = dcgan.build(dcgan.Config(g_width=8, d_width=8, latent_size=5, d_norm=d_norm), spec)
     state = jax.eval_shape(system.init, jax.random.key(0))
     images = jax.eval_shape(system.generate, state.ema, jax.ShapeDtypeStruct((2, 5), "float32"))
     assert images.shape == (2, side, side, 3)

@@ -38,13 +38,13 @@ def test_mlp_gan_has_the_tutorials_layers():
 @pytest.mark.parametrize(("side", "doublings"), [(28, 3), (32, 3), (64, 4)])
 def test_dcgan_doubles_and_halves_between_its_images_and_maps_of_side_4(side, doublings):
     params = parameters("dcgan", (side, side, 3))
-    width = importlib.import_module("experiments.dcgan").Config().width
-    widths = [width * 2**i for i in range(doublings)]
+    config = importlib.import_module("experiments.dcgan").Config()
+    made_widths, judged_widths = ([w * 2**i for i in range(doublings)] for w in (config.g_width, config.d_width))
     made, judged = shapes(params["generator"]), shapes(params["discriminator"])
-    assert made["Dense_0/kernel"][1] == 4 * 4 * widths[-1]
-    assert [made[f"ConvTranspose_{i}/kernel"][3] for i in range(doublings)] == [*widths[-2::-1], 3]
-    assert [judged[f"Conv_{i}/kernel"][3] for i in range(doublings)] == widths
-    assert judged["Dense_0/kernel"] == (4 * 4 * widths[-1], 1)
+    assert made["Dense_0/kernel"][1] == 4 * 4 * made_widths[-1]
+    assert [made[f"ConvTranspose_{i}/kernel"][3] for i in range(doublings)] == [*made_widths[-2::-1], 3]
+    assert [judged[f"Conv_{i}/kernel"][3] for i in range(doublings)] == judged_widths
+    assert judged["Dense_0/kernel"] == (4 * 4 * judged_widths[-1], 1)
 
 
 class Normalised(nn.Module):

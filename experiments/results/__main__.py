@@ -83,8 +83,9 @@ def sentence(record: dict[str, Any]) -> str:
 def _run(experiment: str, settings: list[str], seed: int, workdir: Path) -> float:
     """Makes one run and returns its minutes."""
     began = time.monotonic()
+    keep = ["--keep", "1000"]  # all checkpoints, to judge each
     command = [sys.executable, "-m", f"experiments.{experiment}", *settings, "--seed", str(seed), "--workdir", workdir]
-    subprocess.run(command, check=True)
+    subprocess.run([*command, *keep], check=True)
     return (time.monotonic() - began) / 60
 
 
