@@ -178,6 +178,7 @@ def _train(
                 if due[1]:
                     grid(state, at)
                 if due[2]:
+                    parallel.assert_replicated(state)
                     save(state, record)
             except FloatingPointError as error:
                 write({"step": logged, "event": "diverged", "message": str(error)})
@@ -233,7 +234,7 @@ def _devices(count: int | None, batch_size: int) -> list[Any]:
     if batch_size % count:
         raise ValueError(
             f"batch_size={batch_size} is not divisible by the {count} devices; "
-            f"give --batch-size {(batch_size // count + 1) * count}, or --run.devices another number"
+            f"give --batch-size {(batch_size // count + 1) * count}, or --devices another number"
         )
     return available[:count]
 

@@ -206,6 +206,7 @@ def _load_experiment(experiment: Record, directory: Path) -> ModuleType:
         if file.exists() and spec and spec.loader:
             module = importlib.util.module_from_spec(spec)
             sys.modules[module.__name__] = module  # dataclasses look their module up
+            sys.path.append(str(file.parent))  # for what it imports from beside it
             spec.loader.exec_module(module)
             return module
     raise ValueError(f"{directory}: its experiment, {experiment}, is not to be found; add its folder to PYTHONPATH")

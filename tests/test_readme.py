@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from experiments.results.__main__ import sentence
-from gan_jax import log
+from gan_jax import log, runs
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -31,6 +31,7 @@ def test_a_users_own_loss_and_experiment_train_go_on_and_are_sampled(tmp_path):
     events = [line for line in log.read(run) if "event" in line]
     assert [(line["event"], line["step"]) for line in events] == [("started", 0), ("resumed", 400)]
     assert (run / "samples-0.png").exists()
+    assert runs.open_run(run).step == 600  # from another working directory too
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)

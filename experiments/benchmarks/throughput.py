@@ -30,26 +30,25 @@ from gan_jax.types import Array, System, TrainState
 
 
 def main(
-    experiments: tuple[str, ...] = ("mlp_gan", "dcgan"),
+    experiments: tuple[str, ...] = ("mlp_gan", "dcgan", "dcgan,g_width=64,d_width=64,batch_size=64"),
     rounds: int = 7,
     seconds: float = 2.0,
-    settings: tuple[str, ...] = (),
     out: Path = Path(__file__).parent.parent / "results" / "throughput.json",
 ) -> None:
     """Times experiments and prints and writes a table.
 
     Args:
-        experiments: Modules in experiments/.
+        experiments: Modules in experiments/, each with changes of its config's numbers.
         rounds: Turns of each way.
         seconds: Roughly how long one turn lasts.
-        settings: Changes of the configs' numbers, as NAME=VALUE.
         out: The JSON file.
     """
-    changes = {name: int(value) for name, value in (setting.split("=") for setting in settings)}
     rows = {}
-    for name in experiments:
+    for experiment in experiments:
+        name, *settings = experiment.split(",")
         module = importlib.import_module(f"experiments.{name}")
-        rows[name] = _compare(module, dataclasses.replace(module.Config(), **changes), rounds, seconds)
+        changes = {field: int(value) for field, value in (setting.split("=") for setting in settings)}
+        rows[experiment] = _compare(module, dataclasses.replace(module.Config(), **changes), rounds, seconds)
     table = Table("experiment", "batch", "gan_jax images/s", "stock images/s", "ratio (least, most)")
     for name, row in rows.items():
         ratio = "{:.2f} ({:.2f}, {:.2f})".format(*row["ratio"])
