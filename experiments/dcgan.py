@@ -7,6 +7,15 @@
 The networks are sized by the images: maps of side 4 are doubled to 28, 32 or 64, and halved again. The paper's settings
 are `--batch-size 128 --latent-size 100 --latent symmetric --g-width 64 --d-width 64 --g-learning-rate 2e-4
 --d-learning-rate 2e-4 --beta2 0.999`; the defaults are narrower and faster, and learn digits on a CPU while you wait.
+
+What to expect, from runs that were made (`experiments/results/`):
+
+3 runs of 11,000 iterations on digits, 3.9 minutes on 2 CPU cores: the classifier is sure of 74% of the samples (worst
+run 72%; of real test images 97%, of an untrained generator's 0%), and the rarest class makes up 7.0%.
+
+One run of 3,000 iterations on cifar10, 1.9 minutes on 2 CPU cores.
+
+One run of 1,500 iterations on noto, 4.4 minutes on 2 CPU cores.
 """
 
 from dataclasses import dataclass, field

@@ -6,6 +6,11 @@
 
 The networks are those that tutorials open with: G 100-256-512-1024-784 with LeakyReLU 0.2, batch norm and tanh, D
 784-512-256-1 with LeakyReLU 0.2; Adam at 2e-4 with beta1 0.5, batches of 32.
+
+What to expect, from runs that were made (`experiments/results/`):
+
+One run of 20,000 iterations on digits, 2.5 minutes on 2 CPU cores: the classifier is sure of 73% of the samples
+(worst run 73%; of real test images 97%, of an untrained generator's 0%), and the rarest class makes up 5.9%.
 """
 
 from dataclasses import dataclass, field

@@ -80,7 +80,7 @@ def run(build: Callable[..., System], dataset: Dataset, config: Config) -> Train
     _require_valid(options)
     devices = _devices(options.devices, config.batch_size)
     record = runs.describe(build, dataset, config)
-    workdir = (options.workdir or runs.default_directory(record)).absolute()
+    workdir = options.workdir or runs.default_directory(record)
     if options.fresh and workdir.exists():
         print(f"moved the old run to {runs.move_aside(workdir)}")
     saved = workdir / "checkpoints"

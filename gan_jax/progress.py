@@ -1,5 +1,6 @@
 """Progress on the terminal: a live line where there is one, and a plain line now and then where there is not."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,16 +38,18 @@ def shown(start: int, steps: int, every: float = 10.0) -> Iterator[Callable[[dic
             yield lambda record: bar.update(task, completed=record["step"], description=summary(record))
         return
 
-    began = last = time.monotonic()
+    first: tuple[float, int] | None = None  # the first record: what came before was compiling
+    last = -math.inf
 
     def line(record: dict[str, Any]) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last < every and record["step"] < steps:
+        nonlocal first, last
+        now, step = time.monotonic(), record["step"]
+        began, since = first = first or (now, step)
+        if now - last < every and step < steps:
             return
         last = now
-        left = (now - began) / max(record["step"] - start, 1) * (steps - record["step"])
-        print(f"{record['step']:>7}/{steps}  {left:5.0f} s left  {summary(record)}", flush=True)
+        left = f"{(now - began) / (step - since) * (steps - step):5.0f} s left" if step > since else " " * 12
+        print(f"{step:>7}/{steps}  {left}  {summary(record)}", flush=True)
 
     yield line
 

@@ -18,6 +18,8 @@ def test_a_record_is_told_in_a_line():
 def test_without_a_terminal_there_is_a_line_now_and_then_and_one_at_the_end(capsys):
     with progress.shown(0, 100, every=1e9) as show:
         show(RECORD)
+        show(RECORD | {"step": 75})
         show(RECORD | {"step": 100})
-    (line,) = capsys.readouterr().out.splitlines()
+    first, line = capsys.readouterr().out.splitlines()
+    assert first.split()[0] == "50/100" and "left" not in first
     assert line.split()[:2] == ["100/100", "0"] and line.endswith(progress.summary(RECORD))

@@ -81,8 +81,8 @@ def _compare(module: Any, config: Any, rounds: int, seconds: float) -> dict[str,
     found = [{name: speed(name, counts[name]) for name in ways} for _ in range(rounds)]
     ratios = [each["gan_jax"] / each["stock"] for each in found]
     speeds = {name: float(np.median([each[name] for each in found])) for name in ways}
-    return speeds | {
-        "ratio": [float(x) for x in (np.median(ratios), min(ratios), max(ratios))],
+    return {name: round(value) for name, value in speeds.items()} | {
+        "ratio": [round(float(x), 2) for x in (np.median(ratios), min(ratios), max(ratios))],
         "batch_size": config.batch_size,
         "config": runs.fields(config),
     }

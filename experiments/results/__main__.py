@@ -1,8 +1,9 @@
 """Runs an experiment over seeds and records what came of it: `python -m experiments.results dcgan --seeds 0 1 2`.
 
 Each run is the experiment's own command in a process of its own, timed from start to end. Where the data set has labels
-and a classifier of it is at hand, 2,000 samples of the checkpoints are judged by it; beside them stand its verdict on
-real test images and on samples of the untrained generator. The record goes to `experiments/results/NAME.json`.
+and a classifier of it is at hand, 2,000 samples of each checkpoint are judged by it; beside them stand its verdict on
+real test images and on samples of the untrained generator. The record goes to `experiments/results/NAME.json`, and the
+first run's last grid of samples to `NAME.png`.
 """
 
 import json
@@ -34,6 +35,7 @@ def main(
     settings: str = "",
     name: str | None = None,
     judge: bool = True,
+    animation: bool = False,
     workdir: Path | None = None,
 ) -> None:
     """Runs an experiment over seeds and records it.
@@ -44,6 +46,7 @@ def main(
         settings: More flags of the experiment, in one string.
         name: Of the record; the experiment's by default.
         judge: Whether to judge samples by a classifier of the data set.
+        animation: Whether to keep the animation of the first run, beside its last grid.
         workdir: Keep the runs here, SEED each, rather than in a temporary directory.
     """
     with tempfile.TemporaryDirectory() as temporary:
@@ -53,8 +56,10 @@ def main(
         if judge:
             record["figures"] = _judge(record, root)
         directory = Path(__file__).parent
-        for suffix, file in (("png", f"samples/{record['steps']:08d}.png"), ("gif", "animation.gif")):
-            shutil.copyfile(root / str(seeds[0]) / file, directory / f"{name or experiment}.{suffix}")
+        first = root / str(seeds[0])
+        shutil.copyfile(first / "samples" / f"{record['steps']:08d}.png", directory / f"{name or experiment}.png")
+        if animation:
+            shutil.copyfile(first / "animation.gif", directory / f"{name or experiment}.gif")
     with atomic(directory / f"{name or experiment}.json") as file:
         file.write((json.dumps(record, indent=2) + "\n").encode())
     print(sentence(record))
