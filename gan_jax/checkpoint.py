@@ -173,7 +173,9 @@ def _sound(directory: Path, step: int | None, items: tuple[str, ...]) -> tuple[d
         if damaged:
             warnings.warn(f"{directory}: {'; '.join(damaged)}; using step {candidate} instead", stacklevel=3)
         return result
-    remedy = "nothing else is there" if len(damaged) == len(present) else f"try another of steps {present}"
+    remedy = (
+        "no other is there: train anew (--fresh)" if len(damaged) == len(present) else f"try another of steps {present}"
+    )
     raise ValueError(f"{directory}: {'; '.join(damaged)}; {remedy}")
 
 

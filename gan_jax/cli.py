@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +16,12 @@ def cli(main: Callable[..., Any], description: str | None = None) -> None:
         main: A function; its arguments, or the fields of its one dataclass, become flags.
         description: What `--help` says first; by default the function's docstring.
     """
+    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
     try:
         tyro.cli(main, description=description, config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
     except (ValueError, OSError, FloatingPointError) as error:
         if os.environ.get("GAN_JAX_TRACEBACK"):
             raise

@@ -89,22 +89,25 @@ def run(build: Callable[..., System], dataset: Dataset, config: Config) -> Train
         runs.require_same(record, checkpoint.read_meta(saved), workdir)
 
     system = build(config, dataset.spec)
+    draw = batches(len(dataset.arrays["image"]), config.batch_size, system.batches)
     key = jax.random.key(config.seed)
     init = jax.jit(lambda k: system.init(rng.named(k, "init")))
     state = checkpoint.restore(saved, jax.eval_shape(init, key))[0] if resuming else init(key)
     start = int(state.step)
     if start >= options.steps:
-        print(f"{workdir} has made {start} of {options.steps} iterations; give more --steps to go on with it")
+        print(f"{workdir} has made {start} iterations, and --steps is {options.steps}; give more to go on with it")
         return state
     if resuming:
         checkpoint.discard_after(saved, start)
-    runs.write(record, build, workdir)
+    runs.write(record, workdir, start)
 
-    draw = batches(len(dataset.arrays["image"]), config.batch_size, system.batches)
     many = rules.many(system.update, draw, options.steps_per_call)
     step = parallel.single(many) if len(devices) == 1 else parallel.pmapped(many, devices)
     state, data, train_key = parallel.replicate((state, dataset.arrays, key), devices)
-    print(f"{workdir}: {runs.summary(record)}, {len(devices)} x {devices[0].device_kind}", flush=True)
+    begins = f"goes on from step {start}" if resuming else "begins"
+    print(
+        f"{workdir}: {runs.summary(record)}, {len(devices)} x {devices[0].device_kind}; {begins}, compiling", flush=True
+    )
 
     def iterate(state: TrainState, count: int) -> tuple[TrainState, Metrics]:
         return step(state, data, train_key, count)
@@ -161,6 +164,8 @@ def _train(
         while not stopping:
             count = min(options.steps_per_call, options.steps - at, *(every - at % every for every in intervals))
             state, metrics = iterate(state, count)
+            if calls:
+                jax.block_until_ready(calls[-1])  # one call ahead of the device, no more: a signal is soon answered
             calls.append((count, metrics))
             at += count
             stopping = at == options.steps or bool(received)
@@ -168,7 +173,7 @@ def _train(
             if not any(due):
                 continue
             try:
-                means = _means(calls, logged)  # the host waits for the device here and nowhere else
+                means = _means(calls, logged)
                 elapsed = time.monotonic() - began
                 seconds += elapsed
                 speed = (at - logged) * config.batch_size / elapsed
@@ -214,6 +219,7 @@ def _signals() -> Iterator[list[signal.Signals]]:
 
     def note(number: int, frame: Any) -> None:
         received.append(signal.Signals(number))
+        print("\nstopping after this call, and saving", flush=True)
         signal.signal(number, former[signal.Signals(number)])
 
     former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}

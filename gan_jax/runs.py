@@ -6,7 +6,6 @@ Rebuilding a system runs the experiment's code: open only runs that you trust.
 """
 
 import dataclasses
-import importlib
 import importlib.metadata
 import importlib.util
 import inspect
@@ -17,6 +16,7 @@ import platform
 import shlex
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -102,13 +102,20 @@ def default_directory(record: Record) -> Path:
     return Path("runs") / f"{_stem(record['experiment'])}-{data}"
 
 
-def write(record: Record, build: Callable, directory: Path) -> None:
-    """Writes the record of a run, and a copy of its experiment's source."""
+def write(record: Record, directory: Path, step: int) -> None:
+    """Writes the record of a run that stands at a step, and a copy of its experiment's source.
+
+    A source that has changed since may be a new remark or a new algorithm: a warning says so, and the old copy is kept.
+    """
     directory.mkdir(parents=True, exist_ok=True)
+    source, copy = Path(record["experiment"]["file"]).read_bytes(), directory / "experiment.py"
+    if step and copy.exists() and copy.read_bytes() != source:
+        old = copy.rename(directory / f"experiment-to-{step:08d}.py")
+        warnings.warn(f"the experiment's source has changed since step {step} was made; see {old}", stacklevel=2)
     with atomic(directory / "run.json") as file:
         file.write(json.dumps(record, indent=2).encode())
-    with atomic(directory / "experiment.py") as file:
-        file.write(Path(record["experiment"]["file"]).read_bytes())
+    with atomic(copy) as file:
+        file.write(source)
 
 
 def move_aside(directory: Path) -> Path:
@@ -135,12 +142,12 @@ def require_same(record: Record, found: Record, directory: Path) -> None:
     if name != old_name:
         raise ValueError(f"{directory} holds a run of {old_name}, and this is {name}: {mend}")
     config, old = record["config"], found["config"]
-    for key in config.keys() | old.keys():
-        if config.get(key) != old.get(key):
-            raise ValueError(
-                f"{directory} holds a run with {key}={old.get(key)!r}, and this one has {key}={config.get(key)!r}: "
-                f"{mend}, or --{key} {old.get(key)} to continue it"
-            )
+    if differ := [key for key in old | config if config.get(key) != old.get(key)]:
+        its, ours = (", ".join(f"{key}={values.get(key)!r}" for key in differ) for values in (old, config))
+        flags = " ".join(f"--{key.replace('_', '-')} {old.get(key)}" for key in differ)
+        raise ValueError(
+            f"{directory} holds a run with {its}, and this one has {ours}: {mend}, or {flags} to continue it"
+        )
     if record["data"]["fingerprint"] != found["data"]["fingerprint"]:
         raise ValueError(f"{directory} holds a run on other contents of {record['data']['name']!r}: {mend}")
 
@@ -194,19 +201,21 @@ def _stem(experiment: Record) -> str:
 
 
 def _load_experiment(experiment: Record, directory: Path) -> ModuleType:
-    """Imports an experiment by name, else from its file, else from the copy in the run."""
-    if experiment["module"]:
-        try:
-            return importlib.import_module(experiment["module"])
-        except ModuleNotFoundError as error:
-            if error.name not in (experiment["module"], experiment["module"].split(".")[0]):
-                raise  # the experiment is there, and something that it needs is not
-    for file in (Path(experiment["file"]), directory / "experiment.py"):
-        spec = importlib.util.spec_from_file_location(f"experiment_{file.stem}", file)
-        if file.exists() and spec and spec.loader:
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[module.__name__] = module  # dataclasses look their module up
-            sys.path.append(str(file.parent))  # for what it imports from beside it
-            spec.loader.exec_module(module)
-            return module
-    raise ValueError(f"{directory}: its experiment, {experiment}, is not to be found; add its folder to PYTHONPATH")
+    """Imports an experiment from the run's copy, so that later edits change nothing; else from where it was."""
+    original, copy = Path(experiment["file"]), directory / "experiment.py"
+    if not copy.exists() and not original.exists():
+        raise ValueError(f"{directory}: its experiment.py is missing, and {original} is not there either")
+    file = copy if copy.exists() else original
+    spec = importlib.util.spec_from_file_location(f"experiment_{original.stem}", file)
+    assert spec and spec.loader, f"{file} is no Python source"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module  # dataclasses look their module up
+    if str(original.parent) not in sys.path:
+        sys.path.append(str(original.parent))  # for what it imports from beside it
+    try:
+        spec.loader.exec_module(module)
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"{directory}: its experiment imports {error.name!r}, which is not there; add its folder to PYTHONPATH"
+        ) from error
+    return module

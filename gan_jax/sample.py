@@ -82,8 +82,8 @@ def interpolation(run: Restored, seed: int, rows: int, steps: int, path: Callabl
     Returns:
         Images `[rows * steps, ...]`, row by row.
     """
-    if steps < 2:
-        raise ValueError(f"steps={steps}: a walk has at least its 2 ends")
+    if steps < 2 or rows < 1:
+        raise ValueError(f"steps={steps}, rows={rows}: a walk has at least its 2 ends, and there is at least 1 walk")
     ends = latents_of(run, seed, rows + 1)
     walks = path(ends[:-1], ends[1:], jnp.linspace(0.0, 1.0, steps))
     return generate(run, walks.swapaxes(0, 1).reshape(rows * steps, -1))
@@ -109,8 +109,8 @@ def traversal(
         ValueError: If there is no such dimension.
     """
     size = run.system.latent.size
-    if steps < 2:
-        raise ValueError(f"steps={steps}: a traversal has at least its 2 ends")
+    if steps < 2 or not len(dimensions):
+        raise ValueError(f"steps={steps}, dimensions={tuple(dimensions)}: give at least 2 steps and 1 dimension")
     for dimension in dimensions:
         if not 0 <= dimension < size:
             raise ValueError(f"dimension {dimension}: the latent has {size}, numbered from 0")
@@ -160,11 +160,16 @@ def main(
         made = traversal(restored, seed, dimensions, steps, low, high)
     else:
         made = samples(restored, seed, count, truncation)
-    names = {"grid": f"samples-{seed}.png", "images": f"samples-{seed}", "npz": f"samples-{seed}.npz"}
-    target = out or run / names.get(what, f"{what}-{seed}.{'gif' if gif else 'png'}")
+    cut = "" if truncation is None or what in ("interpolation", "traversal") else f"-truncation{truncation}"
+    suffix = {"images": "", "npz": ".npz"}.get(what, ".gif" if gif else ".png")
+    target = out or run / f"{what}-step{restored.step}-seed{seed}{cut}{suffix}"
     if what == "npz":
         pictures.save_npz(target, image=made)
     elif what == "images":
+        if made.ndim != 4:
+            raise ValueError("images: this run makes points in the plane; ask for npz or grid")
+        if target.exists() and any(target.iterdir()):
+            raise ValueError(f"out={target}: the directory has files already; empty it, or give another --out")
         for i in range(len(made)):
             pictures.save_png(target / f"{i:06d}.png", _picture(made[i : i + 1]))
     elif gif:

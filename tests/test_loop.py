@@ -64,8 +64,6 @@ def test_a_run_leaves_what_it_promises(whole):
 
 
 def test_tensorboard_holds_the_log(whole):
-    from tensorboardX.record_writer import RecordWriter  # noqa: F401  the same package reads nothing back: count events
-
     _, workdir = whole
     (events,) = (workdir / "tensorboard").iterdir()
     content = events.read_bytes()
@@ -185,7 +183,7 @@ def test_other_data_of_the_same_name_is_refused(whole):
 def test_a_finished_run_is_left_alone(whole, capsys):
     state = train(whole[1])
     assert_same_bits(state, whole[0])
-    assert "has made 6 of 6 iterations" in capsys.readouterr().out
+    assert "has made 6 iterations, and --steps is 6" in capsys.readouterr().out
 
 
 def test_fresh_moves_the_old_run_aside(tmp_path):

@@ -47,7 +47,9 @@ def test_gradient_penalty_has_a_derivative_at_a_flat_critic():
 
 
 def test_patch_critics_are_averaged():
-    patches = lambda x: jnp.stack([linear(x), 3 * linear(x)], 1)  # noqa: E731  mean gradient 2 w
+    def patches(x):
+        return jnp.stack([linear(x), 3 * linear(x)], 1)  # mean gradient 2 w
+
     np.testing.assert_allclose(value(penalties.r1(2.0), patches), [100.0] * 3, rtol=1e-6)
 
 

@@ -29,9 +29,9 @@ def test_a_users_own_loss_and_experiment_train_go_on_and_are_sampled(tmp_path):
         subprocess.run([sys.executable, *arguments], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
     run = tmp_path / "runs" / "my_gan-ring"
     events = [line for line in log.read(run) if "event" in line]
-    assert [(line["event"], line["step"]) for line in events] == [("started", 0), ("resumed", 400)]
-    assert (run / "samples-0.png").exists()
-    assert runs.open_run(run).step == 600  # from another working directory too
+    assert [(line["event"], line["step"]) for line in events] == [("started", 0), ("resumed", 1000)]
+    assert (run / "grid-step2000-seed0.png").exists()
+    assert runs.open_run(run).step == 2000  # from another working directory too
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)

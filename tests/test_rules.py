@@ -57,7 +57,9 @@ def test_simultaneous_descent_on_the_bilinear_game_spirals_out_at_the_known_rate
 
 def test_alternating_descent_on_the_bilinear_game_stays_on_its_ellipse():
     # x' = x - r y, y' = y + r x' conserves x^2 + y^2 - r x y
-    energy = lambda p: float(p["x"] ** 2 + p["y"] ** 2 - RATE * p["x"] * p["y"])  # noqa: E731
+    def energy(p):
+        return float(p["x"] ** 2 + p["y"] ** 2 - RATE * p["x"] * p["y"])
+
     start = state_of(x=1.0, y=0.0)
     state, _ = play(rules.alternating(BILINEAR), start, 200)
     assert energy(state.params) == pytest.approx(energy(start.params), rel=1e-4)

@@ -72,6 +72,8 @@ def test_truncation_bounds_every_value_and_keeps_the_rest_of_the_law(run):
     [
         (lambda run: sample.traversal(run, 0, (4,), 3), "dimension 4: the latent has 4"),
         (lambda run: sample.interpolation(run, 0, 1, 1), "steps=1"),
+        (lambda run: sample.interpolation(run, 0, 0, 3), "rows=0"),
+        (lambda run: sample.traversal(run, 0, (), 3), "at least 2 steps and 1 dimension"),
         (lambda run: sample.samples(run, 0, 3, truncation=-1.0), "truncation=-1.0"),
         (lambda run: sample.samples(run, 0, 0), "count=0"),
         (

@@ -33,7 +33,7 @@ def main(
     experiments: tuple[str, ...] = ("mlp_gan", "dcgan", "dcgan,g_width=64,d_width=64,batch_size=64"),
     rounds: int = 7,
     seconds: float = 2.0,
-    out: Path = Path(__file__).parent.parent / "results" / "throughput.json",
+    out: Path = Path("runs/throughput.json"),
 ) -> None:
     """Times experiments and prints and writes a table.
 
