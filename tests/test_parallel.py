@@ -7,7 +7,18 @@ from toy import double, images, images_game, points, points_game
 
 from gan_jax import data, losses, parallel, penalties, rng, rules
 
+
+def everything():
+    """All that treats devices apart: repeats, penalties with noise and a condition, layers with statistics."""
+    terms = (penalties.lazy(penalties.r1(1.0), 2), penalties.gradient_penalty(0.1))
+    return points_game("spectral", penalties=terms, repeats={"discriminator": 2}), points()
+
+
 GAMES = {
+    "everything": everything,
+    "dcgan": lambda: (images_game("batch"), {"image": images()["image"] / 127.5 - 1}),
+}
+EACH = {  # the same apart, to find which it was
     "repeats": lambda: (points_game(repeats={"discriminator": 3}), points()),
     "r1 lazy": lambda: (points_game(penalties=(penalties.lazy(penalties.r1(1.0), 2),)), points()),
     "wgan-gp": lambda: (
@@ -16,7 +27,6 @@ GAMES = {
     ),
     "batch": lambda: (points_game("batch"), points()),
     "spectral": lambda: (points_game("spectral"), points()),
-    "dcgan": lambda: (images_game("batch"), {"image": images()["image"] / 127.5 - 1}),
 }
 WAYS = {
     "pmapped": lambda f: parallel.pmapped(f, jax.devices()[:4]),
@@ -25,11 +35,11 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("name", GAMES)
+@pytest.mark.parametrize("name", [*GAMES, *(pytest.param(name, marks=pytest.mark.slow) for name in EACH)])
 def test_the_number_of_devices_changes_nothing(name):
     # SGD, as Adam would blow rounding on a zero gradient up to a whole step; float64, where only rounding is below 1e-9
     with jax.enable_x64(True):
-        game, arrays = GAMES[name]()
+        game, arrays = (GAMES | EACH)[name]()
         arrays = double(arrays)
         key = jax.random.key(3)
         many = rules.many(game.update, data.batches(len(arrays["image"]), 16, game.batches), 3)
