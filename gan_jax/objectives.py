@@ -4,7 +4,7 @@ No objective stops the gradient of another player's networks: the gradient is ta
 parameters, and rules of second order need the rest.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -104,7 +104,7 @@ def generator(networks: Mapping[str, Network], loss: GanLoss, latent: Latent) ->
     return objective
 
 
-def _generate(generate, state: TrainState, latent: Latent, count: int, key: Array) -> tuple[Array, PyTree]:  # noqa: ANN001
+def _generate(generate: Callable, state: TrainState, latent: Latent, count: int, key: Array) -> tuple[Array, PyTree]:
     latents = latent.draw(rng.per_example(rng.named(key, "latent"), count))
     params, stats = state.params["generator"], state.stats["generator"]
     return generate(params, stats, latents, train=True, key=rng.named(key, "generator"))
