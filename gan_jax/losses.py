@@ -2,12 +2,15 @@
 
 Each loss is a `GanLoss`, a pair of functions of the real and the fake logits of the *global* batch, `[B, ...]`; both
 return one value an example, `[B]`, trailing axes averaged. The discriminator's logit is high for real.
+
+f-divergences are in `f_gan`; smoothed and flipped labels in `labels`.
 """
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from gan_jax.types import Array, GanLoss
+from gan_jax.types import Array, GanLoss, Loss, TrainState
 
 
 def minimax() -> GanLoss:
@@ -15,7 +18,7 @@ def minimax() -> GanLoss:
 
     D minimises -log D(x) - log(1 - D(G(z))), G minimises log(1 - D(G(z))), where D = sigmoid(logit).
     """
-    return GanLoss(_cross_entropy, lambda real, fake: _average(-jax.nn.softplus(fake)))
+    return GanLoss(_cross_entropy, lambda real, fake: average(-jax.nn.softplus(fake)))
 
 
 def non_saturating() -> GanLoss:
@@ -23,7 +26,7 @@ def non_saturating() -> GanLoss:
 
     D minimises -log D(x) - log(1 - D(G(z))), G minimises -log D(G(z)).
     """
-    return GanLoss(_cross_entropy, lambda real, fake: _average(jax.nn.softplus(-fake)))
+    return GanLoss(_cross_entropy, lambda real, fake: average(jax.nn.softplus(-fake)))
 
 
 def least_squares(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> GanLoss:
@@ -38,8 +41,8 @@ def least_squares(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> GanLoss:
         c: What the generator wants it to say of fake.
     """
     return GanLoss(
-        lambda real, fake: _average((real - b) ** 2) / 2 + _average((fake - a) ** 2) / 2,
-        lambda real, fake: _average((fake - c) ** 2) / 2,
+        lambda real, fake: average((real - b) ** 2) / 2 + average((fake - a) ** 2) / 2,
+        lambda real, fake: average((fake - c) ** 2) / 2,
     )
 
 
@@ -49,8 +52,8 @@ def wasserstein() -> GanLoss:
     D minimises D(G(z)) - D(x), G minimises -D(G(z)).
     """
     return GanLoss(
-        lambda real, fake: _average(fake) - _average(real),
-        lambda real, fake: -_average(fake),
+        lambda real, fake: average(fake) - average(real),
+        lambda real, fake: -average(fake),
     )
 
 
@@ -60,15 +63,167 @@ def hinge() -> GanLoss:
     D minimises max(0, 1 - D(x)) + max(0, 1 + D(G(z))), G minimises -D(G(z)).
     """
     return GanLoss(
-        lambda real, fake: _average(jax.nn.relu(1 - real)) + _average(jax.nn.relu(1 + fake)),
-        lambda real, fake: -_average(fake),
+        lambda real, fake: average(jax.nn.relu(1 - real)) + average(jax.nn.relu(1 + fake)),
+        lambda real, fake: -average(fake),
     )
 
 
-def _cross_entropy(real: Array, fake: Array) -> Array:
-    return _average(jax.nn.softplus(-real)) + _average(jax.nn.softplus(fake))
+def relativistic(base: GanLoss) -> GanLoss:
+    """Returns the game that judges pairs, real against fake (Jolicoeur-Martineau 2018, arXiv:1807.00734).
+
+    D minimises base_D(D(x) - D(G(z)), D(G(z)) - D(x)) / 2, G the same with the roles exchanged, where base_D is the
+    discriminator's loss of `base`. `relativistic(non_saturating())` is softplus(D(G(z)) - D(x)), the game of R3GAN
+    (Huang et al. 2024, arXiv:2501.05441). Adding a constant to all logits changes nothing.
+
+    Args:
+        base: Treats real and fake alike up to the sign of the logit, as cross-entropy, hinge, Wasserstein and least
+            squares with a = -b do; otherwise the mean of both treatments counts. Real i is paired with fake i, place by
+            place.
+    """
+    return GanLoss(
+        lambda real, fake: base.discriminator(real - fake, fake - real) / 2,
+        lambda real, fake: base.discriminator(fake - real, real - fake) / 2,
+    )
 
 
-def _average(values: Array) -> Array:
-    """Averages all but the first axis."""
+def relativistic_average(base: GanLoss) -> GanLoss:
+    """Returns the game that judges each against the average other (Jolicoeur-Martineau 2018, arXiv:1807.00734).
+
+    D minimises base_D(D(x) - mean D(G(z)), D(G(z)) - mean D(x)), G the same with the roles exchanged. The means are
+    over the global batch and, for a patch critic, over all places too. Adding a constant to all logits changes nothing.
+
+    Args:
+        base: As for `relativistic`.
+    """
+    return GanLoss(
+        lambda real, fake: base.discriminator(real - jnp.mean(fake), fake - jnp.mean(real)),
+        lambda real, fake: base.discriminator(fake - jnp.mean(real), real - jnp.mean(fake)),
+    )
+
+
+def energy(margin: float) -> GanLoss:
+    """Returns the energy-based game (Zhao et al. 2017, arXiv:1609.03126); the logit is minus an energy E >= 0.
+
+    D minimises E(x) + max(0, margin - E(G(z))), G minimises E(G(z)). In equilibrium the samples are distributed like
+    the data, all energies are one constant in [0, margin], and the discriminator's loss is `margin`.
+
+    Args:
+        margin: The energy above which samples are left alone; positive.
+
+    Raises:
+        ValueError: If `margin` is not positive.
+    """
+    if margin <= 0:
+        raise ValueError(f"margin={margin}: energies are not negative, so the margin must be positive")
+    return GanLoss(
+        lambda real, fake: average(-real) + average(jax.nn.relu(margin + fake)),
+        lambda real, fake: average(-fake),
+    )
+
+
+def began(balance: float | Array) -> GanLoss:
+    """Returns the boundary equilibrium game (Berthelot et al. 2017, arXiv:1703.10717).
+
+    D minimises L(x) - balance L(G(z)), G minimises L(G(z)), where the logit is minus the error L of reconstruction.
+
+    Args:
+        balance: k of the paper, in [0, 1]. It is carried from step to step in a slot of the state:
+            `loss=lambda state, key: losses.began(state.extra["balance"])`.
+
+    Raises:
+        ValueError: If `balance` is a number outside [0, 1].
+    """
+    if isinstance(balance, int | float) and not 0 <= balance <= 1:
+        raise ValueError(f"balance={balance}: it must lie in [0, 1]; clip it where it is carried on")
+    return GanLoss(
+        lambda real, fake: average(-real) + balance * average(fake),
+        lambda real, fake: average(-fake),
+    )
+
+
+def boundary_seeking() -> GanLoss:
+    """Returns the game whose generator seeks D = 1/2, for continuous samples (Hjelm et al. 2018, arXiv:1702.08431).
+
+    D minimises -log D(x) - log(1 - D(G(z))), G minimises (log D(G(z)) - log(1 - D(G(z))))^2 / 2, that is logit^2 / 2.
+    """
+    return GanLoss(_cross_entropy, lambda real, fake: average(fake**2) / 2)
+
+
+def softmax() -> GanLoss:
+    """Returns the game of one softmax over the whole batch (Lin 2017, arXiv:1704.06191).
+
+    D minimises -log P(x), G minimises -(log P(x) + log P(G(z))) / 2, where P is the softmax over all 2B logits, at each
+    place of a patch critic its own: the cross-entropies of P from the uniform distribution on the real ones and from
+    that on all. Adding a constant to all logits changes nothing.
+    """
+
+    def total(real: Array, fake: Array) -> Array:
+        return jax.nn.logsumexp(jnp.concatenate([real, fake]), axis=0)
+
+    return GanLoss(
+        lambda real, fake: average(total(real, fake) - real),
+        lambda real, fake: average(total(real, fake) - (real + fake) / 2),
+    )
+
+
+def top_k(loss: Loss, fraction: float | optax.Schedule) -> Loss:
+    """Lets the generator learn from its best samples only (Sinha et al. 2020, arXiv:2002.06224).
+
+    G minimises w_i loss_G_i, where w_i = B / k for the k = fraction B fakes of the highest logits, else 0: in the mean,
+    the mean over these. Where k is not whole, the last one counts in part; equal logits share what places are left.
+
+    Args:
+        loss: Its discriminator's part stays as it is. The generator's value i should be about fake i.
+        fraction: In (0, 1]; or a schedule of it over steps, annealed from 1 to 1/2 in the paper. Less than 1 / B counts
+            as 1 / B. Samples of a patch critic are ranked by their average logit.
+
+    Raises:
+        ValueError: If `fraction` is a number outside (0, 1].
+    """
+    if callable(fraction):
+        return lambda state, key: _top(resolve(loss, state, key), fraction(state.step))
+    if not 0 < fraction <= 1:
+        raise ValueError(f"fraction={fraction}: the part of the samples that count must lie in (0, 1]")
+    if isinstance(loss, GanLoss):
+        return _top(loss, fraction)
+    return lambda state, key: _top(loss(state, key), fraction)
+
+
+def resolve(loss: Loss, state: TrainState, key: Array) -> GanLoss:
+    """Returns the loss of one move: itself, or what the function makes of the state and the key.
+
+    Args:
+        loss: Either kind.
+        state: Before the move.
+        key: A typed key, the same on every device.
+    """
+    return loss if isinstance(loss, GanLoss) else loss(state, key)
+
+
+def average(values: Array) -> Array:
+    """Averages all but the first axis.
+
+    Args:
+        values: `[B, ...]`.
+
+    Returns:
+        `[B]`.
+    """
     return jnp.mean(values.reshape(values.shape[0], -1), axis=1)
+
+
+def _top(loss: GanLoss, fraction: jax.typing.ArrayLike) -> GanLoss:
+    def generator(real: Array, fake: Array) -> Array:
+        score = average(fake)
+        count = len(score)
+        places = jnp.clip(fraction * count, 1, count)
+        better = jnp.sum(score > score[:, None], axis=1)
+        equal = jnp.sum(score == score[:, None], axis=1)
+        share = jnp.clip((places - better) / equal, 0, 1)
+        return share * (count / places) * loss.generator(real, fake)
+
+    return GanLoss(loss.discriminator, generator)
+
+
+def _cross_entropy(real: Array, fake: Array) -> Array:
+    return average(jax.nn.softplus(-real)) + average(jax.nn.softplus(fake))

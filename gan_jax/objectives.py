@@ -1,25 +1,51 @@
-"""From networks, a loss and terms to what a player descends.
+"""From networks, a loss, terms and an augmentation to what a player descends.
 
 No objective stops the gradient of another player's networks: the gradient is taken with respect to the player's own
 parameters, and rules of second order need the rest.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from gan_jax import parallel, rng
-from gan_jax.penalties import Penalty
-from gan_jax.types import Array, Aux, Batch, GanLoss, Latent, Network, Objective, PyTree, TrainState
+from gan_jax import losses, parallel, rng
+from gan_jax.types import (
+    Array,
+    Augment,
+    Aux,
+    Batch,
+    Context,
+    Latent,
+    Loss,
+    Metrics,
+    Network,
+    Objective,
+    PyTree,
+    Term,
+    TrainState,
+)
 
 
-def discriminator(
-    networks: Mapping[str, Network],
-    loss: GanLoss,
-    latent: Latent,
-    penalties: Sequence[Penalty] = (),
-) -> Objective:
+class Game(NamedTuple):
+    """What a generator and a discriminator play.
+
+    Attributes:
+        networks: "generator", latents -> images; "discriminator", images -> logits `[b, ...]`, or a dictionary that
+            holds them as "logits" beside whatever terms look at ("features").
+        loss: The adversarial loss, or a function of the state and a key that makes it.
+        latent: The generator's input.
+        augment: Changes real and fake alike before the discriminator sees them, in both players' objectives.
+    """
+
+    networks: Mapping[str, Network]
+    loss: Loss
+    latent: Latent
+    augment: Augment | None = None
+
+
+def discriminator(game: Game, terms: Sequence[Term] = ()) -> Objective:
     """Returns the objective of the player that tells real from fake.
 
     Real and fake pass the discriminator as two batches, both from the statistics of before the move, and the new
@@ -27,84 +53,154 @@ def discriminator(
     do not depend on the batch, gives both the same sigma and moves once.
 
     Args:
-        networks: Holds "generator", latents -> images, and "discriminator", images -> logits.
-        loss: The adversarial loss.
-        latent: The generator's input.
-        penalties: Terms added to the loss.
+        game: What is played.
+        terms: Added to the loss.
 
     Returns:
         `(state, batch, key) -> (loss, Aux)`; the batch holds "image" `[b, ...]`.
 
     Raises:
-        ValueError: If a penalty differentiates single scores and the discriminator mixes its batch.
+        ValueError: If a term differentiates single scores and the discriminator mixes its batch.
     """
-    generate, discriminate = networks["generator"].apply, networks["discriminator"].apply
-    if any(penalty.per_example for penalty in penalties) and networks["discriminator"].batch_dependent():
-        raise ValueError(
-            "penalties: one differentiates each example's score, but the discriminator's scores depend on the whole "
-            "batch (batch norm?), so that derivative does not exist; use spectral or layer norm, or none"
-        )
-
-    def objective(state: TrainState, batch: Batch, key: Array) -> tuple[Array, Aux]:
-        real, step = batch["image"], state.step
-        fake, _ = _generate(generate, state, latent, len(real), key)
-        params, stats = state.params["discriminator"], state.stats["discriminator"]
-
-        def critic(images: Array, purpose: str) -> tuple[Array, PyTree]:
-            return discriminate(params, stats, images, train=True, key=rng.named(key, purpose))
-
-        real_logits, real_stats = critic(real, "real")
-        fake_logits, fake_stats = critic(fake, "fake")
-        real_logits, fake_logits = parallel.gather((real_logits, fake_logits))
-        value = jnp.mean(loss.discriminator(real_logits, fake_logits))
-        metrics = {
-            "loss": value,
-            "accuracy_real": jnp.mean(real_logits > 0),
-            "accuracy_fake": jnp.mean(fake_logits < 0),
-            "probability_real": jnp.mean(jax.nn.sigmoid(real_logits)),
-            "probability_fake": jnp.mean(jax.nn.sigmoid(fake_logits)),
-        }
-        for place, penalty in enumerate(penalties):
-            keys = rng.per_example(rng.named(key, f"penalty {place}"), len(real))
-            term = penalty.value(lambda x: critic(x, "penalty")[0], real, fake, step=step, keys=keys)
-            metrics[f"penalty_{place}"] = jnp.mean(term)
-            value += jnp.mean(term)
-        stats = jax.tree.map(lambda a, b: (a + b) / 2, real_stats, fake_stats)
-        return value, Aux(stats={"discriminator": stats}, metrics=metrics)
-
-    return objective
+    _require_examples_apart(game, terms)
+    return lambda state, batch, key: _discriminator(game, terms, _play(game, state, batch, key))
 
 
-def generator(networks: Mapping[str, Network], loss: GanLoss, latent: Latent) -> Objective:
+def generator(game: Game, terms: Sequence[Term] = ()) -> Objective:
     """Returns the objective of the player whose samples should pass for real.
 
     The discriminator judges in training mode (batch norm by the moments of the batch); its statistics stay as they are.
 
     Args:
-        networks: Holds "generator", latents -> images, and "discriminator", images -> logits.
-        loss: The adversarial loss.
-        latent: The generator's input.
+        game: What is played.
+        terms: Added to the loss.
 
     Returns:
         `(state, batch, key) -> (loss, Aux)`; the batch holds "image" `[b, ...]`, which relativistic losses judge too.
+
+    Raises:
+        ValueError: If a term differentiates single scores and the discriminator mixes its batch.
     """
-    generate, discriminate = networks["generator"].apply, networks["discriminator"].apply
-
-    def objective(state: TrainState, batch: Batch, key: Array) -> tuple[Array, Aux]:
-        real = batch["image"]
-        fake, stats = _generate(generate, state, latent, len(real), key)
-
-        def logits(images: Array, purpose: str) -> Array:
-            critic = state.params["discriminator"], state.stats["discriminator"]
-            return parallel.gather(discriminate(*critic, images, train=True, key=rng.named(key, purpose))[0])
-
-        value = jnp.mean(loss.generator(logits(real, "real"), logits(fake, "fake")))  # XLA drops real where unused
-        return value, Aux(stats={"generator": stats}, metrics={"loss": value})
-
-    return objective
+    _require_examples_apart(game, terms)
+    return lambda state, batch, key: _generator(game, terms, _play(game, state, batch, key))
 
 
-def _generate(generate: Callable, state: TrainState, latent: Latent, count: int, key: Array) -> tuple[Array, PyTree]:
-    latents = latent.draw(rng.per_example(rng.named(key, "latent"), count))
-    params, stats = state.params["generator"], state.stats["generator"]
-    return generate(params, stats, latents, train=True, key=rng.named(key, "generator"))
+def joint(
+    game: Game, terms: Mapping[str, Sequence[Term]]
+) -> Callable[[TrainState, Batch, Array], dict[str, tuple[Array, Aux]]]:
+    """Returns the objectives of both players of one forward pass, on the same fake batch.
+
+    Args:
+        game: What is played.
+        terms: Player name -> terms added to its loss.
+
+    Returns:
+        `(state, batch, key) -> {"discriminator": (loss, Aux), "generator": (loss, Aux)}`, for `rules.simultaneous` and
+        its like.
+    """
+    for each in terms.values():
+        _require_examples_apart(game, each)
+
+    def objectives(state: TrainState, batch: Batch, key: Array) -> dict[str, tuple[Array, Aux]]:
+        played = _play(game, state, batch, key)
+        return {
+            "discriminator": _discriminator(game, terms.get("discriminator", ()), played),
+            "generator": _generator(game, terms.get("generator", ()), played),
+        }
+
+    return objectives
+
+
+class _Played(NamedTuple):
+    """One forward pass of the game."""
+
+    context: Context
+    real_logits: Array  # of the global batch
+    fake_logits: Array
+    stats: dict[str, PyTree]
+    key: Array
+
+
+def _play(game: Game, state: TrainState, batch: Batch, key: Array) -> _Played:
+    real, networks = batch["image"], game.networks
+    latents = game.latent.draw(rng.per_example(rng.named(key, "latent"), len(real)))
+
+    def generate(latents: Array) -> tuple[Array, PyTree]:
+        params, stats = state.params["generator"], state.stats["generator"]
+        return networks["generator"].apply(params, stats, latents, train=True, key=rng.named(key, "generator"))
+
+    def judge(images: Array, purpose: str) -> tuple[dict[str, PyTree], PyTree]:
+        if game.augment is not None:
+            keys = rng.per_example(rng.named(key, f"augment {purpose}"), len(images))
+            images = game.augment(images, keys, state)
+        params, stats = state.params["discriminator"], state.stats["discriminator"]
+        said, new = networks["discriminator"].apply(params, stats, images, train=True, key=rng.named(key, purpose))
+        return (said if isinstance(said, dict) else {"logits": said}), new
+
+    fake, generator_stats = generate(latents)
+    real_output, real_stats = judge(real, "real")
+    fake_output, fake_stats = judge(fake, "fake")
+    context = Context(
+        real,
+        fake,
+        latents,
+        critic=lambda images: judge(images, "term")[0]["logits"],
+        generate=lambda latents: generate(latents)[0],
+        real_output=real_output,
+        fake_output=fake_output,
+        keys=rng.per_example(rng.named(key, "terms"), len(real)),
+        state=state,
+    )
+    real_logits, fake_logits = parallel.gather((real_output["logits"], fake_output["logits"]))
+    stats = {
+        "generator": generator_stats,
+        "discriminator": jax.tree.map(lambda a, b: (a + b) / 2, real_stats, fake_stats),
+    }
+    return _Played(context, real_logits, fake_logits, stats, key)
+
+
+def _discriminator(game: Game, terms: Sequence[Term], played: _Played) -> tuple[Array, Aux]:
+    real, fake = played.real_logits, played.fake_logits
+    loss = losses.resolve(game.loss, played.context.state, rng.named(played.key, "loss"))
+    value = jnp.mean(loss.discriminator(real, fake))
+    added, metrics, extra = _sum(terms, played.context, "discriminator")
+    metrics |= {
+        "loss": value,
+        "accuracy_real": jnp.mean(real > 0),
+        "accuracy_fake": jnp.mean(fake < 0),
+        "probability_real": jnp.mean(jax.nn.sigmoid(real)),
+        "probability_fake": jnp.mean(jax.nn.sigmoid(fake)),
+        "logit_real": jnp.mean(real),
+        "logit_fake": jnp.mean(fake),
+    }
+    return value + added, Aux({"discriminator": played.stats["discriminator"]}, extra, metrics)
+
+
+def _generator(game: Game, terms: Sequence[Term], played: _Played) -> tuple[Array, Aux]:
+    loss = losses.resolve(game.loss, played.context.state, rng.named(played.key, "loss"))
+    value = jnp.mean(loss.generator(played.real_logits, played.fake_logits))  # XLA drops real where unused
+    added, metrics, extra = _sum(terms, played.context, "generator")
+    return value + added, Aux({"generator": played.stats["generator"]}, extra, metrics | {"loss": value})
+
+
+def _sum(terms: Sequence[Term], context: Context, player: str) -> tuple[Array, Metrics, dict[str, PyTree]]:
+    """Evaluates terms, each with keys of its own."""
+    total, metrics, extra = jnp.zeros(()), {}, {}
+    for place, term in enumerate(terms):
+        keys = jax.vmap(lambda key, name=f"{player} {place}": rng.named(key, name))(context.keys)
+        values = term.value(context._replace(keys=keys))
+        if isinstance(values, tuple):
+            values, carried = values
+            extra |= carried
+        value = jnp.mean(values)
+        metrics[f"term_{place}"] = value
+        total += value
+    return total, metrics, extra
+
+
+def _require_examples_apart(game: Game, terms: Sequence[Term]) -> None:
+    if any(term.per_example for term in terms) and game.networks["discriminator"].batch_dependent():
+        raise ValueError(
+            "terms: one differentiates each example's score, but the discriminator's scores depend on the whole "
+            "batch (batch norm?), so that derivative does not exist; use spectral or layer norm, or none"
+        )

@@ -1,95 +1,140 @@
-"""Critic penalties: functions of a critic, real and fake samples, added to the discriminator's loss.
+"""What regularises the discriminator by its slope or its logits: terms beside its loss.
 
-A penalty's `value` is `(critic, real [b, ...], fake [b, ...], *, step, keys [b]) -> [b]`, on the rows of one device.
+A discriminator that packs m consecutive images into each logit (`networks.packing`) is one of b / m examples, each m
+images large: norms go over whole packs, and what is drawn once an example is drawn once a pack.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gan_jax.types import Array
+from gan_jax import losses, parallel, rng
+from gan_jax.types import Array, Context, Term
 
 Critic = Callable[[Array], Array]
 
 
-class Penalty(NamedTuple):
-    """A term beside the discriminator's loss.
-
-    Attributes:
-        value: `(critic, real, fake, *, step, keys) -> [b]`.
-        per_example: Whether it differentiates each example's own score. It is then refused for a discriminator whose
-            scores depend on the whole batch, where that derivative is not defined.
-    """
-
-    value: Callable[..., Array]
-    per_example: bool
-
-
-def r1(weight: float) -> Penalty:
+def r1(weight: float) -> Term:
     """Returns the gradient penalty on real examples (Mescheder et al. 2018, arXiv:1801.04406).
 
-    weight / 2 * |grad_x D(x)|^2.
+    weight / 2 * |grad D(x)|^2.
 
     Args:
         weight: Gamma, 10 in the paper; positive.
     """
-    _require_positive("weight", weight)
-
-    def value(critic: Critic, real: Array, fake: Array, *, step: Array, keys: Array) -> Array:
-        return weight / 2 * _squared_norm(input_gradient(critic, real))
-
-    return Penalty(value, per_example=True)
+    require_weight("weight", weight)
+    return Term(lambda context: weight / 2 * _squared_slope(context.critic, context.real), per_example=True)
 
 
-def gradient_penalty(weight: float = 10.0, target: float = 1.0) -> Penalty:
+def r2(weight: float) -> Term:
+    """Returns the gradient penalty on fake examples (Mescheder et al. 2018, arXiv:1801.04406).
+
+    weight / 2 * |grad D(G(z))|^2, the gradient with respect to the image.
+
+    Args:
+        weight: Gamma, positive.
+    """
+    require_weight("weight", weight)
+    return Term(lambda context: weight / 2 * _squared_slope(context.critic, context.fake), per_example=True)
+
+
+def gradient_penalty(weight: float = 10.0, target: float = 1.0, one_sided: bool = False) -> Term:
     """Returns the penalty of WGAN-GP (Gulrajani et al. 2017, arXiv:1704.00028).
 
-    weight * (|grad D(x')| - target)^2 at x' = u x + (1 - u) G(z), u uniform on [0, 1] for each pair.
+    weight * (|grad D(x')| - target)^2 at x' = u x + (1 - u) G(z), u uniform on [0, 1] for each pair. With target 0 it
+    is the zero-centred penalty of Thanh-Tung et al. (2019, arXiv:1902.03984).
 
     Args:
         weight: Lambda, positive.
-        target: The gradient norm that costs nothing.
+        target: The gradient norm that costs nothing, at least 0.
+        one_sided: Whether smaller norms cost nothing either, max(0, |grad D(x')| - target)^2: WGAN-LP (Petzka et al.
+            2018, arXiv:1709.08894).
     """
-    _require_positive("weight", weight)
+    require_weight("weight", weight)
+    _require_target(target)
 
-    def value(critic: Critic, real: Array, fake: Array, *, step: Array, keys: Array) -> Array:
-        mix = jax.vmap(lambda key: jax.random.uniform(key, dtype=real.dtype))(keys)
-        mix = mix.reshape(-1, *[1] * (real.ndim - 1))
-        squared = _squared_norm(input_gradient(critic, mix * real + (1 - mix) * fake))
-        norm = jnp.sqrt(jnp.maximum(squared, 1e-20))  # its derivative at 0 is then 0, not NaN
-        return weight * (norm - target) ** 2
+    def value(context: Context) -> Array:
+        excess = _slope(context.critic, _between(context)) - target
+        return weight * (jax.nn.relu(excess) if one_sided else excess) ** 2
 
-    return Penalty(value, per_example=True)
+    return Term(value, per_example=True)
 
 
-def lazy(penalty: Penalty, every: int) -> Penalty:
-    """Evaluates a penalty every so many steps, that many times as strong (Karras et al. 2020, arXiv:1912.04958).
+def dragan(weight: float = 10.0, noise: float = 0.5, target: float = 1.0) -> Term:
+    """Returns the penalty of DRAGAN (Kodali et al. 2017, arXiv:1705.07215).
+
+    weight * (|grad D(x + d)| - target)^2, d = noise * s * N(0, I), s the deviation of all entries of the real batch.
 
     Args:
-        penalty: Any penalty.
-        every: Steps between evaluations, at least 1; it is due at step 0.
+        weight: Lambda, positive.
+        noise: How far around the data, in deviations; positive.
+        target: The gradient norm that costs nothing, at least 0.
     """
-    if every < 1:
-        raise ValueError(f"every={every}: a lazy penalty is due once in at least 1 step")
+    require_weight("weight", weight)
+    require_noise("noise", noise)
+    _require_target(target)
 
-    def value(critic: Critic, real: Array, fake: Array, *, step: Array, keys: Array) -> Array:
-        return lax.cond(
-            step % every == 0,
-            lambda: every * penalty.value(critic, real, fake, step=step, keys=keys),
-            lambda: jnp.zeros(real.shape[0], real.dtype),
-        )
+    def value(context: Context) -> Array:
+        real = context.real
+        mean = parallel.pmean(jnp.mean(real))
+        deviation = jnp.sqrt(parallel.pmean(jnp.mean((real - mean) ** 2)))
+        around = real + noise * deviation * normal(named_keys(context, "noise"), real)
+        return weight * (_slope(context.critic, around) - target) ** 2
 
-    return Penalty(value, penalty.per_example)
+    return Term(value, per_example=True)
+
+
+def max_gradient(weight: float) -> Term:
+    """Returns the maximum gradient penalty (Zhou et al. 2019, arXiv:1902.05687).
+
+    weight * max |grad D(x')|^2 over the batch, x' between real and fake as in `gradient_penalty`: a bound on the
+    steepest place alone.
+
+    Args:
+        weight: Lambda, positive.
+    """
+    require_weight("weight", weight)
+
+    def value(context: Context) -> Array:
+        return weight * jnp.max(parallel.gather(_squared_slope(context.critic, _between(context))))
+
+    return Term(value, per_example=True)
+
+
+def lecam(weight: float, decay: float = 0.99, slot: str = "lecam") -> Term:
+    """Returns the regularisation of LeCam-GAN (Tseng et al. 2021, arXiv:2104.03310).
+
+    weight * (|D(x) - a_fake|^2 + |D(G(z)) - a_real|^2), a the moving averages of the mean logits of either kind, as of
+    before the move. It is the paper's formula; its code also drops logits on the far side of the anchor, max(0, D(x) -
+    a_fake)^2, and corrects the averages for their start, which here is 0.
+
+    Args:
+        weight: Lambda, positive.
+        decay: The weight of an average's old value, in [0, 1).
+        slot: Where the averages are kept.
+    """
+    require_weight("weight", weight)
+    require_decay(decay)
+
+    def value(context: Context) -> tuple[Array, dict[str, dict[str, Array]]]:
+        real, fake, anchor = context.real_output["logits"], context.fake_output["logits"], context.state.extra[slot]
+        values = losses.average((real - anchor["fake"]) ** 2) + losses.average((fake - anchor["real"]) ** 2)
+        now = parallel.pmean(lax.stop_gradient({"real": jnp.mean(real), "fake": jnp.mean(fake)}))
+        moved = jax.tree.map(lambda a, x: (decay * a + (1 - decay) * x).astype(a.dtype), anchor, now)
+        return weight * values, {slot: moved}
+
+    return Term(value, slots=lambda params: {slot: {"real": jnp.zeros(()), "fake": jnp.zeros(())}})
 
 
 def input_gradient(critic: Critic, inputs: Array) -> Array:
     """Differentiates every example's score with respect to that example.
 
     Args:
-        critic: `[b, ...] -> logits [b, ...]`, each a function of its own example; a patch critic's are averaged.
+        critic: `[b, ...] -> logits`, each a function of its own example. A patch critic's `[b, h, w, ...]` are
+            averaged. Of a packing critic's `[b / m]` each is a function of m consecutive images, and each image's
+            gradient is that of its pack's score.
         inputs: Where, `[b, ...]`.
 
     Returns:
@@ -103,10 +148,63 @@ def input_gradient(critic: Critic, inputs: Array) -> Array:
     return jax.grad(total)(inputs)
 
 
-def _squared_norm(x: Array) -> Array:
-    return jnp.sum(x.reshape(x.shape[0], -1) ** 2, axis=1)
+def named_keys(context: Context, name: str) -> Array:
+    """Derives a term's keys of one purpose, one an example, `[b]`."""
+    return jax.vmap(lambda key: rng.named(key, name))(context.keys)
 
 
-def _require_positive(name: str, value: float) -> None:
+def normal(keys: Array, like: Array) -> Array:
+    """Draws N(0, I) of the shape and type of `like`, `[b, ...]`, example i from key i alone."""
+    return jax.vmap(lambda key: jax.random.normal(key, like.shape[1:], like.dtype))(keys)
+
+
+def safe_root(squared: Array) -> Array:
+    """Returns the square root, with derivative 0 instead of NaN at 0."""
+    return jnp.sqrt(jnp.maximum(squared, 1e-20))
+
+
+def require_weight(name: str, value: float) -> None:
+    """Refuses a weight that is not positive."""
     if value <= 0:
-        raise ValueError(f"{name}={value}: a penalty's {name} must be positive; leave the penalty out to switch it off")
+        raise ValueError(f"{name}={value}: a term's weight must be positive; leave the term out to switch it off")
+
+
+def require_noise(name: str, value: float) -> None:
+    """Refuses a deviation of noise that is not positive."""
+    if value <= 0:
+        raise ValueError(f"{name}={value}: the deviation of noise must be positive")
+
+
+def require_decay(decay: float) -> None:
+    """Refuses the decay of no average."""
+    if not 0 <= decay < 1:
+        raise ValueError(f"decay={decay}: an average's decay lies in [0, 1)")
+
+
+def _squared_slope(critic: Critic, inputs: Array) -> Array:
+    packs = _packs(critic, inputs)
+    return jnp.sum(input_gradient(critic, inputs).reshape(packs, -1) ** 2, axis=1)
+
+
+def _slope(critic: Critic, inputs: Array) -> Array:
+    return safe_root(_squared_slope(critic, inputs))
+
+
+def _between(context: Context) -> Array:
+    """Draws a place on the line from each fake example, or pack, to its real one."""
+    real, fake = context.real, context.fake
+    count = real.shape[0] // _packs(context.critic, real)
+    first = named_keys(context, "mix")[::count]
+    mix = jax.vmap(lambda key: jax.random.uniform(key, dtype=real.dtype))(first)
+    mix = jnp.repeat(mix, count).reshape(-1, *[1] * (real.ndim - 1))
+    return mix * real + (1 - mix) * fake
+
+
+def _packs(critic: Critic, inputs: Array) -> int:
+    """Returns the number of examples that the critic sees in so many images."""
+    return jax.eval_shape(critic, inputs).shape[0]
+
+
+def _require_target(target: float) -> None:
+    if target < 0:
+        raise ValueError(f"target={target}: a gradient's norm is at least 0, and so is what it aims at")

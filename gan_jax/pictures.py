@@ -6,7 +6,7 @@ Images are NHWC, float in [-1, 1] or uint8; pictures are uint8 `[H, W, 3]`.
 import math
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
+REFERENCE = "#b4bac4"  # real points
+LEVELS = ["#ffffff", "#f8fafc", "#f1f5f9", "#eaf0f6", "#e3ebf3", "#dce6f0", "#d5e1ed", "#cedcea", "#c7d7e7", "#c0d2e4"]
 NEUTRAL = 112  # the grey between images: set off from black and from white, on light pages and on dark ones
 
 
@@ -57,22 +59,62 @@ def scatter(points: ArrayLike, reference: ArrayLike | None = None, limit: float 
         reference: `[M, 2]`, real points, drawn in grey beneath.
         limit: Half the side of the square shown around the origin; by default the reference fits, or else the points.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import, and few runs are toys
-    from matplotlib.figure import Figure
-
-    canvas = FigureCanvasAgg(Figure(figsize=(4, 4), dpi=120))
-    axes = canvas.figure.add_axes((0.08, 0.07, 0.88, 0.88))
-    for name, colour, given in (("reference", "#b4bac4", reference), ("points", "#d1622b", points)):
-        layer = np.asarray(np.empty((0, 2)) if given is None else given, np.float32)
-        _expect(layer.shape[1:] == (2,), name, layer, "[N, 2]")
+    layers = _layers(points, reference)
+    for layer in layers:
         limit = limit or 1.15 * float(np.abs(layer).max(where=np.isfinite(layer), initial=0.0)) or None
-        size = max(2, min(20, 6000 / (len(layer) + 1)))  # many points: small dots, or modes become blots
-        axes.scatter(*layer.T, s=size, c=colour, alpha=0.6, linewidths=0)
-    axes.set(xlim=(-(limit or 1), limit or 1), ylim=(-(limit or 1), limit or 1), aspect="equal")
-    axes.tick_params(length=0, labelsize=7, labelcolor="#7a808a")
-    axes.spines[:].set_color("#d5d9df")
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return _plane(limit or 1, layers, REFERENCE)
+
+
+def field(
+    points: ArrayLike,
+    reference: ArrayLike | None,
+    axis: ArrayLike,
+    logits: ArrayLike,
+    gradient: ArrayLike | None = None,
+    limit: float | None = None,
+) -> np.ndarray:
+    """Draws points of the plane, as `scatter` does, over what a critic says of it: the deeper the blue, the more real.
+
+    Levels are evenly spaced between the 2nd and the 98th percentile of the logits, so that the picture is the same for
+    a logits + b, a > 0. There are none where logits are not finite, or all of them are equal. All pictures are of one
+    size.
+
+    Args:
+        points: `[N, 2]`, what a generator makes.
+        reference: `[M, 2]`, real points, drawn in grey beneath; or None.
+        axis: `[n]`, increasing: the coordinates, in x and in y, at which the logits are known.
+        logits: `[n, n]`; entry `[i, j]` is at y = `axis[i]`, x = `axis[j]`.
+        gradient: `[m, m, 2]`, (d/dx, d/dy) on m evenly spaced coordinates from `axis[0]` to `axis[-1]`, drawn as
+            arrows of one length; m of about 16.
+        limit: Half the side of the square shown around the origin; by default that of the axis.
+
+    Raises:
+        ValueError: For arrays of other shapes.
+    """
+    axis, logits = np.asarray(axis, np.float64), np.asarray(logits, np.float64)
+    _expect(axis.ndim == 1 and len(axis) > 1 and bool((np.diff(axis) > 0).all()), "axis", axis, "[n], increasing")
+    _expect(logits.shape == 2 * axis.shape, "logits", logits, f"[{len(axis)}, {len(axis)}], as axis has it")
+    arrows = np.asarray(np.empty((0, 0, 2)) if gradient is None else gradient, np.float64)
+    _expect(arrows.ndim == 3 and arrows.shape == (len(arrows), len(arrows), 2), "gradient", arrows, "[m, m, 2]")
+
+    def backdrop(axes: Any) -> None:
+        axes.set_facecolor(LEVELS[len(LEVELS) // 2])
+        finite = np.isfinite(logits)
+        low, high = np.percentile(logits[finite], (2, 98)) if finite.any() else (0, 0)
+        if low < high:
+            heights = np.ma.masked_where(~finite, (np.where(finite, logits, low) - low) / (high - low))
+            steps = np.linspace(0, 1, len(LEVELS) + 1)[1:-1]
+            axes.contourf(axis, axis, heights, levels=steps, colors=LEVELS, extend="both")
+            axes.contour(axis, axis, heights, levels=steps, colors="#8fa3bb", linewidths=0.5, linestyles="solid")
+        places, lengths = np.linspace(axis[0], axis[-1], len(arrows)), np.linalg.norm(arrows, axis=2)
+        shown = np.isfinite(lengths) & (lengths > 0)
+        row, column = np.nonzero(shown)
+        step = 0.55 * (axis[-1] - axis[0]) / max(1, len(arrows) - 1)
+        x, y = (step * arrows[shown] / lengths[shown][:, None]).T
+        look = {"angles": "xy", "scale_units": "xy", "scale": 1, "pivot": "mid", "width": 0.003, "color": "#7688a1"}
+        axes.quiver(places[column], places[row], x, y, **look)
+
+    return _plane(limit or float(np.abs(axis).max()), _layers(points, reference), "#6d7580", backdrop)
 
 
 def save_png(path: Path | str, image: ArrayLike) -> None:
@@ -120,6 +162,33 @@ def atomic(path: Path | str) -> Iterator[BinaryIO]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _layers(points: ArrayLike, reference: ArrayLike | None) -> list[np.ndarray]:
+    layers = []
+    for name, given in (("reference", reference), ("points", points)):
+        layers.append(np.asarray(np.empty((0, 2)) if given is None else given, np.float32))
+        _expect(layers[-1].shape[1:] == (2,), name, layers[-1], "[N, 2]")
+    return layers
+
+
+def _plane(
+    limit: float, layers: list[np.ndarray], grey: str, backdrop: Callable[[Any], None] = lambda axes: None
+) -> np.ndarray:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import, and few runs are toys
+    from matplotlib.figure import Figure
+
+    canvas = FigureCanvasAgg(Figure(figsize=(4, 4), dpi=120))
+    axes = canvas.figure.add_axes((0.08, 0.07, 0.88, 0.88))
+    backdrop(axes)
+    for layer, colour in zip(layers, (grey, "#d1622b"), strict=True):
+        size = max(2, min(20, 6000 / (len(layer) + 1)))  # many points: small dots, or modes become blots
+        axes.scatter(*layer.T, s=size, c=colour, alpha=0.6, linewidths=0)
+    axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+    axes.tick_params(length=0, labelsize=7, labelcolor="#7a808a")
+    axes.spines[:].set_color("#d5d9df")
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def _palette(picture: np.ndarray) -> Image.Image:

@@ -1,47 +1,90 @@
 """From networks, players and an update to a `System`: what an experiment's `build` returns."""
 
-from collections.abc import Mapping, Sequence
+import inspect
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from gan_jax import objectives, rng, rules
-from gan_jax.penalties import Penalty
-from gan_jax.types import Array, GanLoss, Latent, Network, Player, PyTree, System, TrainState, Update
+from gan_jax.controllers import ema
+from gan_jax.objectives import Game
+from gan_jax.types import (
+    Array,
+    Augment,
+    Controller,
+    Latent,
+    Loss,
+    Network,
+    Player,
+    PyTree,
+    Slots,
+    System,
+    Term,
+    TrainState,
+    Update,
+)
+
+PLAYERS = ("discriminator", "generator")  # of `gan`, in the order of their moves
 
 
 def gan(
     networks: Mapping[str, Network],
-    loss: GanLoss,
+    loss: Loss,
     latent: Latent,
     optimizers: Mapping[str, optax.GradientTransformation],
+    *,
+    terms: Mapping[str, Sequence[Term]] | None = None,
+    augment: Augment | None = None,
+    rule: Callable[..., Update] = rules.alternating,
     repeats: Mapping[str, int] | None = None,
-    penalties: Sequence[Penalty] = (),
+    share_fake: bool = False,
+    active: Mapping[str, Callable[[TrainState], Array]] | None = None,
+    controllers: Sequence[Controller] = (),
     ema_decay: float = 0.999,
 ) -> System:
-    """Builds the game of a discriminator and a generator that take turns, its generator averaged for sampling.
+    """Builds the game of a discriminator and a generator, the generator averaged for sampling.
 
     Args:
         networks: "generator", latents -> images, and "discriminator", images -> logits.
         loss: The adversarial loss.
         latent: The generator's input.
         optimizers: Of "discriminator" and "generator".
-        repeats: Moves of each an iteration, 1 where not named.
-        penalties: Terms beside the discriminator's loss.
-        ema_decay: Of the average, see `rules.ema`.
+        terms: Beside the loss of "discriminator" and of "generator".
+        augment: What both kinds of images pass before the discriminator.
+        rule: `(players) -> Update`, one of `rules`; bind its other arguments by `functools.partial`.
+        repeats: Moves of each an iteration, 1 where not named; for rules that take turns.
+        share_fake: Whether both players move by one forward pass, on the same fake batch; for rules that move all at
+            once.
+        active: Whether each may move, such as `{"generator": controllers.after(100)}`; always where not named.
+        controllers: Run after the moves, before the average.
+        ema_decay: Of the average, see `controllers.ema`.
+
+    Raises:
+        ValueError: If a name is no player's, two parts carry one slot, or the rule cannot repeat or share.
     """
-    players = (
-        Player(
-            "discriminator",
-            ("discriminator",),
-            objectives.discriminator(networks, loss, latent, penalties),
-            optimizers["discriminator"],
-        ),
-        Player("generator", ("generator",), objectives.generator(networks, loss, latent), optimizers["generator"]),
-    )
-    update = rules.then(rules.alternating(players, repeats), rules.ema("generator", ema_decay))
-    return system(networks, players, update, latent, batches=max((repeats or {}).values(), default=1))
+    terms, active = dict(terms or {}), dict(active or {})
+    for argument, named in (("optimizers", optimizers), ("terms", terms), ("active", active)):
+        if set(named) - set(PLAYERS):
+            raise ValueError(f"{argument}: keys {sorted(named)}; the players are {' and '.join(PLAYERS)}")
+    game = Game(networks, loss, latent, augment)
+    objective = {"discriminator": objectives.discriminator, "generator": objectives.generator}
+    players = [
+        Player(name, (name,), objective[name](game, terms.get(name, ())), optimizers[name], active.get(name))
+        for name in PLAYERS
+    ]
+    options = {"repeats": repeats} if repeats else {}
+    options |= {"joint": objectives.joint(game, terms)} if share_fake else {}
+    for option in options:
+        if option not in inspect.signature(rule).parameters:
+            mend = "let them alternate" if option == "repeats" else "players that take turns see different fakes"
+            raise ValueError(f"{'share_fake' if option == 'joint' else option}: the rule {rule} has none; {mend}")
+    parts = [*controllers, ema("generator", ema_decay)]
+    slots = [part.slots for part in (*itertools.chain(*terms.values()), *parts)]
+    update = rules.then(rule(players, **options), *parts)
+    return system(networks, players, update, latent, batches=max((repeats or {}).values(), default=1), slots=slots)
 
 
 def system(
@@ -50,7 +93,7 @@ def system(
     update: Update,
     latent: Latent,
     batches: int = 1,
-    extra: Mapping[str, PyTree] | None = None,
+    slots: Sequence[Slots] = (),
 ) -> System:
     """Joins the parts of an experiment.
 
@@ -60,10 +103,10 @@ def system(
         update: One iteration.
         latent: The generator's input.
         batches: The largest number of moves that a player makes an iteration.
-        extra: Slot name -> first value of what methods carry.
+        slots: First values of what terms and controllers carry.
 
     Raises:
-        ValueError: If a player moves a network that is not there.
+        ValueError: If a player moves a network that is not there, or (by `init`) two parts carry one slot.
     """
     for player in players:
         for name in player.networks:
@@ -81,7 +124,7 @@ def system(
             opt_state={p.name: p.optimizer.init({n: params[n] for n in p.networks}) for p in players},
             # copied: an alias would be donated twice
             ema=jax.tree.map(jnp.copy, {"generator": {"params": params["generator"], "stats": stats["generator"]}}),
-            extra=dict(extra or {}),
+            extra=_filled(slots, params),
         )
 
     def generate(ema: dict[str, PyTree], latents: Array) -> Array:
@@ -89,3 +132,13 @@ def system(
         return networks["generator"].apply(average["params"], average["stats"], latents, train=False)[0]
 
     return System(init, update, batches, latent, generate)
+
+
+def _filled(slots: Sequence[Slots], params: dict[str, PyTree]) -> dict[str, PyTree]:
+    extra: dict[str, PyTree] = {}
+    for each in slots:
+        first = each(params)
+        if twice := set(first) & set(extra):
+            raise ValueError(f"two terms or controllers carry the slot {sorted(twice)}; name one of them otherwise")
+        extra |= first
+    return extra

@@ -81,6 +81,71 @@ Update = Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]
 Hook = Callable[[TrainState, Metrics, Array], tuple[TrainState, Metrics]]
 
 
+Loss = GanLoss | Callable[[TrainState, Array], GanLoss]  # of the state and a key: losses that carry or draw something
+Augment = Callable[[Array, Array, TrainState], Array]  # (images [b, ...], keys [b], state) -> images
+Slots = Callable[[dict[str, PyTree]], dict[str, PyTree]]  # network name -> parameters, to first values of `extra`
+
+
+class Context(NamedTuple):
+    """What a term may look at: one move of one player, on this device's rows of the batch.
+
+    Attributes:
+        real: Examples, `[b, ...]`.
+        fake: The samples that the loss judges too, `[b, ...]`.
+        latents: What they were made of, `[b, size]`.
+        critic: `(images) -> logits`, through the same augmentation as the loss.
+        generate: `(latents) -> images`, by the same parameters as `fake`.
+        real_output: What the discriminator said of `real`: "logits", and whatever else it returns by name.
+        fake_output: The same of `fake`.
+        keys: One key an example, the term's own, `[b]`.
+        state: Before the move.
+    """
+
+    real: Array
+    fake: Array
+    latents: Array
+    critic: Callable[[Array], Array]
+    generate: Callable[[Array], Array]
+    real_output: dict[str, PyTree]
+    fake_output: dict[str, PyTree]
+    keys: Array
+    state: TrainState
+
+
+def no_slots(params: dict[str, PyTree]) -> dict[str, PyTree]:
+    """Carries nothing."""
+    return {}
+
+
+class Term(NamedTuple):
+    """What a player descends beside the loss.
+
+    Attributes:
+        value: `(context) -> values`: `[b]`, one an example (or a logit), averaged over all of them; or `[]`, averaged
+            over devices. What is not linear in the batch needs `parallel.gather` or `pmean` first. A term that carries
+            something returns `(values, extra)`, new slot values, the same on every device.
+        per_example: Whether it differentiates each example's own score. It is then refused for a discriminator whose
+            scores depend on the whole batch, where that derivative is not defined.
+        slots: First values of the slots of `TrainState.extra` that it carries.
+    """
+
+    value: Callable[[Context], Any]
+    per_example: bool = False
+    slots: Slots = no_slots
+
+
+class Controller(NamedTuple):
+    """A hook, and the slots of `TrainState.extra` that it carries.
+
+    Attributes:
+        hook: `(state, metrics, key) -> (state, metrics)`, after the moves.
+        slots: First values of its slots.
+    """
+
+    hook: Hook
+    slots: Slots = no_slots
+
+
 class Player(NamedTuple):
     """Who moves what, to lower what, and how.
 
@@ -89,12 +154,15 @@ class Player(NamedTuple):
         networks: Names of the networks whose parameters it moves.
         objective: `(state, batch, key) -> (loss [], Aux)`; all but the player's own parameters is held constant.
         optimizer: An optax gradient transformation.
+        active: `(state) -> bool []`: whether it moves in this state; None means always. An inactive player's gradient
+            and metrics are still computed.
     """
 
     name: str
     networks: tuple[str, ...]
     objective: Objective
     optimizer: optax.GradientTransformation
+    active: Callable[[TrainState], Array] | None = None
 
 
 class Latent(NamedTuple):

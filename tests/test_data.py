@@ -260,11 +260,77 @@ def test_modes():
     assert sorted(set(grid.ravel().tolist())) == [-4, -2, 0, 2, 4]
 
 
+def exact(name, label, place):
+    """The curve of a data set by its formula: the points at shares `place` of its length, by fine quadrature."""
+    if name == "moons":
+        angle = np.pi * place
+        return (1 - 2 * label)[:, None] * 4 / 3 * (np.stack([np.cos(angle), np.sin(angle)], 1) - [0.5, 0.25])
+    start, end = {"spiral": (np.pi / 2, 7 * np.pi / 2), "swiss_roll": (3 * np.pi / 2, 9 * np.pi / 2)}[name]
+    angles = np.linspace(start, end, 100_001)
+    length = (angles * np.hypot(1, angles) + np.arcsinh(angles)) / 2  # of r = angle, from 0 on
+    angle = np.interp(place, (length - length[0]) / (length[-1] - length[0]), angles)
+    return (2 * angle / end)[:, None] * np.stack([np.cos(angle + np.pi * label), np.sin(angle + np.pi * label)], 1)
+
+
+CURVES = [("spiral", 2), ("swiss_roll", 1), ("moons", 2)]
+
+
+@pytest.mark.parametrize(("name", "arms"), CURVES)
+def test_curves_follow_their_formula(name, arms):
+    label, place = np.arange(1000) % arms, np.linspace(0, 1, 1000)
+    points = exact(name, label, place)
+    found = toys.nearest(points, toys.CURVES[name]())
+    assert found.distance.max() < 0.01 * 0.05  # chords, not arcs: a hundredth of the noise
+    np.testing.assert_array_equal(found.arm, label)
+    np.testing.assert_allclose(found.place, place, atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "arms"), CURVES)
+def test_curves_are_followed_evenly_under_noise_that_is_round(name, arms):
+    train, test = load(name), load(name, "test")
+    points = test.arrays["image"]
+    assert points.dtype == np.float32 and points.shape == (10_000, 2) and train.arrays["image"].shape == (50_000, 2)
+    assert train.spec == ((2,), arms if arms > 1 else 0) and ("label" in test.arrays) == (arms > 1)
+    label = test.arrays.get("label", np.zeros(10_000, int))
+    assert np.abs(np.bincount(label) - 10_000 / arms).max() < 5 * np.sqrt(10_000 / 4)
+    found = toys.nearest(points, toys.CURVES[name]())
+    np.testing.assert_array_equal(found.arm, label)  # the arms are 11 std apart, and more
+    ranks = (np.arange(10_000) + 0.5) / 10_000
+    # Kolmogorov-Smirnov at one in 10,000 is 0.022; the ends move places by std / length < 0.012 at most.
+    assert np.abs(np.sort(found.place) - ranks).max() < 0.03
+    # Across the curve the noise is one-dimensional: half-normal distances, but at the ends, a share of std / length.
+    for deviations, share in ((1, 0.682689), (2, 0.954500), (3, 0.997300)):
+        bound = 5 * np.sqrt(share * (1 - share) / 10_000) + 0.002
+        assert abs((found.distance < deviations * 0.05).mean() - share) < bound
+    assert 1.9 < np.linalg.norm(points, axis=1).max() < 2.25
+
+
+def test_nearest_is_the_least_of_the_distances_to_lines():
+    square = toys.Curves(np.array([[[0, 0], [2, 0], [2, 1]], [[0, 3], [1, 3], [3, 3]]], np.float32), 0.1)
+    found = toys.nearest([[0.5, -1], [3, -1], [4, 0.5], [2, 4], [-3, 7], [2, 0]], square)
+    np.testing.assert_allclose(found.distance, [1, np.sqrt(2), 2, 1, 5, 0], atol=1e-12)
+    np.testing.assert_array_equal(found.arm, [0, 0, 0, 1, 1, 0])
+    np.testing.assert_allclose(found.place, [0.5 / 3, 2 / 3, 2.5 / 3, 2 / 3, 0, 2 / 3], atol=1e-12)
+
+
+def test_toys_are_functions_of_their_name_and_split():
+    kept = {"ring": "cd6be3eaad2e0c26", "grid": "a9808e2245ac4cc2"}  # runs and records name these bits
+    for name in toys.NAMES:
+        train, test = load(name), load(name, "test")
+        assert load(name).fingerprint == train.fingerprint == kept.get(name, train.fingerprint)
+        rows = {split.spec: {point.tobytes() for point in split.arrays["image"]} for split in (train, test)}
+        assert len(rows) == 1  # one specification
+        assert not {point.tobytes() for point in train.arrays["image"]} & rows[test.spec]
+
+
 def test_toy_errors():
-    with pytest.raises(ValueError, match=r"split='valid'.*train and test"):
-        load("ring", "valid")
-    with pytest.raises(ValueError, match=r"resolution=32.*points"):
-        load("ring", resolution=32)
+    for name in ("ring", "moons"):
+        with pytest.raises(ValueError, match=r"split='valid'.*train and test"):
+            load(name, "valid")
+        with pytest.raises(ValueError, match=r"resolution=32.*points"):
+            load(name, resolution=32)
+    with pytest.raises(ValueError, match=r"name='circle'.*ring, grid, spiral, swiss_roll, moons"):
+        toys.load("circle")
 
 
 # Dispatch

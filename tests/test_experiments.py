@@ -11,7 +11,8 @@ import experiments
 from gan_jax import data, loop, runs, sample
 
 ROOT = Path(__file__).parent.parent
-NAMES = [module.name for module in pkgutil.iter_modules(experiments.__path__) if not module.ispkg]
+MODULES = [importlib.import_module(f"experiments.{m.name}") for m in pkgutil.iter_modules(experiments.__path__)]
+NAMES = [module.__name__.split(".")[1] for module in MODULES if hasattr(module, "Config") and hasattr(module, "build")]
 
 
 @pytest.mark.parametrize("name", NAMES)

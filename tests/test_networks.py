@@ -1,4 +1,6 @@
+import functools
 import importlib
+import math
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,9 @@ from flax import traverse_util
 from toy import points_game
 
 from gan_jax import data
-from gan_jax.networks import mlp
+from gan_jax.networks import dcgan, mlp
+from gan_jax.networks.batch import minibatch_deviation, with_reference
+from gan_jax.networks.conv import Conv
 from gan_jax.networks.linen import linen
 from gan_jax.networks.norm import layer, normalise
 from gan_jax.system import system
@@ -78,18 +82,29 @@ def test_layer_norm_normalises_each_example_whole():
 
 
 class Spectral(nn.Module):
+    convolves: bool
+
     @nn.compact
     def __call__(self, x, train):
-        return layer(nn.Dense(5, use_bias=False), "spectral", x, train)
+        inner = Conv(5, 3, padding="VALID", use_bias=False) if self.convolves else nn.Dense(5, use_bias=False)
+        return layer(inner, "spectral", x, train)
 
 
-def test_spectral_norm_divides_by_the_largest_singular_value():
-    network = linen(Spectral(), (6,))
-    params, stats = network.init(KEY)
+@pytest.mark.parametrize(("convolves", "shape"), [(False, (6,)), (True, (3, 3, 2))])
+def test_spectral_norm_divides_by_the_largest_singular_value(convolves, shape):
+    # a kernel as large as the image is a matrix, whose rows are the outputs for the unit images
+    network = linen(Spectral(convolves), shape)
+    units = jnp.eye(math.prod(shape)).reshape(-1, *shape)
+    params, stats = jax.jit(network.init)(KEY)
+    update = jax.jit(lambda stats: network.apply(params, stats, units, train=True))
     for _ in range(100):
-        y, stats = network.apply(params, stats, X, train=True)
-    (kernel,) = jax.tree.leaves(params)
-    np.testing.assert_allclose(y, X @ kernel / np.linalg.svd(kernel)[1][0], rtol=1e-4, atol=1e-5)
+        y, stats = update(stats)
+    (kernel,) = (np.reshape(leaf, (-1, 5)) for leaf in jax.tree.leaves(params))
+    (sigma,) = (leaf for leaf in jax.tree.leaves(stats) if leaf.ndim == 0)
+    largest = np.linalg.svd(kernel)[1][0]
+    np.testing.assert_allclose(sigma, largest, rtol=1e-5)
+    np.testing.assert_allclose(y.reshape(-1, 5), kernel / largest, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.svd(y.reshape(-1, 5))[1][0], 1, rtol=1e-5)
 
 
 def test_real_and_fake_are_judged_with_one_sigma_and_it_moves_once():
@@ -119,9 +134,67 @@ def test_a_generators_move_leaves_the_discriminators_statistics_alone():
     )
 
 
-@pytest.mark.parametrize(("norm", "mixes"), [("batch", True), ("layer", False), ("spectral", False), ("none", False)])
-def test_networks_that_mix_their_batch_are_found(norm, mixes):
-    assert linen(mlp.Discriminator((8, 8), norm), (2,)).batch_dependent() is mixes
+IMAGE = (28, 28, 1)
+POINTS = jax.random.normal(jax.random.key(2), (8, 2))
+DISCRIMINATORS = {
+    "batch": (mlp.Discriminator((8, 8), "batch"), True),
+    "layer": (mlp.Discriminator((8, 8), "layer"), False),
+    "spectral": (mlp.Discriminator((8, 8), "spectral"), False),
+    "none": (mlp.Discriminator((8, 8)), False),
+    "virtual": (mlp.Discriminator((8, 8), "virtual"), False),
+    "deviation": (mlp.Discriminator((8, 8), minibatch="deviation"), True),
+    "discrimination": (mlp.Discriminator((8, 8), minibatch="discrimination"), True),
+    "features": (mlp.Discriminator((8, 8), with_features=True), False),
+    "features and deviation": (mlp.Discriminator((8, 8), minibatch="deviation", with_features=True), True),
+    "features and batch": (mlp.Discriminator((8, 8), "batch", with_features=True), True),
+    "dcgan": (dcgan.Discriminator(IMAGE, 4, "none"), False),
+    "dcgan and deviation": (dcgan.Discriminator(IMAGE, 4, "none", "deviation"), True),
+    "dcgan and discrimination": (dcgan.Discriminator(IMAGE, 4, "none", "discrimination"), True),
+}
+
+
+@pytest.mark.parametrize("name", DISCRIMINATORS)
+def test_networks_that_mix_their_batch_are_found(name):
+    module, mixes = DISCRIMINATORS[name]
+    network = linen(module, IMAGE if "dcgan" in name else (2,))
+    assert (with_reference(network, POINTS) if name == "virtual" else network).batch_dependent() is mixes
+
+
+@pytest.mark.parametrize("minibatch", ["none", "deviation"])
+@pytest.mark.parametrize(
+    ("make", "shape", "last", "width"),
+    [
+        (functools.partial(mlp.Discriminator, (8, 7)), (2,), "Dense_2", 7),
+        (functools.partial(dcgan.Discriminator, IMAGE, 4, "none"), IMAGE, "Dense_0", 4 * 4 * 16),
+    ],
+)
+def test_features_are_what_the_last_layer_sees_beside_the_minibatchs_column(make, shape, last, width, minibatch):
+    plain, named = (linen(make(minibatch=minibatch, with_features=f), shape) for f in (False, True))
+    x = jax.random.normal(KEY, (8, *shape))
+    draw = np.random.default_rng(0)
+    params, stats = jax.eval_shape(plain.init, KEY)
+    params = jax.tree.map(lambda p: draw.normal(size=p.shape).astype(p.dtype) / 10, params)
+    run = jax.jit(lambda x: [network.apply(params, stats, x, train=True)[0] for network in (plain, named)])
+    logits, output = run(x)
+    assert set(output) == {"logits", "features"} and output["features"].shape == (8, width)
+    np.testing.assert_allclose(output["logits"], logits, rtol=1e-5, atol=1e-6)
+    seen = output["features"]
+    if minibatch == "deviation":
+        side = 1 if len(shape) == 1 else 4
+        seen = minibatch_deviation(seen.reshape(8, side, side, -1)).reshape(8, -1)
+    np.testing.assert_allclose(
+        (seen @ params[last]["kernel"] + params[last]["bias"])[:, 0], logits, rtol=1e-4, atol=1e-6
+    )
+
+
+def test_dcgans_generator_has_biases_only_where_they_survive():
+    def biases(norm):
+        network = linen(dcgan.Generator(IMAGE, 4, norm), (8,))
+        paths = shapes(jax.eval_shape(network.init, KEY)[0])
+        return {path for path in paths if path.endswith("bias") and "Norm" not in path}
+
+    assert biases("batch") == {"ConvTranspose_2/bias"}
+    assert biases("layer") == biases("spectral") == {f"ConvTranspose_{i}/bias" for i in range(3)} | {"Dense_0/bias"}
 
 
 class OwnMixing(nn.Module):
@@ -134,9 +207,11 @@ def test_mixing_is_found_in_any_module_even_behind_zero_weights():
     assert linen(OwnMixing(), (2,)).batch_dependent()
 
 
-def test_an_unknown_norm_is_refused():
+def test_an_unknown_norm_or_minibatch_layer_is_refused():
     with pytest.raises(ValueError, match="norm='group'"):
         linen(Normalised("group"), (6,)).init(KEY)
+    with pytest.raises(ValueError, match="minibatch='std'"):
+        linen(mlp.Discriminator((8,), minibatch="std"), (6,)).init(KEY)  # pyright: ignore[reportArgumentType]
 
 
 def test_players_of_networks_that_are_not_there_are_refused():

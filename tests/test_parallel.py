@@ -5,13 +5,18 @@ import optax
 import pytest
 from toy import double, images, images_game, points, points_game
 
-from gan_jax import data, losses, parallel, penalties, rng, rules
+from gan_jax import data, losses, parallel, penalties, rng, rules, terms
 
 
 def everything():
     """All that treats devices apart: repeats, penalties with noise and a condition, layers with statistics."""
-    terms = (penalties.lazy(penalties.r1(1.0), 2), penalties.gradient_penalty(0.1))
-    return points_game("spectral", penalties=terms, repeats={"discriminator": 2}), points()
+    critic = (terms.lazy(penalties.r1(1.0), 2), penalties.gradient_penalty(0.1))
+    return points_game("spectral", terms={"discriminator": critic}, repeats={"discriminator": 2}), points()
+
+
+def wgan_gp():
+    critic = (penalties.gradient_penalty(),)
+    return points_game("layer", optax.sgd(0.01), loss=losses.wasserstein(), terms={"discriminator": critic})
 
 
 GAMES = {
@@ -20,9 +25,9 @@ GAMES = {
 }
 EACH = {  # the same apart, to find which it was
     "repeats": lambda: (points_game(repeats={"discriminator": 3}), points()),
-    "r1 lazy": lambda: (points_game(penalties=(penalties.lazy(penalties.r1(1.0), 2),)), points()),
+    "r1 lazy": lambda: (points_game(terms={"discriminator": (terms.lazy(penalties.r1(1.0), 2),)}), points()),
     "wgan-gp": lambda: (
-        points_game("layer", optax.sgd(0.01), loss=losses.wasserstein(), penalties=(penalties.gradient_penalty(),)),
+        wgan_gp(),
         points(),
     ),
     "batch": lambda: (points_game("batch"), points()),

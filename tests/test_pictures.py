@@ -118,6 +118,104 @@ def test_scatter_refuses_images_and_names_which():
         pictures.scatter(np.zeros((4, 2)), np.zeros(4))
 
 
+AXIS = np.linspace(-2, 2, 24)
+NONE = np.zeros((0, 2))
+
+
+def slope(x, y):
+    """Logits that grow by x to the right and by y upwards."""
+    return x * AXIS[None] + y * AXIS[:, None]
+
+
+def blue(picture):
+    """How much deeper the blue is to the right of the middle than to the left, and above than below."""
+    depth = 255.0 - picture[40:-40, 50:-30, 0]  # within the frame
+    height, width = depth.shape
+    right, up = depth[:, width // 2 :].mean() - depth[:, : width // 2].mean(), depth[: height // 2].mean()
+    return right, up - depth[height // 2 :].mean()
+
+
+def test_field_is_deeper_where_logits_are_larger():
+    for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+        right, up = blue(pictures.field(NONE, None, AXIS, slope(x, y)))
+        np.testing.assert_array_equal(np.sign(np.round([right, up])), [x, y])
+
+
+def test_field_changes_only_where_logits_do():
+    bump = np.where((AXIS[None] > 1) & (AXIS[:, None] > 1), 3.0, 0.0)
+    level = slope(1, 0)
+    level[[0, -1], :], level[:, 0], level[:, -1] = 0, -30, 30  # the 2nd and 98th percentiles stay as they are
+    changed = (pictures.field(NONE, None, AXIS, level) != pictures.field(NONE, None, AXIS, level - bump)).any(axis=2)
+    rows, columns = np.nonzero(changed)
+    assert changed.mean() > 0.01
+    assert rows.max() < 0.35 * len(changed) and columns.min() > 0.65 * len(changed)  # the corner, up and to the right
+
+
+def test_field_does_not_see_the_scale_of_logits():
+    logits = np.random.default_rng(0).integers(-8, 9, (24, 24)).astype(np.float32)  # exact in what follows
+    picture = pictures.field(NONE, None, AXIS, logits)
+    for factor, offset in ((1, 0), (2.0**40, 0), (2.0**-40, 0), (1, 1024), (4, -64)):
+        np.testing.assert_array_equal(pictures.field(NONE, None, AXIS, factor * logits + offset), picture)
+    assert (pictures.field(NONE, None, AXIS, -logits) != picture).any()
+
+
+def test_field_draws_points_where_scatter_does():
+    cloud = np.random.default_rng(0).normal(size=(200, 2)) * 0.05 + [1, 0.5]
+    over = pictures.field(cloud, -cloud, AXIS, slope(1, 2), np.ones((8, 8, 2)))
+    alone = pictures.scatter(cloud, -cloud, limit=2.0)
+    assert over.dtype == np.uint8 and over.shape == alone.shape
+    np.testing.assert_allclose(ink(over), ink(alone), atol=2e-3)  # half a pixel in 480 is 1e-3
+    np.testing.assert_array_equal(over[-30:], alone[-30:])  # the same tick labels
+
+
+def test_field_has_one_size_and_no_logits_are_one_flat_colour():
+    flat = pictures.field(NONE, None, AXIS, np.zeros((24, 24)))
+    assert len(np.unique(flat[60:-60, 60:-60].reshape(-1, 3), axis=0)) == 1
+    for same in (np.full((24, 24), -3.0), np.full((24, 24), np.nan), np.full((24, 24), np.inf)):
+        np.testing.assert_array_equal(pictures.field(NONE, None, AXIS, same), flat)
+    holes = slope(1, 0)
+    holes[:12, :8], holes[3, 3], holes[20, 20] = np.nan, np.inf, -np.inf
+    shown = pictures.field(NONE, None, AXIS, holes)
+    assert shown.shape == flat.shape
+    hole = np.s_[300:400, 60:140]  # below, to the left
+    np.testing.assert_array_equal(shown[hole], flat[hole])
+    far = pictures.field(100 * np.ones((4, 2)), np.full((4, 2), np.nan), AXIS, slope(1, 0), limit=9.0)
+    assert far.shape == flat.shape
+
+
+def test_field_arrows_have_a_direction_and_no_length():
+    random = np.random.default_rng(0).normal(size=(6, 6, 2))
+    bare = pictures.field(NONE, None, AXIS, slope(1, 0))
+    arrows = pictures.field(NONE, None, AXIS, slope(1, 0), random)
+    lengths = 2.0 ** np.arange(-18, 18).reshape(6, 6, 1)  # exact factors
+    np.testing.assert_array_equal(pictures.field(NONE, None, AXIS, slope(1, 0), random * lengths), arrows)
+    assert (pictures.field(NONE, None, AXIS, slope(1, 0), -random) != arrows).any()
+    for none in (np.zeros((6, 6, 2)), np.full((6, 6, 2), np.nan)):
+        np.testing.assert_array_equal(pictures.field(NONE, None, AXIS, slope(1, 0), none), bare)
+    one = np.zeros((5, 5, 2))
+    one[3, 1] = 1e-9, 0  # at x = -1, y = 1, to the right: wider than high
+    changed = (pictures.field(NONE, None, AXIS, slope(1, 0), one) != bare).any(axis=2)
+    rows, columns = np.nonzero(changed)
+    assert np.ptp(columns) > 2 * np.ptp(rows) > 0
+    plane = 0.88 * len(bare)  # the square shown; a quarter of it to the left of the arrow, and above
+    assert columns.mean() == pytest.approx(0.08 * len(bare) + plane / 4, abs=5)
+    assert rows.mean() == pytest.approx(0.05 * len(bare) + plane / 4, abs=5)
+
+
+def test_field_refuses_shapes_and_names_which():
+    fine = {"points": NONE, "reference": None, "axis": AXIS, "logits": slope(1, 0)}
+    for name, wrong, message in (
+        ("points", np.zeros((4, 3)), r"points: got .*\(4, 3\), expected \[N, 2\]"),
+        ("reference", np.zeros(4), r"reference: got"),
+        ("axis", AXIS[::-1], r"axis: .*increasing"),
+        ("axis", AXIS[None], r"axis: .*\(1, 24\)"),
+        ("logits", np.zeros((24, 23)), r"logits: .*\(24, 23\), expected \[24, 24\]"),
+        ("gradient", np.zeros((8, 7, 2)), r"gradient: .*\(8, 7, 2\), expected \[m, m, 2\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            pictures.field(**{**fine, name: wrong})
+
+
 def test_png_round_trip_is_exact(tmp_path):
     picture = noise(11, 7, 3)
     pictures.save_png(tmp_path / "new" / "a.png", picture)

@@ -18,11 +18,11 @@ README = (ROOT / "README.md").read_text()
 RECORDS = [path for path in sorted((ROOT / "experiments" / "results").glob("*.json")) if "seeds" in path.read_text()]
 
 
-def test_a_users_own_loss_and_experiment_train_go_on_and_are_sampled(tmp_path):
-    section = README.split("## Your own loss, your own experiment")[1].split("\n## ")[0]
+def test_a_users_own_loss_term_rule_and_experiment_train_go_on_and_are_sampled(tmp_path):
+    section = README.split("## Your own loss, term, rule, experiment")[1].split("\n## ")[0]
     for name, code in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", section, re.DOTALL):
         (tmp_path / name).write_text(code)
-    assert {path.name for path in tmp_path.iterdir()} == {"my_loss.py", "my_gan.py"}
+    assert {path.name for path in tmp_path.iterdir()} == {"my_loss.py", "my_term.py", "my_rule.py", "my_gan.py"}
     (commands,) = re.findall(r"```\n(python my_gan.py.*?)```", section, re.DOTALL)
     for command in commands.strip().splitlines():
         arguments = shlex.split(command)[1:]

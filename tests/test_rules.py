@@ -1,43 +1,18 @@
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from toy import points, points_game
+from toy import BILINEAR, KEY, RATE, play, player, points, points_game, state_of
 
 from gan_jax import data, latents, rng, rules
 from gan_jax.networks import mlp
 from gan_jax.networks.linen import linen
 from gan_jax.system import system
-from gan_jax.types import Aux, Player, TrainState
-
-KEY = jax.random.key(0)
-RATE = 0.1
-
-
-def state_of(**params):
-    params = {name: jnp.asarray(x) for name, x in params.items()}
-    players = {name: optax.sgd(RATE).init({name: x}) for name, x in params.items()}
-    stats = {name: {} for name in params}
-    ema = {name: {"params": x, "stats": {}} for name, x in params.items()}
-    return TrainState(jnp.zeros((), jnp.int32), params, stats, players, ema, {})
-
-
-def player(name, loss):
-    return Player(
-        name, (name,), lambda s, b, k: (loss(s.params), Aux(metrics={"loss": loss(s.params)})), optax.sgd(RATE)
-    )
-
-
-BILINEAR = (player("x", lambda p: p["x"] * p["y"]), player("y", lambda p: -p["x"] * p["y"]))
-
-
-def play(update, state, steps, batch=None):
-    for _ in range(steps):
-        state, metrics = update(state, batch or {}, KEY)
-    return state, metrics
+from gan_jax.types import Aux, Player
 
 
 def test_descend_makes_the_optimisers_step_on_its_own_networks_only():
@@ -135,34 +110,6 @@ def test_three_players_over_three_networks_cover_a_mixture():
     assert (near > 0.25).all() and near.sum() > 0.85, near
 
 
-def test_ema_is_the_running_mean_at_first_and_exponential_later():
-    hook = rules.ema("x", 0.9)
-    state, values = state_of(x=1.0), [1.0, 4.0, -2.0]
-    average = 1.0
-    for step, x in enumerate(values):
-        state = replace(state, params={"x": jnp.asarray(x)}, step=jnp.asarray(step))
-        state, _ = hook(state, {}, KEY)
-        decay = min(0.9, (1 + step) / (10 + step))
-        average = decay * average + (1 - decay) * x
-        assert float(state.ema["x"]["params"]) == pytest.approx(average, rel=1e-6)
-    late, _ = hook(replace(state, step=jnp.asarray(10_000)), {}, KEY)
-    assert float(late.ema["x"]["params"]) == pytest.approx(0.9 * average + 0.1 * -2.0, rel=1e-6)
-    zero, _ = rules.ema("x", 0.0)(state, {}, KEY)
-    assert float(zero.ema["x"]["params"]) == -2.0
-
-
-def test_ema_averages_statistics_with_their_parameters():
-    game = points_game()
-    state = game.init(KEY)
-    moved = replace(state, stats=jax.tree.map(lambda x: x + 1, state.stats), step=jnp.asarray(10**6))
-    after, _ = rules.ema("generator", 0.75)(moved, {}, KEY)
-    jax.tree.map(
-        lambda before, now: np.testing.assert_allclose(now, before + 0.25, rtol=1e-6),
-        state.ema["generator"]["stats"],
-        after.ema["generator"]["stats"],
-    )
-
-
 def test_an_update_split_into_calls_gives_the_same_bits():
     game = points_game(optimizer=optax.adam(1e-2), repeats={"discriminator": 2})
     step = jax.jit(rules.many(game.update, data.batches(256, 16, game.batches), 8))
@@ -192,14 +139,67 @@ def test_the_scan_equals_a_plain_loop():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), state, plain)
 
 
+def test_unrolling_differentiates_through_the_opponents_moves():
+    # x sees x y_k with y_k = y + k r x, whose slope is y + 2 k r x; without the way through y it would be y + k r x
+    for steps in (1, 3):
+        update = rules.unrolled(BILINEAR, steps, player="x", opponent="y")
+        state, _ = update(state_of(x=2.0, y=3.0), {}, KEY)
+        x = 2.0 - RATE * (3.0 + 2 * steps * RATE * 2.0)
+        assert float(state.params["x"]) == pytest.approx(x, rel=1e-6)
+        assert float(state.params["y"]) == pytest.approx(3.0 + RATE * x, rel=1e-6)  # what was foreseen is forgotten
+
+
+def test_unrolling_goes_through_the_optimisers_own_state():
+    adam = optax.adam(0.1, eps_root=1e-6)
+    mover = player("x", lambda p: p["x"] * p["y"] + p["x"] ** 2 / 2)
+    other = player("y", lambda p: -p["x"] * p["y"] + p["y"] ** 2)._replace(optimizer=adam)
+
+    def foreseen(x):
+        y: Any = jnp.asarray(3.0)
+        opt_state = adam.init(y)
+        for _ in range(2):
+            updates, opt_state = adam.update(-x + 2 * y, opt_state)
+            y = optax.apply_updates(y, updates)
+        return float(x * y + x**2 / 2)
+
+    with jax.enable_x64(True):
+        state = state_of(x=2.0, y=3.0)
+        state = replace(state, opt_state={"x": state.opt_state["x"], "y": adam.init({"y": jnp.asarray(3.0)})})
+        new, _ = rules.unrolled((mover, other), 2, player="x", opponent="y")(state, {}, KEY)
+        slope = (foreseen(2.0 + 1e-5) - foreseen(2.0 - 1e-5)) / 2e-5
+        assert float(new.params["x"]) == pytest.approx(2.0 - RATE * slope, rel=1e-6)
+
+
+def test_unrolling_makes_the_bilinear_game_converge():
+    state, _ = play(jax.jit(rules.unrolled(BILINEAR, 5, player="x", opponent="y")), state_of(x=1.0, y=0.0), 200)
+    assert state.params["x"] ** 2 + state.params["y"] ** 2 < 1e-6
+
+
+@pytest.mark.parametrize(("momentum", "converges"), [(-0.5, True), (0.0, None), (0.5, False)])
+def test_negative_momentum_makes_alternating_players_converge(momentum, converges):
+    # Gidel et al. 2019 (arXiv:1807.04740), theorem 6: on the bilinear game alternating steps contract with momentum
+    # -1/2 (by 0.9625 a step, by the eigenvalues), stay on an ellipse with none, and leave it with positive momentum
+    optimizer = optax.sgd(0.5, momentum=momentum)
+    players = [each._replace(optimizer=optimizer) for each in BILINEAR]
+    state = state_of(x=1.0, y=0.0)
+    state = replace(state, opt_state={name: optimizer.init({name: x}) for name, x in state.params.items()})
+    state, _ = play(jax.jit(rules.alternating(players)), state, 200)
+    radius = float(state.params["x"] ** 2 + state.params["y"] ** 2)
+    assert radius < 1e-4 if converges else radius > 100 if converges is False else 0.7 < radius < 1.4
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: rules.alternating(BILINEAR, {"z": 2}), "no player is called 'z'"),
         (lambda: rules.alternating(BILINEAR, {"x": 0}), r"repeats\['x'\]=0"),
         (lambda: rules.alternating(BILINEAR[:1] * 2), "differ"),
-        (lambda: rules.simultaneous([BILINEAR[0], BILINEAR[0]._replace(name="other")]), "moved by two players"),
-        (lambda: rules.ema("x", 1.0), "decay=1.0"),
+        (lambda: rules.unrolled(BILINEAR, 0, "x", "y"), "steps=0"),
+        (lambda: rules.unrolled(BILINEAR, 1, "x", "z"), "opponent: no player is called 'z'"),
+        (
+            lambda: rules.unrolled((BILINEAR[0], BILINEAR[1]._replace(optimizer=optax.adam(0.1))), 1, "x", "y"),
+            "eps_root=1e-8",
+        ),
     ],
 )
 def test_bad_settings_are_refused(make, message):

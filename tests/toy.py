@@ -10,11 +10,15 @@ from gan_jax.networks import dcgan, mlp
 from gan_jax.networks.linen import linen
 from gan_jax.networks.norm import Norm
 from gan_jax.system import gan
+from gan_jax.types import Aux, Player, TrainState
+
+KEY = jax.random.key(0)
+RATE = 0.1
 
 
-def points_game(d_norm: Norm = "none", optimizer=None, **options):
+def points_game(d_norm: Norm = "none", optimizer=None, latent=None, **options):
     """A GAN of small fully connected networks on points in the plane."""
-    latent = latents.normal(4)
+    latent = latent or latents.normal(4)
     networks = {
         "generator": linen(mlp.Generator((2,), (16, 16), bounded=False), (4,)),
         "discriminator": linen(mlp.Discriminator((16, 16), d_norm), (2,)),
@@ -47,3 +51,27 @@ def images(count=64):
 def double(tree):
     """Casts floating leaves to float64, in which equal formulas agree to 1e-12 and a wrong mean cannot hide."""
     return jax.tree.map(lambda x: x.astype(jnp.float64) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
+
+
+def state_of(**params):
+    """Scalars for networks, each moved by a player of its name that descends at RATE."""
+    params = {name: jnp.asarray(x) for name, x in params.items()}
+    players = {name: optax.sgd(RATE).init({name: x}) for name, x in params.items()}
+    stats = {name: {} for name in params}
+    ema = {name: {"params": x, "stats": {}} for name, x in params.items()}
+    return TrainState(jnp.zeros((), jnp.int32), params, stats, players, ema, {})
+
+
+def player(name, loss):
+    return Player(
+        name, (name,), lambda s, b, k: (loss(s.params), Aux(metrics={"loss": loss(s.params)})), optax.sgd(RATE)
+    )
+
+
+BILINEAR = (player("x", lambda p: p["x"] * p["y"]), player("y", lambda p: -p["x"] * p["y"]))
+
+
+def play(update, state, steps, batch=None):
+    for _ in range(steps):
+        state, metrics = update(state, batch or {}, KEY)
+    return state, metrics

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from gan_jax.data import toys
 from gan_jax.data.batches import batches, permutation
 from gan_jax.data.source import Dataset, Spec
 
@@ -12,10 +13,10 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
     """Loads one split of a data set.
 
     Args:
-        name: "digits" (12,000 MNIST images that come with the package); "ring" or "grid" (points in the
-            plane, see `toys`); a directory of images, or "folder:DIRECTORY" (see `folder`); or any image set of
-            TensorFlow Datasets, such as "mnist", "fashion_mnist" or "cifar10" (see `tfds`). A directory that exists
-            comes before a set of TensorFlow Datasets of the same name.
+        name: "digits" (12,000 MNIST images that come with the package); "ring", "grid", "spiral", "swiss_roll" or
+            "moons" (points in the plane, see `toys`); a directory of images, or "folder:DIRECTORY" (see `folder`); or
+            any image set of TensorFlow Datasets, such as "mnist", "fashion_mnist" or "cifar10" (see `tfds`). A
+            directory that exists comes before a set of TensorFlow Datasets of the same name.
         split: "train" or "test"; for TensorFlow Datasets also its other splits and slices, such as "train[:10%]".
         resolution: Side of the square to which images are resized and cropped; None leaves them as they are.
 
@@ -32,9 +33,7 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
         from gan_jax.data import embedded
 
         return embedded.load(split, resolution)
-    if name in ("ring", "grid"):
-        from gan_jax.data import toys
-
+    if name in toys.NAMES:
         if resolution is not None:
             raise ValueError(f"resolution={resolution}: {name} is made of points, not images; leave resolution out")
         return toys.load(name, split)

@@ -5,8 +5,9 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
+from gan_jax.networks.batch import Minibatch, minibatch_layer
 from gan_jax.networks.conv import Conv, ConvTranspose
-from gan_jax.networks.norm import Norm, layer, normalise
+from gan_jax.networks.norm import AnyNorm, layer, normalise
 from gan_jax.types import Array
 
 INIT = nn.initializers.normal(0.02)
@@ -19,23 +20,26 @@ class Generator(nn.Module):
     Attributes:
         shape: `(H, W, C)`; H = W, one of 28, 32, 64.
         width: Channels of the last hidden map; each map before has twice as many.
+        norm: Normalisation of all layers but the last.
     """
 
     shape: tuple[int, ...]
     width: int = 64
+    norm: AnyNorm = "batch"
 
     @nn.compact
     def __call__(self, latents: Array, train: bool) -> Array:
         """Maps `[b, size]` to `[b, H, W, C]` in [-1, 1]."""
         first, *sides = _sides(self.shape)
         width = self.width * 2 ** (len(sides) - 1)
-        x = nn.Dense(first * first * width, use_bias=False, kernel_init=INIT)(latents)
+        bias = _keeps_bias(self.norm)
+        x = layer(nn.Dense(first * first * width, use_bias=bias, kernel_init=INIT), self.norm, latents, train)
         x = x.reshape(-1, first, first, width)
         for side in sides[:-1]:
-            x = nn.relu(normalise(x, "batch", train))
+            x = nn.relu(normalise(x, self.norm, train))
             width //= 2
-            x = ConvTranspose(width, **_window(side), use_bias=False, kernel_init=INIT)(x)
-        x = nn.relu(normalise(x, "batch", train))
+            x = layer(ConvTranspose(width, **_window(side), use_bias=bias, kernel_init=INIT), self.norm, x, train)
+        x = nn.relu(normalise(x, self.norm, train))
         return jnp.tanh(ConvTranspose(self.shape[2], **_window(sides[-1]), kernel_init=INIT)(x))
 
 
@@ -46,24 +50,36 @@ class Discriminator(nn.Module):
         shape: `(H, W, C)`; H = W, one of 28, 32, 64.
         width: Channels of the first map; each further one has twice as many.
         norm: Normalisation of all layers but the first.
+        minibatch: What the last layer is told about the rest of the batch.
+        with_features: Whether to return `{"logits", "features"}`, the features being the last hidden layer, flattened,
+            rather than logits alone.
     """
 
     shape: tuple[int, ...]
     width: int = 64
-    norm: Norm = "batch"
+    norm: AnyNorm = "batch"
+    minibatch: Minibatch = "none"
+    with_features: bool = False
 
     @nn.compact
-    def __call__(self, images: Array, train: bool) -> Array:
-        """Maps `[b, H, W, C]` to logits `[b]`."""
+    def __call__(self, images: Array, train: bool) -> Array | dict[str, Array]:
+        """Maps `[b, H, W, C]` to logits `[b]`, beside features `[b, F]` if asked for."""
         if images.shape[1:] != self.shape:
             raise ValueError(f"images are {images.shape[1:]}, and this discriminator was built for shape={self.shape}")
         x = images
         for depth, side in enumerate(reversed(_sides(self.shape)[1:])):
-            bias = depth == 0 or self.norm != "batch"  # batch norm would take it away again
+            bias = depth == 0 or _keeps_bias(self.norm)
             conv = Conv(self.width * 2**depth, **_window(side), use_bias=bias, kernel_init=INIT)
             x = layer(conv, self.norm, x, train)
             x = nn.leaky_relu(x if depth == 0 else normalise(x, self.norm, train), 0.2)
-        return layer(nn.Dense(1, kernel_init=INIT), self.norm, x.reshape(len(x), -1), train)[:, 0]
+        judged = minibatch_layer(x, self.minibatch).reshape(len(x), -1)
+        logits = layer(nn.Dense(1, kernel_init=INIT), self.norm, judged, train)[:, 0]
+        return {"logits": logits, "features": x.reshape(len(x), -1)} if self.with_features else logits
+
+
+def _keeps_bias(norm: AnyNorm) -> bool:
+    """Returns whether a bias before the normalisation survives it."""
+    return norm not in ("batch", "virtual")
 
 
 def _sides(shape: tuple[int, ...]) -> tuple[int, ...]:

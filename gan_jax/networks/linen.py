@@ -1,9 +1,12 @@
 """From a Flax Linen module to a `Network` of pure functions."""
 
 import functools
+import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from gan_jax import rng
@@ -39,21 +42,40 @@ def linen(module: nn.Module, *shapes: tuple[int, ...]) -> Network:
         output, new = module.apply(variables, *inputs, train=True, rngs=rngs, mutable=["batch_stats"])
         return output, new["batch_stats"]
 
+    return Network(init, apply, mixing(init, apply, *shapes))
+
+
+def mixing(
+    init: Callable[..., tuple[PyTree, PyTree]], apply: Callable[..., tuple[PyTree, PyTree]], *shapes: tuple[int, ...]
+) -> Callable[[], bool]:
+    """Returns `Network.batch_dependent` of these functions: whether any output of an example varies with the others.
+
+    It is found by trial, so that it holds for any network, and once.
+
+    Args:
+        init: As in `Network`.
+        apply: As in `Network`.
+        shapes: The shape of one example of each input, without the batch.
+    """
+
     @functools.cache
     def batch_dependent() -> bool:
-        # Found by trial, so that it holds for any module: does example 0 notice that the others change? Parameters are
-        # drawn at random, as fresh ones may be zero and hide it.
-        def trial(key: Array) -> Array:
-            params, stats = init(key)
-            flat, structure = jax.tree.flatten(params)
-            flat = [jax.random.normal(rng.named(key, str(i)), leaf.shape, leaf.dtype) for i, leaf in enumerate(flat)]
-            inputs = [jax.random.normal(rng.named(key, f"input {i}"), (4, *s)) for i, s in enumerate(shapes)]
-            others = [x.at[1:].multiply(-3.0) for x in inputs]
-            run = functools.partial(apply, jax.tree.unflatten(structure, flat), stats, train=True, key=key)
-            first, second = (jax.tree.map(lambda y: y[0], run(*x)[0]) for x in (inputs, others))
-            gaps = jax.tree.map(lambda a, b: jnp.max(jnp.abs(a - b)) > 1e-4 * jnp.max(jnp.abs(a)), first, second)
-            return jnp.any(jnp.stack(jax.tree.leaves(gaps)))
+        # Does example 0 notice that the others become copies of it? Even layers that see only near neighbours then do.
+        # Parameters are drawn at random, as fresh ones may be zero and hide it, and scaled to keep activations near 1;
+        # by NumPy, as JAX would compile a generator for each shape.
+        draw, key = np.random.default_rng(0), jax.random.key(0)
 
-        return bool(jax.jit(trial)(jax.random.key(0)))
+        def normal(p: jax.ShapeDtypeStruct) -> np.ndarray:
+            return (draw.normal(size=p.shape) / math.sqrt(math.prod(p.shape[:-1]))).astype(p.dtype)
 
-    return Network(init, apply, batch_dependent)
+        params = jax.tree.map(normal, jax.eval_shape(init, key)[0])
+        stats = jax.jit(lambda key: init(key)[1])(key)
+        inputs = [jnp.asarray(draw.normal(size=(4, *shape))) for shape in shapes]
+        copies = [jnp.broadcast_to(x[:1], x.shape) for x in inputs]
+        run = jax.jit(functools.partial(apply, train=True))
+        first, second = (
+            [np.asarray(y)[0] for y in jax.tree.leaves(run(params, stats, *x, key=key)[0])] for x in (inputs, copies)
+        )
+        return any(np.max(np.abs(a - b)) > 1e-4 * np.max(np.abs(a)) for a, b in zip(first, second, strict=True))
+
+    return batch_dependent

@@ -2,10 +2,11 @@
 
 import math
 
-import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
-from gan_jax.networks.norm import Norm, layer, normalise
+from gan_jax.networks.batch import Minibatch, minibatch_layer
+from gan_jax.networks.norm import AnyNorm, layer, normalise
 from gan_jax.types import Array
 
 
@@ -22,7 +23,7 @@ class Generator(nn.Module):
 
     shape: tuple[int, ...]
     features: tuple[int, ...] = (256, 512, 1024)
-    norm: Norm = "batch"
+    norm: AnyNorm = "batch"
     momentum: float = 0.8
     bounded: bool = True
 
@@ -35,7 +36,7 @@ class Generator(nn.Module):
             # after the activation, as the tutorials' Keras model has it
             x = normalise(nn.leaky_relu(x, 0.2), self.norm, train, self.momentum)
         x = nn.Dense(math.prod(self.shape))(x)
-        return (jax.numpy.tanh(x) if self.bounded else x).reshape(-1, *self.shape)
+        return (jnp.tanh(x) if self.bounded else x).reshape(-1, *self.shape)
 
 
 class Discriminator(nn.Module):
@@ -44,16 +45,51 @@ class Discriminator(nn.Module):
     Attributes:
         features: Widths of the hidden layers.
         norm: Normalisation of the hidden layers but the first.
+        minibatch: What the last layer is told about the rest of the batch.
+        with_features: Whether to return `{"logits", "features"}`, the features being the last hidden layer, rather
+            than logits alone.
     """
 
     features: tuple[int, ...] = (512, 256)
-    norm: Norm = "none"
+    norm: AnyNorm = "none"
+    minibatch: Minibatch = "none"
+    with_features: bool = False
 
     @nn.compact
-    def __call__(self, examples: Array, train: bool) -> Array:
-        """Maps `[b, ...]` to `[b]`."""
+    def __call__(self, examples: Array, train: bool) -> Array | dict[str, Array]:
+        """Maps `[b, ...]` to `[b]`, beside features `[b, F]` if asked for."""
         x = examples.reshape(len(examples), -1)
         for depth, width in enumerate(self.features):
             x = layer(nn.Dense(width), self.norm, x, train)
             x = nn.leaky_relu(x if depth == 0 else normalise(x, self.norm, train), 0.2)
-        return layer(nn.Dense(1), self.norm, x, train)[:, 0]
+        logits = layer(nn.Dense(1), self.norm, minibatch_layer(x, self.minibatch), train)[:, 0]
+        return {"logits": logits, "features": x} if self.with_features else logits
+
+
+class Autoencoder(nn.Module):
+    """A discriminator of energies (Zhao et al. 2017, arXiv:1609.03126): how badly it reconstructs an example.
+
+    Its logits are -mean |x - decode(encode(x))|^power, for `losses.energy` and `losses.began`; its features the codes,
+    for `terms.pull_away`.
+
+    Attributes:
+        features: Widths of the encoder's hidden layers; the decoder's are the reverse.
+        code: Size of the code.
+        power: 2 as in EBGAN, or 1 as in BEGAN.
+    """
+
+    features: tuple[int, ...] = (256, 128)
+    code: int = 32
+    power: int = 2
+
+    @nn.compact
+    def __call__(self, examples: Array, train: bool) -> dict[str, Array]:
+        """Maps `[b, ...]` to {"logits": `[b]`, "features": `[b, code]`}."""
+        flat = x = examples.reshape(len(examples), -1)
+        for width in self.features:
+            x = nn.leaky_relu(nn.Dense(width)(x), 0.2)
+        x = code = nn.Dense(self.code)(x)
+        for width in reversed(self.features):
+            x = nn.leaky_relu(nn.Dense(width)(x), 0.2)
+        error = jnp.abs(nn.Dense(flat.shape[1])(x) - flat) ** self.power
+        return {"logits": -jnp.mean(error, axis=1), "features": code}

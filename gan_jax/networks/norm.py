@@ -5,12 +5,14 @@ from typing import Literal
 from flax import linen as nn
 
 from gan_jax import parallel
+from gan_jax.networks.batch import VirtualBatchNorm
 from gan_jax.types import Array
 
 Norm = Literal["batch", "spectral", "layer", "none"]
+AnyNorm = Norm | Literal["virtual"]  # which needs a reference batch too, so that a command line does not offer it
 
 
-def layer(module: nn.Module, norm: Norm, x: Array, train: bool) -> Array:
+def layer(module: nn.Module, norm: AnyNorm, x: Array, train: bool) -> Array:
     """Applies a layer with weights, under spectral norm (Miyato et al. 2018, arXiv:1802.05957) if that is the kind.
 
     Call it inside `nn.compact`.
@@ -20,13 +22,14 @@ def layer(module: nn.Module, norm: Norm, x: Array, train: bool) -> Array:
     return module(x)
 
 
-def normalise(x: Array, norm: Norm, train: bool, momentum: float = 0.9) -> Array:
+def normalise(x: Array, norm: AnyNorm, train: bool, momentum: float = 0.9) -> Array:
     """Normalises activations `[b, ..., features]`, if that is the kind; call it inside `nn.compact`.
 
     Args:
         x: Activations.
         norm: "batch": by the moments of the global batch (Ioffe and Szegedy 2015, arXiv:1502.03167). "layer": by those
-            of each example (Ba et al. 2016, arXiv:1607.06450). "spectral" and "none": not at all.
+            of each example (Ba et al. 2016, arXiv:1607.06450). "virtual": by those of a reference batch, see
+            `batch.with_reference`. "spectral" and "none": not at all.
         train: Whether to use the batch's moments, and move the running ones.
         momentum: The weight of the old value in batch norm's running moments.
     """
@@ -37,6 +40,8 @@ def normalise(x: Array, norm: Norm, train: bool, momentum: float = 0.9) -> Array
         return batch_norm(x)
     if norm == "layer":
         return nn.LayerNorm(reduction_axes=tuple(range(1, x.ndim)))(x)
+    if norm == "virtual":
+        return VirtualBatchNorm()(x)
     if norm not in ("spectral", "none"):
-        raise ValueError(f"norm={norm!r}: give 'batch', 'spectral', 'layer' or 'none'")
+        raise ValueError(f"norm={norm!r}: give 'batch', 'virtual', 'spectral', 'layer' or 'none'")
     return x

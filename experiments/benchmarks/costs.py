@@ -1,0 +1,86 @@
+"""What an iteration costs by loss, term and rule, beside the plain one: `python -m experiments.benchmarks.costs`.
+
+The plain game is the non-saturating loss, no terms, players in turns. All games are compiled first and then timed in
+turns, so that a machine that slows down slows all; a cost is the median over the rounds of a game's time over the
+plain one's in the same round, with the least and the most.
+"""
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from experiments.laboratory import LOSSES, RULES, TERMS, Choice, build
+from gan_jax import data, parallel, rng, rules, runs
+from gan_jax.cli import cli
+from gan_jax.data import Dataset
+from gan_jax.pictures import atomic
+
+
+def main(
+    choice: Choice = Choice(dataset="digits", terms=(), batch_size=32, latent_size=32, width=16),  # noqa: B008  frozen
+    iterations: int = 10,
+    rounds: int = 7,
+    out: Path = Path("runs/costs.json"),
+) -> None:
+    """Times every game and prints and writes a table.
+
+    Args:
+        choice: The plain game; each other one changes its loss, its terms or its rule.
+        iterations: In one turn.
+        rounds: Turns of each game.
+        out: The JSON file.
+    """
+    plain = dataclasses.replace(choice, loss="non_saturating", terms=(), rule="alternating")
+    games = {"plain": plain}
+    if len(data.load(choice.dataset).spec.shape) == 1:  # no convolutional autoencoder is at hand
+        losses = LOSSES
+    else:
+        losses = [name for name in LOSSES if name not in ("energy", "began")]
+    games |= {f"loss {name}": dataclasses.replace(plain, loss=name) for name in losses if name != plain.loss}
+    games |= {f"term {name}": dataclasses.replace(plain, terms=(name,)) for name in TERMS}
+    games |= {f"rule {name}": dataclasses.replace(plain, rule=name) for name in RULES if name != plain.rule}
+    dataset = data.load(choice.dataset)
+    turns = {name: _turn(game, dataset, iterations) for name, game in games.items()}
+    times = {name: [] for name in games}
+    for _ in range(rounds):
+        for name, turn in turns.items():
+            times[name].append(turn())
+    table = Table(f"{choice.dataset}, batch {choice.batch_size}", "ms", "cost", "least", "most")
+    rows = {}
+    for name, seconds in times.items():
+        ratios = np.divide(seconds, times["plain"])
+        figures = [1e3 * np.median(seconds) / iterations, np.median(ratios), ratios.min(), ratios.max()]
+        rows[name] = [round(float(x), 3) for x in figures]
+        table.add_row(name, *(f"{x:.2f}" for x in rows[name]))
+    Console().print(table)
+    with atomic(out) as file:
+        record = {"rows": rows, "rounds": rounds, "plain": dataclasses.asdict(plain), "environment": runs.environment()}
+        file.write((json.dumps(record, indent=2) + "\n").encode())
+
+
+def _turn(game: Choice, dataset: Dataset, iterations: int) -> Callable[[], float]:
+    """Compiles a game, and returns the function that makes some iterations of it and tells the seconds."""
+    system = build(game, dataset.spec)
+    draw = data.batches(len(dataset.arrays["image"]), game.batch_size, system.batches)
+    step = parallel.single(rules.many(system.update, draw, iterations))
+    key, device = jax.random.key(0), jax.local_devices()[:1]
+    state, arrays = parallel.replicate((system.init(rng.named(key, "init")), dataset.arrays), device)
+    held = [jax.block_until_ready(step(state, arrays, key, iterations)[0])]
+
+    def turn() -> float:
+        began = time.perf_counter()
+        held[0] = jax.block_until_ready(step(held[0], arrays, key, iterations)[0])
+        return time.perf_counter() - began
+
+    return turn
+
+
+if __name__ == "__main__":
+    cli(main, __doc__)

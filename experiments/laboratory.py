@@ -1,0 +1,214 @@
+"""Any loss, terms and rule by name: the menu, the game made of a choice, and what it scores.
+
+The names are for the command lines of `experiments.toy2d` and `experiments.loss_zoo` only; in code, pass functions.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from gan_jax import augment, consistency, controllers, data, f_gan, labels, latents, losses, penalties, rules, terms
+from gan_jax.data import Spec, toys
+from gan_jax.metrics import classifier
+from gan_jax.metrics.modes import modes
+from gan_jax.networks import dcgan, mlp
+from gan_jax.networks.linen import linen
+from gan_jax.networks.norm import Norm
+from gan_jax.pictures import to_uint8
+from gan_jax.system import PLAYERS, gan
+from gan_jax.trajectories import trajectories
+from gan_jax.types import Loss, Network, PyTree, System, Term, TrainState, Update
+
+SAMPLES = 10_000  # that are scored, of each seed
+
+LOSSES: dict[str, Loss] = {
+    "minimax": losses.minimax(),
+    "non_saturating": losses.non_saturating(),
+    "least_squares": losses.least_squares(),
+    "wasserstein": losses.wasserstein(),
+    "hinge": losses.hinge(),
+    "relativistic": losses.relativistic(losses.non_saturating()),
+    "relativistic_hinge": losses.relativistic(losses.hinge()),
+    "relativistic_average": losses.relativistic_average(losses.non_saturating()),
+    "boundary_seeking": losses.boundary_seeking(),
+    "softmax": losses.softmax(),
+    "kl": f_gan.f_gan(f_gan.kl()),
+    "reverse_kl": f_gan.f_gan(f_gan.reverse_kl()),
+    "pearson": f_gan.f_gan(f_gan.pearson()),
+    "neyman": f_gan.f_gan(f_gan.neyman()),
+    "squared_hellinger": f_gan.f_gan(f_gan.squared_hellinger()),
+    "jensen_shannon": f_gan.f_gan(f_gan.jensen_shannon()),
+    "total_variation": f_gan.f_gan(f_gan.total_variation()),
+    "smoothed": labels.smooth(losses.non_saturating()),
+    "flipped": labels.flip(losses.non_saturating(), 0.05),
+    "top_k": losses.top_k(losses.non_saturating(), optax.linear_schedule(1.0, 0.5, 5_000)),
+    "energy": losses.energy(margin=1.0),
+    "began": lambda state, key: losses.began(state.extra["balance"]),
+}
+"""Energies are those of an autoencoder, which takes the discriminator's place."""
+
+TERMS: dict[str, dict[str, Term]] = {
+    "r1": {"discriminator": penalties.r1(0.1)},
+    "r2": {"discriminator": penalties.r2(0.1)},
+    "gradient_penalty": {"discriminator": penalties.gradient_penalty(0.1)},
+    "one_sided": {"discriminator": penalties.gradient_penalty(0.1, one_sided=True)},
+    "zero_centred": {"discriminator": penalties.gradient_penalty(0.1, target=0.0)},
+    "dragan": {"discriminator": penalties.dragan(0.1)},
+    "max_gradient": {"discriminator": penalties.max_gradient(0.1)},
+    "lecam": {"discriminator": penalties.lecam(0.1)},
+    "lazy_r1": {"discriminator": terms.lazy(penalties.r1(0.1), 4)},
+    "consistency": {"discriminator": consistency.consistency(augment.instance_noise(0.05), real=1.0, fake=1.0)},
+    "latent_consistency": {
+        "discriminator": consistency.latent_consistency(1.0),
+        "generator": terms.latent_diversity(0.1),
+    },
+    "feature_matching": {"generator": terms.feature_matching(1.0)},
+    "pull_away": {"generator": terms.pull_away(0.1)},
+    "mode_seeking": {"generator": terms.mode_seeking(0.1)},
+    "path_length": {"generator": terms.path_length(0.1)},
+    "orthogonal": {"discriminator": terms.orthogonal(1e-4, "discriminator")},
+    "historical": {"discriminator": terms.historical_averaging(1e-3, "discriminator")},
+}
+"""Weights for points about 2 from 0; for images they are of another order."""
+
+RULES: dict[str, Callable[..., Update]] = {
+    "alternating": rules.alternating,
+    "simultaneous": rules.simultaneous,
+    "unrolled": functools.partial(rules.unrolled, steps=5),
+    "extragradient": rules.extragradient,
+    "consensus": functools.partial(rules.consensus, strength=0.1),
+    "symplectic": functools.partial(rules.symplectic, strength=0.1),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """One game."""
+
+    dataset: str = "ring"
+    """ring, grid, spiral, swiss_roll, moons; or images, as for `experiments.dcgan`."""
+    loss: str = "non_saturating"
+    """One of LOSSES in experiments/laboratory.py."""
+    terms: tuple[str, ...] = ("r1",)
+    """Any of TERMS there."""
+    weight: float = 1.0
+    """By which all terms are multiplied."""
+    rule: str = "alternating"
+    """One of RULES there."""
+    d_norm: Norm = "none"
+    """Normalisation of the discriminator."""
+    d_steps: int = 1
+    """Moves of the discriminator an iteration, for rules that take turns."""
+    lookahead: int = 0
+    """Iterations between joint look-aheads; 0 for none."""
+    batch_size: int = 256
+    latent_size: int = 2
+    width: int = 128
+    """Units of the two hidden layers of each network; for images, channels of the largest map."""
+    learning_rate: float = 3e-3
+    """It falls to 0 along a cosine."""
+    ema_decay: float = 0.999
+    steps: int = 10_000
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+
+
+def networks(choice: Choice, spec: Spec) -> dict[str, Network]:
+    """Returns fully connected networks for points, convolutional ones for images."""
+    size = (choice.latent_size,)
+    if len(spec.shape) == 3:
+        critic = dcgan.Discriminator(spec.shape, choice.width, choice.d_norm, with_features=True)
+        return {
+            "generator": linen(dcgan.Generator(spec.shape, choice.width), size),
+            "discriminator": linen(critic, spec.shape),
+        }
+    hidden = (choice.width, choice.width)
+    critic = mlp.Discriminator(hidden, choice.d_norm, with_features=True)
+    if choice.loss in ("energy", "began"):
+        critic = mlp.Autoencoder(hidden, code=1)
+    return {
+        "generator": linen(mlp.Generator(spec.shape, hidden, norm="none", bounded=False), size),
+        "discriminator": linen(critic, spec.shape),
+    }
+
+
+def build(choice: Choice, spec: Spec) -> System:
+    """Builds the game.
+
+    Raises:
+        ValueError: If a name is on no menu.
+    """
+    loss, rule = _on("loss", choice.loss, LOSSES), _on("rule", choice.rule, RULES)
+    chosen = [_on("terms", name, TERMS) for name in choice.terms]
+    scale = optax.constant_schedule(choice.weight)
+    carried = [controllers.balance()] if choice.loss == "began" else []
+    if choice.lookahead:
+        carried += [controllers.lookahead(PLAYERS, choice.lookahead)]
+    optimizers = {}
+    for name, moves in (("discriminator", choice.d_steps), ("generator", 1)):
+        rate = optax.cosine_decay_schedule(choice.learning_rate, choice.steps * moves)
+        optimizers[name] = optax.adam(rate, 0.0, 0.9, eps_root=1e-12)  # with a derivative at 0, for unrolling
+    return gan(
+        networks(choice, spec),
+        loss,
+        latents.normal(choice.latent_size),
+        optimizers,
+        terms={name: [terms.scheduled(term[name], scale) for term in chosen if name in term] for name in PLAYERS},
+        rule=rule,
+        repeats={"discriminator": choice.d_steps} if choice.d_steps > 1 else None,
+        controllers=carried,
+        ema_decay=choice.ema_decay,
+    )
+
+
+def play(
+    choice: Choice,
+    watch: Callable[[System, TrainState], PyTree] = lambda system, state: None,
+    every: int | None = None,
+) -> tuple[System, TrainState, PyTree]:
+    """Trains all seeds in one compiled call; see `trajectories`."""
+    dataset = data.load(choice.dataset)
+    system = build(choice, dataset.spec)
+    arrays = {name: jnp.asarray(array) for name, array in dataset.arrays.items()}
+    look = functools.partial(watch, system)
+    last, seen = trajectories(system, arrays, choice.batch_size, choice.steps, choice.seeds, look, every)
+    return system, last, seen
+
+
+def scores(choice: Choice, system: System, states: TrainState) -> list[dict[str, float]]:
+    """Scores samples of the averaged generator of every seed.
+
+    On a mixture: `modes.Modes`. On a curve: the share within 3 standard deviations. On images: what a classifier
+    trained on them is sure of, and the rarest class's share.
+    """
+    generate = jax.jit(lambda ema, latents: system.generate(ema, latents))
+
+    def samples(ema: PyTree, count: int) -> np.ndarray:
+        drawn = system.latent.draw(jax.vmap(lambda i: jax.random.fold_in(jax.random.key(1), i))(jnp.arange(count)))
+        return np.concatenate([np.asarray(generate(ema, part)) for part in jnp.split(drawn, count // 500)])
+
+    def score(ema: PyTree) -> dict[str, float]:
+        if choice.dataset in toys.MIXTURES:
+            found = modes(jnp.asarray(samples(ema, SAMPLES)), toys.MIXTURES[choice.dataset]())
+            return {name: float(value) for name, value in found._asdict().items()}
+        if choice.dataset in toys.CURVES:
+            curves = toys.CURVES[choice.dataset]()
+            return {
+                "high_quality": float(np.mean(toys.nearest(samples(ema, SAMPLES), curves).distance < 3 * curves.std))
+            }
+        judge = classifier.load(choice.dataset)
+        found = classifier.verdict(judge.probabilities(to_uint8(samples(ema, 2_000))))
+        return {"sure": found.sure, "rarest": min(found.shares)}
+
+    return [score(jax.tree.map(lambda x, i=i: x[i], states.ema)) for i in range(len(choice.seeds))]
+
+
+def _on(argument: str, name: str, menu: dict[str, Any]) -> Any:
+    if name not in menu:
+        raise ValueError(f"{argument}: {name!r} is not on the menu; choose of {', '.join(menu)}")
+    return menu[name]

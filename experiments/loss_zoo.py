@@ -1,0 +1,114 @@
+"""Losses x terms x rules on any data, in one table of medians and ranges over seeds.
+
+    python -m experiments.loss_zoo                        the standing table: six games, ring and grid, 5 seeds
+    python -m experiments.loss_zoo --steps 2000           the small one
+    python -m experiments.loss_zoo --datasets spiral --losses hinge relativistic --term-sets none r1 r1+r2 \\
+        --rules alternating consensus
+    python -m experiments.loss_zoo --datasets digits --losses hinge --width 16 --latent-size 32 --batch-size 32 \\
+        --steps 2000 --seeds 0
+
+Names are those of experiments/laboratory.py, which also says what is scored. Other settings hold for all games.
+"""
+
+import dataclasses
+import itertools
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from experiments.laboratory import SAMPLES, Choice, play, scores
+from gan_jax import runs
+from gan_jax.cli import cli
+from gan_jax.data import toys
+from gan_jax.metrics.modes import perfect
+from gan_jax.pictures import atomic
+
+STANDING: dict[str, dict[str, Any]] = {
+    "non-saturating": {"terms": ()},
+    "non-saturating, R1": {"terms": ("r1",)},
+    "relativistic, R1 and R2": {"loss": "relativistic", "terms": ("r1", "r2")},
+    "hinge, spectral norm": {"loss": "hinge", "terms": (), "d_norm": "spectral"},
+    "Wasserstein, gradient penalty, 5 critic moves": {
+        "loss": "wasserstein",
+        "terms": ("gradient_penalty",),
+        "d_steps": 5,
+    },
+    "least squares": {"loss": "least_squares", "terms": ()},
+}
+
+
+def main(
+    datasets: tuple[str, ...] = ("ring", "grid"),
+    losses: tuple[str, ...] = (),
+    term_sets: tuple[str, ...] = ("none",),
+    rules: tuple[str, ...] = ("alternating",),
+    choice: Choice = Choice(),  # noqa: B008  frozen
+    out: Path = Path("runs/loss_zoo.json"),
+) -> None:
+    """Plays all games on all data sets, prints the table, and writes it after every game.
+
+    Args:
+        datasets: Each with all games.
+        losses: With all of term_sets and rules; without any, the standing games are played.
+        term_sets: Terms joined by +, such as none, r1 or r1+r2.
+        rules: Update rules.
+        choice: What all games share.
+        out: The JSON file.
+    """
+    games = STANDING if not losses else _product(losses, term_sets, rules)
+    rows: list[dict[str, Any]] = []
+    for dataset, (name, changes) in itertools.product(datasets, games.items()):
+        game = dataclasses.replace(choice, dataset=dataset, **changes)
+        began = time.monotonic()
+        system, last, _ = play(game)
+        found = scores(game, system, last)
+        minutes = round((time.monotonic() - began) / 60, 2)
+        rows.append({"data": dataset, "game": name, "choice": dataclasses.asdict(game), "minutes": minutes})
+        rows[-1] |= {"scores": {score: [line[score] for line in found] for score in found[0]}}
+        with atomic(out) as file:
+            record = {"rows": rows, "samples": SAMPLES, "environment": runs.environment()}
+            file.write((json.dumps(record, indent=2) + "\n").encode())
+        said = ", ".join(f"{score} {cell}" for score, cell in zip(found[0], cells(rows[-1]), strict=True))
+        print(f"{len(rows)}/{len(datasets) * len(games)} {dataset}: {name}: {said}, {minutes} minutes", flush=True)
+    for dataset in datasets:
+        Console().print(_table([row for row in rows if row["data"] == dataset]))
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """Returns what a table says of a game: every score's median, with the least and the most where they differ."""
+    said = []
+    for values in row["scores"].values():
+        ends = {f"{min(values):.3g}", f"{max(values):.3g}"}
+        spread = f" ({min(values):.3g} to {max(values):.3g})" if len(ends) > 1 else ""
+        said.append(f"{np.median(values):.3g}{spread}")
+    return said
+
+
+def _product(losses: tuple[str, ...], term_sets: tuple[str, ...], rules: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    def terms(joined: str) -> tuple[str, ...]:
+        return () if joined == "none" else tuple(joined.split("+"))
+
+    return {
+        f"{loss}, {joined}, {rule}": {"loss": loss, "terms": terms(joined), "rule": rule}
+        for loss, joined, rule in itertools.product(losses, term_sets, rules)
+    }
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    dataset = rows[0]["data"]
+    table = Table(dataset, *rows[0]["scores"], "minutes")
+    for row in rows:
+        table.add_row(row["game"], *cells(row), f"{row['minutes']:.1f}")
+    if dataset in toys.MIXTURES:
+        floor = perfect(toys.MIXTURES[dataset](), SAMPLES)
+        table.add_row("a perfect sampler", *(f"{value:.3g}" for value in floor), "")
+    return table
+
+
+if __name__ == "__main__":
+    cli(main, __doc__)

@@ -1,0 +1,79 @@
+"""Points in the plane: any loss, terms and rule on mixtures and curves where the truth is known.
+
+    all seeds at once, in one compiled call:
+        for each iteration: the players of a fully connected GAN move by the rule
+        now and then: draw samples, and the critic's level sets and gradient
+
+On ring and grid it counts modes by the protocol of Srivastava et al. 2017, "VEEGAN" (arXiv:1705.07761), on 10,000
+samples of the averaged generator: how many modes have one within 3 standard deviations, the share of such samples, and
+the KL divergence of all samples' nearest modes from uniform. On spiral, swiss_roll and moons only the share is known.
+
+It writes scores.json, the last picture and an animation, of the first seed. `experiments.loss_zoo` makes tables.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.laboratory import Choice, networks, play, scores
+from gan_jax import data, pictures
+from gan_jax.cli import cli
+from gan_jax.types import System, TrainState
+
+
+@dataclass(frozen=True)
+class Config:
+    """What defines a run."""
+
+    choice: Choice = field(default_factory=Choice)
+    frames: int = 40
+    """Of the animation; steps is a multiple of it."""
+    workdir: Path = Path("runs/toy2d")
+    """Where scores and pictures are written."""
+
+
+def main(config: Config) -> None:
+    """Trains, scores and draws it."""
+    choice, dataset = config.choice, data.load(config.choice.dataset)
+    if len(dataset.spec.shape) != 1:
+        raise ValueError(f"dataset={choice.dataset}: not points in the plane; experiments.loss_zoo takes images")
+    real = dataset.arrays["image"][:2048]
+    limit = 1.2 * float(np.abs(real).max())
+    axis, arrows = jnp.linspace(-limit, limit, 64), jnp.linspace(-limit, limit, 16)
+    critic = networks(choice, dataset.spec)["discriminator"].apply
+
+    def watch(system: System, state: TrainState) -> dict[str, Any]:
+        def logit(points: jax.Array) -> jax.Array:
+            params, stats = state.params["discriminator"], state.stats["discriminator"]
+            return critic(params, stats, points, train=False)[0]["logits"]
+
+        keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(jnp.arange(1024))
+        fake = system.generate(state.ema, system.latent.draw(keys))
+        plane, coarse = (jnp.stack(jnp.meshgrid(line, line), -1).reshape(-1, 2) for line in (axis, arrows))
+        slope = jax.grad(lambda points: logit(points).sum())(coarse)
+        return {"points": fake, "logits": logit(plane).reshape(64, 64), "gradient": slope.reshape(16, 16, 2)}
+
+    system, last, seen = play(choice, watch, choice.steps // config.frames)
+    found = scores(choice, system, last)
+    for seed, line in zip(choice.seeds, found, strict=True):
+        print(f"seed {seed}: " + ", ".join(f"{name} {value:.4g}" for name, value in line.items()))
+    first = {name: np.asarray(x[0]) for name, x in seen.items()}
+    frames = [
+        pictures.field(points, real, np.asarray(axis), logits, gradient, limit)
+        for points, logits, gradient in zip(first["points"], first["logits"], first["gradient"], strict=True)
+    ]
+    pictures.save_gif(config.workdir / "animation.gif", frames)
+    pictures.save_png(config.workdir / "samples.png", frames[-1])
+    with pictures.atomic(config.workdir / "scores.json") as file:
+        record = {"choice": asdict(choice), "scores": found}
+        file.write((json.dumps(record, indent=2) + "\n").encode())
+    print(f"done: open {config.workdir / 'animation.gif'}")
+
+
+if __name__ == "__main__":
+    cli(main, __doc__)

@@ -1,0 +1,171 @@
+"""The changes of ADA (Karras et al. 2020, arXiv:2006.06676) to one image; `augment.ada` puts them together.
+
+Strengths and order are the paper's. Each change happens with probability p, apart from the others, and at p = 0 every
+function gives its image back to the bit. What is drawn is kept apart from what it does.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.ndimage import map_coordinates
+from jax.scipy.special import ndtr
+
+from gan_jax import rng
+from gan_jax.types import Array
+
+
+def warp(image: Array, key: Array, p: Array, blit: bool = True, geometry: bool = True) -> Array:
+    """Applies all geometric changes as one inverse warp.
+
+    x'[q] = x[F Q (R A R' (q - f) / s - t)], q from the middle of the image: F mirrors left and right, Q turns by
+    quarters, t shifts by whole pixels (blit); s scales, R and R' turn, A stretches, f shifts (geometry).
+
+    Args:
+        image: `[H, W, C]`.
+        key: A typed key.
+        p: `[]`, in [0, 1].
+        blit: Whether to draw the first three.
+        geometry: Whether to draw the others.
+    """
+    sides = np.array(image.shape[:2])
+    middle = (sides[:, None] - 1) / 2
+    places = jnp.asarray(np.mgrid[: sides[0], : sides[1]].reshape(2, -1) - middle)
+    if geometry:  # the map runs from output to input, so the last change comes first
+        places = _geometry(places, rng.named(key, "geometry"), p, sides)
+    if blit:
+        places = _blit(places, rng.named(key, "blit"), p, sides)
+    return sample(image, places + middle)
+
+
+def sample(image: Array, places: Array) -> Array:
+    """Samples an image bilinearly, reflected about its outermost pixels.
+
+    Args:
+        image: `[H, W, C]`.
+        places: Row and column of each pixel of the result in turn, `[2, H * W]`, in pixels.
+    """
+    channels = jax.vmap(lambda channel: map_coordinates(channel, list(places), 1, "mirror"), 2, 1)
+    return channels(image).reshape(image.shape)
+
+
+def turn(places: Array, cosine: Array, sine: Array) -> Array:
+    """Turns places `[2, n]` about the origin, from the first axis to the second."""
+    y, x = places  # written out, as a GPU's default matrix product would keep only three digits of them
+    return jnp.stack([cosine * y - sine * x, sine * y + cosine * x])
+
+
+def recolor(image: Array, key: Array, p: Array) -> Array:
+    """Changes brightness, contrast, luma, hue and saturation as one affine map of colours, x' = A (x + b).
+
+    Args:
+        image: `[H, W, C]`; of 1 channel, hue and saturation leave nothing to change.
+        key: A typed key.
+        p: `[]`, in [0, 1].
+    """
+    (brighten, contrast, flip, hue, saturate), (angle, side), (bright, gain, strength) = draws(key, p, 5, 2, 3)
+    matrix = color_matrix(
+        jnp.where(contrast, jnp.exp2(0.5 * gain), 1.0),
+        jnp.where(flip & (side < 0.5), 1.0, 0.0),
+        jnp.where(hue, jnp.pi * (2 * angle - 1), 0.0),
+        jnp.where(saturate, jnp.exp2(strength), 1.0),
+        image.shape[-1],
+    )
+    return jnp.einsum("dc,hwc->hwd", matrix, image + jnp.where(brighten, 0.2 * bright, 0.0), precision="highest")
+
+
+def color_matrix(gain: Array, flip: Array, angle: Array, saturation: Array, channels: int = 3) -> Array:
+    """Returns the product of the linear changes of colour, which commute.
+
+    gain (I - 2 flip P + (saturation cos(angle) - 1) (I - P) + saturation sin(angle) K), P the projection on the greys
+    and K the cross product with their axis; of one channel P = 1 and K = 0.
+
+    Args:
+        gain: Factor of the contrast, `[]`.
+        flip: 1 mirrors luma, 0 does not, `[]`.
+        angle: Of the hue's rotation, `[]`.
+        saturation: Factor of the distance from grey, `[]`.
+        channels: C, 3 or 1.
+
+    Returns:
+        `[C, C]`.
+    """
+    identity = jnp.eye(channels)
+    grey = jnp.full((channels, channels), 1 / channels)
+    cross = (jnp.roll(identity, 1, axis=0) - jnp.roll(identity, -1, axis=0)) / 3**0.5
+    chroma = (saturation * jnp.cos(angle) - 1) * (identity - grey) + saturation * jnp.sin(angle) * cross
+    return gain * (identity - 2 * flip * grey + chroma)
+
+
+def amplify(image: Array, key: Array, p: Array) -> Array:
+    """Amplifies or damps each of four bands of frequency, at an unchanged power of images whose spectrum is 1 / f.
+
+    Args:
+        image: `[H, W, C]`.
+        key: A typed key.
+        p: `[]`, in [0, 1].
+    """
+    on, _, exponents = draws(key, p, 4, normals=4)
+    gains = jnp.where(on, jnp.exp2(exponents), 1.0)
+    power = np.array([10, 1, 1, 1]) / 13  # of natural images, by band
+    gains = gains / jnp.sqrt(jnp.prod(1 + power * (gains**2 - 1)))
+    rows, columns = (jnp.einsum("b,bij->ij", gains, bands(side), precision="highest") for side in image.shape[:2])
+    return jnp.einsum("ih,jw,hwc->ijc", rows, columns, image, precision="highest")
+
+
+def bands(side: int) -> np.ndarray:
+    """Returns four bands of a row of pixels, the lowest first, as matrices `[4, side, side]` whose sum is the identity.
+
+    Their filters are those of the sym2 wavelet: `halves` are its low-pass and high-pass filter, each times its mirror
+    image. Rows are reflected about their outermost pixels.
+    """
+    halves = np.array([[-1, 0, 9, 16, 9, 0, -1], [1, 0, -9, 16, -9, 0, 1]]) / 32
+    taps = np.eye(4, 1)
+    for band in (1, 2, 3):
+        spread = np.zeros((4, 2 * taps.shape[1] - 1))
+        spread[:, ::2] = taps
+        taps = np.stack([np.convolve(row, halves[0]) for row in spread])
+        middle = taps.shape[1] // 2
+        taps[band, middle - 3 : middle + 4] += halves[1]
+    reach = taps.shape[1] // 2
+    mirrored = np.pad(np.eye(side), ((reach, reach), (0, 0)), "reflect")
+    return np.sum([tap[:, None, None] * mirrored[i : i + side] for i, tap in enumerate(taps.T)], axis=0)
+
+
+def draws(key: Array, p: Array, count: int = 1, uniforms: int = 0, normals: int = 0) -> tuple[Array, Array, Array]:
+    """Draws which of `count` changes happen, each with probability p, and values uniform on (0, 1] and normal.
+
+    Args:
+        key: A typed key.
+        p: `[]` or `[count]`, in [0, 1].
+        count: Number of changes.
+        uniforms: Number of uniform values.
+        normals: Number of normal values.
+
+    Returns:
+        `(happens bool[count], [uniforms], [normals])`.
+    """
+    normal = jax.random.normal(key, (16,))  # one use of the key, of a power of 2: else XLA is slow to compile on a CPU
+    happens, uniform, normal, _ = jnp.split(normal, np.cumsum([count, uniforms, normals]))
+    return ndtr(happens) <= p, ndtr(uniform), normal  # ndtr of float32 normals is never 0, so at p = 0 nothing happens
+
+
+def _blit(places: Array, key: Array, p: Array, sides: np.ndarray) -> Array:
+    (flip, quarters, shift), (side, angle, *steps), _ = draws(key, p, 3, uniforms=4)
+    pixels = jnp.round((2 * jnp.stack(steps) - 1) * sides / 8)
+    places = places - jnp.where(shift, pixels, 0.0)[:, None]
+    angle = jnp.where(quarters, jnp.floor(4 * angle), 0.0) * jnp.pi / 2
+    places = turn(places, jnp.round(jnp.cos(angle)), jnp.round(jnp.sin(angle)))
+    return places * jnp.where(flip & (side < 0.5), np.array([[1.0], [-1.0]]), 1.0)
+
+
+def _geometry(places: Array, key: Array, p: Array, sides: np.ndarray) -> Array:
+    either = 1 - jnp.sqrt(1 - p)  # then at least one of the two turns happens with probability p
+    chances = jnp.stack([p, either, p, either, p])
+    (scale, before, stretch, after, shift), angles, (size, shape, *steps) = draws(key, chances, 5, 2, 4)
+    places = places - jnp.where(shift, jnp.stack(steps) * sides / 8, 0.0)[:, None]
+    first, second = jnp.where(jnp.stack([before, after]), jnp.pi * (2 * angles - 1), 0.0)
+    places = turn(places, jnp.cos(second), jnp.sin(second))
+    factor = jnp.where(stretch, jnp.exp2(0.2 * shape), 1.0)
+    places = places * jnp.stack([factor, 1 / factor])[:, None]
+    places = turn(places, jnp.cos(first), jnp.sin(first))
+    return places / jnp.where(scale, jnp.exp2(0.2 * size), 1.0)

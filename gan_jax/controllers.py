@@ -1,0 +1,175 @@
+"""Controllers: hooks that run after the moves of an iteration, and whether a player may move.
+
+They read metrics that are already averaged over devices, so that what they carry is the same on each.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+
+from gan_jax.types import Array, Controller, Metrics, PyTree, TrainState
+
+
+def ema(network: str, decay: float) -> Controller:
+    """Keeps an exponential moving average of a network, for sampling.
+
+    average <- d average + (1 - d) current, d = min(decay, (1 + step) / (10 + step)): without the ramp the fresh
+    parameters would weigh for the first 1 / (1 - decay) steps. Running statistics are averaged with the parameters, by
+    the same weights, so that averaged parameters are used with the statistics that belong to them.
+
+    Args:
+        network: Its name.
+        decay: The final d, in [0, 1); 0 follows the network.
+    """
+    if not 0 <= decay < 1:
+        raise ValueError(f"decay={decay}: an average's decay lies in [0, 1)")
+
+    def hook(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
+        ramped = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
+        current = {"params": state.params[network], "stats": state.stats[network]}
+        average = jax.tree.map(
+            lambda a, x: (ramped * a + (1 - ramped) * x).astype(a.dtype), state.ema[network], current
+        )
+        return replace(state, ema=state.ema | {network: average}), metrics
+
+    return Controller(hook)
+
+
+def lookahead(networks: Sequence[str], every: int = 5, fraction: float = 0.5) -> Controller:
+    """Draws all players back together (Chavdarova et al. 2021, "Taming GANs with Lookahead-Minmax", arXiv:2006.14567).
+
+    Every so many iterations slow <- slow + fraction * (current - slow), and all networks go on from there.
+
+    Args:
+        networks: Of all players, as they must go back together.
+        every: Iterations between, at least 1.
+        fraction: In (0, 1].
+    """
+    if every < 1:
+        raise ValueError(f"every={every}: looking back is due once in at least 1 iteration")
+    if not 0 < fraction <= 1:
+        raise ValueError(f"fraction={fraction}: of the way is to be kept more than 0 and at most 1")
+
+    def hook(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
+        due = (state.step + 1) % every == 0
+        current, slow = {name: state.params[name] for name in networks}, state.extra["lookahead"]
+        slow = jax.tree.map(lambda s, x: jnp.where(due, s + fraction * (x - s), s), slow, current)
+        current = jax.tree.map(lambda s, x: jnp.where(due, s, x), slow, current)
+        return replace(state, params=state.params | current, extra=state.extra | {"lookahead": slow}), metrics
+
+    def slots(params: dict[str, PyTree]) -> dict[str, PyTree]:
+        unknown = set(networks) - set(params)
+        if unknown:
+            raise ValueError(f"networks: there is no {sorted(unknown)}; there are {sorted(params)}")
+        return {"lookahead": jax.tree.map(jnp.copy, {name: params[name] for name in networks})}
+
+    return Controller(hook, slots)
+
+
+def balance(gamma: float = 0.5, rate: float = 0.001, slot: str = "balance") -> Controller:
+    """Carries BEGAN's k (Berthelot et al. 2017, arXiv:1703.10717), for `losses.began`.
+
+    k <- clip(k + rate * (gamma L(x) - L(G(z))), 0, 1), from 0; the metric "balance/measure", L(x) + |gamma L(x) -
+    L(G(z))|, falls as the game converges, and "balance/ratio", L(G(z)) / L(x), settles at gamma.
+
+    Args:
+        gamma: Diversity ratio, in [0, 1].
+        rate: Proportional gain.
+        slot: Where k is kept: `loss=lambda state, key: losses.began(state.extra["balance"])`.
+    """
+    if not 0 <= gamma <= 1:
+        raise ValueError(f"gamma={gamma}: the diversity ratio lies in [0, 1]")
+    if rate <= 0:
+        raise ValueError(f"rate={rate}: k's gain must be positive")
+
+    def hook(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
+        real, fake = -metrics["discriminator/logit_real"], -metrics["discriminator/logit_fake"]
+        error = gamma * real - fake
+        k = jnp.clip(state.extra[slot] + rate * error, 0, 1)
+        seen = {"balance/k": k, "balance/measure": real + jnp.abs(error), "balance/ratio": fake / real}
+        return replace(state, extra=state.extra | {slot: k}), metrics | seen
+
+    return Controller(hook, lambda params: {slot: jnp.zeros(())})
+
+
+def adaptive_augmentation(batch_size: int, target: float = 0.6, images: int = 500_000, slot: str = "ada") -> Controller:
+    """Carries the probability of ADA (Karras et al. 2020, arXiv:2006.06676), for `augment.ada`.
+
+    p <- clip(p + sign(r - target) * batch_size / images, 0, 1), from 0, where r = E[sign(D(x))] on real examples of
+    this iteration, the paper's r_t heuristic for overfitting.
+
+    Args:
+        batch_size: Examples an iteration, over all devices.
+        target: Of r, in (0, 1).
+        images: Real images shown while p goes from 0 to 1.
+        slot: Where p is kept.
+    """
+    if not 0 < target < 1:
+        raise ValueError(f"target={target}: of the mean sign of logits lies in (0, 1)")
+    if batch_size < 1 or images < 1:
+        raise ValueError(f"batch_size={batch_size}, images={images}: both must be at least 1")
+
+    def hook(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
+        sign = 2 * metrics["discriminator/accuracy_real"] - 1
+        p = jnp.clip(state.extra[slot] + jnp.sign(sign - target) * (batch_size / images), 0, 1)
+        return replace(state, extra=state.extra | {slot: p}), metrics | {"ada/probability": p}
+
+    return Controller(hook, lambda params: {slot: jnp.zeros(())})
+
+
+def accuracy(decay: float = 0.9, slot: str = "accuracy") -> Controller:
+    """Carries the discriminator's accuracy, averaged over iterations, for `below`.
+
+    Args:
+        decay: The weight of the old value, in [0, 1).
+        slot: Where it is kept; 1/2 at first.
+    """
+    if not 0 <= decay < 1:
+        raise ValueError(f"decay={decay}: an average's decay lies in [0, 1)")
+
+    def hook(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
+        now = (metrics["discriminator/accuracy_real"] + metrics["discriminator/accuracy_fake"]) / 2
+        value = decay * state.extra[slot] + (1 - decay) * now
+        return replace(state, extra=state.extra | {slot: value}), metrics
+
+    return Controller(hook, lambda params: {slot: jnp.asarray(0.5)})
+
+
+def below(threshold: float, slot: str = "accuracy") -> Callable[[TrainState], Array]:
+    """Lets a player move only while a carried value is under a threshold.
+
+    Args:
+        threshold: Such as 0.8 for the discriminator's accuracy.
+        slot: What is compared; `accuracy` carries the default.
+
+    Returns:
+        `(state) -> bool []`, for `Player.active`.
+    """
+    return lambda state: carried(state, slot, "controllers.accuracy()") < threshold
+
+
+def after(steps: int) -> Callable[[TrainState], Array]:
+    """Lets a player move only after some iterations: the discriminator is trained alone before a generator moves.
+
+    Args:
+        steps: Iterations without the player, at least 0.
+
+    Returns:
+        `(state) -> bool []`, for `Player.active`.
+    """
+    if steps < 0:
+        raise ValueError(f"steps={steps}: the number of iterations to wait cannot be negative")
+    return lambda state: state.step >= steps
+
+
+def carried(state: TrainState, slot: str, controller: str) -> Array:
+    """Reads a slot that some controller carries.
+
+    Raises:
+        ValueError: If there is none, naming the controller that is missing.
+    """
+    if slot not in state.extra:
+        raise ValueError(f"the state has no slot {slot!r}; add {controller} to the controllers")
+    return state.extra[slot]

@@ -1,0 +1,44 @@
+"""Discriminators that judge several examples at once."""
+
+import jax.numpy as jnp
+
+from gan_jax.types import Array, Network, PyTree
+
+
+def packed(network: Network, count: int) -> Network:
+    """Judges packs of examples instead of single ones, as PacGAN does (Lin et al. 2018, arXiv:1712.04086).
+
+    logit_p = D(x_(p count), ..., x_(p count + count - 1)), the examples of a pack joined along their last axis.
+
+    A pack counts as one example: there is one logit, and one row of every other output, for each. Packs do not depend
+    on the number of devices, as long as each device's share of the batch is a multiple of `count`.
+
+    Args:
+        network: A discriminator of inputs with `count` times the channels: `[H, W, count C]`, or points `[count d]`.
+        count: Consecutive examples in a pack, at least 1.
+
+    Returns:
+        A discriminator of `[b, ..., C]`, with the parameters and statistics of `network`, to outputs of `b / count`
+        rows.
+
+    Raises:
+        ValueError: If `count` is less than 1; while tracing, if the batch does not fall into packs.
+    """
+    if count < 1:
+        raise ValueError(f"count={count}: a pack holds at least 1 example")
+
+    def pack(x: Array) -> Array:
+        if len(x) % count:
+            raise ValueError(
+                f"count={count}: a batch of {len(x)} a device does not fall into packs; make the batch size a multiple "
+                f"of {count} times the number of devices"
+            )
+        packs = jnp.moveaxis(x.reshape(-1, count, *x.shape[1:]), 1, -2)
+        return packs.reshape(*packs.shape[:-2], -1)
+
+    def apply(
+        params: PyTree, stats: PyTree, *inputs: Array, train: bool, key: Array | None = None
+    ) -> tuple[PyTree, PyTree]:
+        return network.apply(params, stats, *map(pack, inputs), train=train, key=key)
+
+    return Network(network.init, apply, network.batch_dependent)

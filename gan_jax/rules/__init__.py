@@ -1,0 +1,26 @@
+"""Update rules: who moves when.
+
+An update is `(state, batch, key) -> (state, metrics)` and never touches `state.step`; `many` runs it again and again
+inside one compiled call, and is the only place that counts. In turns: `alternating`, `unrolled`. All at once:
+`simultaneous`, `extragradient`, `consensus`, `symplectic`.
+
+Optimistic gradients and negative momentum are optimisers, not rules: pass `optax.optimistic_gradient_descent(rate)`
+(Daskalakis et al. 2018, arXiv:1711.00141) or `optax.sgd(rate, momentum=-0.3)` (Gidel et al. 2019, arXiv:1807.04740;
+to alternating players). Joint look-ahead is a controller: `controllers.lookahead`.
+"""
+
+from gan_jax.rules.at_once import consensus, extragradient, simultaneous, symplectic
+from gan_jax.rules.in_turns import alternating, descend, unrolled
+from gan_jax.rules.many import many, then
+
+__all__ = [
+    "alternating",
+    "consensus",
+    "descend",
+    "extragradient",
+    "many",
+    "simultaneous",
+    "symplectic",
+    "then",
+    "unrolled",
+]

@@ -1,0 +1,125 @@
+"""Rules by which the players move one after another."""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from gan_jax import rng
+from gan_jax.rules import moves
+from gan_jax.types import Array, Aux, Batch, Metrics, Player, TrainState, Update
+
+
+def descend(player: Player) -> Update:
+    """Returns the update in which one player makes one move.
+
+    Args:
+        player: Who moves; its objective's gradient is averaged over devices.
+    """
+
+    def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
+        slope, aux, metrics = moves.gradient(player, state, batch, key)
+        return moves.move(player, state, slope, aux), metrics
+
+    return update
+
+
+def alternating(players: Sequence[Player], repeats: Mapping[str, int] | None = None) -> Update:
+    """Returns the update in which the players move one after another, each seeing the moves before its own.
+
+    Args:
+        players: In the order of their moves.
+        repeats: Player name -> number of its moves an iteration, 1 for those not named. With a largest number n above
+            1 the batch's leaves are `[n, B, ...]`; a player's move r sees batch r.
+
+    Raises:
+        ValueError: If a name is no player's or given twice, or a number is below 1.
+    """
+    moves.require_names(players)
+    repeats = dict(repeats or {})
+    for name, count in repeats.items():
+        if name not in (player.name for player in players):
+            raise ValueError(f"repeats: no player is called {name!r}; there are {[p.name for p in players]}")
+        if count < 1:
+            raise ValueError(f"repeats[{name!r}]={count}: a player moves at least once; leave it out of the players")
+    stacked = max(repeats.values(), default=1) > 1
+
+    def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
+        metrics: Metrics = {}
+        for player in players:
+            count = repeats.get(player.name, 1)
+            move, player_key = descend(player), rng.named(key, player.name)
+            if count == 1:
+                first = jax.tree.map(lambda x: x[0], batch) if stacked else batch
+                state, seen = move(state, first, player_key)
+            else:
+                turns = (jax.tree.map(lambda x, n=count: x[:n], batch), jnp.arange(count))
+                state, seen = lax.scan(
+                    lambda s, turn, move=move, k=player_key: move(s, turn[0], jax.random.fold_in(k, turn[1])),
+                    state,
+                    turns,
+                )
+                seen = jax.tree.map(lambda x: jnp.mean(x, axis=0), seen)
+            metrics |= seen
+        return state, metrics
+
+    return update
+
+
+def unrolled(
+    players: Sequence[Player],
+    steps: int,
+    player: str = "generator",
+    opponent: str = "discriminator",
+    repeats: Mapping[str, int] | None = None,
+) -> Update:
+    """Returns the update in turns in which one player foresees moves of another (Metz et al. 2017, arXiv:1611.02163).
+
+    It descends its objective as it will be after the opponent's next moves, and differentiates through them, the
+    opponent's optimiser included. Those moves see the player's own batch, and are then forgotten.
+
+    Args:
+        players: In the order of their moves.
+        steps: Moves foreseen, at least 1; 5 or 10 in the paper.
+        player: Name of who foresees.
+        opponent: Name of whose moves are foreseen.
+        repeats: See `alternating`.
+
+    Raises:
+        ValueError: If a name is no player's, or the opponent's optimiser has no derivative where a gradient is 0, as
+            Adam with `eps_root` 0.
+    """
+    if steps < 1:
+        raise ValueError(f"steps={steps}: at least 1 move is foreseen; rules.alternating foresees none")
+    by_name = {each.name: each for each in players}
+    for role, name in (("player", player), ("opponent", opponent)):
+        if name not in by_name:
+            raise ValueError(f"{role}: no player is called {name!r}; there are {list(by_name)}")
+    other = by_name[opponent]
+    _require_differentiable(other)
+
+    def foreseeing(state: TrainState, batch: Batch, key: Array) -> tuple[Array, Aux]:
+        def step(state: TrainState, i: Array) -> tuple[TrainState, None]:
+            slope, aux, _ = moves.gradient(other, state, batch, jax.random.fold_in(rng.named(key, "unrolled"), i))
+            return moves.move(other, state, slope, aux), None
+
+        later, _ = lax.scan(step, state, jnp.arange(steps))
+        return by_name[player].objective(later, batch, key)
+
+    return alternating(
+        [each._replace(objective=foreseeing) if each.name == player else each for each in players], repeats
+    )
+
+
+def _require_differentiable(player: Player) -> None:
+    def trial(slope: Array) -> Array:
+        x = {"x": jnp.zeros(1)}
+        return player.optimizer.update({"x": slope}, player.optimizer.init(x), x)[0]["x"].sum()  # pyright: ignore
+
+    if not np.isfinite(jax.grad(trial)(jnp.zeros(1))).all():
+        raise ValueError(
+            f"opponent: the optimiser of {player.name!r} has no derivative where a gradient is 0, and unrolling "
+            "differentiates through it; give Adam eps_root=1e-8"
+        )

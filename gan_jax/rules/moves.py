@@ -1,0 +1,60 @@
+"""What every rule is made of: a player's gradient, and its move."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gan_jax import parallel
+from gan_jax.types import Array, Aux, Batch, Metrics, Player, PyTree, TrainState
+
+
+def gradient(player: Player, state: TrainState, batch: Batch, key: Array) -> tuple[PyTree, Aux, Metrics]:
+    """Differentiates a player's objective with respect to its own networks, and averages over devices.
+
+    Returns:
+        Network name -> gradient, the objective's Aux, and its metrics under the player's name.
+    """
+
+    def loss(own: PyTree) -> tuple[Array, Aux]:
+        return player.objective(replace(state, params=state.params | own), batch, key)
+
+    slope, aux = jax.grad(loss, has_aux=True)(own(player, state))
+    slope, metrics = parallel.pmean((slope, under(player.name, aux.metrics)))
+    return slope, aux, metrics
+
+
+def move(player: Player, state: TrainState, slope: PyTree, aux: Aux) -> TrainState:
+    """Applies a gradient by the player's optimiser, and commits the statistics of the networks that it moves."""
+    updates, opt_state = player.optimizer.update(slope, state.opt_state[player.name], own(player, state))
+    moved: PyTree = optax.apply_updates(own(player, state), updates)
+    new = replace(
+        state,
+        params=state.params | moved,
+        opt_state=state.opt_state | {player.name: opt_state},
+        stats=state.stats | {name: aux.stats[name] for name in player.networks if name in aux.stats},
+        extra=state.extra | aux.extra,
+    )
+    if player.active is None:
+        return new
+    active = player.active(state)
+    return jax.tree.map(lambda now, before: jnp.where(active, now, before), new, state)
+
+
+def own(player: Player, state: TrainState) -> PyTree:
+    """Returns the parameters that a player moves: network name -> parameters."""
+    return {name: state.params[name] for name in player.networks}
+
+
+def under(name: str, metrics: Metrics) -> Metrics:
+    """Puts a player's name before those of its metrics."""
+    return {f"{name}/{metric}": value for metric, value in metrics.items()}
+
+
+def require_names(players: Sequence[Player]) -> None:
+    """Refuses players without names, or with one name twice."""
+    names = [player.name for player in players]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"players: their names must be given and differ, and are {names}")

@@ -1,0 +1,126 @@
+import dataclasses
+import itertools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import loss_zoo, toy2d
+from experiments.laboratory import LOSSES, RULES, TERMS, Choice, build, play, scores
+from gan_jax import data, loop
+from gan_jax.data import Spec
+from gan_jax.trajectories import trajectories
+
+POINTS = Spec((2,), 0)
+SMALL = Choice(width=8, batch_size=16, steps=20, seeds=(0, 3))
+
+
+def traced(choice, spec=POINTS):
+    """Traces an iteration, which makes all that could be refused be refused; the state keeps its form."""
+    system = build(choice, spec)
+    state = jax.eval_shape(system.init, jax.random.key(0))
+    rows = (8,) if system.batches == 1 else (system.batches, 8)
+    batch = {"image": jax.ShapeDtypeStruct((*rows, *spec.shape), "float32")}
+    after, metrics = jax.eval_shape(system.update, state, batch, jax.random.key(0))
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(lambda x: (x.shape, x.dtype), state)
+    return metrics
+
+
+def pairs():
+    """Every loss, term and rule with every other kind."""
+    yield from ((loss, (term,), "alternating") for loss, term in itertools.product(LOSSES, TERMS))
+    yield from ((loss, ("r1",), rule) for loss, rule in itertools.product(LOSSES, RULES))
+    yield from (("relativistic", (term,), rule) for term, rule in itertools.product(TERMS, RULES))
+
+
+@pytest.mark.slow
+def test_every_loss_goes_with_every_term_and_rule():
+    for loss, terms, rule in pairs():
+        metrics = traced(dataclasses.replace(SMALL, loss=loss, terms=terms, rule=rule))
+        assert {"discriminator/loss", "generator/loss"} <= set(metrics), (loss, terms, rule)
+
+
+def test_a_loss_goes_with_all_terms_at_once_under_each_rule():
+    for loss, rule in zip(("relativistic_average", "softmax", "flipped", "top_k", "kl", "energy"), RULES, strict=True):
+        metrics = traced(dataclasses.replace(SMALL, loss=loss, terms=tuple(TERMS), rule=rule, lookahead=5))
+        kinds = [player for term in TERMS.values() for player in term]
+        for player in ("discriminator", "generator"):
+            assert sum(name.startswith(f"{player}/term_") for name in metrics) == kinds.count(player)
+
+
+def test_images_are_played_by_convolutions():
+    choice = dataclasses.replace(SMALL, terms=("r1", "feature_matching"), d_norm="spectral", d_steps=2, width=4)
+    traced(choice, Spec((28, 28, 1), 10))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss": "hinged"}, "loss: 'hinged' is not on the menu; choose of minimax, "),
+        ({"terms": ("r3",)}, "terms: 'r3' is not on the menu"),
+        ({"rule": "random"}, "rule: 'random' is not on the menu"),
+        ({"d_norm": "batch"}, r"batch norm\?"),
+        ({"rule": "consensus", "d_steps": 2}, "repeats: the rule"),
+    ],
+)
+def test_choices_that_make_no_game_are_refused_when_built(changes, message):
+    with pytest.raises(ValueError, match=message):
+        build(dataclasses.replace(SMALL, **changes), POINTS)
+
+
+def test_a_seed_of_many_is_the_run_of_that_seed(tmp_path):
+    # the same as the loop makes of it, in calls of any length, up to rounding
+    choice = dataclasses.replace(SMALL, dataset="ring")
+    _, states, seen = play(choice, lambda system, state: state.step, every=10)
+    np.testing.assert_array_equal(seen, [[0, 10, 20]] * 2)
+
+    @dataclasses.dataclass(frozen=True)
+    class Config:
+        batch_size: int = choice.batch_size
+        seed: int = 3
+        run: loop.Run = loop.Run(steps=20, steps_per_call=7, workdir=tmp_path, devices=1)
+
+    alone = loop.run(lambda config, spec: build(choice, spec), data.load("ring"), Config())
+    second = jax.tree.map(lambda x: x[1], states)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-5), alone.params, second.params)
+    first = jax.tree.map(lambda x: x[0], states)
+    apart = jax.tree.map(lambda a, b: float(abs(a - b).max()), first.params, second.params)
+    assert max(jax.tree.leaves(apart)) > 0.1  # seeds differ
+
+
+def test_looking_must_fit_the_run():
+    system = build(SMALL, POINTS)
+    with pytest.raises(ValueError, match="steps=20: it must be a positive multiple of every=7"):
+        trajectories(system, {"image": jnp.zeros((32, 2))}, 16, 20, [0], every=7)
+
+
+def test_zero_centred_penalties_cover_the_ring():
+    choice = Choice(terms=("r1", "r2"), loss="relativistic", weight=3.0, width=64, steps=2000, seeds=(0,))
+    system, states, _ = play(choice)
+    (score,) = scores(choice, system, states)
+    assert score["covered"] == 8 and score["reverse_kl"] < 0.02 and score["high_quality"] > 0.2, score
+
+
+def test_toy2d_writes_scores_and_an_animation(tmp_path):
+    toy2d.main(toy2d.Config(choice=dataclasses.replace(SMALL, dataset="moons"), frames=4, workdir=tmp_path))
+    record = json.loads((tmp_path / "scores.json").read_text())
+    assert [set(line) for line in record["scores"]] == [{"high_quality"}] * 2
+    with Image.open(tmp_path / "animation.gif") as animation:
+        assert getattr(animation, "n_frames", 1) == 5
+    assert (tmp_path / "samples.png").exists()
+    with pytest.raises(ValueError, match="dataset=digits: not points in the plane"):
+        toy2d.main(toy2d.Config(choice=dataclasses.replace(SMALL, dataset="digits")))
+
+
+def test_the_zoo_writes_medians_and_ranges(tmp_path, capsys):
+    out = tmp_path / "zoo.json"
+    loss_zoo.main(("ring",), ("hinge",), ("none", "r1+r2"), ("extragradient",), SMALL, out)
+    rows = json.loads(out.read_text())["rows"]
+    assert [row["game"] for row in rows] == ["hinge, none, extragradient", "hinge, r1+r2, extragradient"]
+    assert rows[1]["choice"]["terms"] == ["r1", "r2"]
+    row = {"scores": {"covered": [8.0, 8.0, 8.0], "reverse_kl": [0.5, 0.1, 0.2]}}
+    assert loss_zoo.cells(row) == ["8", "0.2 (0.1 to 0.5)"]
+    assert "a perfect" in capsys.readouterr().out
