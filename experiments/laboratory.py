@@ -54,15 +54,15 @@ LOSSES: dict[str, Loss] = {
 """Energies are those of an autoencoder, which takes the discriminator's place."""
 
 TERMS: dict[str, dict[str, Term]] = {
-    "r1": {"discriminator": penalties.r1(0.1)},
-    "r2": {"discriminator": penalties.r2(0.1)},
+    "r1": {"discriminator": penalties.r1(1.0)},
+    "r2": {"discriminator": penalties.r2(1.0)},
     "gradient_penalty": {"discriminator": penalties.gradient_penalty(0.1)},
     "one_sided": {"discriminator": penalties.gradient_penalty(0.1, one_sided=True)},
     "zero_centred": {"discriminator": penalties.gradient_penalty(0.1, target=0.0)},
     "dragan": {"discriminator": penalties.dragan(0.1)},
     "max_gradient": {"discriminator": penalties.max_gradient(0.1)},
     "lecam": {"discriminator": penalties.lecam(0.1)},
-    "lazy_r1": {"discriminator": terms.lazy(penalties.r1(0.1), 4)},
+    "lazy_r1": {"discriminator": terms.lazy(penalties.r1(1.0), 4)},
     "consistency": {"discriminator": consistency.consistency(augment.instance_noise(0.05), real=1.0, fake=1.0)},
     "latent_consistency": {
         "discriminator": consistency.latent_consistency(1.0),
@@ -119,18 +119,29 @@ class Choice:
 
 
 def networks(choice: Choice, spec: Spec) -> dict[str, Network]:
-    """Returns fully connected networks for points, convolutional ones for images."""
+    """Returns fully connected networks for points, convolutional ones for images.
+
+    Raises:
+        ValueError: If the loss takes energies, of an autoencoder, and there is none for these data or this norm.
+    """
     size = (choice.latent_size,)
+    energies = choice.loss in ("energy", "began")
+    if energies and (len(spec.shape) == 3 or choice.d_norm != "none"):
+        raise ValueError(
+            f"loss={choice.loss!r}: it takes the energies of an autoencoder, here one for points and without norm; "
+            "choose another loss, or such a data set and d_norm='none'"
+        )
     if len(spec.shape) == 3:
         critic = dcgan.Discriminator(spec.shape, choice.width, choice.d_norm, with_features=True)
         return {
-            "generator": linen(dcgan.Generator(spec.shape, choice.width), size),
+            # a path length is one example's, and batch norm mixes them
+            "generator": linen(
+                dcgan.Generator(spec.shape, choice.width, "layer" if "path_length" in choice.terms else "batch"), size
+            ),
             "discriminator": linen(critic, spec.shape),
         }
     hidden = (choice.width, choice.width)
-    critic = mlp.Discriminator(hidden, choice.d_norm, with_features=True)
-    if choice.loss in ("energy", "began"):
-        critic = mlp.Autoencoder(hidden, code=1)
+    critic = mlp.Autoencoder(hidden, 1) if energies else mlp.Discriminator(hidden, choice.d_norm, with_features=True)
     return {
         "generator": linen(mlp.Generator(spec.shape, hidden, norm="none", bounded=False), size),
         "discriminator": linen(critic, spec.shape),
@@ -151,7 +162,8 @@ def build(choice: Choice, spec: Spec) -> System:
         carried += [controllers.lookahead(PLAYERS, choice.lookahead)]
     optimizers = {}
     for name, moves in (("discriminator", choice.d_steps), ("generator", 1)):
-        rate = optax.cosine_decay_schedule(choice.learning_rate, choice.steps * moves)
+        seen = 2 * moves if choice.rule == "extragradient" else moves  # gradients, which the schedule counts
+        rate = optax.cosine_decay_schedule(choice.learning_rate, choice.steps * seen)
         optimizers[name] = optax.adam(rate, 0.0, 0.9, eps_root=1e-12)  # with a derivative at 0, for unrolling
     return gan(
         networks(choice, spec),

@@ -29,8 +29,8 @@ from gan_jax.metrics.modes import perfect
 from gan_jax.pictures import atomic
 
 STANDING: dict[str, dict[str, Any]] = {
-    "non-saturating": {"terms": ()},
-    "non-saturating, R1": {"terms": ("r1",)},
+    "non-saturating": {"loss": "non_saturating", "terms": ()},
+    "non-saturating, R1": {"loss": "non_saturating", "terms": ("r1",)},
     "relativistic, R1 and R2": {"loss": "relativistic", "terms": ("r1", "r2")},
     "hinge, spectral norm": {"loss": "hinge", "terms": (), "d_norm": "spectral"},
     "Wasserstein, gradient penalty, 5 critic moves": {
@@ -58,7 +58,7 @@ def main(
         term_sets: Terms joined by +, such as none, r1 or r1+r2.
         rules: Update rules.
         choice: What all games share.
-        out: The JSON file.
+        out: The JSON file; the table goes beside it as Markdown.
     """
     games = STANDING if not losses else _product(losses, term_sets, rules)
     rows: list[dict[str, Any]] = []
@@ -70,9 +70,9 @@ def main(
         minutes = round((time.monotonic() - began) / 60, 2)
         rows.append({"data": dataset, "game": name, "choice": dataclasses.asdict(game), "minutes": minutes})
         rows[-1] |= {"scores": {score: [line[score] for line in found] for score in found[0]}}
-        with atomic(out) as file:
-            record = {"rows": rows, "samples": SAMPLES, "environment": runs.environment()}
-            file.write((json.dumps(record, indent=2) + "\n").encode())
+        record = {"rows": rows, "samples": SAMPLES, "environment": runs.environment()}
+        _write(out, json.dumps(record, indent=2))
+        _write(out.with_suffix(".md"), markdown(rows))
         said = ", ".join(f"{score} {cell}" for score, cell in zip(found[0], cells(rows[-1]), strict=True))
         print(f"{len(rows)}/{len(datasets) * len(games)} {dataset}: {name}: {said}, {minutes} minutes", flush=True)
     for dataset in datasets:
@@ -89,6 +89,18 @@ def cells(row: dict[str, Any]) -> list[str]:
     return said
 
 
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """Returns the tables, one a data set, as README.md shows them."""
+    tables = []
+    for dataset, group in itertools.groupby(rows, lambda row: row["data"]):
+        lines = [[row["game"], *cells(row)] for row in group]
+        scores = next(list(row["scores"]) for row in rows if row["data"] == dataset)
+        head = [dataset, *(score.replace("_", " ") for score in scores)]
+        lines = [head, ["---"] * len(head), *lines, *_perfect(dataset)]
+        tables.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    return "\n\n".join(tables)
+
+
 def _product(losses: tuple[str, ...], term_sets: tuple[str, ...], rules: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     def terms(joined: str) -> tuple[str, ...]:
         return () if joined == "none" else tuple(joined.split("+"))
@@ -100,14 +112,24 @@ def _product(losses: tuple[str, ...], term_sets: tuple[str, ...], rules: tuple[s
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
-    dataset = rows[0]["data"]
-    table = Table(dataset, *rows[0]["scores"], "minutes")
+    table = Table(rows[0]["data"], *rows[0]["scores"], "minutes")
     for row in rows:
         table.add_row(row["game"], *cells(row), f"{row['minutes']:.1f}")
-    if dataset in toys.MIXTURES:
-        floor = perfect(toys.MIXTURES[dataset](), SAMPLES)
-        table.add_row("a perfect sampler", *(f"{value:.3g}" for value in floor), "")
+    for line in _perfect(rows[0]["data"]):
+        table.add_row(*line, "")
     return table
+
+
+def _perfect(dataset: str) -> list[list[str]]:
+    """Returns the line of a perfect sampler, where it is known."""
+    if dataset not in toys.MIXTURES:
+        return []
+    return [["a perfect sampler", *(f"{value:.3g}" for value in perfect(toys.MIXTURES[dataset](), SAMPLES))]]
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic(path) as file:
+        file.write(f"{text}\n".encode())
 
 
 if __name__ == "__main__":

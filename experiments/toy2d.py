@@ -42,6 +42,8 @@ def main(config: Config) -> None:
     choice, dataset = config.choice, data.load(config.choice.dataset)
     if len(dataset.spec.shape) != 1:
         raise ValueError(f"dataset={choice.dataset}: not points in the plane; experiments.loss_zoo takes images")
+    if config.frames < 1 or choice.steps % config.frames:
+        raise ValueError(f"frames={config.frames}: give a divisor of steps={choice.steps}")
     real = dataset.arrays["image"][:2048]
     limit = 1.2 * float(np.abs(real).max())
     axis, arrows = jnp.linspace(-limit, limit, 64), jnp.linspace(-limit, limit, 16)

@@ -4,7 +4,6 @@ An `Augment` is `(images [b, H, W, C] in [-1, 1], keys [b], state) -> images`; e
 alone, and all are affine in the images, so gradients reach the generator and gradient penalties pass through.
 """
 
-import math
 from collections.abc import Callable
 
 import jax
@@ -15,6 +14,7 @@ from jax import lax
 
 from gan_jax import ada as changes
 from gan_jax import rng
+from gan_jax.checks import carried, require, require_noise
 from gan_jax.types import Array, Augment, TrainState
 
 
@@ -23,7 +23,7 @@ def chain(*augments: Augment) -> Augment:
 
     def augment(images: Array, keys: Array, state: TrainState) -> Array:
         for place, one in enumerate(augments):
-            images = one(images, _named(keys, f"augment {place}"), state)
+            images = one(images, rng.each(keys, f"augment {place}"), state)
         return images
 
     return augment
@@ -74,7 +74,7 @@ def cutout(ratio: float = 1 / 2) -> Augment:
 
     def one(image: Array, key: Array) -> Array:
         sides = np.array(image.shape[:2])
-        cut = (ratio * sides).astype(int)
+        cut = (ratio * sides + 0.5).astype(int)
         middle = jax.random.randint(key, (2,), 0, sides + 1 - cut % 2)
         return _cut(image, middle - cut // 2, cut)
 
@@ -109,11 +109,10 @@ def instance_noise(std: float, schedule: optax.Schedule | None = None) -> Augmen
         std: Standard deviation, positive.
         schedule: Its factor at each step, such as `optax.linear_schedule(1, 0, 10_000)`; None means 1 throughout.
     """
-    if std <= 0:
-        raise ValueError(f"std={std}: the noise's standard deviation must be positive; leave it out to switch it off")
+    require_noise("std", std)
 
     def augment(images: Array, keys: Array, state: TrainState) -> Array:
-        noise = jax.vmap(lambda key: _normal(key, images.shape[1:]))(keys).astype(images.dtype)
+        noise = rng.normal(keys, images)
         scale = std if schedule is None else std * schedule(state.step)
         return images + jnp.asarray(scale, images.dtype) * noise
 
@@ -162,7 +161,7 @@ def ada(
         if noise:
             (happens,), _, (deviation,) = changes.draws(rng.named(key, "noise"), p, normals=1)
             strength = jnp.where(happens, 0.1 * jnp.abs(deviation), 0.0)
-            image = image + strength * _normal(rng.named(key, "noise values"), image.shape)
+            image = image + strength * rng.normal(rng.named(key, "noise values")[None], image[None])[0]
         if cutout:
             happens, middle, _ = changes.draws(rng.named(key, "cutout"), p, uniforms=2)
             sides = np.array(image.shape[:2])
@@ -171,13 +170,10 @@ def ada(
         return image
 
     def augment(images: Array, keys: Array, state: TrainState) -> Array:
-        if slot not in state.extra:
-            raise ValueError(
-                f"ada: the state has no slot {slot!r}; add controllers.adaptive_augmentation() to the controllers"
-            )
+        p = carried(state, slot, "controllers.adaptive_augmentation()")
         if color and images.shape[-1] not in (1, 3):
             raise ValueError(f"ada: images of {images.shape[-1]} channels; colour needs 1 or 3, or give color=False")
-        return _each(lambda image, key: one(image, key, state.extra[slot]))(images, keys, state)
+        return _each(lambda image, key: one(image, key, p))(images, keys, state)
 
     return augment
 
@@ -193,22 +189,13 @@ def _each(one: Callable[[Array, Array], Array]) -> Augment:
     return augment
 
 
-def _named(keys: Array, name: str) -> Array:
-    return jax.vmap(lambda key: rng.named(key, name))(keys)
-
-
-def _normal(key: Array, shape: tuple[int, ...]) -> Array:
-    """Draws what `jax.random.normal` does, but flat, as XLA compiles and runs that several times faster on a CPU."""
-    return jax.random.normal(key, (math.prod(shape),)).reshape(shape)
-
-
 def _from_mean(image: Array, factor: Array, axis: int | None) -> Array:
     mean = jnp.mean(image, axis, keepdims=True)
     return mean + factor * (image - mean)
 
 
 def _shift(image: Array, key: Array, ratio: float, mode: str) -> Array:
-    far = [int(ratio * side) for side in image.shape[:2]]
+    far = [int(ratio * side + 0.5) for side in image.shape[:2]]  # as the official code rounds
     padded = jnp.pad(image, [(n, n) for n in far] + [(0, 0)], mode)
     start = jax.random.randint(key, (2,), 0, 2 * np.array(far) + 1)
     return lax.dynamic_slice(padded, (*start, 0), image.shape)
@@ -223,5 +210,5 @@ def _cut(image: Array, start: Array, sides: Array | np.ndarray) -> Array:
 
 
 def _require_share(name: str, value: float) -> None:
-    if not 0 < value < 1:
-        raise ValueError(f"{name}={value}: give a share of the side in (0, 1), or leave the augmentation out")
+    share = f"{name}={value}: give a share of the side in (0, 1), or leave the augmentation out"
+    require(lambda: 0 < value < 1, share)

@@ -2,8 +2,8 @@
 
 import jax.numpy as jnp
 
-from gan_jax import losses
-from gan_jax.penalties import named_keys, normal, require_noise, require_weight
+from gan_jax import losses, rng
+from gan_jax.checks import require, require_noise, require_weight
 from gan_jax.types import Array, Augment, Context, Term
 
 
@@ -19,16 +19,15 @@ def consistency(augment: Augment, real: float = 10.0, fake: float = 0.0) -> Term
         fake: Weight on fake ones, at least 0; 10 in the paper of bCR.
     """
     require_weight("real", real)
-    if fake < 0:
-        raise ValueError(f"fake={fake}: a weight cannot be negative; 0 leaves the fake examples out")
+    require(lambda: fake >= 0, f"fake={fake}: a weight cannot be negative; 0 leaves the fake examples out")
 
     def value(context: Context) -> Array:
         def unlike(images: Array, name: str) -> Array:
-            changed = augment(images, named_keys(context, name), context.state)
+            changed = augment(images, rng.each(context.keys, name), context.state)
             return _squared_distance(context.critic(changed), context.critic(images))
 
         values = real * unlike(context.real, "real")
-        return values + fake * unlike(context.fake, "fake") if fake else values
+        return values if isinstance(fake, int | float) and fake == 0 else values + fake * unlike(context.fake, "fake")
 
     return Term(value)
 
@@ -53,7 +52,7 @@ def latent_consistency(weight: float = 5.0, std: float = 0.07) -> Term:
 
 def nearby(context: Context, std: float) -> Array:
     """Generates from latents that are some noise away from those of `context.fake`: G(z + std * N(0, I))."""
-    return context.generate(context.latents + std * normal(named_keys(context, "latent"), context.latents))
+    return context.generate(context.latents + std * rng.normal(rng.each(context.keys, "latent"), context.latents))
 
 
 def _squared_distance(a: Array, b: Array) -> Array:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
+from gan_jax.checks import carried, require, require_decay
 from gan_jax.types import Array, Controller, Metrics, PyTree, TrainState
 
 
@@ -23,10 +24,11 @@ def ema(network: str, decay: float) -> Controller:
         network: Its name.
         decay: The final d, in [0, 1); 0 follows the network.
     """
-    if not 0 <= decay < 1:
-        raise ValueError(f"decay={decay}: an average's decay lies in [0, 1)")
+    require_decay(decay)
 
     def hook(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
+        if network not in state.ema:
+            raise ValueError(f"network={network!r}: the state keeps averages of {sorted(state.ema)} only")
         ramped = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
         current = {"params": state.params[network], "stats": state.stats[network]}
         average = jax.tree.map(
@@ -40,17 +42,16 @@ def ema(network: str, decay: float) -> Controller:
 def lookahead(networks: Sequence[str], every: int = 5, fraction: float = 0.5) -> Controller:
     """Draws all players back together (Chavdarova et al. 2021, "Taming GANs with Lookahead-Minmax", arXiv:2006.14567).
 
-    Every so many iterations slow <- slow + fraction * (current - slow), and all networks go on from there.
+    Every so many iterations slow <- slow + fraction * (current - slow), and all networks go on from there. Parameters
+    alone are drawn back: running statistics and the optimisers' memory stay as they are, and follow.
 
     Args:
         networks: Of all players, as they must go back together.
         every: Iterations between, at least 1.
         fraction: In (0, 1].
     """
-    if every < 1:
-        raise ValueError(f"every={every}: looking back is due once in at least 1 iteration")
-    if not 0 < fraction <= 1:
-        raise ValueError(f"fraction={fraction}: of the way is to be kept more than 0 and at most 1")
+    require(lambda: every >= 1, f"every={every}: looking back is due once in at least 1 iteration")
+    require(lambda: 0 < fraction <= 1, f"fraction={fraction}: of the way is to be kept more than 0 and at most 1")
 
     def hook(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
         due = (state.step + 1) % every == 0
@@ -79,10 +80,8 @@ def balance(gamma: float = 0.5, rate: float = 0.001, slot: str = "balance") -> C
         rate: Proportional gain.
         slot: Where k is kept: `loss=lambda state, key: losses.began(state.extra["balance"])`.
     """
-    if not 0 <= gamma <= 1:
-        raise ValueError(f"gamma={gamma}: the diversity ratio lies in [0, 1]")
-    if rate <= 0:
-        raise ValueError(f"rate={rate}: k's gain must be positive")
+    require(lambda: 0 <= gamma <= 1, f"gamma={gamma}: the diversity ratio lies in [0, 1]")
+    require(lambda: rate > 0, f"rate={rate}: k's gain must be positive")
 
     def hook(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
         real, fake = -metrics["discriminator/logit_real"], -metrics["discriminator/logit_fake"]
@@ -98,7 +97,8 @@ def adaptive_augmentation(batch_size: int, target: float = 0.6, images: int = 50
     """Carries the probability of ADA (Karras et al. 2020, arXiv:2006.06676), for `augment.ada`.
 
     p <- clip(p + sign(r - target) * batch_size / images, 0, 1), from 0, where r = E[sign(D(x))] on real examples of
-    this iteration, the paper's r_t heuristic for overfitting.
+    this iteration, the paper's r_t heuristic for overfitting. It needs a loss that puts the border between real and
+    fake at 0, as cross-entropy, hinge and least squares with a = -b do, and relativistic ones do not.
 
     Args:
         batch_size: Examples an iteration, over all devices.
@@ -106,10 +106,9 @@ def adaptive_augmentation(batch_size: int, target: float = 0.6, images: int = 50
         images: Real images shown while p goes from 0 to 1.
         slot: Where p is kept.
     """
-    if not 0 < target < 1:
-        raise ValueError(f"target={target}: of the mean sign of logits lies in (0, 1)")
-    if batch_size < 1 or images < 1:
-        raise ValueError(f"batch_size={batch_size}, images={images}: both must be at least 1")
+    require(lambda: 0 < target < 1, f"target={target}: that of the mean sign of logits lies in (0, 1)")
+    require(lambda: batch_size >= 1, f"batch_size={batch_size}: it must be at least 1")
+    require(lambda: images >= 1, f"images={images}: it must be at least 1")
 
     def hook(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
         sign = 2 * metrics["discriminator/accuracy_real"] - 1
@@ -122,12 +121,13 @@ def adaptive_augmentation(batch_size: int, target: float = 0.6, images: int = 50
 def accuracy(decay: float = 0.9, slot: str = "accuracy") -> Controller:
     """Carries the discriminator's accuracy, averaged over iterations, for `below`.
 
+    It needs a loss that puts the border between real and fake at 0, see `adaptive_augmentation`.
+
     Args:
         decay: The weight of the old value, in [0, 1).
         slot: Where it is kept; 1/2 at first.
     """
-    if not 0 <= decay < 1:
-        raise ValueError(f"decay={decay}: an average's decay lies in [0, 1)")
+    require_decay(decay)
 
     def hook(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
         now = (metrics["discriminator/accuracy_real"] + metrics["discriminator/accuracy_fake"]) / 2
@@ -159,17 +159,5 @@ def after(steps: int) -> Callable[[TrainState], Array]:
     Returns:
         `(state) -> bool []`, for `Player.active`.
     """
-    if steps < 0:
-        raise ValueError(f"steps={steps}: the number of iterations to wait cannot be negative")
+    require(lambda: steps >= 0, f"steps={steps}: the number of iterations to wait cannot be negative")
     return lambda state: state.step >= steps
-
-
-def carried(state: TrainState, slot: str, controller: str) -> Array:
-    """Reads a slot that some controller carries.
-
-    Raises:
-        ValueError: If there is none, naming the controller that is missing.
-    """
-    if slot not in state.extra:
-        raise ValueError(f"the state has no slot {slot!r}; add {controller} to the controllers")
-    return state.extra[slot]

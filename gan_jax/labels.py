@@ -6,6 +6,7 @@ import numpy as np
 from jax.core import Tracer
 
 from gan_jax import losses, rng
+from gan_jax.checks import require
 from gan_jax.types import Array, GanLoss, Loss, TrainState
 
 
@@ -29,10 +30,8 @@ def smooth(loss: Loss, real: float = 0.1, fake: float = 0.0) -> Loss:
             when the `GanLoss` is known; one that depends on traced values is taken to be a sum.
     """
     for name, rate in {"real": real, "fake": fake}.items():
-        if not 0 <= rate <= 0.5:
-            raise ValueError(
-                f"{name}={rate}: a rate of smoothing must lie in [0, 0.5]; above, labels would be reversed"
-            )
+        wrong = f"{name}={rate}: a rate of smoothing must lie in [0, 0.5]; above, labels would be reversed"
+        require(lambda rate=rate: 0 <= rate <= 0.5, wrong)
     if isinstance(loss, GanLoss):
         return _smoothed(loss, real, fake)
     return lambda state, key: _smoothed(loss(state, key), real, fake)
@@ -55,8 +54,8 @@ def flip(loss: Loss, probability: float) -> Loss:
     Raises:
         ValueError: If `probability` is outside (0, 0.5].
     """
-    if not 0 < probability <= 0.5:
-        raise ValueError(f"probability={probability}: it must lie in (0, 0.5]; leave flip out to keep all labels")
+    wrong = f"probability={probability}: it must lie in (0, 0.5]; leave flip out to keep all labels"
+    require(lambda: 0 < probability <= 0.5, wrong)
 
     def flipped(state: TrainState, key: Array) -> GanLoss:
         base = losses.resolve(loss, state, rng.named(key, "base"))

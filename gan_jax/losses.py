@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from gan_jax.checks import require
 from gan_jax.types import Array, GanLoss, Loss, TrainState
 
 
@@ -113,8 +114,7 @@ def energy(margin: float) -> GanLoss:
     Raises:
         ValueError: If `margin` is not positive.
     """
-    if margin <= 0:
-        raise ValueError(f"margin={margin}: energies are not negative, so the margin must be positive")
+    require(lambda: margin > 0, f"margin={margin}: energies are not negative, so the margin must be positive")
     return GanLoss(
         lambda real, fake: average(-real) + average(jax.nn.relu(margin + fake)),
         lambda real, fake: average(-fake),
@@ -133,8 +133,7 @@ def began(balance: float | Array) -> GanLoss:
     Raises:
         ValueError: If `balance` is a number outside [0, 1].
     """
-    if isinstance(balance, int | float) and not 0 <= balance <= 1:
-        raise ValueError(f"balance={balance}: it must lie in [0, 1]; clip it where it is carried on")
+    require(lambda: 0 <= balance <= 1, f"balance={balance}: it must lie in [0, 1]; clip it where it is carried on")
     return GanLoss(
         lambda real, fake: average(-real) + balance * average(fake),
         lambda real, fake: average(-fake),
@@ -182,8 +181,7 @@ def top_k(loss: Loss, fraction: float | optax.Schedule) -> Loss:
     """
     if callable(fraction):
         return lambda state, key: _top(resolve(loss, state, key), fraction(state.step))
-    if not 0 < fraction <= 1:
-        raise ValueError(f"fraction={fraction}: the part of the samples that count must lie in (0, 1]")
+    require(lambda: 0 < fraction <= 1, f"fraction={fraction}: the part of the samples that count must lie in (0, 1]")
     if isinstance(loss, GanLoss):
         return _top(loss, fraction)
     return lambda state, key: _top(loss(state, key), fraction)

@@ -60,7 +60,7 @@ def discriminator(game: Game, terms: Sequence[Term] = ()) -> Objective:
         `(state, batch, key) -> (loss, Aux)`; the batch holds "image" `[b, ...]`.
 
     Raises:
-        ValueError: If a term differentiates single scores and the discriminator mixes its batch.
+        ValueError: If a term differentiates single examples and the network mixes its batch.
     """
     _require_examples_apart(game, terms)
     return lambda state, batch, key: _discriminator(game, terms, _play(game, state, batch, key))
@@ -79,7 +79,7 @@ def generator(game: Game, terms: Sequence[Term] = ()) -> Objective:
         `(state, batch, key) -> (loss, Aux)`; the batch holds "image" `[b, ...]`, which relativistic losses judge too.
 
     Raises:
-        ValueError: If a term differentiates single scores and the discriminator mixes its batch.
+        ValueError: If a term differentiates single examples and the network mixes its batch.
     """
     _require_examples_apart(game, terms)
     return lambda state, batch, key: _generator(game, terms, _play(game, state, batch, key))
@@ -187,8 +187,7 @@ def _sum(terms: Sequence[Term], context: Context, player: str) -> tuple[Array, M
     """Evaluates terms, each with keys of its own."""
     total, metrics, extra = jnp.zeros(()), {}, {}
     for place, term in enumerate(terms):
-        keys = jax.vmap(lambda key, name=f"{player} {place}": rng.named(key, name))(context.keys)
-        values = term.value(context._replace(keys=keys))
+        values = term.value(context._replace(keys=rng.each(context.keys, f"{player} {place}")))
         if isinstance(values, tuple):
             values, carried = values
             extra |= carried
@@ -199,8 +198,9 @@ def _sum(terms: Sequence[Term], context: Context, player: str) -> tuple[Array, M
 
 
 def _require_examples_apart(game: Game, terms: Sequence[Term]) -> None:
-    if any(term.per_example for term in terms) and game.networks["discriminator"].batch_dependent():
-        raise ValueError(
-            "terms: one differentiates each example's score, but the discriminator's scores depend on the whole "
-            "batch (batch norm?), so that derivative does not exist; use spectral or layer norm, or none"
-        )
+    for network in sorted({network for term in terms for network in term.per_example}):
+        if game.networks[network].batch_dependent():
+            raise ValueError(
+                f"terms: one differentiates what the {network} makes of each example, but that depends on the whole "
+                "batch (batch norm?), so the derivative does not exist; use spectral or layer norm, or none"
+            )

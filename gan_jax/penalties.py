@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gan_jax import losses, parallel, rng
+from gan_jax.checks import require, require_decay, require_noise, require_weight
 from gan_jax.types import Array, Context, Term
 
 Critic = Callable[[Array], Array]
@@ -25,7 +26,9 @@ def r1(weight: float) -> Term:
         weight: Gamma, 10 in the paper; positive.
     """
     require_weight("weight", weight)
-    return Term(lambda context: weight / 2 * _squared_slope(context.critic, context.real), per_example=True)
+    return Term(
+        lambda context: weight / 2 * _squared_slope(context.critic, context.real), per_example=("discriminator",)
+    )
 
 
 def r2(weight: float) -> Term:
@@ -37,7 +40,9 @@ def r2(weight: float) -> Term:
         weight: Gamma, positive.
     """
     require_weight("weight", weight)
-    return Term(lambda context: weight / 2 * _squared_slope(context.critic, context.fake), per_example=True)
+    return Term(
+        lambda context: weight / 2 * _squared_slope(context.critic, context.fake), per_example=("discriminator",)
+    )
 
 
 def gradient_penalty(weight: float = 10.0, target: float = 1.0, one_sided: bool = False) -> Term:
@@ -59,7 +64,7 @@ def gradient_penalty(weight: float = 10.0, target: float = 1.0, one_sided: bool 
         excess = _slope(context.critic, _between(context)) - target
         return weight * (jax.nn.relu(excess) if one_sided else excess) ** 2
 
-    return Term(value, per_example=True)
+    return Term(value, per_example=("discriminator",))
 
 
 def dragan(weight: float = 10.0, noise: float = 0.5, target: float = 1.0) -> Term:
@@ -80,10 +85,10 @@ def dragan(weight: float = 10.0, noise: float = 0.5, target: float = 1.0) -> Ter
         real = context.real
         mean = parallel.pmean(jnp.mean(real))
         deviation = jnp.sqrt(parallel.pmean(jnp.mean((real - mean) ** 2)))
-        around = real + noise * deviation * normal(named_keys(context, "noise"), real)
+        around = real + noise * deviation * rng.normal(rng.each(context.keys, "noise"), real)
         return weight * (_slope(context.critic, around) - target) ** 2
 
-    return Term(value, per_example=True)
+    return Term(value, per_example=("discriminator",))
 
 
 def max_gradient(weight: float) -> Term:
@@ -100,15 +105,15 @@ def max_gradient(weight: float) -> Term:
     def value(context: Context) -> Array:
         return weight * jnp.max(parallel.gather(_squared_slope(context.critic, _between(context))))
 
-    return Term(value, per_example=True)
+    return Term(value, per_example=("discriminator",))
 
 
 def lecam(weight: float, decay: float = 0.99, slot: str = "lecam") -> Term:
     """Returns the regularisation of LeCam-GAN (Tseng et al. 2021, arXiv:2104.03310).
 
     weight * (|D(x) - a_fake|^2 + |D(G(z)) - a_real|^2), a the moving averages of the mean logits of either kind, as of
-    before the move. It is the paper's formula; its code also drops logits on the far side of the anchor, max(0, D(x) -
-    a_fake)^2, and corrects the averages for their start, which here is 0.
+    before the move, 0 at first. It is the paper's formula; its code drops logits on the far side of the anchor too,
+    max(0, D(x) - a_fake)^2.
 
     Args:
         weight: Lambda, positive.
@@ -148,37 +153,9 @@ def input_gradient(critic: Critic, inputs: Array) -> Array:
     return jax.grad(total)(inputs)
 
 
-def named_keys(context: Context, name: str) -> Array:
-    """Derives a term's keys of one purpose, one an example, `[b]`."""
-    return jax.vmap(lambda key: rng.named(key, name))(context.keys)
-
-
-def normal(keys: Array, like: Array) -> Array:
-    """Draws N(0, I) of the shape and type of `like`, `[b, ...]`, example i from key i alone."""
-    return jax.vmap(lambda key: jax.random.normal(key, like.shape[1:], like.dtype))(keys)
-
-
 def safe_root(squared: Array) -> Array:
     """Returns the square root, with derivative 0 instead of NaN at 0."""
     return jnp.sqrt(jnp.maximum(squared, 1e-20))
-
-
-def require_weight(name: str, value: float) -> None:
-    """Refuses a weight that is not positive."""
-    if value <= 0:
-        raise ValueError(f"{name}={value}: a term's weight must be positive; leave the term out to switch it off")
-
-
-def require_noise(name: str, value: float) -> None:
-    """Refuses a deviation of noise that is not positive."""
-    if value <= 0:
-        raise ValueError(f"{name}={value}: the deviation of noise must be positive")
-
-
-def require_decay(decay: float) -> None:
-    """Refuses the decay of no average."""
-    if not 0 <= decay < 1:
-        raise ValueError(f"decay={decay}: an average's decay lies in [0, 1)")
 
 
 def _squared_slope(critic: Critic, inputs: Array) -> Array:
@@ -194,7 +171,7 @@ def _between(context: Context) -> Array:
     """Draws a place on the line from each fake example, or pack, to its real one."""
     real, fake = context.real, context.fake
     count = real.shape[0] // _packs(context.critic, real)
-    first = named_keys(context, "mix")[::count]
+    first = rng.each(context.keys, "mix")[::count]
     mix = jax.vmap(lambda key: jax.random.uniform(key, dtype=real.dtype))(first)
     mix = jnp.repeat(mix, count).reshape(-1, *[1] * (real.ndim - 1))
     return mix * real + (1 - mix) * fake
@@ -206,5 +183,4 @@ def _packs(critic: Critic, inputs: Array) -> int:
 
 
 def _require_target(target: float) -> None:
-    if target < 0:
-        raise ValueError(f"target={target}: a gradient's norm is at least 0, and so is what it aims at")
+    require(lambda: target >= 0, f"target={target}: a gradient's norm is at least 0, and so is what it aims at")

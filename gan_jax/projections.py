@@ -1,9 +1,13 @@
-"""Projections after a move, as wrappers of optimisers: they hold after every single move, under any rule."""
+"""Projections after a move, as wrappers of optimisers: they hold after every single move, under any rule.
+
+Up to rounding, as an optimiser returns a difference.
+"""
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from gan_jax.checks import require
 from gan_jax.types import PyTree
 
 
@@ -14,8 +18,7 @@ def clip(optimizer: optax.GradientTransformation, limit: float = 0.01) -> optax.
         optimizer: Whose moves are projected.
         limit: c, positive.
     """
-    if limit <= 0:
-        raise ValueError(f"limit={limit}: it must be positive")
+    require(lambda: limit > 0, f"limit={limit}: it must be positive")
 
     def update(updates: PyTree, state: PyTree, params: PyTree = None) -> tuple[PyTree, PyTree]:
         updates, state = optimizer.update(updates, state, params)

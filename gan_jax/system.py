@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 
 from gan_jax import objectives, rng, rules
 from gan_jax.controllers import ema
@@ -66,7 +67,9 @@ def gan(
         ValueError: If a name is no player's, two parts carry one slot, or the rule cannot repeat or share.
     """
     terms, active = dict(terms or {}), dict(active or {})
-    for argument, named in (("optimizers", optimizers), ("terms", terms), ("active", active)):
+    if set(optimizers) != set(PLAYERS):
+        raise ValueError(f"optimizers: given for {sorted(optimizers)}; give one for each of {' and '.join(PLAYERS)}")
+    for argument, named in (("terms", terms), ("active", active)):
         if set(named) - set(PLAYERS):
             raise ValueError(f"{argument}: keys {sorted(named)}; the players are {' and '.join(PLAYERS)}")
     game = Game(networks, loss, latent, augment)
@@ -75,6 +78,8 @@ def gan(
         Player(name, (name,), objective[name](game, terms.get(name, ())), optimizers[name], active.get(name))
         for name in PLAYERS
     ]
+    if bound := {"repeats", "joint"} & set(getattr(rule, "keywords", {})):
+        raise ValueError(f"rule: it has {sorted(bound)} bound already; give repeats= and share_fake= to gan itself")
     options = {"repeats": repeats} if repeats else {}
     options |= {"joint": objectives.joint(game, terms)} if share_fake else {}
     for option in options:
@@ -140,5 +145,5 @@ def _filled(slots: Sequence[Slots], params: dict[str, PyTree]) -> dict[str, PyTr
         first = each(params)
         if twice := set(first) & set(extra):
             raise ValueError(f"two terms or controllers carry the slot {sorted(twice)}; name one of them otherwise")
-        extra |= first
+        extra |= jax.tree.map(lambda x: lax.convert_element_type(x, x.dtype), first)  # weak types would compile twice
     return extra

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from gan_jax import losses, parallel
+from gan_jax import losses, parallel, rng
+from gan_jax.checks import require_decay, require_noise, require_weight
 from gan_jax.consistency import nearby
-from gan_jax.penalties import named_keys, normal, require_decay, require_noise, require_weight, safe_root
+from gan_jax.penalties import safe_root
 from gan_jax.types import Array, Context, PyTree, Term, TrainState
 
 
@@ -72,7 +73,7 @@ def combine(*terms: Term) -> Term:
     def value(context: Context) -> tuple[Array, dict[str, PyTree]]:
         total, joined = jnp.zeros(()), {}
         for place, term in enumerate(terms):
-            values, extra = _evaluate(term, context._replace(keys=named_keys(context, f"{place}")))
+            values, extra = _evaluate(term, context._replace(keys=rng.each(context.keys, f"{place}")))
             total += parallel.pmean(jnp.mean(values))
             joined |= extra
         return total, joined
@@ -85,7 +86,7 @@ def combine(*terms: Term) -> Term:
             joined |= first
         return joined
 
-    return Term(value, any(term.per_example for term in terms), slots)
+    return Term(value, tuple({name for term in terms for name in term.per_example}), slots)
 
 
 def feature_matching(weight: float = 1.0) -> Term:
@@ -189,17 +190,17 @@ def path_length(weight: float = 2.0, decay: float = 0.99, slot: str = "path_leng
 
     def value(context: Context) -> tuple[Array, dict[str, Array]]:
         pixels = math.prod(context.fake.shape[1:-1])
-        direction = normal(named_keys(context, "direction"), context.fake) / math.sqrt(pixels)
+        direction = rng.normal(rng.each(context.keys, "direction"), context.fake) / math.sqrt(pixels)
         slope = jax.grad(lambda latents: jnp.sum(context.generate(latents) * direction))(context.latents)
         length = safe_root(jnp.sum(slope**2, axis=1))
         average = context.state.extra[slot]
         average = (average + (1 - decay) * (parallel.pmean(jnp.mean(length)) - average)).astype(average.dtype)
         return weight * (length - average) ** 2, {slot: lax.stop_gradient(average)}
 
-    return Term(value, slots=lambda params: {slot: jnp.zeros(())})
+    return Term(value, ("generator",), lambda params: {slot: jnp.zeros(())})
 
 
-def orthogonal(weight: float, network: str = "discriminator") -> Term:
+def orthogonal(weight: float, network: str) -> Term:
     """Returns BigGAN's orthogonal regularisation, without the diagonal (Brock et al. 2019, arXiv:1809.11096).
 
     weight * sum over kernels W of |W^T W * (1 - I)|_F^2, W reshaped `[in, out]`.

@@ -124,13 +124,13 @@ class Term(NamedTuple):
         value: `(context) -> values`: `[b]`, one an example (or a logit), averaged over all of them; or `[]`, averaged
             over devices. What is not linear in the batch needs `parallel.gather` or `pmean` first. A term that carries
             something returns `(values, extra)`, new slot values, the same on every device.
-        per_example: Whether it differentiates each example's own score. It is then refused for a discriminator whose
-            scores depend on the whole batch, where that derivative is not defined.
+        per_example: Names of the networks that it differentiates example by example. It is refused for one whose output
+            for an example depends on the whole batch, where that derivative is not defined.
         slots: First values of the slots of `TrainState.extra` that it carries.
     """
 
     value: Callable[[Context], Any]
-    per_example: bool = False
+    per_example: tuple[str, ...] = ()
     slots: Slots = no_slots
 
 
@@ -155,7 +155,7 @@ class Player(NamedTuple):
         objective: `(state, batch, key) -> (loss [], Aux)`; all but the player's own parameters is held constant.
         optimizer: An optax gradient transformation.
         active: `(state) -> bool []`: whether it moves in this state; None means always. An inactive player's gradient
-            and metrics are still computed.
+            and metrics are still computed, and still count where a rule lets players look at one another's gradients.
     """
 
     name: str

@@ -1,3 +1,4 @@
+import functools
 import itertools
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,8 @@ import optax
 import pytest
 from toy import BILINEAR, KEY, RATE, points, points_game, state_of
 
-from gan_jax import controllers, losses, projections, rules
+from gan_jax import controllers, latents, losses, penalties, projections, rules
+from gan_jax.system import gan
 
 
 def test_ema_is_the_running_mean_at_first_and_exponential_later():
@@ -147,6 +149,27 @@ def test_clipping_holds_after_every_move_and_lets_small_moves_pass():
     assert max(float(jnp.abs(x).max()) for x in jax.tree.leaves(state.params)) <= 0.01 * (1 + 1e-6)
 
 
+def test_slots_begin_as_they_go_on():
+    # a slot of weak type would come back strong, and the step would compile twice
+    parts = (controllers.accuracy(), controllers.balance(), controllers.adaptive_augmentation(8))
+    game = points_game(controllers=parts, terms={"discriminator": [penalties.lecam(1.0)]})
+    state = jax.eval_shape(game.init, KEY)
+    assert len(jax.tree.leaves(state.extra)) == 5
+    assert not any(leaf.weak_type for leaf in jax.tree.leaves(state))
+
+
+def test_weights_may_be_traced_and_are_then_not_checked():
+    # as by a population, whose members differ in a weight
+    def build(weight):
+        terms = (penalties.gradient_penalty(weight), penalties.lecam(weight, decay=weight))
+        game = points_game(terms={"discriminator": terms}, controllers=[controllers.balance(weight, weight)])
+        batch = {"image": points()["image"][:8]}
+        return game.update(game.init(KEY), batch, KEY)[1]["discriminator/term_0"]
+
+    found = jax.jit(jax.vmap(build))(jnp.array([0.25, 0.5]))
+    assert float(found[1]) == pytest.approx(2 * float(found[0]), rel=1e-5)
+
+
 def test_two_parts_cannot_carry_one_slot():
     twice = (controllers.accuracy(), controllers.accuracy(decay=0.5))
     with pytest.raises(ValueError, match=r"carry the slot \['accuracy'\]"):
@@ -171,6 +194,9 @@ def test_two_parts_cannot_carry_one_slot():
         (lambda: points_game(terms={"critic": ()}), r"terms: keys \['critic'\]; the players are"),
         (lambda: points_game(rule=rules.simultaneous, repeats={"discriminator": 2}), "repeats: the rule"),
         (lambda: points_game(share_fake=True), "share_fake: the rule"),
+        (lambda: points_game(rule=functools.partial(rules.alternating, repeats={"generator": 2})), "bound already"),
+        (lambda: gan({}, losses.hinge(), latents.normal(2), {"generator": optax.sgd(1.0)}), "optimizers: given for"),
+        (lambda: controllers.ema("y", 0.9).hook(state_of(x=1.0), {}, KEY), r"network='y'.*\['x'\] only"),
     ],
 )
 def test_bad_settings_are_refused(make, message):

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from experiments import loss_zoo
+from experiments.benchmarks import costs
 from experiments.results.__main__ import sentence
 from gan_jax import log, runs
 
@@ -52,6 +54,25 @@ def test_the_throughput_table_is_what_was_measured():
             f"| {name} | {row['batch_size']} | {row['gan_jax']:,.0f} | {row['stock']:,.0f} | {row['ratio'][0]:.2f} |"
         )
         assert cells in README, f"README.md must have the row {cells}"
+
+
+def test_the_standing_table_is_what_was_measured_and_shows_what_is_known():
+    rows = json.loads((ROOT / "experiments" / "results" / "toys.json").read_text())["rows"]
+    table = loss_zoo.markdown(rows)
+    assert table in README, f"README.md must have the tables\n{table}"
+    scores = {(row["data"], row["game"]): row["scores"] for row in rows}
+    assert {game for _, game in scores} == set(loss_zoo.STANDING)
+    for data, modes, limit in (("ring", 8, 0.02), ("grid", 25, 0.10)):  # zero-centred penalties cover, of every seed
+        for game in ("non-saturating, R1", "relativistic, R1 and R2"):
+            assert min(scores[data, game]["covered"]) == modes and max(scores[data, game]["reverse_kl"]) < limit
+    plain = {data: max(scores[data, "non-saturating"]["reverse_kl"]) for data in ("ring", "grid")}
+    assert plain["ring"] > 0.02 and plain["grid"] > 0.10  # the unregularised loss does not
+
+
+def test_the_costs_are_what_was_measured():
+    record = json.loads((ROOT / "experiments" / "results" / "costs.json").read_text())
+    table = costs.markdown(record)
+    assert table in README, f"README.md must have the table\n{table}"
 
 
 def test_ci_runs_the_readmes_commands():

@@ -170,6 +170,11 @@ def test_unrolling_goes_through_the_optimisers_own_state():
         assert float(new.params["x"]) == pytest.approx(2.0 - RATE * slope, rel=1e-6)
 
 
+def test_unrolling_takes_optimisers_that_clip():
+    clipped = optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(RATE))
+    rules.unrolled((BILINEAR[0], BILINEAR[1]._replace(optimizer=clipped)), 1, player="x", opponent="y")
+
+
 def test_unrolling_makes_the_bilinear_game_converge():
     state, _ = play(jax.jit(rules.unrolled(BILINEAR, 5, player="x", opponent="y")), state_of(x=1.0, y=0.0), 200)
     assert state.params["x"] ** 2 + state.params["y"] ** 2 < 1e-6
@@ -195,6 +200,7 @@ def test_negative_momentum_makes_alternating_players_converge(momentum, converge
         (lambda: rules.alternating(BILINEAR, {"x": 0}), r"repeats\['x'\]=0"),
         (lambda: rules.alternating(BILINEAR[:1] * 2), "differ"),
         (lambda: rules.unrolled(BILINEAR, 0, "x", "y"), "steps=0"),
+        (lambda: rules.unrolled(BILINEAR, 1, "x", "x"), "opponent='x': a player foresees another's"),
         (lambda: rules.unrolled(BILINEAR, 1, "x", "z"), "opponent: no player is called 'z'"),
         (
             lambda: rules.unrolled((BILINEAR[0], BILINEAR[1]._replace(optimizer=optax.adam(0.1))), 1, "x", "y"),

@@ -25,7 +25,7 @@ TERMS = {
     "mode_seeking": lambda: terms.mode_seeking(2.0),
     "latent_diversity": lambda: terms.latent_diversity(std=0.5),
     "path_length": lambda: terms.path_length(decay=0.5),
-    "orthogonal": lambda: terms.orthogonal(1.0),
+    "orthogonal": lambda: terms.orthogonal(1.0, "discriminator"),
     "historical_averaging": lambda: terms.historical_averaging(1.0, "generator"),
 }
 
@@ -64,21 +64,21 @@ def test_scheduled_multiplies_by_a_function_of_the_step():
         values, moved = rising.value(context(step=step, extra=term.slots({})))
         np.testing.assert_allclose(values, factor * expected, rtol=1e-6)
         jax.tree.map(np.testing.assert_array_equal, moved, carried)
-    assert terms.scheduled(penalties.r1(1.0), optax.constant_schedule(1.0)).per_example
+    assert terms.scheduled(penalties.r1(1.0), optax.constant_schedule(1.0)).per_example == ("discriminator",)
 
 
 def test_combine_adds_means_and_joins_slots():
     parts = penalties.lecam(1.0, decay=0.5), penalties.r1(2.0), terms.historical_averaging(1.0, "generator")
     both = terms.combine(*parts)
     extra = both.slots(PARAMS)
-    assert set(extra) == {"lecam", "historical_generator"} and both.per_example
+    assert set(extra) == {"lecam", "historical_generator"} and both.per_example == ("discriminator",)
     params = jax.tree.map(lambda x: x + 1, PARAMS)
     move = context(quadratic, extra=extra, params=params)
     total, moved = both.value(move)
     (lecam, anchors), r1, (historical, mean) = (part.value(move) for part in parts)
     np.testing.assert_allclose(total, jnp.mean(lecam) + jnp.mean(r1) + historical, rtol=1e-6)
     jax.tree.map(np.testing.assert_array_equal, moved, anchors | mean)
-    assert not terms.combine(penalties.lecam(1.0)).per_example
+    assert terms.combine(penalties.lecam(1.0)).per_example == ()
 
 
 def test_combined_terms_draw_apart():
@@ -154,7 +154,7 @@ def test_path_length_of_a_linear_generator_is_its_frobenius_norm():
 
 def test_orthogonal_sees_the_angles_between_columns_alone():
     def value(**leaves):
-        return terms.orthogonal(2.0).value(context(params={"discriminator": leaves}))
+        return terms.orthogonal(2.0, "discriminator").value(context(params={"discriminator": leaves}))
 
     turn = jnp.array([[0.6, -0.8], [0.8, 0.6]])
     np.testing.assert_allclose(value(kernel=turn * jnp.array([2.0, 5.0])), 0, atol=1e-9)
@@ -195,6 +195,11 @@ def test_a_game_carries_what_its_terms_do():
     np.testing.assert_allclose(metrics["generator/term_0"], 2 * sum(jax.tree.leaves(squares)), rtol=1e-5)
 
 
+def test_a_path_length_is_refused_for_generators_with_batch_norm():
+    with pytest.raises(ValueError, match=r"what the generator makes of each example.*batch norm\?"):
+        points_game(terms={"generator": [terms.path_length()]})
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -206,7 +211,7 @@ def test_a_game_carries_what_its_terms_do():
         (lambda: terms.mode_seeking(0.0), "weight=0.0"),
         (lambda: terms.latent_diversity(std=0.0), "std=0.0"),
         (lambda: terms.path_length(decay=1.0), "decay=1.0"),
-        (lambda: terms.orthogonal(0.0), "weight=0.0"),
+        (lambda: terms.orthogonal(0.0, "discriminator"), "weight=0.0"),
         (lambda: terms.historical_averaging(0.0, "generator"), "weight=0.0"),
         (lambda: terms.historical_averaging(1.0, "critic").slots(PARAMS), "network='critic'.*'discriminator'"),
         (lambda: terms.orthogonal(1.0, "critic").value(context(params=PARAMS)), "network='critic'.*'generator'"),

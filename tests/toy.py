@@ -16,12 +16,12 @@ KEY = jax.random.key(0)
 RATE = 0.1
 
 
-def points_game(d_norm: Norm = "none", optimizer=None, latent=None, **options):
+def points_game(d_norm: Norm = "none", optimizer=None, features=False, g_norm: Norm = "batch", **options):
     """A GAN of small fully connected networks on points in the plane."""
-    latent = latent or latents.normal(4)
+    latent = latents.normal(4)
     networks = {
-        "generator": linen(mlp.Generator((2,), (16, 16), bounded=False), (4,)),
-        "discriminator": linen(mlp.Discriminator((16, 16), d_norm), (2,)),
+        "generator": linen(mlp.Generator((2,), (16, 16), g_norm, bounded=False), (4,)),
+        "discriminator": linen(mlp.Discriminator((16, 16), d_norm, with_features=features), (2,)),
     }
     adam = optimizer or optax.sgd(0.1)
     loss = options.pop("loss", losses.non_saturating())

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -39,14 +40,12 @@ def main(
     """
     plain = dataclasses.replace(choice, loss="non_saturating", terms=(), rule="alternating")
     games = {"plain": plain}
-    if len(data.load(choice.dataset).spec.shape) == 1:  # no convolutional autoencoder is at hand
-        losses = LOSSES
-    else:
-        losses = [name for name in LOSSES if name not in ("energy", "began")]
+    dataset = data.load(choice.dataset)
+    points = len(dataset.spec.shape) == 1
+    losses = [name for name in LOSSES if points or name not in ("energy", "began")]  # these need an autoencoder
     games |= {f"loss {name}": dataclasses.replace(plain, loss=name) for name in losses if name != plain.loss}
     games |= {f"term {name}": dataclasses.replace(plain, terms=(name,)) for name in TERMS}
     games |= {f"rule {name}": dataclasses.replace(plain, rule=name) for name in RULES if name != plain.rule}
-    dataset = data.load(choice.dataset)
     turns = {name: _turn(game, dataset, iterations) for name, game in games.items()}
     times = {name: [] for name in games}
     for _ in range(rounds):
@@ -60,9 +59,20 @@ def main(
         rows[name] = [round(float(x), 3) for x in figures]
         table.add_row(name, *(f"{x:.2f}" for x in rows[name]))
     Console().print(table)
+    record = {"rows": rows, "rounds": rounds, "plain": dataclasses.asdict(plain), "environment": runs.environment()}
     with atomic(out) as file:
-        record = {"rows": rows, "rounds": rounds, "plain": dataclasses.asdict(plain), "environment": runs.environment()}
         file.write((json.dumps(record, indent=2) + "\n").encode())
+    print(markdown(record))
+
+
+def markdown(record: dict[str, Any]) -> str:
+    """Returns the costs as README.md shows them: one line a kind, the dearest last."""
+    lines = ["| | |", "| --- | --- |"]
+    for kind in ("loss", "term", "rule"):
+        costs = {name.split()[1]: row[1] for name, row in record["rows"].items() if name.startswith(kind)}
+        said = [f"`{name}` {cost:.2f}" for name, cost in sorted(costs.items(), key=lambda item: item[1])]
+        lines.append(f"| {kind} | {', '.join(said)} |")
+    return "\n".join(lines)
 
 
 def _turn(game: Choice, dataset: Dataset, iterations: int) -> Callable[[], float]:

@@ -58,8 +58,7 @@ def mixing(
         shapes: The shape of one example of each input, without the batch.
     """
 
-    @functools.cache
-    def batch_dependent() -> bool:
+    def trial() -> bool:
         # Does example 0 notice that the others become copies of it? Even layers that see only near neighbours then do.
         # Parameters are drawn at random, as fresh ones may be zero and hide it, and scaled to keep activations near 1;
         # by NumPy, as JAX would compile a generator for each shape.
@@ -77,5 +76,10 @@ def mixing(
             [np.asarray(y)[0] for y in jax.tree.leaves(run(params, stats, *x, key=key)[0])] for x in (inputs, copies)
         )
         return any(np.max(np.abs(a - b)) > 1e-4 * np.max(np.abs(a)) for a, b in zip(first, second, strict=True))
+
+    @functools.cache
+    def batch_dependent() -> bool:
+        with jax.ensure_compile_time_eval():  # a system may be built while something else is traced
+            return trial()
 
     return batch_dependent

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax import parallel, rng
+from gan_jax.checks import require
 from gan_jax.rules import moves
 from gan_jax.types import Array, Aux, Batch, Metrics, Player, PyTree, TrainState, Update
 
@@ -41,7 +42,8 @@ def simultaneous(players: Sequence[Player], joint: Joint | None = None) -> Updat
 def extragradient(players: Sequence[Player], joint: Joint | None = None) -> Update:
     """Returns the update by the gradients of one step ahead (Korpelevich 1976; Gidel et al. 2019, arXiv:1802.10551).
 
-    half = x - step(v(x)); x <- x - step(v(half)). The optimisers' moments see both gradients, as in ExtraAdam. Both
+    half = x - step(v(x)); x <- x - step(v(half)). The optimisers see both gradients, as in ExtraAdam, so that their
+    counts, and with them schedules of the rate, move twice an iteration, as do running statistics and slots. Both
     evaluations are on the same batch and draws (Mishchenko et al. 2020, arXiv:1905.11373).
 
     Args:
@@ -70,8 +72,7 @@ def consensus(players: Sequence[Player], strength: float, joint: Joint | None = 
         joint: See `simultaneous`.
     """
     _require_apart(players)
-    if strength <= 0:
-        raise ValueError(f"strength={strength}: it must be positive; rules.simultaneous has none")
+    require(lambda: strength > 0, f"strength={strength}: it must be positive; rules.simultaneous has none")
 
     def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         def energy(params: PyTree) -> tuple[Array, Field]:
@@ -101,8 +102,7 @@ def symplectic(
         joint: See `simultaneous`.
     """
     _require_apart(players)
-    if strength <= 0:
-        raise ValueError(f"strength={strength}: it must be positive; rules.simultaneous has none")
+    require(lambda: strength > 0, f"strength={strength}: it must be positive; rules.simultaneous has none")
 
     def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         def at(params: PyTree) -> Field:

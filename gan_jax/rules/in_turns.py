@@ -9,7 +9,7 @@ from jax import lax
 
 from gan_jax import rng
 from gan_jax.rules import moves
-from gan_jax.types import Array, Aux, Batch, Metrics, Player, TrainState, Update
+from gan_jax.types import Array, Aux, Batch, Metrics, Player, PyTree, TrainState, Update
 
 
 def descend(player: Player) -> Update:
@@ -97,6 +97,8 @@ def unrolled(
     for role, name in (("player", player), ("opponent", opponent)):
         if name not in by_name:
             raise ValueError(f"{role}: no player is called {name!r}; there are {list(by_name)}")
+    if player == opponent:
+        raise ValueError(f"opponent={opponent!r}: a player foresees another's moves, not its own")
     other = by_name[opponent]
     _require_differentiable(other)
 
@@ -114,11 +116,17 @@ def unrolled(
 
 
 def _require_differentiable(player: Player) -> None:
-    def trial(slope: Array) -> Array:
-        x = {"x": jnp.zeros(1)}
-        return player.optimizer.update({"x": slope}, player.optimizer.init(x), x)[0]["x"].sum()  # pyright: ignore
+    # one gradient that is 0 and one that is not, as of a unit at rest in a network that moves
+    params: PyTree = {name: jnp.zeros(2) for name in player.networks}
 
-    if not np.isfinite(jax.grad(trial)(jnp.zeros(1))).all():
+    def trial(slope: Array) -> Array:
+        slopes = dict.fromkeys(params, slope)
+        updates: PyTree = player.optimizer.update(slopes, player.optimizer.init(params), params)[0]
+        return sum((jnp.sum(update) for update in updates.values()), jnp.zeros(()))
+
+    with jax.ensure_compile_time_eval():  # a rule may be built while something else is traced
+        finite = np.isfinite(jax.grad(trial)(jnp.array([0.0, 1.0]))).all()
+    if not finite:
         raise ValueError(
             f"opponent: the optimiser of {player.name!r} has no derivative where a gradient is 0, and unrolling "
             "differentiates through it; give Adam eps_root=1e-8"

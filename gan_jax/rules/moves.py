@@ -30,17 +30,17 @@ def move(player: Player, state: TrainState, slope: PyTree, aux: Aux) -> TrainSta
     """Applies a gradient by the player's optimiser, and commits the statistics of the networks that it moves."""
     updates, opt_state = player.optimizer.update(slope, state.opt_state[player.name], own(player, state))
     moved: PyTree = optax.apply_updates(own(player, state), updates)
-    new = replace(
-        state,
-        params=state.params | moved,
-        opt_state=state.opt_state | {player.name: opt_state},
-        stats=state.stats | {name: aux.stats[name] for name in player.networks if name in aux.stats},
-        extra=state.extra | aux.extra,
-    )
-    if player.active is None:
-        return new
-    active = player.active(state)
-    return jax.tree.map(lambda now, before: jnp.where(active, now, before), new, state)
+    changed = {
+        "params": state.params | moved,
+        "opt_state": state.opt_state | {player.name: opt_state},
+        "stats": state.stats | {name: aux.stats[name] for name in player.networks if name in aux.stats},
+        "extra": state.extra | aux.extra,
+    }
+    if player.active is not None:
+        active = player.active(state)
+        before = {field: getattr(state, field) for field in changed}
+        changed = jax.tree.map(lambda now, then: jnp.where(active, now, then), changed, before)
+    return replace(state, **changed)
 
 
 def own(player: Player, state: TrainState) -> PyTree:
