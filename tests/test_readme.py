@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
+from toy import images_game
 
 from experiments import loss_zoo
 from experiments.benchmarks import costs
@@ -17,7 +19,9 @@ from gan_jax import log, runs
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-RECORDS = [path for path in sorted((ROOT / "experiments" / "results").glob("*.json")) if "seeds" in path.read_text()]
+RECORDS = [
+    path for path in sorted((ROOT / "experiments" / "results").glob("*.json")) if '"command"' in path.read_text()
+]
 
 
 def test_a_users_own_loss_term_rule_and_experiment_train_go_on_and_are_sampled(tmp_path):
@@ -34,6 +38,17 @@ def test_a_users_own_loss_term_rule_and_experiment_train_go_on_and_are_sampled(t
     assert [(line["event"], line["step"]) for line in events] == [("started", 0), ("resumed", 1000)]
     assert (run / "grid-step2000-seed0.png").exists()
     assert runs.open_run(run).step == 2000  # from another working directory too
+
+
+def test_the_parts_that_are_shown_together_make_a_game():
+    (code,) = re.findall(r"```python\n(from functools.*?)```", README, re.DOTALL)
+    shown: dict = {}
+    exec(code, shown)
+    game = images_game("spectral", loss=shown["relativistic"], **shown["options"])
+    state = jax.eval_shape(game.init, jax.random.key(0))
+    batch = {"image": jax.ShapeDtypeStruct((8, 28, 28, 1), "float32")}
+    _, metrics = jax.eval_shape(game.update, state, batch, jax.random.key(0))
+    assert {"discriminator/term_0", "discriminator/term_1"} <= set(metrics) and "lookahead" in state.extra
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)

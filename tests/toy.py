@@ -37,7 +37,8 @@ def images_game(d_norm: Norm = "batch", **options):
         "discriminator": linen(dcgan.Discriminator(spec.shape, 4, d_norm), spec.shape),
     }
     sgd = optax.sgd(0.05)
-    return gan(networks, losses.non_saturating(), latent, {"discriminator": sgd, "generator": sgd}, **options)
+    loss = options.pop("loss", losses.non_saturating())
+    return gan(networks, loss, latent, {"discriminator": sgd, "generator": sgd}, **options)
 
 
 def points(count=256, seed=1):
