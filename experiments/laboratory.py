@@ -14,6 +14,7 @@ import numpy as np
 import optax
 
 from gan_jax import augment, consistency, controllers, data, f_gan, labels, latents, losses, penalties, rules, terms
+from gan_jax.checks import require, require_weight
 from gan_jax.data import Spec, toys
 from gan_jax.metrics import classifier
 from gan_jax.metrics.modes import modes
@@ -49,7 +50,7 @@ LOSSES: dict[str, Loss] = {
     "flipped": labels.flip(losses.non_saturating(), 0.05),
     "top_k": losses.top_k(losses.non_saturating(), optax.linear_schedule(1.0, 0.5, 5_000)),
     "energy": losses.energy(margin=1.0),
-    "began": lambda state, key: losses.began(state.extra["balance"]),
+    "began": losses.balanced(),
 }
 """Energies are those of an autoencoder, which takes the discriminator's place."""
 
@@ -87,6 +88,9 @@ RULES: dict[str, Callable[..., Update]] = {
 }
 
 
+MENU = "\n\n".join(f"{name}: {', '.join(menu)}" for name, menu in (("loss", LOSSES), ("terms", TERMS), ("rule", RULES)))
+
+
 @dataclasses.dataclass(frozen=True)
 class Choice:
     """One game."""
@@ -94,13 +98,13 @@ class Choice:
     dataset: str = "ring"
     """ring, grid, spiral, swiss_roll, moons; or images, as for `experiments.dcgan`."""
     loss: str = "non_saturating"
-    """One of LOSSES in experiments/laboratory.py."""
+    """Its name on the menu above."""
     terms: tuple[str, ...] = ("r1",)
-    """Any of TERMS there."""
+    """Any names on the menu; none for none."""
     weight: float = 1.0
     """By which all terms are multiplied."""
     rule: str = "alternating"
-    """One of RULES there."""
+    """Its name on the menu."""
     d_norm: Norm = "none"
     """Normalisation of the discriminator."""
     d_steps: int = 1
@@ -114,7 +118,7 @@ class Choice:
     learning_rate: float = 3e-3
     """It falls to 0 along a cosine."""
     ema_decay: float = 0.999
-    steps: int = 10_000
+    steps: int = 8_000
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
 
 
@@ -155,7 +159,9 @@ def build(choice: Choice, spec: Spec) -> System:
         ValueError: If a name is on no menu.
     """
     loss, rule = _on("loss", choice.loss, LOSSES), _on("rule", choice.rule, RULES)
-    chosen = [_on("terms", name, TERMS) for name in choice.terms]
+    chosen = [_on("terms", name, TERMS) for name in choice.terms if name != "none"]
+    require_weight("weight", choice.weight)
+    require(lambda: choice.steps >= 1, f"steps={choice.steps}: at least 1 iteration is made")
     scale = optax.constant_schedule(choice.weight)
     carried = [controllers.balance()] if choice.loss == "began" else []
     if choice.lookahead:

@@ -7,7 +7,7 @@
     python -m experiments.loss_zoo --datasets digits --losses hinge --width 16 --latent-size 32 --batch-size 32 \\
         --steps 2000 --seeds 0
 
-Names are those of experiments/laboratory.py, which also says what is scored. Other settings hold for all games.
+What is scored says experiments/laboratory.py. Other settings hold for all games. The names:
 """
 
 import dataclasses
@@ -21,8 +21,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from experiments.laboratory import SAMPLES, Choice, play, scores
-from gan_jax import runs
+from experiments.laboratory import MENU, SAMPLES, Choice, build, play, scores
+from gan_jax import data, runs
 from gan_jax.cli import cli
 from gan_jax.data import toys
 from gan_jax.metrics.modes import perfect
@@ -55,12 +55,17 @@ def main(
     Args:
         datasets: Each with all games.
         losses: With all of term_sets and rules; without any, the standing games are played.
-        term_sets: Terms joined by +, such as none, r1 or r1+r2.
-        rules: Update rules.
+        term_sets: Terms joined by +, such as none, r1 or r1+r2; only with losses.
+        rules: Update rules; only with losses.
         choice: What all games share.
         out: The JSON file; the table goes beside it as Markdown.
     """
+    for field, many in (("dataset", "datasets"), ("loss", "losses"), ("terms", "term_sets"), ("rule", "rules")):
+        if getattr(choice, field) != getattr(Choice(), field):
+            raise ValueError(f"{field}: the zoo plays many; give {many}")
     games = STANDING if not losses else _product(losses, term_sets, rules)
+    for dataset, changes in itertools.product(datasets, games.values()):  # what cannot be built is refused before hours
+        build(dataclasses.replace(choice, dataset=dataset, **changes), data.load(dataset).spec)
     rows: list[dict[str, Any]] = []
     for dataset, (name, changes) in itertools.product(datasets, games.items()):
         game = dataclasses.replace(choice, dataset=dataset, **changes)
@@ -133,4 +138,4 @@ def _write(path: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
-    cli(main, __doc__)
+    cli(main, f"{__doc__}\n{MENU}")

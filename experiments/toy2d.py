@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.laboratory import Choice, networks, play, scores
+from experiments.laboratory import MENU, Choice, networks, play, scores
 from gan_jax import data, pictures
 from gan_jax.cli import cli
 from gan_jax.types import System, TrainState
@@ -32,7 +32,7 @@ class Config:
 
     choice: Choice = field(default_factory=Choice)
     frames: int = 40
-    """Of the animation; steps is a multiple of it."""
+    """Of the animation, at most: the largest divisor of steps."""
     workdir: Path = Path("runs/toy2d")
     """Where scores and pictures are written."""
 
@@ -42,8 +42,9 @@ def main(config: Config) -> None:
     choice, dataset = config.choice, data.load(config.choice.dataset)
     if len(dataset.spec.shape) != 1:
         raise ValueError(f"dataset={choice.dataset}: not points in the plane; experiments.loss_zoo takes images")
-    if config.frames < 1 or choice.steps % config.frames:
-        raise ValueError(f"frames={config.frames}: give a divisor of steps={choice.steps}")
+    if config.frames < 1:
+        raise ValueError(f"frames={config.frames}: at least 1 is drawn")
+    frames = max(n for n in range(1, config.frames + 1) if choice.steps % n == 0)
     real = dataset.arrays["image"][:2048]
     limit = 1.2 * float(np.abs(real).max())
     axis, arrows = jnp.linspace(-limit, limit, 64), jnp.linspace(-limit, limit, 16)
@@ -60,17 +61,18 @@ def main(config: Config) -> None:
         slope = jax.grad(lambda points: logit(points).sum())(coarse)
         return {"points": fake, "logits": logit(plane).reshape(64, 64), "gradient": slope.reshape(16, 16, 2)}
 
-    system, last, seen = play(choice, watch, choice.steps // config.frames)
+    print(f"{len(choice.seeds)} runs of {choice.steps:,} iterations on {choice.dataset}, in one call", flush=True)
+    system, last, seen = play(choice, watch, choice.steps // frames)
     found = scores(choice, system, last)
     for seed, line in zip(choice.seeds, found, strict=True):
         print(f"seed {seed}: " + ", ".join(f"{name} {value:.4g}" for name, value in line.items()))
     first = {name: np.asarray(x[0]) for name, x in seen.items()}
-    frames = [
+    drawn = [
         pictures.field(points, real, np.asarray(axis), logits, gradient, limit)
         for points, logits, gradient in zip(first["points"], first["logits"], first["gradient"], strict=True)
     ]
-    pictures.save_gif(config.workdir / "animation.gif", frames)
-    pictures.save_png(config.workdir / "samples.png", frames[-1])
+    pictures.save_gif(config.workdir / "animation.gif", drawn)
+    pictures.save_png(config.workdir / "samples.png", drawn[-1])
     with pictures.atomic(config.workdir / "scores.json") as file:
         record = {"choice": asdict(choice), "scores": found}
         file.write((json.dumps(record, indent=2) + "\n").encode())
@@ -78,4 +80,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    cli(main, __doc__)
+    cli(main, f"{__doc__}\n{MENU}")

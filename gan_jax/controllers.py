@@ -39,7 +39,7 @@ def ema(network: str, decay: float) -> Controller:
     return Controller(hook)
 
 
-def lookahead(networks: Sequence[str], every: int = 5, fraction: float = 0.5) -> Controller:
+def lookahead(networks: Sequence[str], every: int = 5, fraction: float = 0.5, slot: str = "lookahead") -> Controller:
     """Draws all players back together (Chavdarova et al. 2021, "Taming GANs with Lookahead-Minmax", arXiv:2006.14567).
 
     Every so many iterations slow <- slow + fraction * (current - slow), and all networks go on from there. Parameters
@@ -49,28 +49,29 @@ def lookahead(networks: Sequence[str], every: int = 5, fraction: float = 0.5) ->
         networks: Of all players, as they must go back together.
         every: Iterations between, at least 1.
         fraction: In (0, 1].
+        slot: Where the slow ones are kept.
     """
     require(lambda: every >= 1, f"every={every}: looking back is due once in at least 1 iteration")
     require(lambda: 0 < fraction <= 1, f"fraction={fraction}: of the way is to be kept more than 0 and at most 1")
 
     def hook(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
         due = (state.step + 1) % every == 0
-        current, slow = {name: state.params[name] for name in networks}, state.extra["lookahead"]
+        current, slow = {name: state.params[name] for name in networks}, state.extra[slot]
         slow = jax.tree.map(lambda s, x: jnp.where(due, s + fraction * (x - s), s), slow, current)
         current = jax.tree.map(lambda s, x: jnp.where(due, s, x), slow, current)
-        return replace(state, params=state.params | current, extra=state.extra | {"lookahead": slow}), metrics
+        return replace(state, params=state.params | current, extra=state.extra | {slot: slow}), metrics
 
     def slots(params: dict[str, PyTree]) -> dict[str, PyTree]:
         unknown = set(networks) - set(params)
         if unknown:
             raise ValueError(f"networks: there is no {sorted(unknown)}; there are {sorted(params)}")
-        return {"lookahead": jax.tree.map(jnp.copy, {name: params[name] for name in networks})}
+        return {slot: jax.tree.map(jnp.copy, {name: params[name] for name in networks})}
 
     return Controller(hook, slots)
 
 
 def balance(gamma: float = 0.5, rate: float = 0.001, slot: str = "balance") -> Controller:
-    """Carries BEGAN's k (Berthelot et al. 2017, arXiv:1703.10717), for `losses.began`.
+    """Carries BEGAN's k (Berthelot et al. 2017, arXiv:1703.10717), for `losses.balanced`.
 
     k <- clip(k + rate * (gamma L(x) - L(G(z))), 0, 1), from 0; the metric "balance/measure", L(x) + |gamma L(x) -
     L(G(z))|, falls as the game converges, and "balance/ratio", L(G(z)) / L(x), settles at gamma.
@@ -78,7 +79,7 @@ def balance(gamma: float = 0.5, rate: float = 0.001, slot: str = "balance") -> C
     Args:
         gamma: Diversity ratio, in [0, 1].
         rate: Proportional gain.
-        slot: Where k is kept: `loss=lambda state, key: losses.began(state.extra["balance"])`.
+        slot: Where k is kept, for `losses.balanced`.
     """
     require(lambda: 0 <= gamma <= 1, f"gamma={gamma}: the diversity ratio lies in [0, 1]")
     require(lambda: rate > 0, f"rate={rate}: k's gain must be positive")

@@ -95,7 +95,7 @@ def dirac(
     makes them 1 - h (gamma / 2 -+ sqrt(gamma^2 / 4 - f'(0)^2)).
 
     Args:
-        loss: Any that is at rest where all logits are 0; least squares for one is so only with b = -a.
+        loss: Any that is at rest where all logits are 0.
         optimizer: Of both players, or of each by name.
         start: (theta, psi).
         examples: Rows of the batch, all alike.
@@ -225,7 +225,8 @@ def simulate(
 ) -> np.ndarray:
     """Returns how far all parameters are from 0, the equilibrium of both games, after each iteration.
 
-    |params_t|, t = 1 ... steps, in float64.
+    |params_t|, t = 1 ... steps, in float64. Start near the equilibrium to see what `stability` says of it: from farther
+    away even a point that repels may be circled for ever.
 
     Args:
         update: One iteration.

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax.checks import require
+from gan_jax.checks import carried, require
 from gan_jax.types import Array, GanLoss, Loss, TrainState
 
 
@@ -81,6 +81,7 @@ def relativistic(base: GanLoss) -> GanLoss:
             squares with a = -b do; otherwise the mean of both treatments counts. Real i is paired with fake i, place by
             place.
     """
+    _require_plain(base)
     return GanLoss(
         lambda real, fake: base.discriminator(real - fake, fake - real) / 2,
         lambda real, fake: base.discriminator(fake - real, real - fake) / 2,
@@ -96,6 +97,7 @@ def relativistic_average(base: GanLoss) -> GanLoss:
     Args:
         base: As for `relativistic`.
     """
+    _require_plain(base)
     return GanLoss(
         lambda real, fake: base.discriminator(real - jnp.mean(fake), fake - jnp.mean(real)),
         lambda real, fake: base.discriminator(fake - jnp.mean(real), real - jnp.mean(fake)),
@@ -127,8 +129,7 @@ def began(balance: float | Array) -> GanLoss:
     D minimises L(x) - balance L(G(z)), G minimises L(G(z)), where the logit is minus the error L of reconstruction.
 
     Args:
-        balance: k of the paper, in [0, 1]. It is carried from step to step in a slot of the state:
-            `loss=lambda state, key: losses.began(state.extra["balance"])`.
+        balance: k of the paper, in [0, 1]; `balanced` takes it from where it is carried.
 
     Raises:
         ValueError: If `balance` is a number outside [0, 1].
@@ -138,6 +139,15 @@ def began(balance: float | Array) -> GanLoss:
         lambda real, fake: average(-real) + balance * average(fake),
         lambda real, fake: average(-fake),
     )
+
+
+def balanced(slot: str = "balance") -> Loss:
+    """Returns `began` at the k that `controllers.balance` carries.
+
+    Args:
+        slot: Where it is carried.
+    """
+    return lambda state, key: began(carried(state, slot, "controllers.balance()"))
 
 
 def boundary_seeking() -> GanLoss:
@@ -208,6 +218,14 @@ def average(values: Array) -> Array:
         `[B]`.
     """
     return jnp.mean(values.reshape(values.shape[0], -1), axis=1)
+
+
+def _require_plain(base: GanLoss) -> None:
+    if not isinstance(base, GanLoss):
+        raise ValueError(
+            "base: a loss that is a function of the state and a key cannot be made relativistic; wrap the other way "
+            "round, as labels.flip(losses.relativistic(base), 0.1)"
+        )
 
 
 def _top(loss: GanLoss, fraction: jax.typing.ArrayLike) -> GanLoss:

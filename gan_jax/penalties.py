@@ -26,9 +26,7 @@ def r1(weight: float) -> Term:
         weight: Gamma, 10 in the paper; positive.
     """
     require_weight("weight", weight)
-    return Term(
-        lambda context: weight / 2 * _squared_slope(context.critic, context.real), per_example=("discriminator",)
-    )
+    return _of_slopes(lambda context: weight / 2 * _squared_slope(context.critic, context.real))
 
 
 def r2(weight: float) -> Term:
@@ -40,9 +38,7 @@ def r2(weight: float) -> Term:
         weight: Gamma, positive.
     """
     require_weight("weight", weight)
-    return Term(
-        lambda context: weight / 2 * _squared_slope(context.critic, context.fake), per_example=("discriminator",)
-    )
+    return _of_slopes(lambda context: weight / 2 * _squared_slope(context.critic, context.fake))
 
 
 def gradient_penalty(weight: float = 10.0, target: float = 1.0, one_sided: bool = False) -> Term:
@@ -64,7 +60,7 @@ def gradient_penalty(weight: float = 10.0, target: float = 1.0, one_sided: bool 
         excess = _slope(context.critic, _between(context)) - target
         return weight * (jax.nn.relu(excess) if one_sided else excess) ** 2
 
-    return Term(value, per_example=("discriminator",))
+    return _of_slopes(value)
 
 
 def dragan(weight: float = 10.0, noise: float = 0.5, target: float = 1.0) -> Term:
@@ -88,7 +84,7 @@ def dragan(weight: float = 10.0, noise: float = 0.5, target: float = 1.0) -> Ter
         around = real + noise * deviation * rng.normal(rng.each(context.keys, "noise"), real)
         return weight * (_slope(context.critic, around) - target) ** 2
 
-    return Term(value, per_example=("discriminator",))
+    return _of_slopes(value)
 
 
 def max_gradient(weight: float) -> Term:
@@ -105,7 +101,7 @@ def max_gradient(weight: float) -> Term:
     def value(context: Context) -> Array:
         return weight * jnp.max(parallel.gather(_squared_slope(context.critic, _between(context))))
 
-    return Term(value, per_example=("discriminator",))
+    return _of_slopes(value)
 
 
 def lecam(weight: float, decay: float = 0.99, slot: str = "lecam") -> Term:
@@ -130,7 +126,9 @@ def lecam(weight: float, decay: float = 0.99, slot: str = "lecam") -> Term:
         moved = jax.tree.map(lambda a, x: (decay * a + (1 - decay) * x).astype(a.dtype), anchor, now)
         return weight * values, {slot: moved}
 
-    return Term(value, slots=lambda params: {slot: {"real": jnp.zeros(()), "fake": jnp.zeros(())}})
+    return Term(
+        value, slots=lambda params: {slot: {"real": jnp.zeros(()), "fake": jnp.zeros(())}}, player="discriminator"
+    )
 
 
 def input_gradient(critic: Critic, inputs: Array) -> Array:
@@ -156,6 +154,11 @@ def input_gradient(critic: Critic, inputs: Array) -> Array:
 def safe_root(squared: Array) -> Array:
     """Returns the square root, with derivative 0 instead of NaN at 0."""
     return jnp.sqrt(jnp.maximum(squared, 1e-20))
+
+
+def _of_slopes(value: Callable[[Context], Array]) -> Term:
+    """Makes a term of what the critic's slope at each example, or pack, is worth."""
+    return Term(value, per_example=("discriminator",), player="discriminator")
 
 
 def _squared_slope(critic: Critic, inputs: Array) -> Array:

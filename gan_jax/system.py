@@ -35,7 +35,7 @@ def gan(
     networks: Mapping[str, Network],
     loss: Loss,
     latent: Latent,
-    optimizers: Mapping[str, optax.GradientTransformation],
+    optimizers: optax.GradientTransformation | Mapping[str, optax.GradientTransformation],
     *,
     terms: Mapping[str, Sequence[Term]] | None = None,
     augment: Augment | None = None,
@@ -52,8 +52,8 @@ def gan(
         networks: "generator", latents -> images, and "discriminator", images -> logits.
         loss: The adversarial loss.
         latent: The generator's input.
-        optimizers: Of "discriminator" and "generator".
-        terms: Beside the loss of "discriminator" and of "generator".
+        optimizers: Of "discriminator" and "generator", or one for both.
+        terms: Beside the loss of "discriminator" and of "generator", a list each.
         augment: What both kinds of images pass before the discriminator.
         rule: `(players) -> Update`, one of `rules`; bind its other arguments by `functools.partial`.
         repeats: Moves of each an iteration, 1 where not named; for rules that take turns.
@@ -67,11 +67,19 @@ def gan(
         ValueError: If a name is no player's, two parts carry one slot, or the rule cannot repeat or share.
     """
     terms, active = dict(terms or {}), dict(active or {})
+    if isinstance(optimizers, optax.GradientTransformation):
+        optimizers = dict.fromkeys(PLAYERS, optimizers)
     if set(optimizers) != set(PLAYERS):
         raise ValueError(f"optimizers: given for {sorted(optimizers)}; give one for each of {' and '.join(PLAYERS)}")
     for argument, named in (("terms", terms), ("active", active)):
         if set(named) - set(PLAYERS):
             raise ValueError(f"{argument}: keys {sorted(named)}; the players are {' and '.join(PLAYERS)}")
+    if isinstance(controllers, Controller) or any(isinstance(each, Term) for each in terms.values()):
+        raise ValueError("terms, controllers: give lists, such as [penalties.r1(1.0)], even of one")
+    for name, term in ((name, term) for name, each in terms.items() for term in each):
+        if not isinstance(term, Term) or term.player not in ("", name):
+            whose = f"is the {term.player}'s" if isinstance(term, Term) else f"is a {type(term).__name__}, not a Term"
+            raise ValueError(f"terms[{name!r}]: one {whose}; give the {name}'s terms, such as [penalties.r1(1.0)]")
     game = Game(networks, loss, latent, augment)
     objective = {"discriminator": objectives.discriminator, "generator": objectives.generator}
     players = [
@@ -85,7 +93,8 @@ def gan(
     for option in options:
         if option not in inspect.signature(rule).parameters:
             mend = "let them alternate" if option == "repeats" else "players that take turns see different fakes"
-            raise ValueError(f"{'share_fake' if option == 'joint' else option}: the rule {rule} has none; {mend}")
+            name = getattr(getattr(rule, "func", rule), "__name__", rule)
+            raise ValueError(f"{'share_fake' if option == 'joint' else option}: rules.{name} has none; {mend}")
     parts = [*controllers, ema("generator", ema_decay)]
     slots = [part.slots for part in (*itertools.chain(*terms.values()), *parts)]
     update = rules.then(rule(players, **options), *parts)

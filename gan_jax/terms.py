@@ -86,7 +86,10 @@ def combine(*terms: Term) -> Term:
             joined |= first
         return joined
 
-    return Term(value, tuple({name for term in terms for name in term.per_example}), slots)
+    players = {term.player for term in terms} - {""}
+    if len(players) > 1:
+        raise ValueError(f"terms: they are of different players, {sorted(players)}; combine those of one")
+    return Term(value, tuple({name for term in terms for name in term.per_example}), slots, "".join(players))
 
 
 def feature_matching(weight: float = 1.0) -> Term:
@@ -107,7 +110,7 @@ def feature_matching(weight: float = 1.0) -> Term:
         real, fake = parallel.pmean(means)
         return weight * jnp.sum((real - fake) ** 2)
 
-    return Term(value)
+    return Term(value, player="generator")
 
 
 def pull_away(weight: float = 0.1) -> Term:
@@ -130,7 +133,7 @@ def pull_away(weight: float = 0.1) -> Term:
         cosines = features @ features.T
         return weight / (count * (count - 1)) * jnp.sum(jnp.where(jnp.eye(count, dtype=bool), 0, cosines**2))
 
-    return Term(value)
+    return Term(value, player="generator")
 
 
 def mode_seeking(weight: float = 1.0) -> Term:
@@ -155,7 +158,7 @@ def mode_seeking(weight: float = 1.0) -> Term:
         images, latents = (losses.average(jnp.abs(a - b)) for a, b in zip(pair, others, strict=True))
         return weight / (images / latents + 1e-5)
 
-    return Term(value)
+    return Term(value, player="generator")
 
 
 def latent_diversity(weight: float = 0.5, std: float = 0.07) -> Term:
@@ -170,7 +173,9 @@ def latent_diversity(weight: float = 0.5, std: float = 0.07) -> Term:
     """
     require_weight("weight", weight)
     require_noise("std", std)
-    return Term(lambda context: -weight * losses.average((context.fake - nearby(context, std)) ** 2))
+    return Term(
+        lambda context: -weight * losses.average((context.fake - nearby(context, std)) ** 2), player="generator"
+    )
 
 
 def path_length(weight: float = 2.0, decay: float = 0.99, slot: str = "path_length") -> Term:
@@ -197,7 +202,7 @@ def path_length(weight: float = 2.0, decay: float = 0.99, slot: str = "path_leng
         average = (average + (1 - decay) * (parallel.pmean(jnp.mean(length)) - average)).astype(average.dtype)
         return weight * (length - average) ** 2, {slot: lax.stop_gradient(average)}
 
-    return Term(value, ("generator",), lambda params: {slot: jnp.zeros(())})
+    return Term(value, ("generator",), lambda params: {slot: jnp.zeros(())}, "generator")
 
 
 def orthogonal(weight: float, network: str) -> Term:
@@ -216,7 +221,7 @@ def orthogonal(weight: float, network: str) -> Term:
         products = [kernel.T @ kernel for kernel in kernels]
         return weight * sum((jnp.sum((p - jnp.diag(jnp.diag(p))) ** 2) for p in products), start=jnp.zeros(()))
 
-    return Term(value)
+    return Term(value, player=network)
 
 
 def historical_averaging(weight: float, network: str) -> Term:
@@ -242,7 +247,7 @@ def historical_averaging(weight: float, network: str) -> Term:
         _require_network(params, network)
         return {slot: {"count": jnp.zeros((), jnp.int32), "mean": jax.tree.map(jnp.copy, params[network])}}
 
-    return Term(value, slots=slots)
+    return Term(value, slots=slots, player=network)
 
 
 def _evaluate(term: Term, context: Context) -> tuple[Array, dict[str, PyTree]]:

@@ -41,6 +41,8 @@ def trajectories(
     Raises:
         ValueError: If `every` does not divide `steps`.
     """
+    if not seeds:
+        raise ValueError("seeds: give at least one")
     every = every or steps
     if steps < 1 or steps % every:
         raise ValueError(f"steps={steps}: it must be a positive multiple of every={every}")

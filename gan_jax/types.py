@@ -127,11 +127,13 @@ class Term(NamedTuple):
         per_example: Names of the networks that it differentiates example by example. It is refused for one whose output
             for an example depends on the whole batch, where that derivative is not defined.
         slots: First values of the slots of `TrainState.extra` that it carries.
+        player: Whose term it is, "" for anyone's: to others it would be a constant, or of the wrong sign.
     """
 
     value: Callable[[Context], Any]
     per_example: tuple[str, ...] = ()
     slots: Slots = no_slots
+    player: str = ""
 
 
 class Controller(NamedTuple):

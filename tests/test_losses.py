@@ -344,3 +344,9 @@ def test_a_loss_may_be_made_of_the_state_and_the_key():
 def test_values_without_meaning_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_losses_that_draw_are_made_relativistic_from_within():
+    for make in (losses.relativistic, losses.relativistic_average):
+        with pytest.raises(ValueError, match="wrap the other way round"):
+            make(losses.balanced())  # pyright: ignore[reportArgumentType]

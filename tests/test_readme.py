@@ -51,6 +51,13 @@ def test_the_parts_that_are_shown_together_make_a_game():
     assert {"discriminator/term_0", "discriminator/term_1"} <= set(metrics) and "lookahead" in state.extra
 
 
+def test_the_verdicts_shown_are_those_given():
+    (code,) = re.findall(r"```python\n(import optax.*?)```", README, re.DOTALL)
+    shown: dict = {}
+    exec(code, shown)
+    assert re.findall(r'# "(\w+)"', code) == [shown["plain"], shown["held"]]
+
+
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
 def test_what_is_said_of_a_run_is_what_was_recorded(path):
     record = json.loads(path.read_text())

@@ -82,7 +82,7 @@ def test_began_settles_at_its_diversity_ratio():
     # Berthelot et al. 2017: k is steered so that L(G(z)) = gamma L(x); 0.5 to 0.52 when this was written
     gamma = 0.5
     seen = trained(
-        lambda state, key: losses.began(state.extra["balance"]),
+        losses.balanced(),
         2000,
         power=1,
         adam=optax.adam(3e-4, 0.5),
