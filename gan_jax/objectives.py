@@ -202,5 +202,5 @@ def _require_examples_apart(game: Game, terms: Sequence[Term]) -> None:
         if game.networks[network].batch_dependent():
             raise ValueError(
                 f"terms: one differentiates what the {network} makes of each example, but that depends on the whole "
-                "batch (minibatch layer, batch norm?), so no such derivative exists; use spectral or layer norm, or none"
+                "batch (minibatch layer, batch norm?), so that does not exist; use spectral or layer norm, or none"
             )
