@@ -19,9 +19,7 @@ from gan_jax import log, runs
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-RECORDS = [
-    path for path in sorted((ROOT / "experiments" / "results").glob("*.json")) if '"command"' in path.read_text()
-]
+RECORDS = [p for p in sorted((ROOT / "experiments" / "results").glob("*.json")) if "seeds" in json.loads(p.read_text())]
 
 
 def test_a_users_own_loss_term_rule_and_experiment_train_go_on_and_are_sampled(tmp_path):

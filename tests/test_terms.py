@@ -17,9 +17,9 @@ PARAMS = {
 }
 
 TERMS = {
-    "lazy": lambda: terms.lazy(terms.combine(penalties.lecam(1.0), terms.path_length()), 2),
+    "lazy": lambda: terms.lazy(terms.combine(terms.mode_seeking(1.0), terms.path_length()), 2),
     "scheduled": lambda: terms.scheduled(terms.feature_matching(), optax.constant_schedule(0.5)),
-    "combine": lambda: terms.combine(penalties.r1(1.0), penalties.max_gradient(1.0), terms.pull_away()),
+    "combine": lambda: terms.combine(penalties.r1(1.0), penalties.max_gradient(1.0), penalties.lecam(1.0)),
     "feature_matching": lambda: terms.feature_matching(2.0),
     "pull_away": lambda: terms.pull_away(2.0),
     "mode_seeking": lambda: terms.mode_seeking(2.0),
@@ -68,10 +68,10 @@ def test_scheduled_multiplies_by_a_function_of_the_step():
 
 
 def test_combine_adds_means_and_joins_slots():
-    parts = penalties.lecam(1.0, decay=0.5), penalties.r1(2.0), terms.historical_averaging(1.0, "generator")
+    parts = penalties.lecam(1.0, decay=0.5), penalties.r1(2.0), terms.historical_averaging(1.0, "discriminator")
     both = terms.combine(*parts)
     extra = both.slots(PARAMS)
-    assert set(extra) == {"lecam", "historical_generator"} and both.per_example == ("discriminator",)
+    assert set(extra) == {"lecam", "historical_discriminator"} and both.per_example == ("discriminator",)
     params = jax.tree.map(lambda x: x + 1, PARAMS)
     move = context(quadratic, extra=extra, params=params)
     total, moved = both.value(move)
@@ -205,6 +205,7 @@ def test_a_path_length_is_refused_for_generators_with_batch_norm():
     [
         (lambda: terms.lazy(penalties.r1(1.0), 0), "every=0"),
         (lambda: terms.combine(), "nothing to combine"),
+        (lambda: terms.combine(penalties.r1(1.0), terms.mode_seeking()), r"different players, \['disc"),
         (lambda: terms.combine(penalties.lecam(1.0), penalties.lecam(2.0)).slots(PARAMS), "slot.*'lecam'"),
         (lambda: terms.feature_matching(0.0), "weight=0.0"),
         (lambda: terms.pull_away(-1.0), "weight=-1.0"),
