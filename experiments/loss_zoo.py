@@ -47,7 +47,7 @@ def main(
     losses: tuple[str, ...] = (),
     term_sets: tuple[str, ...] = ("none",),
     rules: tuple[str, ...] = ("alternating",),
-    choice: Choice = Choice(),  # noqa: B008  frozen
+    choice: Choice = Choice(),
     out: Path = Path("runs/loss_zoo.json"),
 ) -> None:
     """Plays all games on all data sets, prints the table, and writes it after every game.

@@ -25,7 +25,7 @@ from gan_jax.pictures import atomic
 
 
 def main(
-    choice: Choice = Choice(dataset="digits", terms=(), batch_size=32, latent_size=32, width=16),  # noqa: B008  frozen
+    choice: Choice = Choice(dataset="digits", terms=(), batch_size=32, latent_size=32, width=16),
     iterations: int = 10,
     rounds: int = 7,
     out: Path = Path("runs/costs.json"),
