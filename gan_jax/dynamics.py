@@ -46,7 +46,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from gan_jax import latents, rules
-from gan_jax.system import PLAYERS, gan
+from gan_jax.system import gan
 from gan_jax.types import Array, Aux, Batch, Loss, Metrics, Network, Player, PyTree, TrainState, Update
 
 Optimizers = optax.GradientTransformation | Mapping[str, optax.GradientTransformation]
@@ -106,7 +106,7 @@ def dirac(
         "generator": _number(theta, lambda theta, z: jnp.broadcast_to(theta, z.shape)),
         "discriminator": _number(psi, lambda psi, x: psi * x),
     }
-    system = gan(networks, loss, latents.normal(1), _by_name(optimizer, PLAYERS), **options)
+    system = gan(networks, loss, latents.normal(1), optimizer, **options)
     rows = (examples, 1) if system.batches == 1 else (system.batches, examples, 1)
     return Dynamics(system.update, system.init(jax.random.key(0)), {"image": jnp.zeros(rows)})
 
@@ -143,7 +143,7 @@ def quadratic(
     def objective(sign: int) -> Callable[[TrainState, Batch, Array], tuple[Array, Aux]]:
         return lambda state, batch, key: (sign * value(state.params["x"], state.params["y"]), Aux())
 
-    optimizers = _by_name(optimizer, ("x", "y"))
+    optimizers = optimizer if isinstance(optimizer, Mapping) else dict.fromkeys("xy", optimizer)
     players = [Player(name, (name,), objective(sign), optimizers[name]) for name, sign in (("x", 1), ("y", -1))]
     params = {name: jnp.broadcast_to(jnp.asarray(s, float), k) for name, s, k in zip("xy", start, (n, m), strict=True)}
     opt_state = {name: optimizers[name].init({name: params[name]}) for name in params}
@@ -295,7 +295,3 @@ def _number(start: float, output: Callable[[Array, Array], Array]) -> Network:
         return output(params, x), stats
 
     return Network(lambda key: (jnp.asarray(start, float), {}), apply, lambda: False)
-
-
-def _by_name(optimizer: Optimizers, names: tuple[str, ...]) -> Mapping[str, optax.GradientTransformation]:
-    return optimizer if isinstance(optimizer, Mapping) else dict.fromkeys(names, optimizer)

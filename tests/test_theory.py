@@ -79,7 +79,7 @@ def trained(loss, steps, batch_size=64, power=2, **options):
 
 
 def test_began_settles_at_its_diversity_ratio():
-    # Berthelot et al. 2017: k is steered so that L(G(z)) = gamma L(x); 0.5 to 0.52 when this was written
+    # Berthelot et al. 2017: k is steered so that L(G(z)) = gamma L(x)
     gamma = 0.5
     seen = trained(
         losses.balanced(),
