@@ -110,7 +110,7 @@ def sharded(f: Callable, devices: Devices | None = None) -> Callable:
     `check_vma=False`: with the check, gradients of replicated parameters come summed, and `pmean` would be wrong.
     """
     return jax.jit(
-        jax.shard_map(f, mesh=_mesh(devices or jax.devices()), in_specs=P(), out_specs=P(), check_vma=False),
+        jax.shard_map(f, mesh=mesh(devices or jax.devices()), in_specs=P(), out_specs=P(), check_vma=False),
         donate_argnums=0,
     )
 
@@ -129,7 +129,7 @@ def simulated(f: Callable, count: int) -> Callable:
 
 def replicate(tree: PyTree, devices: Devices | None = None) -> PyTree:
     """Places a fresh copy of a host or single-device tree whole on each of the devices (all local ones by default)."""
-    sharding = NamedSharding(_mesh(devices or jax.local_devices()), P())
+    sharding = NamedSharding(mesh(devices or jax.local_devices()), P())
     return jax.tree.map(lambda x: jax.device_put(jnp.array(x), sharding), tree)
 
 
@@ -147,5 +147,6 @@ def assert_replicated(tree: PyTree) -> None:
             raise AssertionError(f"devices disagree on {jax.tree_util.keystr(path)}: a mean over the axis is missing")
 
 
-def _mesh(devices: Devices) -> Mesh:
+def mesh(devices: Devices) -> Mesh:
+    """Returns the mesh of one axis, `AXIS`, over devices."""
     return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))

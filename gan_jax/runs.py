@@ -27,9 +27,10 @@ import jax
 from gan_jax import checkpoint
 from gan_jax.data import Dataset, Spec
 from gan_jax.pictures import atomic
-from gan_jax.types import PyTree, System
+from gan_jax.types import PyTree, System, TrainState
 
 Record = dict[str, Any]
+BEST = "best"  # the directory of the best checkpoint, beside checkpoints/
 
 
 class Restored(NamedTuple):
@@ -152,28 +153,51 @@ def require_same(record: Record, found: Record, directory: Path) -> None:
         raise ValueError(f"{directory} holds a run on other contents of {record['data']['name']!r}: {mend}")
 
 
-def open_run(directory: Path, step: int | None = None) -> Restored:
+def open_run(directory: Path, step: int | None = None, best: bool = False) -> Restored:
     """Rebuilds a run's system and restores its averaged networks, from the directory alone.
 
     Args:
         directory: A run directory.
         step: Which checkpoint; the newest good one by default.
+        best: Whether to take the best one, which `--best` keeps, instead.
 
     Raises:
-        FileNotFoundError: If it is no run directory, or has no checkpoint yet.
+        FileNotFoundError: If it is no run directory, or has no checkpoint yet, or no best one.
         ValueError: If the checkpoint, or the experiment's code, no longer fits.
     """
+    ema, record = checkpoint.restore_averaged(_checkpoints(directory, step, best), step)
+    system = _rebuild(record, directory)
+    _require_shapes(system, ema, directory)
+    return Restored(system, jax.tree.map(jax.numpy.asarray, ema), record["step"], record)
+
+
+def open_state(directory: Path, step: int | None = None, best: bool = False) -> tuple[Restored, TrainState]:
+    """Does what `open_run` does, and restores the whole state, with the discriminator and what is not averaged."""
+    path = _checkpoints(directory, step, best)
+    record = checkpoint.read_meta(path, step)
+    system = _rebuild(record, directory)
+    like = jax.eval_shape(system.init, jax.random.key(0))
+    state = jax.tree.map(jax.numpy.asarray, checkpoint.restore(path, like, record["step"])[0])
+    return Restored(system, state.ema, record["step"], record), state
+
+
+def _checkpoints(directory: Path, step: int | None, best: bool) -> Path:
     if not (directory / "checkpoints").is_dir():
         raise FileNotFoundError(f"{directory} is not a run directory: it has no checkpoints/; give one that a run made")
-    ema, record = checkpoint.restore_averaged(directory / "checkpoints", step)
+    if best and step is not None:
+        raise ValueError(f"step={step}, best=True: give one of them")
+    if best and not (directory / BEST).is_dir():
+        raise FileNotFoundError(f"{directory} keeps no best checkpoint: train with --best fid, or leave best out")
+    return directory / (BEST if best else "checkpoints")
+
+
+def _rebuild(record: Record, directory: Path) -> System:
     experiment = _load_experiment(record["experiment"], directory)
     known = {field.name for field in dataclasses.fields(experiment.Config)}
     if unknown := record["config"].keys() - known:
         raise ValueError(f"{directory}: its config has {sorted(unknown)}, which {experiment.__name__} no longer knows")
     spec = Spec(tuple(record["data"]["shape"]), record["data"]["classes"])
-    system = experiment.build(experiment.Config(**record["config"]), spec)
-    _require_shapes(system, ema, directory)
-    return Restored(system, jax.tree.map(jax.numpy.asarray, ema), record["step"], record)
+    return experiment.build(experiment.Config(**record["config"]), spec)
 
 
 def _require_shapes(system: System, ema: dict[str, PyTree], directory: Path) -> None:

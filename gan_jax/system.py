@@ -145,7 +145,12 @@ def system(
         average = ema["generator"]
         return networks["generator"].apply(average["params"], average["stats"], latents, train=False)[0]
 
-    return System(init, update, batches, latent, generate)
+    return System(init, update, batches, latent, generate, networks, tuple(players))
+
+
+def current(state: TrainState) -> dict[str, PyTree]:
+    """Returns the averaged networks as they are now, unaveraged, in the form of `TrainState.ema`."""
+    return {name: {"params": state.params[name], "stats": state.stats[name]} for name in state.ema}
 
 
 def _filled(slots: Sequence[Slots], params: dict[str, PyTree]) -> dict[str, PyTree]:

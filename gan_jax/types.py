@@ -1,6 +1,6 @@
 """The vocabulary: a system is a game of players over named networks; all that changes is one `TrainState`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,8 +13,12 @@ Batch = dict[str, Array]
 Metrics = dict[str, Array]
 
 
+def _opaque(*arguments: Any, **options: Any) -> Any:
+    raise ValueError("network: it is not made by `linen`, so its layers cannot be looked at; give it an `inspect`")
+
+
 class Network(NamedTuple):
-    """A network behind two pure functions.
+    """A network behind pure functions.
 
     Attributes:
         init: `(key) -> (params, stats)`: fresh parameters, and the running statistics of normalisation layers, {} if
@@ -23,11 +27,14 @@ class Network(NamedTuple):
             used and returned unchanged.
         batch_dependent: `() -> bool`: whether an example's output depends on the rest of its batch when training, as
             under batch normalisation. A function, as finding out costs one evaluation that few objectives need.
+        inspect: `(params, stats, *inputs, edit=None) -> (output, layers)`: evaluates the network and returns what each
+            of its layers gave, by path such as "ConvTranspose_0"; `edit(path, value) -> value` changes it on the way.
     """
 
     init: Callable[..., tuple[PyTree, PyTree]]
     apply: Callable[..., tuple[PyTree, PyTree]]
     batch_dependent: Callable[[], bool]
+    inspect: Callable[..., tuple[PyTree, dict[str, Array]]] = _opaque
 
 
 class GanLoss(NamedTuple):
@@ -180,7 +187,7 @@ class Latent(NamedTuple):
 
 
 class System(NamedTuple):
-    """What an experiment's `build` returns: all that the loop and the sampler need.
+    """What an experiment's `build` returns: all that training, sampling and scoring need.
 
     Attributes:
         init: `(key) -> TrainState`.
@@ -188,6 +195,8 @@ class System(NamedTuple):
         batches: Leading axis of the batches that the update eats, `[batches, B, ...]`; 1 means no such axis.
         latent: Where samples come from.
         generate: `(ema, latents [n, size]) -> images [n, H, W, C]` in [-1, 1]: the averaged generator, evaluated.
+        networks: All that play, by name.
+        players: All that move; "discriminator" and "generator" in the games of `system.gan`.
     """
 
     init: Callable[[Array], TrainState]
@@ -195,3 +204,5 @@ class System(NamedTuple):
     batches: int
     latent: Latent
     generate: Callable[[dict[str, PyTree], Array], Array]
+    networks: Mapping[str, Network]
+    players: tuple[Player, ...]

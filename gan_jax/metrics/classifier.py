@@ -41,14 +41,20 @@ class Classifier(NamedTuple):
     Attributes:
         probabilities: `(images) -> float32 [N, classes]`.
         features: `(images) -> float32 [N, 64]`, the activations before the last layer.
+        size: Number of features, 64.
         classes: Number of classes.
+        params: Its weights.
+        apply: `(params, images) -> (features, probabilities)`, on float32 images in [-1, 1]; pure, to be compiled.
         accuracy: Share of the test split that it classifies correctly.
         fingerprint: Of its weights; scores by classifiers of different fingerprints are not comparable.
     """
 
     probabilities: Callable[[ArrayLike], np.ndarray]
     features: Callable[[ArrayLike], np.ndarray]
+    size: int
     classes: int
+    params: PyTree
+    apply: Callable[[PyTree, Array], tuple[Array, Array]]
     accuracy: float
     fingerprint: str
 
@@ -121,7 +127,10 @@ def classifier(arrays: dict[str, np.ndarray]) -> Classifier:
     return Classifier(
         probabilities=lambda images: run(images, 1),
         features=lambda images: run(images, 0),
+        size=arrays["logits/kernel"].shape[0],
         classes=classes,
+        params=params,
+        apply=functools.partial(_judge, classes=classes),
         accuracy=float(arrays["accuracy"]),
         fingerprint=fingerprint(arrays),
     )

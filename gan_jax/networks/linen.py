@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -42,7 +43,22 @@ def linen(module: nn.Module, *shapes: tuple[int, ...]) -> Network:
         output, new = module.apply(variables, *inputs, train=True, rngs=rngs, mutable=["batch_stats"])
         return output, new["batch_stats"]
 
-    return Network(init, apply, mixing(init, apply, *shapes))
+    def inspect(
+        params: PyTree, stats: PyTree, *inputs: Array, edit: Callable[[str, Array], Array] | None = None
+    ) -> tuple[PyTree, dict[str, Array]]:
+        layers: dict[str, Array] = {}
+
+        def intercept(layer: Callable, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+            value, path = layer(*args, **kwargs), "/".join(context.module.path)
+            if path and context.method_name == "__call__" and isinstance(value, jax.Array):
+                value = layers[path] = value if edit is None else edit(path, value)
+            return value
+
+        with nn.intercept_methods(intercept):
+            output = apply(params, stats, *inputs, train=False)[0]
+        return output, layers
+
+    return Network(init, apply, mixing(init, apply, *shapes), inspect)
 
 
 def mixing(

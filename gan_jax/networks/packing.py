@@ -1,5 +1,7 @@
 """Discriminators that judge several examples at once."""
 
+from typing import Any
+
 import jax.numpy as jnp
 
 from gan_jax.types import Array, Network, PyTree
@@ -41,4 +43,7 @@ def packed(network: Network, count: int) -> Network:
     ) -> tuple[PyTree, PyTree]:
         return network.apply(params, stats, *map(pack, inputs), train=train, key=key)
 
-    return Network(network.init, apply, network.batch_dependent)
+    def inspect(params: PyTree, stats: PyTree, *inputs: Array, edit: Any = None) -> tuple[PyTree, dict[str, Array]]:
+        return network.inspect(params, stats, *map(pack, inputs), edit=edit)
+
+    return network._replace(apply=apply, inspect=inspect)
