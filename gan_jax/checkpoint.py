@@ -13,6 +13,7 @@ import itertools
 import json
 import logging
 import re
+import shutil
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -154,6 +155,13 @@ def discard_after(directory: Path, step: int) -> list[Path]:
 
         multihost_utils.sync_global_devices("discard_after")
     return moved
+
+
+def copy(source: Path, target: Path, step: int) -> None:
+    """Copies a step to another directory of checkpoints, whole or not at all."""
+    partial = target / f"copying-{_name(step)}"
+    shutil.copytree(source / _name(step), partial, dirs_exist_ok=True)
+    partial.rename(target / _name(step))
 
 
 def _sound(directory: Path, step: int | None, items: tuple[str, ...]) -> tuple[dict[str, np.ndarray], PyTree, dict]:

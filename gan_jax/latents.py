@@ -5,9 +5,11 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
+from gan_jax import rng
 from gan_jax.types import Array, Latent
 
 Distribution = Literal["normal", "uniform", "symmetric"]
+BATCH = 64  # latents drawn at once
 
 
 def normal(size: int) -> Latent:
@@ -66,6 +68,26 @@ def latent(distribution: Distribution, size: int) -> Latent:
     if distribution == "symmetric":
         return uniform(size)
     raise ValueError(f"distribution={distribution!r}: give 'normal', 'uniform' ([0, 1]) or 'symmetric' ([-1, 1])")
+
+
+def numbered(latent: Latent, seed: int, count: int, truncation: float | None = None) -> Array:
+    """Draws latents 0 to count - 1 of a seed: latent i depends on the seed and i alone, bit for bit.
+
+    Args:
+        latent: The distribution.
+        seed: Which latents.
+        count: How many.
+        truncation: Threshold beyond which the values of a latent are drawn again; None truncates nothing.
+
+    Returns:
+        `[count, size]`.
+    """
+    if count < 1:
+        raise ValueError(f"count={count}: give at least 1")
+    key = rng.named(jax.random.key(seed), "sample")
+    draw = jax.jit(lambda i: latent.draw(jax.vmap(lambda j: jax.random.fold_in(key, j))(i), truncation))
+    # always drawn by as many: another size would compile anew, and may change last bits
+    return jnp.concatenate([draw(start + jnp.arange(BATCH)) for start in range(0, count, BATCH)])[:count]
 
 
 def linear(start: Array, end: Array, fractions: Array) -> Array:

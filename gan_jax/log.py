@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gan_jax.pictures import atomic
+from gan_jax.types import Metrics
 
 Record = dict[str, Any]
 
@@ -60,3 +63,20 @@ def writer(run: Path, step: int) -> Iterator[Callable[[Record], None]]:
             yield write
         finally:
             events.close()
+
+
+def means(calls: list[tuple[int, Metrics]], first: int) -> dict[str, float]:
+    """Fetches the metrics of some calls and averages them over their iterations.
+
+    Raises:
+        FloatingPointError: Naming the first iteration and metric that is not finite.
+    """
+    fetched = [{name: np.asarray(values)[:count] for name, values in metrics.items()} for count, metrics in calls]
+    series = {name: np.concatenate([part[name] for part in fetched]) for name in fetched[0]}
+    bad = {
+        name: int(np.argmin(np.isfinite(values))) for name, values in series.items() if not np.isfinite(values).all()
+    }
+    if bad:
+        name = min(bad, key=lambda n: bad[n])
+        raise FloatingPointError(f"{name} is {series[name][bad[name]]} at step {first + bad[name] + 1}")
+    return {name: float(np.mean(values)) for name, values in series.items()}

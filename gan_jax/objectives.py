@@ -180,7 +180,24 @@ def _generator(game: Game, terms: Sequence[Term], played: _Played) -> tuple[Arra
     loss = losses.resolve(game.loss, played.context.state, rng.named(played.key, "loss"))
     value = jnp.mean(loss.generator(played.real_logits, played.fake_logits))  # XLA drops real where unused
     added, metrics, extra = _sum(terms, played.context, "generator")
-    return value + added, Aux({"generator": played.stats["generator"]}, extra, metrics | {"loss": value})
+    metrics |= {"loss": value} | _spread(played.context)
+    return value + added, Aux({"generator": played.stats["generator"]}, extra, metrics)
+
+
+def _spread(context: Context) -> Metrics:
+    """Measures how real and fake vary over the global batch, as images and as the discriminator sees them.
+
+    The variances of pixels, averaged, are the "diversity"; of the discriminator's features, or of its logits where it
+    gives none, the "feature_variance". A generator that has collapsed has little of either beside the real ones.
+    """
+    sets = {
+        "diversity_real": context.real,
+        "diversity_fake": context.fake,
+        "feature_variance_real": context.real_output.get("features", context.real_output["logits"]),
+        "feature_variance_fake": context.fake_output.get("features", context.fake_output["logits"]),
+    }
+    means = parallel.pmean(jax.tree.map(lambda x: jnp.mean(x, axis=0), sets))  # global ones; the rest is linear
+    return jax.tree.map(lambda x, mean: jnp.mean((x - mean) ** 2), sets, means)
 
 
 def _sum(terms: Sequence[Term], context: Context, player: str) -> tuple[Array, Metrics, dict[str, PyTree]]:

@@ -133,6 +133,11 @@ def replicate(tree: PyTree, devices: Devices | None = None) -> PyTree:
     return jax.tree.map(lambda x: jax.device_put(jnp.array(x), sharding), tree)
 
 
+def first(tree: PyTree) -> PyTree:
+    """Returns the first device's copy of a replicated tree."""
+    return jax.tree.map(lambda x: x.addressable_data(0), tree)
+
+
 def assert_replicated(tree: PyTree) -> None:
     """Checks that every device holds the same bits of every leaf.
 

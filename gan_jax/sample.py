@@ -13,12 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from gan_jax import latents, pictures, rng, runs
+from gan_jax import latents, pictures, runs
 from gan_jax.cli import cli
 from gan_jax.runs import Restored
 from gan_jax.types import Array
 
-BATCH = 64
+BATCH = 64  # images at once
 
 
 def latents_of(run: Restored, seed: int, count: int, truncation: float | None = None) -> Array:
@@ -33,13 +33,7 @@ def latents_of(run: Restored, seed: int, count: int, truncation: float | None = 
     Returns:
         `[count, size]`.
     """
-    if count < 1:
-        raise ValueError(f"count={count}: give at least 1")
-    key = rng.named(jax.random.key(seed), "sample")
-    padded = -(-count // BATCH) * BATCH
-    draw = jax.jit(lambda i: run.system.latent.draw(jax.vmap(lambda j: jax.random.fold_in(key, j))(i), truncation))
-    index = jnp.arange(padded).reshape(-1, BATCH)
-    return jnp.concatenate([draw(rows) for rows in index])[:count]
+    return latents.numbered(run.system.latent, seed, count, truncation)
 
 
 def generate(run: Restored, values: Array) -> np.ndarray:

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from gan_jax import pictures
+from gan_jax import parallel, pictures
 from gan_jax.data import Dataset
 from gan_jax.types import Array, System, TrainState
 
@@ -29,7 +29,7 @@ def grids(system: System, key: Array, dataset: Dataset, run: Path) -> Callable[[
     generate = jax.jit(system.generate)
 
     def picture(state: TrainState, step: int) -> None:
-        samples = generate(jax.tree.map(lambda x: x.addressable_data(0), state.ema), latents)
+        samples = generate(parallel.first(state.ema), latents)
         drawn = pictures.scatter(samples, dataset.arrays["image"][:1024]) if points else pictures.grid(samples)
         pictures.save_png(run / "samples" / f"{step:08d}.png", drawn)
 

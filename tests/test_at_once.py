@@ -34,7 +34,8 @@ def test_one_step_of_each_rule_on_the_bilinear_game():
         state, metrics = rule(BILINEAR)(state_of(x=x, y=y), {}, KEY)
         assert float(state.params["x"]) == pytest.approx(new_x, rel=1e-6)
         assert float(state.params["y"]) == pytest.approx(new_y, rel=1e-6)
-        assert set(metrics) == {"x/loss", "y/loss"} and int(state.step) == 0
+        assert set(metrics) == {f"{name}/{kind}" for name in "xy" for kind in ("loss", "gradient_norm")}
+        assert int(state.step) == 0
 
 
 def test_symplectic_adjustment_leaves_a_potential_game_alone_and_consensus_does_not():

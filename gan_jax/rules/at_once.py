@@ -145,6 +145,8 @@ def _field(players: Sequence[Player], joint: Joint | None, state: TrainState, ba
         slopes |= {name: all_slopes[name] for name in player.networks}
         metrics |= moves.under(player.name, auxes[player.name].metrics)
     slopes, metrics = parallel.pmean((slopes, metrics))
+    for player in players:
+        metrics |= moves.norm(player, {name: slopes[name] for name in player.networks})
     return slopes, (auxes, metrics)
 
 

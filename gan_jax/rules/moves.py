@@ -23,7 +23,7 @@ def gradient(player: Player, state: TrainState, batch: Batch, key: Array) -> tup
 
     slope, aux = jax.grad(loss, has_aux=True)(own(player, state))
     slope, metrics = parallel.pmean((slope, under(player.name, aux.metrics)))
-    return slope, aux, metrics
+    return slope, aux, metrics | norm(player, slope)
 
 
 def move(player: Player, state: TrainState, slope: PyTree, aux: Aux) -> TrainState:
@@ -46,6 +46,11 @@ def move(player: Player, state: TrainState, slope: PyTree, aux: Aux) -> TrainSta
 def own(player: Player, state: TrainState) -> PyTree:
     """Returns the parameters that a player moves: network name -> parameters."""
     return {name: state.params[name] for name in player.networks}
+
+
+def norm(player: Player, slope: PyTree) -> Metrics:
+    """Returns the length of a player's gradient, as a metric."""
+    return under(player.name, {"gradient_norm": optax.tree.norm(slope)})
 
 
 def under(name: str, metrics: Metrics) -> Metrics:

@@ -1,0 +1,222 @@
+"""Directions of the latent space that change much of what a generator makes, found without labels; walks along them.
+
+Both methods look at one layer of the averaged generator: `sefa` at its derivative, `pca` at its values. Where the layer
+is linear in the latent, and latents are isotropic, they find the same.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from numpy.typing import ArrayLike
+
+from gan_jax.runs import Restored
+from gan_jax.sample import generate, latents_of
+from gan_jax.types import Array, PyTree
+
+ROWS = 128  # activations, or derivatives of them, held at once
+SCALE = 4096  # latents by which their deviation along a direction is measured
+ROUNDS = 4  # of subspace iteration: errors fall with the 9th power of the ratio of deviations
+
+
+class Directions(NamedTuple):
+    """Directions in the latent space, strongest first.
+
+    Attributes:
+        vectors: Unit vectors, float32 `[count, size]`; of each, the largest component is positive.
+        strengths: Of each, float32 `[count]`, descending; the function that found them says what it is.
+        layer: The layer of the generator by which they were found.
+    """
+
+    vectors: np.ndarray
+    strengths: np.ndarray
+    layer: str
+
+
+def layers(run: Restored) -> dict[str, tuple[int, ...]]:
+    """Returns the generator's layers in the order in which they are done: name -> shape of one example's activations.
+
+    Args:
+        run: An opened run, by `runs.open_run`.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def record(average: PyTree, values: Array) -> None:
+        # noted while tracing, as a dict that JAX returns is sorted by name
+        shapes.update({name: value.shape[1:] for name, value in _inspect(run, average, values).items()})
+
+    jax.eval_shape(record, run.ema["generator"], jax.ShapeDtypeStruct((1, run.system.latent.size), jnp.float32))
+    return shapes
+
+
+def sefa(run: Restored, count: int = 8, layer: str | None = None, samples: int = 256, seed: int = 0) -> Directions:
+    """Finds what changes a layer most (SeFa, Shen and Zhou 2021, arXiv:2007.06600), of any layer.
+
+    The eigenvectors of E_z[J^T J], where J is the layer's derivative by the latent: the unit vector v that maximises
+    the mean of |J v|^2, then the best one orthogonal to it, and so on. For a first layer A z + b it is the closed form
+    of the paper, the right singular vectors of A, whatever the latents. Naming the batch norm after that layer takes
+    into account how it rescales the units, which the paper's A does not see; naming the last layer asks for what
+    changes the image most.
+
+    Args:
+        run: An opened run.
+        count: How many directions; no more are found than the latent has dimensions.
+        layer: One of `layers(run)`; by default the first that depends on the latent, as in the paper.
+        samples: Latents over which to average; of no effect where the layer is linear.
+        seed: Which latents.
+
+    Returns:
+        Orthonormal directions; their strengths are the eigenvalues, the mean of |J v|^2: squared singular values of A.
+
+    Raises:
+        ValueError: If there is no such layer, or none is asked for.
+    """
+    layer, size = _prepare(run, count, layer, samples, bent=False), run.system.latent.size
+
+    @jax.jit
+    def summed(average: PyTree, values: Array) -> Array:
+        with jax.default_matmul_precision("highest"):
+            push = jax.linearize(lambda z: _inspect(run, average, z)[layer], values)[1]
+            columns = jax.vmap(lambda axis: push(jnp.broadcast_to(axis, values.shape)))(jnp.eye(size))
+            rows = columns.reshape(size, -1)  # of all latents at once, as the sum over them is wanted
+            return rows @ rows.T
+
+    batch = _divisor(samples, ROWS // size)
+    parts = np.asarray(latents_of(run, seed, samples)).reshape(-1, batch, size)
+    matrix = sum(np.asarray(summed(run.ema["generator"], part), np.float64) for part in parts) / samples
+    values, vectors = np.linalg.eigh(matrix)
+    return _directions(vectors.T[::-1][:count], values[::-1][:count], layer)
+
+
+def pca(run: Restored, count: int = 8, layer: str | None = None, samples: int = 4096, seed: int = 0) -> Directions:
+    """Finds the principal components of a layer's activations (GANSpace, Härkönen et al. 2020, arXiv:2004.02546).
+
+    x = V^T (y - E y), V the leading eigenvectors of Cov(y); direction k is the regression of z on x_k,
+    Cov(z, x_k) / Var(x_k), brought to length 1. A component that is an even function of the latent has no direction to
+    be found, and what is returned for it is noise.
+
+    The components are found by subspace iteration (Halko et al. 2009, arXiv:0909.4061), which makes the activations
+    anew each round and never holds them all; it is exact for a layer that is linear in the latent.
+
+    Args:
+        run: An opened run.
+        count: How many directions; fewer are found where the latent has fewer dimensions, or fewer components vary.
+        layer: One of `layers(run)`; by default the first that is not linear in the latent, as `sefa` does the rest.
+        samples: Latents to draw, at least 2.
+        seed: Which.
+
+    Returns:
+        Directions, not always orthogonal; their strengths are the variances of the components.
+
+    Raises:
+        ValueError: If there is no such layer, or it does not vary, or none is asked for.
+    """
+    layer, size = _prepare(run, count, layer, samples, bent=True), run.system.latent.size
+    values = np.asarray(latents_of(run, seed, samples))
+    parts = jnp.asarray(values.reshape(-1, _divisor(samples, ROWS), size))
+    units = math.prod(layers(run)[layer])
+
+    @jax.jit
+    def over_all(average: PyTree, mean: Array, basis: Array) -> tuple[Array, Array, Array]:
+        def add(sums: tuple[Array, Array], part: Array) -> tuple[tuple[Array, Array], Array]:
+            centred = _inspect(run, average, part)[layer].reshape(len(part), -1) - mean
+            coordinates = centred @ basis
+            return (sums[0] + centred.sum(axis=0), sums[1] + centred.T @ coordinates), coordinates
+
+        with jax.default_matmul_precision("highest"):
+            (total, product), coordinates = lax.scan(add, (jnp.zeros(units), jnp.zeros(basis.shape)), parts)
+        return total / samples, product, coordinates.reshape(samples, -1)
+
+    # a linear layer has no more than `size` components: the others are spare
+    average, mean = run.ema["generator"], jnp.zeros(units)
+    basis = jax.random.normal(jax.random.key(0), (units, min(units, size + 8)))
+    mean = over_all(average, mean, basis)[0]
+    for _ in range(ROUNDS):
+        basis = jnp.asarray(np.linalg.qr(over_all(average, mean, basis)[1])[0])
+    coordinates = over_all(average, mean, basis)[2]
+    components, deviations, _ = np.linalg.svd(coordinates, full_matrices=False)  # `[samples, width]`, orthonormal
+    kept = min(count, size, int((deviations > 1e-4 * deviations[0]).sum()))
+    if not kept:
+        raise ValueError(f"layer={layer!r}: its activations do not vary with the latent; give another, of layers(run)")
+    vectors = components[:, :kept].T @ (values - values.mean(axis=0))
+    return _directions(vectors, deviations[:kept] ** 2 / samples, layer)
+
+
+def traverse(
+    run: Restored, seed: int, vectors: ArrayLike, steps: int, extent: float = 3.0, samples: int = 1
+) -> np.ndarray:
+    """Moves the latents of images along directions, from one side of each image to the other.
+
+    z + t s v, t from -extent to extent, where s is the deviation of the latents along the unit vector v, as measured:
+    1 for normal latents, 0.58 for those uniform on [-1, 1], which it may lead out of their interval.
+
+    Args:
+        run: An opened run.
+        seed: Which images, as in `sample.samples`.
+        vectors: Directions `[count, size]`, as `Directions.vectors`; their lengths do not matter.
+        steps: Images a walk, at least 2; of an odd number, the middle one is the image itself.
+        extent: How far to go, in deviations of the latent.
+        samples: How many images to move along each direction: 0 to samples - 1 of the seed.
+
+    Returns:
+        Images `[count * samples * steps, ...]`, walk by walk: direction 0 from each image, direction 1 from each, ...
+
+    Raises:
+        ValueError: If the vectors are none, have not the latent's size or no direction, or a number is too small.
+    """
+    size, along = run.system.latent.size, np.asarray(vectors, np.float32)
+    if along.ndim != 2 or along.shape[1] != size or not len(along):
+        raise ValueError(f"vectors {along.shape}: this generator's latents take [count, {size}], count at least 1")
+    lengths = np.linalg.norm(along, axis=1, keepdims=True)
+    if not (np.isfinite(lengths) & (lengths > 0)).all():
+        raise ValueError(f"vectors: lengths {lengths[:, 0]}; each must be finite and above 0 to be a direction")
+    if steps < 2 or samples < 1 or not 0 < extent < math.inf:
+        raise ValueError(f"steps={steps}, samples={samples}, extent={extent}: give at least 2 and 1, and an extent > 0")
+    along = along / lengths
+    along = along * np.std(np.asarray(latents_of(run, 0, SCALE)) @ along.T, axis=0)[:, None]
+    offsets = np.linspace(-extent, extent, steps, dtype=np.float32)[:, None] * along[:, None, None]
+    walks = np.asarray(latents_of(run, seed, samples))[:, None] + offsets  # [count, samples, steps, size]
+    return generate(run, jnp.asarray(walks.reshape(-1, size)))
+
+
+def _inspect(run: Restored, average: PyTree, values: Array) -> dict[str, Array]:
+    return run.system.networks["generator"].inspect(average["params"], average["stats"], values)[1]
+
+
+def _prepare(run: Restored, count: int, layer: str | None, samples: int, bent: bool) -> str:
+    """Checks the arguments, and returns the layer: if None, the first that the latent moves, by more than a line."""
+    if count < 1 or samples < 2:
+        raise ValueError(f"count={count}, samples={samples}: give at least 1 direction and 2 latents")
+    names = list(layers(run))
+    if layer is not None and layer not in names:
+        raise ValueError(f"layer={layer!r}: the generator has {', '.join(names)}")
+    if layer is not None:
+        return layer
+    # of two latents and the point between them, at which what is linear has the mean of its values
+    first, second = np.asarray(latents_of(run, 0, 2))
+    three = jnp.asarray([first, second, (first + second) / 2])
+    found = jax.jit(lambda average, values: _inspect(run, average, values))(run.ema["generator"], three)
+    ends = {name: np.asarray(found[name], np.float64) for name in names}
+    moved = [name for name, (a, b, _) in ends.items() if _apart(a, b, 1e-6)]
+    curved = [name for name in moved if _apart(ends[name][:2].mean(axis=0), ends[name][2], 1e-3)]
+    if not moved:
+        raise ValueError("layer: no layer of the generator depends on the latent, so there are no directions")
+    return (curved if bent and curved else moved)[0]
+
+
+def _apart(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
+    return bool(np.linalg.norm(a - b) > tolerance * (np.linalg.norm(a) + np.linalg.norm(b)))
+
+
+def _divisor(total: int, most: int) -> int:
+    """Returns the largest divisor of a total that is not above `most`, or 1: parts of one size compile once."""
+    return next((part for part in range(min(total, most), 1, -1) if total % part == 0), 1)
+
+
+def _directions(vectors: np.ndarray, strengths: np.ndarray, layer: str) -> Directions:
+    largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1)[:, None], axis=1)
+    vectors = vectors * np.sign(largest) / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return Directions(vectors.astype(np.float32), np.maximum(strengths, 0).astype(np.float32), layer)

@@ -1,0 +1,218 @@
+"""Scores of a run's checkpoints: `python -m gan_jax.evaluate RUN`, or the functions behind it.
+
+Scores go to `RUN/scores.jsonl`, each with its protocol (`metrics.protocol`), and to the report as curves.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from gan_jax import checkpoint, data, report, runs
+from gan_jax.cli import cli
+from gan_jax.data import Dataset, Spec
+from gan_jax.metrics import classifier, features, game, inception, protocol
+from gan_jax.metrics.features import Features
+from gan_jax.metrics.inception import Resize
+from gan_jax.metrics.protocol import Score
+from gan_jax.metrics.scores import Name, Scorer, scorer
+from gan_jax.system import current
+from gan_jax.types import System, TrainState
+
+Kind = Literal["classifier", "inception", "pixels"]
+DEFAULT: tuple[Name, ...] = ("fid", "kid", "precision", "recall", "density", "coverage")
+WITH_CLASSES: tuple[Name, ...] = ("classes", "class_kl")  # also by default, where there is a classifier
+TRAINING = "training images"  # as samples, the yardstick of a perfect generator
+
+
+def features_of(
+    kind: Kind | None,
+    name: str,
+    spec: Spec,
+    resolution: int | None = None,
+    weights: Path | None = None,
+    resize: Resize = "reference",
+) -> Features:
+    """Returns the features by which a data set's samples are judged.
+
+    Args:
+        kind: "classifier", of the data set, fitted once; "inception", that of published scores; "pixels"; or None for
+            the classifier of images, and the coordinates of points.
+        name: The data set.
+        spec: Its images' shape, and number of classes.
+        resolution: At which it was loaded.
+        weights: The file of Inception's weights; None takes those in the cache, or downloads them.
+        resize: How images are brought to Inception's size.
+
+    Raises:
+        ValueError: If the data set has no labels, so that there is no classifier.
+    """
+    if kind == "inception":
+        return inception.features(weights, resize)
+    if kind == "pixels" or len(spec.shape) == 1:
+        return features.pixels(spec)
+    if not spec.classes:
+        raise ValueError(
+            f"features: {name} has no labels, so no classifier; give --features inception, or pixels, which say little"
+        )
+    return features.of_classifier(classifier.load(name, resolution), name)
+
+
+def in_training(
+    system: System,
+    train: Dataset,
+    resolution: int | None,
+    workdir: Path,
+    metrics: Sequence[Name],
+    kind: Kind | None,
+    count: int,
+) -> Scorer:
+    """Prepares the scores of a run that is about to begin, beside its test images; fits the classifier if need be.
+
+    Args:
+        system: What is trained.
+        train: On what.
+        resolution: At which it was loaded.
+        workdir: The run directory, where the yardstick is written.
+        metrics: Which scores.
+        kind: See `features_of`.
+        count: Number of samples in each.
+    """
+    began = time.monotonic()
+    judge = features_of(kind, train.name, train.spec, resolution)
+    test = data.load(train.name, "test", resolution)
+    made = scorer(system, judge, metrics, test, train, count=count)
+    protocol.write(workdir, _yardstick(made, train, count, 0))
+    print(
+        f"scores by {judge.name}, beside {len(test.arrays['image']):,} test images: prepared in "
+        f"{time.monotonic() - began:.0f} s",
+        flush=True,
+    )
+    return made
+
+
+def equilibrium(system: System, state: TrainState, real: Dataset, batch_size: int, step: int, seed: int) -> Score:
+    """Scores how far the discriminator is from 50/50 on held-out images and fresh samples, see `game.equilibrium`."""
+    found = game.equilibrium(system, state, real.arrays, batch_size=batch_size, seed=seed)
+    value = float(found.distance), float(found.standard_error)
+    return _of_players("equilibrium", value, f"batch={batch_size}", real, step, seed)
+
+
+def duality_gap(
+    system: System, state: TrainState, train: Dataset, real: Dataset, batch_size: int, moves: int, step: int, seed: int
+) -> Score:
+    """Scores how much the players could gain by a number of moves each, see `game.duality_gap`."""
+    found = game.duality_gap(system, state, train.arrays, real.arrays, batch_size=batch_size, moves=moves, seed=seed)
+    value = float(found.gap), float(found.standard_error)
+    return _of_players("duality_gap", value, f"batch={batch_size}, moves={moves}", real, step, seed)
+
+
+def main(
+    run: tyro.conf.Positional[Path],
+    metrics: tuple[Name, ...] = (),
+    features: Kind | None = None,
+    weights: tuple[Literal["averaged", "raw"], ...] = ("averaged",),
+    steps: tuple[int, ...] = (),
+    every: bool = False,
+    best: bool = False,
+    count: int | None = None,
+    split: str = "test",
+    seed: int = 0,
+    few: bool = False,
+    players: bool = False,
+    moves: int = 100,
+    inception: Path | None = None,
+    resize: Resize = "reference",
+) -> None:
+    """Scores checkpoints of a run, and adds the scores to RUN/scores.jsonl and to its report.
+
+    Scores are comparable only with scores of the same protocol: metric, features, resize, split and numbers of real
+    and fake images. Training images, scored as though they were samples, are the yardstick of a perfect generator.
+
+    Args:
+        run: A run directory, such as runs/dcgan-digits.
+        metrics: Which scores; all but inception_score and copying by default.
+        features: By what images are compared: the data set's own classifier, fitted once (the default); the Inception
+            network of published scores; or pixels.
+        weights: The generator's averaged weights, or the raw ones, or both.
+        steps: Which checkpoints; the newest by default. A run keeps --keep of them.
+        every: Score every checkpoint.
+        best: Score the best one, which training with --best keeps.
+        count: Number of samples; by default as many as real images, up to 10,000.
+        split: Which real images: test, or train as in many papers.
+        seed: Which samples.
+        few: Accept fewer images than features, for which an FID means nothing.
+        players: Also how far the discriminator is from 50/50 on held-out images, and the duality gap.
+        moves: Of each player, for the duality gap.
+        inception: The file of its weights (pt_inception-2015-12-05-6726825d.pth, or .npz, .safetensors); by default
+            downloaded once.
+        resize: How images are brought to Inception's size: reference, as pytorch-fid does; clean, as clean-fid does.
+    """
+    chosen: list[int | None] = [*sorted(set(steps))] or [None]
+    if every:
+        chosen = [*checkpoint.steps(run / "checkpoints")] or [None]
+    opened = runs.open_run(run, chosen[0], best)
+    record, system = opened.record, opened.system
+    real, train = _datasets(record, run, split)
+    judge = features_of(features, real.name, real.spec, record["config"].get("resolution"), inception, resize)
+    names = metrics or DEFAULT + (WITH_CLASSES if features != "inception" and judge.classes else ())
+    count = count or min(len(real.arrays["image"]), 10_000)
+    made = scorer(system, judge, names, real, train, count=count, seed=seed, few=few)
+    scores = [] if real.fingerprint == train.fingerprint else _yardstick(made, train, count, seed)
+    batch_size = record["config"]["batch_size"]
+    for step in chosen:
+        opened, state = runs.open_state(run, step, best)
+        for kind in weights:
+            scores += made.samples(opened.ema if kind == "averaged" else current(state), kind, opened.step)
+        if players:
+            scores.append(equilibrium(system, state, real, batch_size, opened.step, seed))
+            scores.append(duality_gap(system, state, train, real, batch_size, moves, opened.step, seed))
+    protocol.write(run, scores)
+    _show(scores)
+    report.write(run)
+    print(f"{run / protocol.FILE}: {len(scores)} scores; curves are in {run / 'report.html'}")
+
+
+def _show(scores: list[Score]) -> None:
+    """Prints a table: a row a checkpoint and kind of weights, a column a metric."""
+    columns = list(dict.fromkeys(score.metric for score in scores))
+    table = Table("step", "weights", *columns)
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for score in scores:
+        step = "" if score.step is None else f"{score.step:,}"
+        cell = f"{score.value:.4g} ± {score.error:.2g}" if score.error == score.error else f"{score.value:.4g}"
+        rows.setdefault((step, score.weights), {})[score.metric] = cell
+    for (step, weights), cells in rows.items():
+        table.add_row(step, weights, *[cells.get(column, "") for column in columns])
+    Console().print(table)
+
+
+def _yardstick(made: Scorer, train: Dataset, count: int, seed: int) -> list[Score]:
+    """Scores training images, drawn without replacement, as though they were samples."""
+    order = np.random.default_rng(seed).permutation(len(train.arrays["image"]))[:count]
+    return made.images(train.arrays["image"][np.sort(order)], TRAINING)
+
+
+def _datasets(record: runs.Record, run: Path, split: str) -> tuple[Dataset, Dataset]:
+    """Loads the real images of a split, and those that a run was trained on."""
+    about = record["data"]
+    resolution = record["config"].get("resolution")
+    train = data.load(about["name"], about["split"], resolution)
+    if train.fingerprint != about["fingerprint"]:
+        raise ValueError(f"{run} was trained on other contents of {about['name']!r} than are there now; restore them")
+    return (train if split == about["split"] else data.load(about["name"], split, resolution)), train
+
+
+def _of_players(metric: str, value: tuple[float, float], settings: str, real: Dataset, step: int, seed: int) -> Score:
+    count = len(real.arrays["image"])
+    about = ("", "", "none", settings, real.fingerprint, real.name, real.split)
+    return Score(metric, *value, *about, count, count, "raw", step, seed)
+
+
+if __name__ == "__main__":
+    cli(main)

@@ -1,0 +1,245 @@
+"""Looks into a run: `python -m gan_jax.explore RUN`, or the functions behind it.
+
+Each function makes pictures of one kind, of the averaged generator, as name -> picture, uint8 `[H, W, 3]`, or a list of
+them, the frames of an animation. They show images; points in the plane are seen whole in the scatter plots of a run.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal, get_args
+
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from gan_jax import data, evaluate, filters, latents, pictures, report, runs, sample, sheets
+from gan_jax import directions as axes
+from gan_jax.cli import cli
+from gan_jax.data.folder import SUFFIXES
+from gan_jax.data.images import stack
+from gan_jax.inversion import invert
+from gan_jax.metrics.features import extractor, of_data
+from gan_jax.runs import Restored
+from gan_jax.tables import Cell, table
+
+What = Literal["neighbours", "memorisation", "collapse", "directions", "interpolation", "filters", "inversion"]
+Made = dict[str, np.ndarray | list[np.ndarray]]
+
+
+def neighbours(run: Restored, seed: int, count: int = 8, features: evaluate.Kind = "pixels") -> Made:
+    """Shows `count` samples, and the `count` training images nearest to each, by features as in `evaluate`."""
+    images = sample.samples(run, seed, count), training(run)
+    return {f"neighbours-{features}": sheets.neighbours(*images, *_features(run, features, *images), count)}
+
+
+def memorisation(
+    run: Restored, seed: int, count: int = 8, features: evaluate.Kind = "pixels", samples: int = 2000
+) -> Made:
+    """Shows which of `samples` samples are nearest to training images, beside the test images that are."""
+    images = sample.samples(run, seed, samples), training(run), held_out(run)
+    return {f"memorisation-{features}": sheets.memorisation(*images, *_features(run, features, *images), count)}
+
+
+def collapse(run: Restored, seed: int, count: int = 8, features: evaluate.Kind = "pixels", samples: int = 2000) -> Made:
+    """Shows which of `samples` samples are most alike, and which training images, of as many."""
+    images = sample.samples(run, seed, samples), training(run)[:samples]
+    return {f"collapse-{features}": sheets.collapse(*images, *_features(run, features, *images), count)}
+
+
+def directions(
+    run: Restored,
+    seed: int,
+    count: int = 8,
+    steps: int = 11,
+    method: Literal["sefa", "pca"] = "sefa",
+    layer: str | None = None,
+    extent: float = 3.0,
+) -> Made:
+    """Shows what changes along the directions that change most: of image 0 step by step, of images 0 to 7 in motion."""
+    found = {"sefa": axes.sefa, "pca": axes.pca}[method](run, count, layer)
+    title = f"directions by {method} of {found.layer}, from -{extent:g} to {extent:g} deviations"
+    labels = [f"{strength:.3g}" for strength in found.strengths]
+
+    def cells(steps: int, samples: int) -> np.ndarray:
+        made = axes.traverse(run, seed, found.vectors, steps, extent, samples)
+        return made.reshape(len(found.vectors), samples, steps, *made.shape[1:])
+
+    still = table([[Cell(image) for image in row[0]] for row in cells(steps, 1)], title, labels)
+    moments = np.moveaxis(cells(2 * steps - 1, 8), 2, 0)
+    moving = [table([[Cell(image) for image in row] for row in rows], title, labels) for rows in moments]
+    name = f"directions-{method}{'' if layer is None else '-' + layer.replace('/', '.')}"
+    return {name: still, f"{name}-moving": [*moving, *moving[-2:0:-1]]}
+
+
+def interpolation(
+    run: Restored, seed: int, count: int = 8, steps: int = 11, keys: int = 6, path: Callable = latents.spherical
+) -> Made:
+    """Walks from sample to sample and back to the first, `count` walks beside one another.
+
+    Args:
+        run: An opened run.
+        seed: Which samples: walk w passes images w keys to w keys + keys - 1 of the seed.
+        count: How many walks.
+        steps: Images from a sample to the next, at f = (1 - cos pi t) / 2 of the way, which sets off and arrives slowly.
+        keys: How many samples each walk passes, at least 2.
+        path: `latents.spherical` or `latents.linear`.
+    """
+    if keys < 2 or steps < 1 or count < 1:
+        raise ValueError(f"count={count}, keys={keys}, steps={steps}: give at least 1 walk, 2 samples, 1 step")
+    ends = sample.latents_of(run, seed, count * keys).reshape(count, keys, -1)
+    walks = path(ends, jnp.roll(ends, -1, axis=1), (1 - jnp.cos(jnp.pi * jnp.arange(steps) / steps)) / 2)
+    moments = walks.transpose(2, 0, 1, 3).reshape(keys * steps * count, -1)  # of [steps, count, keys, size]
+    images = sample.generate(run, moments)
+    columns = next(n for n in range(1, count + 1) if n * n >= count and count % n == 0)
+    scale = max(1, round(84 / max(images.shape[1:3])))
+    frames = images.reshape(-1, count, *images.shape[1:])
+    return {"interpolation": [pictures.grid(frame, columns, padding=4, scale=scale) for frame in frames]}
+
+
+def assembly(run: Restored, seed: int, count: int = 8, layer: str | None = None) -> Made:
+    """Shows which filters built image 0 of a seed, `count` of each layer, and the maps that they give."""
+    layers = filters.of_image(run, seed, None if layer is None else [layer])
+    return {"filters": sheets.filters(layers, count), "filters-maps": sheets.filter_maps(layers)}
+
+
+def inversion(run: Restored, seed: int, images: np.ndarray, starts: int = 32, iterations: int = 300) -> Made:
+    """Shows how near the generator comes to images, uint8 `[n, H, W, C]`, by `inversion.invert`."""
+    found = invert(run, images, starts=starts, iterations=iterations, seed=seed)
+    title = f"given images, and the nearest that was found from {starts} starts; root mean squared error"
+    return {"inversion": sheets.inversion(images, found.images, found.errors, title)}
+
+
+def training(run: Restored) -> np.ndarray:
+    """Returns the images that a run was trained on, uint8 `[n, H, W, C]`; raises ValueError where they are no more."""
+    about = run.record["data"]
+    found = data.load(about["name"], about["split"], run.record["config"].get("resolution"))
+    if found.fingerprint != about["fingerprint"]:
+        raise ValueError(f"the run was trained on other contents of {about['name']!r} than are there now; restore them")
+    return found.arrays["image"]
+
+
+def held_out(run: Restored) -> np.ndarray:
+    """Returns the test images of what a run was trained on, uint8 `[n, H, W, C]`."""
+    about = run.record["data"]
+    found = data.load(about["name"], "test", run.record["config"].get("resolution"))
+    if found.fingerprint == about["fingerprint"]:
+        raise ValueError(f"the run was trained on the test split of {about['name']!r}, so that nothing is held out")
+    return found.arrays["image"]
+
+
+def load_images(run: Restored, paths: Sequence[Path]) -> np.ndarray:
+    """Reads image files, and those of folders, made into the size and colours of what a run makes.
+
+    Args:
+        run: An opened run.
+        paths: Files and folders.
+
+    Returns:
+        uint8 `[n, H, W, C]`.
+
+    Raises:
+        ValueError: If there are none, or one cannot be read.
+    """
+    height, width, channels = run.record["data"]["shape"]
+    files = [
+        file
+        for path in paths
+        for file in (sorted(path.iterdir()) if path.is_dir() else [path])
+        if not path.is_dir() or file.suffix.lower() in SUFFIXES
+    ]
+    if not files:
+        raise ValueError(f"images: no {', '.join(SUFFIXES)} file in {', '.join(map(str, paths))}; give some")
+    return stack([(str(file), file) for file in files], len(files), height if height == width else None, channels)
+
+
+def _features(run: Restored, kind: evaluate.Kind, *images: np.ndarray) -> tuple[list[np.ndarray], str]:
+    """Returns features of arrays of images, and what a person calls them."""
+    about = run.record["data"]
+    spec = data.Spec(tuple(about["shape"]), about["classes"])
+    features = evaluate.features_of(kind, about["name"], spec, run.record["config"].get("resolution"))
+    compute = extractor(features, of_data)
+    return [np.concatenate([batch for batch, _ in compute(None, each)]) for each in images], features.name
+
+
+def main(
+    run: tyro.conf.Positional[Path],
+    what: tyro.conf.Positional[What | Literal["all"]] = "all",
+    count: int = 8,
+    seed: int = 0,
+    step: int | None = None,
+    best: bool = False,
+    features: evaluate.Kind = "pixels",
+    samples: int = 2000,
+    method: Literal["sefa", "pca"] = "sefa",
+    layer: str | None = None,
+    steps: int = 11,
+    keys: int = 6,
+    images: tuple[Path, ...] = (),
+    starts: int = 32,
+    iterations: int = 300,
+) -> None:
+    """Looks into a checkpoint of a run: makes pictures in RUN/explore, which the report shows.
+
+    neighbours: samples, and the training images nearest to them. memorisation: the samples nearest to training images,
+    beside the test images that are, which shows what copying would be. collapse: the samples most alike, above the
+    same of real images. directions: what changes along the latent directions that change most, found without labels.
+    interpolation: an animated walk through samples. filters: which of the generator's filters built an image, layer by
+    layer, and what they give. inversion: given images, and the nearest that the generator makes.
+
+    Args:
+        run: A run directory, such as runs/dcgan-digits.
+        what: What to look at; all of it by default.
+        count: How many samples, neighbours, pairs, directions, walks, filters of a layer, or images.
+        seed: Which samples; filters are those of the first.
+        step: Which checkpoint; the newest good one by default.
+        best: The best checkpoint instead, which training with --best keeps.
+        features: By which images are alike: pixels, the data set's classifier, or Inception (neighbours, memorisation,
+            collapse).
+        samples: How many are looked through (memorisation, collapse).
+        method: sefa, by a layer's derivative, or pca, by its values (directions).
+        layer: Of the generator, such as ConvTranspose_0; by default, what the method or the paper has (directions), or
+            all that paint (filters).
+        steps: Images a row, or from one sample to the next (directions, interpolation).
+        keys: Samples that a walk passes (interpolation).
+        images: Image files or folders to find again, the first --count; by default test images (inversion).
+        starts: Searches for each image (inversion).
+        iterations: Of each search (inversion).
+    """
+    opened = runs.open_run(run, step, best)
+    if len(opened.record["data"]["shape"]) != 3:
+        raise ValueError(f"{run} makes points, of which there are no images to look at; its samples/ show all of it")
+
+    def given() -> np.ndarray:
+        return (load_images(opened, images) if images else held_out(opened))[:count]
+
+    makers: dict[What, Callable[[], Made]] = {
+        "neighbours": partial(neighbours, opened, seed, count, features),
+        "memorisation": partial(memorisation, opened, seed, count, features, samples),
+        "collapse": partial(collapse, opened, seed, count, features, samples),
+        "directions": partial(directions, opened, seed, count, steps, method, layer),
+        "interpolation": partial(interpolation, opened, seed, count, steps, keys),
+        "filters": partial(assembly, opened, seed, count, layer),
+        "inversion": lambda: inversion(opened, seed, given(), starts, iterations),
+    }
+    for kind in get_args(What) if what == "all" else (what,):
+        try:
+            made = makers[kind]()
+        except ValueError as error:
+            if what != "all":
+                raise
+            print(f"{kind} left out: {error}")
+            continue
+        for name, picture in made.items():
+            target = run / "explore" / f"{name}-step{opened.step}-seed{seed}"
+            if isinstance(picture, list):
+                pictures.save_gif(target := target.with_name(f"{target.name}.gif"), picture, 70, 70)
+            else:
+                pictures.save_png(target := target.with_name(f"{target.name}.png"), picture)
+            print(target, flush=True)
+    if (run / "run.json").is_file():
+        print(f"{report.write(run)} shows them")
+
+
+if __name__ == "__main__":
+    cli(main)

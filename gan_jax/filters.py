@@ -1,0 +1,179 @@
+"""Which filters built an image: what each channel of a generator's layers adds to it, and the image put together anew.
+
+A channel is judged by ablation, as in GAN dissection (Bau et al. 2019, arXiv:1811.10597): its map is held at its mean
+over other latents, place by place, and the change of the image is its contribution. At its mean rather than at 0, which
+a layer that follows may never have seen (Morcos et al. 2018, arXiv:1803.06959).
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gan_jax import sample
+from gan_jax.runs import Restored
+from gan_jax.types import Array, Network, PyTree
+
+ROWS = 64  # variants of an image made at once: evaluation keeps the examples of a batch apart
+
+
+class Layer(NamedTuple):
+    """What the channels of one layer do for one image.
+
+    Attributes:
+        path: Of the layer, such as "ConvTranspose_0".
+        maps: What the layer gives, `[h, w, channels]`.
+        contributions: The image less what is left of it without each channel, `[channels, H, W, C]`.
+        effects: Root mean squares of the contributions, `[channels]`, pixels in [-1, 1].
+        order: The channels, that of the largest effect first, `[channels]`.
+        counts: 0, 1, 2, 4, ... and the number of channels.
+        assembly: The image with so many channels of the order kept, all others at their means, `[counts, H, W, C]`;
+            from the image of the means to the image itself.
+        kernel: The filters, `[kh, kw, inputs, channels]`; None where the layer has none.
+        brush: How the next layer with filters paints with each channel, `[kh, kw, channels, outputs]`; None where there
+            is none.
+    """
+
+    path: str
+    maps: np.ndarray
+    contributions: np.ndarray
+    effects: np.ndarray
+    order: np.ndarray
+    counts: tuple[int, ...]
+    assembly: np.ndarray
+    kernel: np.ndarray | None
+    brush: np.ndarray | None
+
+
+def map_shapes(network: Network, average: PyTree, latent: Array) -> dict[str, tuple[int, ...]]:
+    """Returns the layers that give maps, in the order of evaluation: path -> (h, w, channels); arguments as below."""
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def note(latents: Array) -> None:  # while tracing, for JAX sorts the dicts that it returns
+        layers = network.inspect(average["params"], average["stats"], latents)[1]
+        shapes.update({path: value.shape[1:] for path, value in layers.items() if value.ndim == 4})
+
+    jax.eval_shape(note, latent[None])
+    return shapes
+
+
+@functools.partial(jax.jit, static_argnames="network")
+def mean_maps(network: Network, average: PyTree, latents: Array) -> dict[str, Array]:
+    """Averages what each layer gives over latents.
+
+    Args:
+        network: A generator.
+        average: Its parameters and statistics, `{"params", "stats"}`.
+        latents: `[n, size]`.
+
+    Returns:
+        Path -> `[h, w, channels]`, of layers that give maps `[n, h, w, channels]`.
+    """
+    layers = network.inspect(average["params"], average["stats"], latents)[1]
+    return {path: jnp.mean(value, axis=0) for path, value in layers.items() if value.ndim == 4}
+
+
+def rebuild(network: Network, average: PyTree, latent: Array, path: str, mean: Array, keep: ArrayLike) -> np.ndarray:
+    """Makes variants of an image, in each of which a layer keeps some channels and has the others at their means.
+
+    Args:
+        network: A generator.
+        average: Its parameters and statistics, `{"params", "stats"}`.
+        latent: The image's, `[size]`.
+        path: The layer.
+        mean: What replaces its maps, `[h, w, channels]`.
+        keep: Which channels each variant keeps, bool `[n, channels]`.
+
+    Returns:
+        The variants, `[n, H, W, C]`.
+    """
+    keep = np.asarray(keep, bool)
+    padded = np.concatenate([keep, np.ones((-len(keep) % ROWS, keep.shape[1]), bool)])
+    made = [_variants(network, average, latent, path, mean, rows) for rows in padded.reshape(-1, ROWS, keep.shape[1])]
+    return np.concatenate(made)[: len(keep)]
+
+
+@functools.partial(jax.jit, static_argnames=("network", "path"))
+def _variants(network: Network, average: PyTree, latent: Array, path: str, mean: Array, keep: Array) -> Array:
+    def edit(at: str, value: Array) -> Array:
+        return jnp.where(keep[:, None, None], value, mean) if at == path else value
+
+    latents = jnp.tile(latent, (len(keep), 1))
+    return network.inspect(average["params"], average["stats"], latents, edit=edit)[0]
+
+
+def dissect(
+    network: Network, average: PyTree, latent: Array, others: Array, paths: Sequence[str] | None = None
+) -> list[Layer]:
+    """Finds what the channels of layers do for one image.
+
+    Args:
+        network: A generator of images.
+        average: Its parameters and statistics, `{"params", "stats"}`.
+        latent: The image's, `[size]`.
+        others: Latents `[n, size]`, whose mean maps stand for a channel that is taken away.
+        paths: The layers. None takes the first maps, and those that filters make: what a normalisation makes of a map
+            is not told twice, and the last layer's channels, the colours, are left out.
+
+    Raises:
+        ValueError: If the network has no such layers.
+    """
+    shapes, means = map_shapes(network, average, latent), mean_maps(network, average, others)
+    kernels = {path: kernel for path in shapes if (kernel := _kernel(average["params"], path)) is not None}
+    if paths is None:
+        painted = [path for path in shapes if path in kernels or path == next(iter(shapes))]
+        paths = [path for path in painted if path != painted[-1] or path not in kernels]
+    if unknown := [path for path in paths if path not in shapes]:
+        raise ValueError(f"paths: {unknown[0]!r} gives no maps [h, w, channels]; give some of {list(shapes)}")
+    if not paths:
+        raise ValueError("network: none of its layers gives maps [h, w, channels] for others to paint with")
+    layers = jax.jit(lambda z: network.inspect(average["params"], average["stats"], z)[1])(latent[None])
+    found, order = [], list(shapes)
+    for path in paths:
+        later = [kernels[p] for p in order[order.index(path) + 1 :] if p in kernels]
+        brush = later[0] if later and later[0].shape[2] == means[path].shape[-1] else None
+        build = functools.partial(rebuild, network, average, latent, path, means[path])
+        found.append(_layer(build, path, np.asarray(layers[path][0]), kernels.get(path), brush))
+    return found
+
+
+def _layer(
+    build: functools.partial, path: str, maps: np.ndarray, kernel: np.ndarray | None, brush: np.ndarray | None
+) -> Layer:
+    channels = maps.shape[-1]
+    image, *without = build(np.concatenate([np.ones((1, channels), bool), ~np.eye(channels, dtype=bool)]))
+    contributions = image - np.stack(without)
+    effects = np.sqrt(np.mean(contributions**2, axis=(1, 2, 3)))
+    order = np.argsort(-effects, kind="stable")
+    counts = tuple(sorted({0, *(2**i for i in range(channels.bit_length())), channels}))
+    rank = np.argsort(order)  # a channel's place in the order
+    assembly = build(rank < np.array(counts)[:, None])
+    return Layer(path, maps, contributions, effects, order, counts, assembly, kernel, brush)
+
+
+def of_image(run: Restored, seed: int, paths: Sequence[str] | None = None, others: int = 256) -> list[Layer]:
+    """Does `dissect` for image 0 of a seed.
+
+    Args:
+        run: An opened run.
+        seed: Which image.
+        paths: The layers; None takes those that `dissect` does.
+        others: Number of latents, images 1 to `others` of the seed, whose mean stands for a channel taken away.
+
+    Raises:
+        ValueError: If the run's generator has no such layers.
+    """
+    latent, *rest = sample.latents_of(run, seed, 1 + others)
+    return dissect(run.system.networks["generator"], run.ema["generator"], latent, jnp.stack(rest), paths)
+
+
+def _kernel(params: PyTree, path: str) -> np.ndarray | None:
+    """Returns the filters `[kh, kw, inputs, channels]` of a layer, if it has some."""
+    for name in path.split("/"):
+        params = params.get(name, {}) if isinstance(params, dict) else {}
+    kernel = params.get("kernel") if isinstance(params, dict) else None
+    return np.asarray(kernel) if kernel is not None and kernel.ndim == 4 else None

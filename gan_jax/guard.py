@@ -1,0 +1,179 @@
+"""A guard against divergence: what a run's log tells of its health, and when it is time to act.
+
+The signals are computed in the compiled step and averaged over the iterations between two log records:
+
+    diversity         standard deviation of the fakes' pixels over the batch, beside that of the real images'
+    feature variance  the same of the discriminator's features, or of its logits
+    accuracy          of the discriminator, on its own batches
+    logit gap         mean logit of real images less that of fakes
+    gradient norms    of the players
+    score             where the run is evaluated
+
+The guard is a fold over log records: a run that goes on replays its log, and decides as though it had never stopped.
+"""
+
+import math
+import statistics
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+Policy = Literal["off", "warn", "stop", "rollback"]
+RUNAWAY = ("gradient_norm", "logit_gap")  # signals without a scale of their own, held against their past
+
+
+class Limits(NamedTuple):
+    """What the guard alarms at; fixed on seeds 0 to 4 of digits, and judged on other runs and data.
+
+    Attributes:
+        diversity: Below it samples have collapsed.
+        features: Below it samples have collapsed in the eyes of the discriminator, if `suspect` of diversity too.
+        accuracy: Above it the discriminator has won, if the diversity is suspect too; a strong critic alone is no harm.
+        suspect: Diversity below it.
+        runaway: How many times its median so far a gradient norm or the logit gap may be.
+        score: How many times the best score a score may be, the other way round where more is better.
+        evaluations: How many in a row must be that bad.
+        grace: Share of the run before signals count, and no fewer than 100 iterations: a fresh generator has no
+            diversity yet.
+        patience: Share of the run for which a signal must be bad without a break.
+    """
+
+    diversity: float = 0.2
+    features: float = 0.05
+    accuracy: float = 0.99
+    suspect: float = 0.5
+    runaway: float = 100.0
+    score: float = 2.0
+    evaluations: int = 3
+    grace: float = 0.04
+    patience: float = 0.03
+
+
+LIMITS = Limits()
+
+
+class Memory(NamedTuple):
+    """What the guard remembers of the records so far.
+
+    Attributes:
+        at: Step of the newest record.
+        since: Signal -> where its bad stretch began, for those that are bad.
+        told: Signals that have alarmed, and are bad still.
+        past: Signal -> values so far, of those that are held against their median.
+        best: Best score so far.
+        worse: Evaluations in a row that were far worse.
+    """
+
+    at: int = 0
+    since: Mapping[str, int] = {}
+    told: frozenset[str] = frozenset()
+    past: Mapping[str, tuple[float, ...]] = {}
+    best: float | None = None
+    worse: int = 0
+
+
+class Alarm(NamedTuple):
+    """What has gone wrong.
+
+    Attributes:
+        step: When it was noticed.
+        since: When it began: later checkpoints are of no use.
+        signal: Which.
+        message: In words.
+    """
+
+    step: int
+    since: int
+    signal: str
+    message: str
+
+
+def signals(record: Mapping[str, Any]) -> dict[str, float]:
+    """Returns the signals of a log record; those that it does not have are left out."""
+
+    found = {name: record[name] for name in record if name.endswith("/gradient_norm")}
+    for name in ("diversity", "feature_variance"):
+        real, fake = (record.get(f"generator/{name}_{side}", math.nan) for side in ("real", "fake"))
+        found[name] = math.sqrt(max(fake, 0) / real) if real > 0 else math.nan
+    real, fake = (record.get(f"discriminator/logit_{side}", math.nan) for side in ("real", "fake"))
+    found["logit_gap"] = abs(real - fake)
+    found["accuracy"] = sum(record.get(f"discriminator/accuracy_{side}", math.nan) for side in ("real", "fake")) / 2
+    return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def watch(
+    memory: Memory,
+    record: Mapping[str, Any],
+    steps: int,
+    metric: str = "",
+    higher: bool = False,
+    limits: Limits = LIMITS,
+) -> tuple[Memory, Alarm | None]:
+    """Looks at one log record.
+
+    Args:
+        memory: Of the records before; `Memory()` at first.
+        record: "step", and metrics by name, or a score as "score/METRIC".
+        steps: Of the whole run.
+        metric: The score to watch.
+        higher: Whether more of it is better.
+        limits: What to alarm at.
+
+    Returns:
+        The new memory; and an alarm, once for each bad stretch of each signal, the gravest first.
+    """
+    if f"score/{metric}" in record:
+        return _score(memory, record["step"], float(record[f"score/{metric}"]), higher, limits)
+    now, step = signals(record), record["step"]
+    if "event" in record or not now:
+        return memory, None
+    medians = {name: statistics.median(values) for name, values in memory.past.items()}
+    messages = _bad(now, medians, limits)
+    begun = memory.at >= max(100, limits.grace * steps)
+    since = {name: memory.since.get(name, memory.at) for name in messages if begun}
+    due = [name for name in since if step - since[name] >= limits.patience * steps and name not in memory.told]
+    past = {name: (*memory.past.get(name, ())[-999:], now[name]) for name in now if name.endswith(RUNAWAY)}
+    told = memory.told & set(since) | set(due[:1])
+    memory = memory._replace(at=step, since=since, told=told, past=past)
+    if not due:
+        return memory, None
+    return memory, Alarm(step, since[due[0]], due[0], f"{messages[due[0]]} since step {since[due[0]]}")
+
+
+def replay(records: list[dict[str, Any]], steps: int, metric: str = "", higher: bool = False) -> Memory:
+    """Returns what the guard remembers of a log."""
+    memory = Memory()
+    for record in records:
+        memory, _ = watch(memory, record, steps, metric, higher)
+    return memory
+
+
+def _bad(now: Mapping[str, float], medians: Mapping[str, float], limits: Limits) -> dict[str, str]:
+    """Returns the bad signals, the gravest first, and what to say of each."""
+    messages, none = {}, math.nan  # which is neither above nor below anything
+    diversity = now.get("diversity", none)
+    beside = "times as much as real images"
+    if diversity < limits.diversity:
+        messages["diversity"] = f"samples vary {diversity:.3g} {beside}"
+    if diversity < limits.suspect and (value := now.get("feature_variance", none)) < limits.features:
+        messages["feature_variance"] = f"samples vary {diversity:.3g}, and their features {value:.3g}, {beside}"
+    if diversity < limits.suspect and (value := now.get("accuracy", none)) > limits.accuracy:
+        messages["accuracy"] = f"the discriminator tells {value:.1%} rightly, and samples vary {diversity:.3g} {beside}"
+    for name, median in medians.items():
+        if now.get(name, none) > limits.runaway * median > 0:
+            messages[name] = f"the {name} is {now[name]:.3g}, {now[name] / median:.0f} times its median"
+    return messages
+
+
+def _score(memory: Memory, step: int, value: float, higher: bool, limits: Limits) -> tuple[Memory, Alarm | None]:
+    """Looks at one score."""
+    value = value if math.isfinite(value) else -math.inf if higher else math.inf
+    best = memory.best
+    if best is None or (value > best if higher else value < best):
+        return memory._replace(best=value, worse=0), None
+    far = value < best / limits.score if higher else value > best * limits.score
+    memory = memory._replace(worse=memory.worse + 1 if far else 0)
+    if memory.worse != limits.evaluations:
+        return memory, None
+    return memory, Alarm(
+        step, step, "score", f"the score is {value:.4g}, and was {best:.4g} at best; so for {memory.worse} evaluations"
+    )

@@ -1,0 +1,29 @@
+"""The Inception score: whether samples are surely of some class, and of all classes alike."""
+
+import numpy as np
+
+from gan_jax.metrics.estimate import Estimate, average
+from gan_jax.metrics.summary import Summary
+
+
+def inception_score(fake: Summary) -> Estimate:
+    """Returns the Inception score (Salimans et al. 2016, arXiv:1606.03498), in [1, K].
+
+    exp(mean_x KL(p(y | x) || p(y))) of each group, averaged over the groups; the error is std / sqrt(groups), where
+    papers often quote the std. It rises with the size of a group: papers take 10 groups of 5,000.
+
+    It never sees the data: one perfect image a class, over and over, has the best of scores, and a classifier that
+    knows other classes than the data's has little to say of them (Barratt & Sharma 2018, arXiv:1801.01973).
+
+    Args:
+        fake: The samples, with probabilities.
+
+    Raises:
+        ValueError: If there are no probabilities.
+    """
+    if not fake.mass.shape[1]:
+        raise ValueError("fake has no probabilities: summarise it by features of a classifier")
+    counts = np.array([group.count for group in fake.groups])
+    share = fake.mass / counts[:, None]
+    entropy = -np.sum(share * np.log(share, where=share > 0, out=np.zeros_like(share)), axis=1)
+    return average(np.exp(fake.certainty / counts + entropy))

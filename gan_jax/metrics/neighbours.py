@@ -1,0 +1,165 @@
+"""Scores by nearest neighbours among features: fidelity and diversity told apart, and copies of the training images.
+
+All but `copying` rest on balls: about each image of a set, as far as its k-th nearest in the same set. The balls of the
+real images make up where the data lies, those of the samples what the generator makes. They are open, as in the code of
+Naeem et al., so that a set scores exactly 1 in all four against itself.
+
+Errors are those of a mean over one set, the other and the balls being what they are.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gan_jax.metrics.estimate import Estimate, average
+from gan_jax.metrics.search import inside, nearest
+from gan_jax.metrics.summary import Summary, kept
+
+
+class Overlap(NamedTuple):
+    """`precision`, `recall`, `density` and `coverage`."""
+
+    precision: Estimate
+    recall: Estimate
+    density: Estimate
+    coverage: Estimate
+
+
+def overlap(real: Summary, fake: Summary, k: int = 3, k_density: int = 5) -> Overlap:
+    """Returns all four scores by four searches in place of eight.
+
+    Args:
+        real: The data, with features kept.
+        fake: The samples, with features kept.
+        k: Of precision and recall.
+        k_density: Of density and coverage.
+
+    Raises:
+        ValueError: If features were not kept, or are not of the same size, or are of k images or fewer.
+    """
+    x, y = kept(real, fake)
+    in_real, held = inside(y, x, radii(x, k, k_density))
+    in_fake, _ = inside(x, y, radii(y, k))
+    return Overlap(
+        precision=average(in_real[:, 0] > 0),
+        recall=average(in_fake[:, 0] > 0),
+        density=average(in_real[:, 1] / k_density),
+        coverage=average(held[:, 1] > 0),
+    )
+
+
+def precision(real: Summary, fake: Summary, k: int = 3) -> Estimate:
+    """Returns the share of samples that lie where the data does (Kynkaanniemi et al. 2019, arXiv:1904.06991).
+
+    mean_j [y_j is in some B(x_i, distance of x_i to its k-th nearest real image)], in [0, 1].
+
+    Args:
+        real: The data, with features kept.
+        fake: The samples, with features kept; the error is of the mean over them.
+        k: Neighbours.
+
+    Raises:
+        ValueError: If features were not kept, or are not of the same size, or real has k images or fewer.
+    """
+    x, y = kept(real, fake)
+    return average(inside(y, x, radii(x, k))[0][:, 0] > 0)
+
+
+def recall(real: Summary, fake: Summary, k: int = 3) -> Estimate:
+    """Returns the share of real images that lie where samples do: precision with the sets exchanged.
+
+    mean_i [x_i is in some B(y_j, distance of y_j to its k-th nearest sample)], in [0, 1]. Kynkaanniemi et al. 2019
+    (arXiv:1904.06991). A few samples astray have large balls, in which much of the data lies.
+
+    Args:
+        real: The data, with features kept; the error is of the mean over it.
+        fake: The samples, with features kept.
+        k: Neighbours.
+
+    Raises:
+        ValueError: If features were not kept, or are not of the same size, or fake has k images or fewer.
+    """
+    return precision(fake, real, k)
+
+
+def density(real: Summary, fake: Summary, k: int = 5) -> Estimate:
+    """Returns how densely the data lies where samples do (Naeem et al. 2020, arXiv:2002.09797).
+
+    mean_j #{i: y_j is in B(x_i, distance of x_i to its k-th nearest real image)} / k: at least 0, 1 on average for the
+    best of generators, and above for one that keeps to where the data is densest.
+
+    Args:
+        real: The data, with features kept.
+        fake: The samples, with features kept; the error is of the mean over them.
+        k: Neighbours.
+
+    Raises:
+        ValueError: If features were not kept, or are not of the same size, or real has k images or fewer.
+    """
+    x, y = kept(real, fake)
+    return average(inside(y, x, radii(x, k))[0][:, 0] / k)
+
+
+def coverage(real: Summary, fake: Summary, k: int = 5) -> Estimate:
+    """Returns the share of real images that have a sample nearby (Naeem et al. 2020, arXiv:2002.09797).
+
+    mean_i [some y_j is in B(x_i, distance of x_i to its k-th nearest real image)], in [0, 1]; see `perfect_coverage`.
+
+    Args:
+        real: The data, with features kept; the error is of the mean over it.
+        fake: The samples, with features kept.
+        k: Neighbours.
+
+    Raises:
+        ValueError: If features were not kept, or are not of the same size, or real has k images or fewer.
+    """
+    x, y = kept(real, fake)
+    return average(inside(y, x, radii(x, k))[1][:, 0] > 0)
+
+
+def perfect_coverage(reals: int, samples: int, k: int = 5) -> float:
+    """Returns the coverage that samples of the data itself have on average, whatever the data, if it has no ties.
+
+    1 - prod_{j=1..k} (N - j) / (N + M - j), for N real images and M samples: a ball is empty if the k nearest of the
+    other N + M - 1 points are all real.
+    """
+    j = np.arange(1, k + 1)
+    return float(1 - np.prod((reals - j) / (reals + samples - j)))
+
+
+def copying(train_features: ArrayLike, test_features: ArrayLike, fake_features: ArrayLike) -> Estimate:
+    """Returns how likely a sample lies nearer to the training images than a real image held out does.
+
+    P(d(sample) < d(held out)) + P(equal) / 2, where d is the distance to the nearest training image: the statistic of
+    Mann and Whitney, as Meehan et al. 2020 (arXiv:2004.05675) use it. 1/2 is ideal, near 1 samples are copies, near 0
+    they lie off the data. A generator may copy some images and miss others, and score 1/2 all the same.
+
+    Args:
+        train_features: Of the images that the generator was trained on, `[t, D]`.
+        test_features: Of real images held out, `[n, D]`.
+        fake_features: Of samples, `[m, D]`.
+
+    Returns:
+        The probability, in [0, 1]; its error is of both samples and images held out (DeLong et al. 1988), the training
+        images being what they are.
+
+    Raises:
+        ValueError: If the shapes do not fit.
+    """
+    test, fake = (nearest(x, train_features, 1)[0][:, 0] for x in (test_features, fake_features))
+    samples, reals = average(_share_below(-test, -fake)), average(_share_below(fake, test))
+    return Estimate(samples.value, float(np.hypot(samples.error, reals.error)))
+
+
+def radii(features: np.ndarray, *ks: int) -> np.ndarray:
+    """Returns the distances of points `[n, D]` to their k-th nearest of the same set, one column a k."""
+    if min(ks) < 1 or len(features) <= max(ks):
+        raise ValueError(f"k={max(ks)}: {len(features)} images have from 1 to {len(features) - 1} neighbours each")
+    return nearest(features, features, max(ks), exclude_self=True)[0][:, [k - 1 for k in ks]]
+
+
+def _share_below(values: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Returns which share of the values lies below each limit, equal ones counting half."""
+    ordered = np.sort(values)
+    return (np.searchsorted(ordered, limits, "left") + np.searchsorted(ordered, limits, "right")) / (2 * len(values))

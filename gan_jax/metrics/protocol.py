@@ -1,0 +1,119 @@
+"""Scores with their protocol: what was compared with what, by which features, so that unlike numbers are not compared.
+
+A run's scores are in `RUN/scores.jsonl`, one JSON object a line.
+"""
+
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gan_jax.pictures import atomic
+
+FILE = "scores.jsonl"
+
+
+class Score(NamedTuple):
+    """One score of one set of samples.
+
+    Attributes:
+        metric: Such as "fid".
+        value: Of the metric.
+        error: Its standard error; NaN where none is known.
+        features: Fingerprint of the features; "" where the metric has none.
+        features_name: What a person calls them.
+        resize: How images were brought to the features' size.
+        settings: Of the metric, such as "k=3".
+        data: Fingerprint of the real images.
+        data_name: What a person calls them.
+        split: Which of them.
+        real: Number of real images.
+        fake: Number of samples.
+        weights: "averaged" or "raw"; or "training images", scored as though they were samples: the yardstick.
+        step: Of the checkpoint; None for a yardstick.
+        seed: Of the samples.
+    """
+
+    metric: str
+    value: float
+    error: float
+    features: str
+    features_name: str
+    resize: str
+    settings: str
+    data: str
+    data_name: str
+    split: str
+    real: int
+    fake: int
+    weights: str
+    step: int | None
+    seed: int
+
+
+SAME = ("metric", "features", "resize", "settings", "data", "split", "real", "fake")  # or a comparison means nothing
+
+
+class Difference(NamedTuple):
+    """How far a score is above another.
+
+    Attributes:
+        value: The first less the second.
+        error: Standard error, as of independent samples.
+    """
+
+    value: float
+    error: float
+
+
+def compare(first: Score, second: Score) -> Difference:
+    """Subtracts scores of one protocol: checkpoints, weights, seeds and runs may differ, and nothing else.
+
+    Raises:
+        ValueError: Naming the first field of the protocol in which they differ.
+    """
+    for field in SAME:
+        a, b = getattr(first, field), getattr(second, field)
+        if a != b:
+            raise ValueError(f"{field}: {a!r} and {b!r} are unlike protocols; score both anew with one of them")
+    return Difference(first.value - second.value, math.hypot(first.error, second.error))
+
+
+def identity(score: Score) -> Score:
+    """Returns all that a score is of, without its value: a later score of equal identity takes its place."""
+    return score._replace(value=0.0, error=0.0)
+
+
+def read(run: Path) -> list[Score]:
+    """Returns the scores of a run, in the order in which they were first made; none if there is no file.
+
+    Raises:
+        ValueError: If a line is no score.
+    """
+    path, scores = run / FILE, []
+    for number, line in enumerate(path.read_text().splitlines() if path.exists() else [], 1):
+        try:
+            fields: dict[str, Any] = json.loads(line)
+            fields |= {name: math.nan for name in ("value", "error") if fields[name] is None}
+            scores.append(Score(**fields))
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{path}: line {number} is no score ({error}); delete it, and evaluate again") from error
+    return scores
+
+
+def write(run: Path, scores: Iterable[Score]) -> None:
+    """Adds scores to those of a run, whole or not at all; those of equal identity are replaced."""
+    kept = {identity(score): score for score in [*read(run), *scores]}
+    lines = [json.dumps({k: None if v != v else v for k, v in s._asdict().items()}) + "\n" for s in kept.values()]
+    with atomic(run / FILE) as file:
+        file.write("".join(lines).encode())
+
+
+def drop_after(run: Path, step: int) -> None:
+    """Deletes the scores of later checkpoints, which a run continued from here makes again."""
+    found = read(run)
+    kept = [score for score in found if score.step is None or score.step <= step]
+    if len(kept) < len(found):
+        (run / FILE).unlink()
+        write(run, kept)

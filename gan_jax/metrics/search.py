@@ -1,0 +1,136 @@
+"""Exact searches among features, on the device: who is nearest to whom, and who lies in whose ball.
+
+Both sets go to the device in blocks of one size, padded, so that one program serves sets of any size and no more than
+1,024 x 1,024 distances exist at once. Squared distances are expanded, |x|^2 + |y|^2 - 2 x . y, which is one product of
+matrices; it cancels where points are close, so it is taken about the mean and in float64.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from numpy.typing import ArrayLike
+
+from gan_jax.types import Array
+
+BLOCK = 1024  # rows
+EDGE = 1 - 1e-9  # of a radius: a point on the edge of a ball, that of which the radius was taken, is outside
+
+
+def nearest(
+    queries: ArrayLike, references: ArrayLike, count: int, exclude_self: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the nearest references of each query.
+
+    Args:
+        queries: `[n, D]`.
+        references: `[m, D]`.
+        count: How many to find.
+        exclude_self: Whether query i is reference i, and is not to be found; its duplicates are.
+
+    Returns:
+        Euclidean distances, float64 `[n, count]`, the smallest first, and which references they are, `[n, count]`. Of
+        neighbours that are equally far, to float32, the first in order are found. Distances are of differences, so that
+        of a duplicate is exactly 0.
+
+    Raises:
+        ValueError: If there are fewer references, or the shapes do not fit.
+    """
+    x, y = _pair("queries", queries, "references", references)
+    if not 1 <= count <= len(y) - exclude_self:
+        raise ValueError(f"count={count}: there are {len(y)} references; pass 1 to {len(y) - exclude_self}")
+    with jax.enable_x64(True):
+        blocks, middle = [jnp.asarray(block) for block in _blocks(y)], y.mean(0, dtype=np.float64)
+        indices = []
+        for start, block in zip(range(0, len(x), BLOCK), _blocks(x), strict=True):
+            own = start + np.arange(BLOCK) if exclude_self else np.full(BLOCK, -1)
+            best = jnp.full((BLOCK, count), jnp.inf, jnp.float32), jnp.zeros((BLOCK, count), int)
+            rows = jnp.asarray(block)
+            for first, others in zip(range(0, len(y), BLOCK), blocks, strict=True):
+                best = _closer(best, rows, others, middle, first, len(y), own)
+            indices.append(np.asarray(best[1]))
+    found = np.concatenate(indices)[: len(x)]
+    return _measured(x, y, found)
+
+
+def inside(points: ArrayLike, centers: ArrayLike, radii: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Counts which points lie in which open balls.
+
+    Args:
+        points: `[n, D]`.
+        centers: `[m, D]`.
+        radii: Of R balls about each center, `[m, R]`.
+
+    Returns:
+        In how many balls each point lies, `[n, R]`, and how many points each ball holds, `[m, R]`.
+
+    Raises:
+        ValueError: If the shapes do not fit.
+    """
+    x, y = _pair("points", points, "centers", centers)
+    r = np.asarray(radii, np.float64)
+    if r.ndim != 2 or len(r) != len(y):
+        raise ValueError(f"radii has shape {r.shape}: pass [{len(y)}, R], one row a center")
+    with jax.enable_x64(True):
+        blocks, middle = [jnp.asarray(block) for block in _blocks(y)], y.mean(0, dtype=np.float64)
+        sizes = [jnp.asarray(block) for block in _blocks((EDGE * r) ** 2)]
+        balls, holds = [], [0] * len(blocks)
+        for start, block in zip(range(0, len(x), BLOCK), _blocks(x), strict=True):
+            rows, real, lies = jnp.asarray(block), start + np.arange(BLOCK) < len(x), 0
+            for i, (others, squares) in enumerate(zip(blocks, sizes, strict=True)):
+                in_balls, held = _held(rows, others, middle, squares, real)
+                lies, holds[i] = lies + in_balls, holds[i] + held
+            balls.append(np.asarray(lies))
+        held = np.concatenate([np.asarray(each) for each in holds])
+    return np.concatenate(balls)[: len(x)], held[: len(y)]
+
+
+@jax.jit
+def _closer(
+    best: tuple[Array, Array], queries: Array, references: Array, middle: Array, first: int, total: int, own: Array
+) -> tuple[Array, Array]:
+    """Puts the nearest of a block of references in the place of farther ones found before."""
+    place = first + jnp.arange(BLOCK)
+    allowed = (place < total) & (place != own[:, None])
+    # float32 from here on, as only the order matters: the device sorts it a hundred times as fast
+    squares = jnp.where(allowed, _squares(queries, references, middle), jnp.inf).astype(jnp.float32)
+    distances = jnp.concatenate([best[0], squares], 1)
+    indices = jnp.concatenate([best[1], jnp.broadcast_to(place, squares.shape)], 1)
+    least, chosen = lax.top_k(-distances, best[0].shape[1])
+    return -least, jnp.take_along_axis(indices, chosen, 1)
+
+
+@jax.jit
+def _held(points: Array, centers: Array, middle: Array, radii: Array, real: Array) -> tuple[Array, Array]:
+    """Counts along both sides of a block which points are in which balls; padding has radii 0."""
+    lies = (_squares(points, centers, middle)[..., None] < radii) & real[:, None, None]
+    return lies.sum(1), lies.sum(0)
+
+
+def _squares(x: Array, y: Array, middle: Array) -> Array:
+    x, y = x.astype(jnp.float64) - middle, y.astype(jnp.float64) - middle
+    product = jnp.dot(x, y.T, precision=lax.Precision.HIGHEST)
+    return jnp.maximum(jnp.sum(x * x, 1)[:, None] + jnp.sum(y * y, 1) - 2 * product, 0)
+
+
+def _measured(x: np.ndarray, y: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the distances of what was found, by differences, and puts it in their order."""
+    distances = np.empty(found.shape)
+    for rows in np.array_split(np.arange(len(x)), -(-len(x) // BLOCK)):
+        for j in range(found.shape[1]):
+            apart = x[rows].astype(np.float64) - y[found[rows, j]]
+            distances[rows, j] = np.sqrt(np.sum(apart * apart, 1))
+    order = np.argsort(distances, 1, kind="stable")
+    return np.take_along_axis(distances, order, 1), np.take_along_axis(found, order, 1)
+
+
+def _blocks(x: np.ndarray) -> list[np.ndarray]:
+    padded = np.concatenate([x, np.zeros((-len(x) % BLOCK, x.shape[1]), x.dtype)])
+    return np.split(padded, len(padded) // BLOCK)
+
+
+def _pair(name: str, x: ArrayLike, other: str, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    a, b = np.asarray(x, np.float32), np.asarray(y, np.float32)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or not (len(a) and len(b)):
+        raise ValueError(f"{name} has shape {a.shape} and {other} {b.shape}: pass [n, D] and [m, D] of some points")
+    return a, b

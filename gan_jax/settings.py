@@ -1,0 +1,79 @@
+"""Settings of the loop: what a run writes, when and where."""
+
+import dataclasses
+from pathlib import Path
+from typing import Protocol
+
+from gan_jax.evaluate import Kind
+from gan_jax.guard import Policy
+from gan_jax.metrics.scores import Name
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a run writes, when and where; none of it changes what is learnt, and all may change when a run goes on."""
+
+    steps: int = 5_000
+    """Iterations in all; a run that goes on counts those made before."""
+    workdir: Path | None = None
+    """Where all is written; runs/EXPERIMENT-DATASET by default. A directory with a checkpoint is continued."""
+    fresh: bool = False
+    """Start anew; an older run in the directory is moved aside, not deleted."""
+    steps_per_call: int = 20
+    """Iterations in one compiled call; signals are answered between calls."""
+    log_every: int = 50
+    """Iterations between log records; the guard looks at each."""
+    sample_every: int = 250
+    """Iterations between sample grids."""
+    save_every: int = 1_000
+    """Iterations between checkpoints."""
+    keep: int = 2
+    """Checkpoints kept, the newest."""
+    eval_every: int = 0
+    """Iterations between scores; 0 makes none, but with --best it is save_every."""
+    eval_metrics: tuple[Name, ...] = ("fid",)
+    """Scores to make; see python -m gan_jax.evaluate."""
+    eval_count: int = 2_000
+    """Samples in each score."""
+    eval_features: Kind | None = None
+    """Features to score by; by default those of the data set's classifier, which is fitted once, or points."""
+    best: Name | None = None
+    """Keep the checkpoint that is best by this score, in best/."""
+    guard: Policy = "warn"
+    """When training diverges: warn; stop at the best checkpoint; roll back to it and go on with a new key; or off."""
+    devices: int | None = None
+    """Local devices that share each batch; all by default."""
+
+
+class Config(Protocol):
+    """What the loop reads of an experiment's config."""
+
+    @property
+    def batch_size(self) -> int:
+        """Examples a batch, over all devices."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Everything random follows from it."""
+        ...
+
+    @property
+    def run(self) -> Run:
+        """Settings of the loop."""
+        ...
+
+
+def validated(options: Run) -> Run:
+    """Returns options that fit each other, or says which do not."""
+    for name in ("steps", "steps_per_call", "log_every", "sample_every", "save_every", "keep"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"{name}={getattr(options, name)} must be at least 1")
+    if options.eval_every < 0 or not options.eval_metrics:
+        raise ValueError(
+            f"eval_every={options.eval_every}, eval_metrics={options.eval_metrics}: give 0 to make no scores"
+        )
+    if options.best is None:
+        return options
+    metrics = tuple(dict.fromkeys((options.best, *options.eval_metrics)))
+    return dataclasses.replace(options, eval_metrics=metrics, eval_every=options.eval_every or options.save_every)

@@ -1,0 +1,147 @@
+"""Training from one state to the next stop: iterations, logs, scores, pictures and checkpoints, each when due."""
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from gan_jax import checkpoint, guard, log, parallel, progress, rng, rollback, runs, watch
+from gan_jax.metrics import protocol
+from gan_jax.metrics.scores import METRICS, Scorer
+from gan_jax.settings import Run
+from gan_jax.types import Array, Metrics, TrainState
+
+
+class Job(NamedTuple):
+    """What stays the same from a run's first iteration to its last.
+
+    Attributes:
+        options: Of the loop.
+        batch_size: Examples a batch.
+        workdir: The run directory.
+        record: What the run records of itself, kept with each checkpoint.
+        iterate: `(state, key, count) -> (state, metrics)`: compiled iterations.
+        place: Places a tree on the devices.
+        grid: `(state, step)`: pictures the state's samples.
+        scorer: Scores the state's samples, where that is asked for.
+        received: Signals that ask the run to end, as they come.
+    """
+
+    options: Run
+    batch_size: int
+    workdir: Path
+    record: runs.Record
+    iterate: Callable[[TrainState, Array, int], tuple[TrainState, Metrics]]
+    place: Callable[[Any], Any]
+    grid: Callable[[TrainState, int], None]
+    scorer: Scorer | None
+    received: list[Any]
+
+
+def train(job: Job, state: TrainState, at: int, key: Array) -> tuple[TrainState, guard.Alarm | None]:
+    """Makes iterations until all are made, a signal has come, or the guard ends it.
+
+    Args:
+        job: What stays the same.
+        state: Where to begin.
+        at: Its step.
+        key: All that is random follows from it, and from how often the run has been rolled back.
+
+    Returns:
+        The last state, which is saved; or a state that has gone wrong, and the alarm.
+
+    Raises:
+        FloatingPointError: If a metric or parameter is not finite, and the guard is neither to stop nor to roll back.
+    """
+    options, workdir = job.options, job.workdir
+    metric = options.best or options.eval_metrics[0]
+    intervals = [
+        options.log_every,
+        options.sample_every,
+        options.save_every,
+        *[options.eval_every] * (job.scorer is not None),
+    ]
+    state = job.place(state)
+    with (
+        log.writer(workdir, at) as write,
+        checkpoint.writer(workdir / "checkpoints", options.keep) as save,
+        checkpoint.writer(workdir / runs.BEST, 2) if options.best else nullcontext() as save_best,
+        progress.shown(at, options.steps) as show,
+    ):
+        past = log.read(workdir)
+        seconds = max((line.get("seconds", 0.0) for line in past), default=0.0)
+        memory = guard.replay(past, options.steps, metric, METRICS[metric].higher)
+        rollbacks = rollback.count(workdir)
+        key = job.place(jax.random.fold_in(rng.named(key, "rollback"), rollbacks) if rollbacks else key)
+        began = time.monotonic()
+        state, _ = jax.block_until_ready(job.iterate(state, key, 0))  # makes no iteration, and compiles
+        event = "resumed" if at else "started"
+        write({"step": at, "event": event, "compile_seconds": round(time.monotonic() - began, 1)})
+        if at == 0:
+            job.grid(state, at)
+        watch.drop_after(workdir, at)
+        protocol.drop_after(workdir, at)
+
+        def judged(record: log.Record) -> guard.Alarm | None:
+            """Writes a record, and looks at it; returns the alarm that ends the training, if it does."""
+            nonlocal memory
+            write(record)
+            memory, alarm = guard.watch(memory, record, options.steps, metric, METRICS[metric].higher)
+            if alarm is None or options.guard == "off":
+                return None
+            write({"step": alarm.step, "event": "alarm", "message": alarm.message})
+            print(f"warning: step {alarm.step}: {alarm.message}", flush=True)
+            return alarm if options.guard in ("stop", "rollback") else None
+
+        began, logged, calls = time.monotonic(), at, []
+        stopping = False
+        while not stopping:
+            count = min(options.steps_per_call, options.steps - at, *(every - at % every for every in intervals))
+            state, metrics = job.iterate(state, key, count)
+            if calls:
+                jax.block_until_ready(calls[-1])  # one call ahead of the device, no more: a signal is soon answered
+            calls.append((count, metrics))
+            at += count
+            stopping = at == options.steps or bool(job.received)
+            due = [stopping or at % every == 0 for every in intervals]
+            if not any(due):
+                continue
+            try:
+                means = log.means(calls, logged)
+                elapsed = time.monotonic() - began
+                seconds += elapsed
+                speed = (at - logged) * job.batch_size / elapsed
+                line = {"step": at, "seconds": seconds, "images_per_second": speed} | means
+                show(line)
+                alarm = judged(line)
+                if due[1]:
+                    job.grid(state, at)
+                if job.scorer and (at % options.eval_every == 0 or at == options.steps):
+                    best = memory.best
+                    alarm = judged(_scores(job, job.scorer, state, at)) or alarm
+                    if save_best and memory.best != best:
+                        save_best(state, job.record)
+                if due[2] and alarm is None:
+                    parallel.assert_replicated(state)
+                    save(state, job.record)
+            except FloatingPointError as error:
+                write({"step": logged, "event": "diverged", "message": str(error)})
+                if options.guard not in ("stop", "rollback"):
+                    raise
+                alarm = guard.Alarm(at, logged, "finite", str(error))
+            if alarm:
+                return state, alarm
+            began, logged, calls = time.monotonic(), at, []
+    return state, None
+
+
+def _scores(job: Job, scorer: Scorer, state: TrainState, at: int) -> log.Record:
+    """Scores the averaged generator; returns the log's record of it, and adds to the run's scores."""
+    began = time.monotonic()
+    found = scorer.samples(parallel.first(state.ema), "averaged", at)
+    protocol.write(job.workdir, found)
+    values = {f"score/{score.metric}": score.value for score in found}
+    return {"step": at, "eval_seconds": time.monotonic() - began} | values
