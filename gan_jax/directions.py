@@ -19,7 +19,7 @@ from gan_jax.types import Array, PyTree
 
 ROWS = 128  # activations, or derivatives of them, held at once
 SCALE = 4096  # latents by which their deviation along a direction is measured
-ROUNDS = 4  # of subspace iteration: errors fall with the 9th power of the ratio of deviations
+ROUNDS = 4  # of subspace iteration
 
 
 class Directions(NamedTuple):
@@ -74,7 +74,8 @@ def sefa(run: Restored, count: int = 8, layer: str | None = None, samples: int =
     Raises:
         ValueError: If there is no such layer, or none is asked for.
     """
-    layer, size = _prepare(run, count, layer, samples, bent=False), run.system.latent.size
+    layer, values = _prepare(run, count, layer, samples, seed, bent=False)
+    size = values.shape[1]
 
     @jax.jit
     def summed(average: PyTree, values: Array) -> Array:
@@ -84,11 +85,10 @@ def sefa(run: Restored, count: int = 8, layer: str | None = None, samples: int =
             rows = columns.reshape(size, -1)  # of all latents at once, as the sum over them is wanted
             return rows @ rows.T
 
-    batch = _divisor(samples, ROWS // size)
-    parts = np.asarray(latents_of(run, seed, samples)).reshape(-1, batch, size)
+    parts = values.reshape(-1, _divisor(samples, ROWS // size), size)
     matrix = sum(np.asarray(summed(run.ema["generator"], part), np.float64) for part in parts) / samples
-    values, vectors = np.linalg.eigh(matrix)
-    return _directions(vectors.T[::-1][:count], values[::-1][:count], layer)
+    strengths, vectors = np.linalg.eigh(matrix)
+    return _directions(vectors.T[::-1][:count], strengths[::-1][:count], layer)
 
 
 def pca(run: Restored, count: int = 8, layer: str | None = None, samples: int = 4096, seed: int = 0) -> Directions:
@@ -114,10 +114,9 @@ def pca(run: Restored, count: int = 8, layer: str | None = None, samples: int = 
     Raises:
         ValueError: If there is no such layer, or it does not vary, or none is asked for.
     """
-    layer, size = _prepare(run, count, layer, samples, bent=True), run.system.latent.size
-    values = np.asarray(latents_of(run, seed, samples))
+    layer, values = _prepare(run, count, layer, samples, seed, bent=True)
+    size, units = values.shape[1], math.prod(layers(run)[layer])
     parts = jnp.asarray(values.reshape(-1, _divisor(samples, ROWS), size))
-    units = math.prod(layers(run)[layer])
 
     @jax.jit
     def over_all(average: PyTree, mean: Array, basis: Array) -> tuple[Array, Array, Array]:
@@ -138,7 +137,8 @@ def pca(run: Restored, count: int = 8, layer: str | None = None, samples: int = 
         basis = jnp.asarray(np.linalg.qr(over_all(average, mean, basis)[1])[0])
     coordinates = over_all(average, mean, basis)[2]
     components, deviations, _ = np.linalg.svd(coordinates, full_matrices=False)  # `[samples, width]`, orthonormal
-    kept = min(count, size, int((deviations > 1e-4 * deviations[0]).sum()))
+    least = max(1e-4 * deviations[0], 1e-6 * math.sqrt(samples) * np.linalg.norm(mean))  # below it is rounding
+    kept = min(count, size, int((deviations > least).sum()))
     if not kept:
         raise ValueError(f"layer={layer!r}: its activations do not vary with the latent; give another, of layers(run)")
     vectors = components[:, :kept].T @ (values - values.mean(axis=0))
@@ -163,9 +163,6 @@ def traverse(
 
     Returns:
         Images `[count * samples * steps, ...]`, walk by walk: direction 0 from each image, direction 1 from each, ...
-
-    Raises:
-        ValueError: If the vectors are none, have not the latent's size or no direction, or a number is too small.
     """
     size, along = run.system.latent.size, np.asarray(vectors, np.float32)
     if along.ndim != 2 or along.shape[1] != size or not len(along):
@@ -175,10 +172,10 @@ def traverse(
         raise ValueError(f"vectors: lengths {lengths[:, 0]}; each must be finite and above 0 to be a direction")
     if steps < 2 or samples < 1 or not 0 < extent < math.inf:
         raise ValueError(f"steps={steps}, samples={samples}, extent={extent}: give at least 2 and 1, and an extent > 0")
-    along = along / lengths
-    along = along * np.std(np.asarray(latents_of(run, 0, SCALE)) @ along.T, axis=0)[:, None]
+    along, drawn = along / lengths, np.asarray(latents_of(run, seed, max(samples, SCALE)))
+    along = along * np.std(drawn @ along.T, axis=0)[:, None]
     offsets = np.linspace(-extent, extent, steps, dtype=np.float32)[:, None] * along[:, None, None]
-    walks = np.asarray(latents_of(run, seed, samples))[:, None] + offsets  # [count, samples, steps, size]
+    walks = drawn[:samples, None] + offsets  # [count, samples, steps, size]
     return generate(run, jnp.asarray(walks.reshape(-1, size)))
 
 
@@ -186,25 +183,27 @@ def _inspect(run: Restored, average: PyTree, values: Array) -> dict[str, Array]:
     return run.system.networks["generator"].inspect(average["params"], average["stats"], values)[1]
 
 
-def _prepare(run: Restored, count: int, layer: str | None, samples: int, bent: bool) -> str:
-    """Checks the arguments, and returns the layer: if None, the first that the latent moves, by more than a line."""
+def _prepare(
+    run: Restored, count: int, layer: str | None, samples: int, seed: int, bent: bool
+) -> tuple[str, np.ndarray]:
+    """Checks the arguments; returns the layer, by default the first that the latent moves or bends, and the latents."""
     if count < 1 or samples < 2:
         raise ValueError(f"count={count}, samples={samples}: give at least 1 direction and 2 latents")
     names = list(layers(run))
     if layer is not None and layer not in names:
         raise ValueError(f"layer={layer!r}: the generator has {', '.join(names)}")
+    drawn = np.asarray(latents_of(run, seed, samples))
     if layer is not None:
-        return layer
+        return layer, drawn
     # of two latents and the point between them, at which what is linear has the mean of its values
-    first, second = np.asarray(latents_of(run, 0, 2))
-    three = jnp.asarray([first, second, (first + second) / 2])
+    three = jnp.asarray([*drawn[:2], drawn[:2].mean(axis=0)])
     found = jax.jit(lambda average, values: _inspect(run, average, values))(run.ema["generator"], three)
     ends = {name: np.asarray(found[name], np.float64) for name in names}
     moved = [name for name, (a, b, _) in ends.items() if _apart(a, b, 1e-6)]
     curved = [name for name in moved if _apart(ends[name][:2].mean(axis=0), ends[name][2], 1e-3)]
     if not moved:
         raise ValueError("layer: no layer of the generator depends on the latent, so there are no directions")
-    return (curved if bent and curved else moved)[0]
+    return (curved if bent and curved else moved)[0], drawn
 
 
 def _apart(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:

@@ -10,8 +10,6 @@ from typing import Literal
 
 import numpy as np
 import tyro
-from rich.console import Console
-from rich.table import Table
 
 from gan_jax import checkpoint, data, report, runs
 from gan_jax.cli import cli
@@ -179,17 +177,14 @@ def main(
 
 
 def _show(scores: list[Score]) -> None:
-    """Prints a table: a row a checkpoint and kind of weights, a column a metric."""
-    columns = list(dict.fromkeys(score.metric for score in scores))
-    table = Table("step", "weights", *columns)
-    rows: dict[tuple[str, str], dict[str, str]] = {}
+    """Prints a line for each checkpoint and kind of weights."""
+    lines: dict[tuple[str, str], list[str]] = {}
     for score in scores:
-        step = "" if score.step is None else f"{score.step:,}"
-        cell = f"{score.value:.4g} ± {score.error:.2g}" if score.error == score.error else f"{score.value:.4g}"
-        rows.setdefault((step, score.weights), {})[score.metric] = cell
-    for (step, weights), cells in rows.items():
-        table.add_row(step, weights, *[cells.get(column, "") for column in columns])
-    Console().print(table)
+        error = f" ± {score.error:.2g}" if score.error == score.error else ""
+        step = "" if score.step is None else f"step {score.step:,}"
+        lines.setdefault((step, score.weights), []).append(f"{score.metric} {score.value:.4g}{error}")
+    for about, parts in lines.items():
+        print(f"{' '.join(about).strip()}:  {',  '.join(parts)}")
 
 
 def _yardstick(made: Scorer, train: Dataset, count: int, seed: int) -> list[Score]:

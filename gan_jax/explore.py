@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from gan_jax import data, evaluate, filters, latents, pictures, report, runs, sample, sheets
+from gan_jax import data, evaluate, filter_sheets, filters, latents, pictures, report, runs, sample, sheets
 from gan_jax import directions as axes
 from gan_jax.cli import cli
 from gan_jax.data.folder import SUFFIXES
@@ -37,13 +37,13 @@ def memorisation(
     run: Restored, seed: int, count: int = 8, features: evaluate.Kind = "pixels", samples: int = 2000
 ) -> Made:
     """Shows which of `samples` samples are nearest to training images, beside the test images that are."""
-    images = sample.samples(run, seed, samples), training(run), held_out(run)
+    images = sample.samples(run, seed, samples), training(run), _some(held_out(run), samples, seed)
     return {f"memorisation-{features}": sheets.memorisation(*images, *_features(run, features, *images), count)}
 
 
 def collapse(run: Restored, seed: int, count: int = 8, features: evaluate.Kind = "pixels", samples: int = 2000) -> Made:
     """Shows which of `samples` samples are most alike, and which training images, of as many."""
-    images = sample.samples(run, seed, samples), training(run)[:samples]
+    images = sample.samples(run, seed, samples), _some(training(run), 2 * samples, seed)
     return {f"collapse-{features}": sheets.collapse(*images, *_features(run, features, *images), count)}
 
 
@@ -58,7 +58,7 @@ def directions(
 ) -> Made:
     """Shows what changes along the directions that change most: of image 0 step by step, of images 0 to 7 in motion."""
     found = {"sefa": axes.sefa, "pca": axes.pca}[method](run, count, layer)
-    title = f"directions by {method} of {found.layer}, from -{extent:g} to {extent:g} deviations"
+    title = f"directions by {method} of {found.layer}, with their strengths; from -{extent:g} to {extent:g} deviations"
     labels = [f"{strength:.3g}" for strength in found.strengths]
 
     def cells(steps: int, samples: int) -> np.ndarray:
@@ -67,8 +67,8 @@ def directions(
 
     still = table([[Cell(image) for image in row[0]] for row in cells(steps, 1)], title, labels)
     moments = np.moveaxis(cells(2 * steps - 1, 8), 2, 0)
-    moving = [table([[Cell(image) for image in row] for row in rows], title, labels) for rows in moments]
-    name = f"directions-{method}{'' if layer is None else '-' + layer.replace('/', '.')}"
+    moving = [table([[Cell(image) for image in row] for row in rows], title, labels, side=56) for rows in moments]
+    name = f"directions-{method}{_named(layer)}"
     return {name: still, f"{name}-moving": [*moving, *moving[-2:0:-1]]}
 
 
@@ -81,7 +81,7 @@ def interpolation(
         run: An opened run.
         seed: Which samples: walk w passes images w keys to w keys + keys - 1 of the seed.
         count: How many walks.
-        steps: Images from a sample to the next, at f = (1 - cos pi t) / 2 of the way, which sets off and arrives slowly.
+        steps: Images from a sample to the next, at (1 - cos pi t) / 2 of the way: it sets off and arrives slowly.
         keys: How many samples each walk passes, at least 2.
         path: `latents.spherical` or `latents.linear`.
     """
@@ -100,7 +100,8 @@ def interpolation(
 def assembly(run: Restored, seed: int, count: int = 8, layer: str | None = None) -> Made:
     """Shows which filters built image 0 of a seed, `count` of each layer, and the maps that they give."""
     layers = filters.of_image(run, seed, None if layer is None else [layer])
-    return {"filters": sheets.filters(layers, count), "filters-maps": sheets.filter_maps(layers)}
+    name = f"filters{_named(layer)}"
+    return {name: filter_sheets.assembly(layers, count), f"{name}-maps": filter_sheets.outputs(layers)}
 
 
 def inversion(run: Restored, seed: int, images: np.ndarray, starts: int = 32, iterations: int = 300) -> Made:
@@ -153,6 +154,15 @@ def load_images(run: Restored, paths: Sequence[Path]) -> np.ndarray:
     return stack([(str(file), file) for file in files], len(files), height if height == width else None, channels)
 
 
+def _some(images: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Draws images without replacement, all of them if they are fewer; a folder has its classes one after another."""
+    return images[np.random.default_rng(seed).permutation(len(images))[:count]]
+
+
+def _named(layer: str | None) -> str:
+    return "" if layer is None else f"-{layer.replace('/', '.')}"
+
+
 def _features(run: Restored, kind: evaluate.Kind, *images: np.ndarray) -> tuple[list[np.ndarray], str]:
     """Returns features of arrays of images, and what a person calls them."""
     about = run.record["data"]
@@ -191,7 +201,7 @@ def main(
         run: A run directory, such as runs/dcgan-digits.
         what: What to look at; all of it by default.
         count: How many samples, neighbours, pairs, directions, walks, filters of a layer, or images.
-        seed: Which samples; filters are those of the first.
+        seed: Which samples, and which test images; filters are those of the first sample.
         step: Which checkpoint; the newest good one by default.
         best: The best checkpoint instead, which training with --best keeps.
         features: By which images are alike: pixels, the data set's classifier, or Inception (neighbours, memorisation,
@@ -211,7 +221,7 @@ def main(
         raise ValueError(f"{run} makes points, of which there are no images to look at; its samples/ show all of it")
 
     def given() -> np.ndarray:
-        return (load_images(opened, images) if images else held_out(opened))[:count]
+        return load_images(opened, images)[:count] if images else _some(held_out(opened), count, seed)
 
     makers: dict[What, Callable[[], Made]] = {
         "neighbours": partial(neighbours, opened, seed, count, features),

@@ -150,14 +150,14 @@ def replay(records: list[dict[str, Any]], steps: int, metric: str = "", higher: 
 def _bad(now: Mapping[str, float], medians: Mapping[str, float], limits: Limits) -> dict[str, str]:
     """Returns the bad signals, the gravest first, and what to say of each."""
     messages, none = {}, math.nan  # which is neither above nor below anything
-    diversity = now.get("diversity", none)
-    beside = "times as much as real images"
+    diversity, accuracy = now.get("diversity", none), now.get("accuracy", none)
+    collapsed = f"samples vary {diversity:.3g} times as much as real images"
     if diversity < limits.diversity:
-        messages["diversity"] = f"samples vary {diversity:.3g} {beside}"
-    if diversity < limits.suspect and (value := now.get("feature_variance", none)) < limits.features:
-        messages["feature_variance"] = f"samples vary {diversity:.3g}, and their features {value:.3g}, {beside}"
-    if diversity < limits.suspect and (value := now.get("accuracy", none)) > limits.accuracy:
-        messages["accuracy"] = f"the discriminator tells {value:.1%} rightly, and samples vary {diversity:.3g} {beside}"
+        messages["collapse"] = collapsed
+    elif diversity < limits.suspect and now.get("feature_variance", none) < limits.features:
+        messages["collapse"] = f"{collapsed}, and their features {now['feature_variance']:.3g}"
+    elif diversity < limits.suspect and accuracy > limits.accuracy:
+        messages["collapse"] = f"{collapsed}, and the discriminator tells {accuracy:.1%} rightly"
     for name, median in medians.items():
         if now.get(name, none) > limits.runaway * median > 0:
             messages[name] = f"the {name} is {now[name]:.3g}, {now[name] / median:.0f} times its median"

@@ -43,16 +43,17 @@ def invert(
     run: Restored,
     images: ArrayLike,
     *,
-    starts: int = 32,
+    starts: int = 16,
     iterations: int = 300,
-    learning_rate: float = 0.1,
+    learning_rate: float = 0.5,
     prior: float = 1e-3,
     features: Features | None = None,
     feature_weight: float = 0.1,
     seed: int = 0,
 ) -> Inversion:
-    """Searches the latents of images by gradient descent (Zhu et al. 2016, arXiv:1609.03552; Creswell and Bharath 2018,
-    arXiv:1802.05701), from many starts, as the loss has many minima.
+    """Searches the latents of images by gradient descent from many starts, as the loss has many minima.
+
+    By Zhu et al. 2016 (arXiv:1609.03552) and Creswell and Bharath 2018 (arXiv:1802.05701):
 
     min_z mean (G(z) - x)^2 + feature_weight |f(G(z)) - f(x)|^2 / |f(x)|^2 + prior ((r - E r) / std r)^2
 
@@ -60,7 +61,7 @@ def invert(
     dimension of the latent, and r = mean(u^2): what the distribution of latents draws keeps close to the mean of r, and
     the closer the more dimensions there are. After each move z is clipped to the range of each dimension, as uniform
     latents demand (Lipton and Tripathi 2017, arXiv:1702.04782). Moments and ranges are those of 4,096 latents drawn, so
-    that this holds for any distribution. Codes of classes are searched as if they were continuous.
+    that it holds for any distribution. Codes of classes are searched as if they were continuous.
 
     Images do not see one another, and all have the same starts: the result for an image does not depend, but for
     rounding, on what others are given.
@@ -74,7 +75,7 @@ def invert(
         prior: Weight of the last term; 0 leaves it out.
         features: Whose distance counts too, such as `features.of_classifier`; None counts pixels only.
         feature_weight: Weight of that distance.
-        seed: Of the starts.
+        seed: Of the latents drawn: the starts, and those that tell what is likely.
 
     Raises:
         ValueError: If the images are not of the generator's shape or range, or a number makes no search.
@@ -85,22 +86,19 @@ def invert(
     for name, value in {"learning_rate": learning_rate, "prior": prior, "feature_weight": feature_weight}.items():
         if not 0 <= value < math.inf or (name == "learning_rate" and not value):
             raise ValueError(f"{name}={value}: give a finite number {'above' if name == 'learning_rate' else 'from'} 0")
-    drawn = np.asarray(latents_of(run, 0, TYPICAL))
-    first = np.asarray(latents_of(run, seed, starts))
+    drawn = np.asarray(latents_of(run, seed, max(starts, TYPICAL)))
     away = _distance(run, features, feature_weight)
-    search = jax.jit(_search(away, drawn, iterations, learning_rate, prior))
+    search = jax.jit(_search(away, drawn[:TYPICAL], iterations, learning_rate, prior))
     weights = None if features is None else features.params
     rows = min(ROWS, len(target) * starts)
     index = np.arange(-(-len(target) * starts // rows) * rows) % (len(target) * starts)  # image by image; padded
-    found = [search(run.ema, weights, first[part % starts], target[part // starts]) for part in index.reshape(-1, rows)]
+    found = [search(run.ema, weights, drawn[part % starts], target[part // starts]) for part in index.reshape(-1, rows)]
     latents, losses, errors = (
         np.concatenate(each)[: len(target) * starts].reshape(len(target), starts, -1)
         for each in zip(*found, strict=True)
     )
-    best = np.nan_to_num(losses[:, :, 0], nan=np.inf).argmin(axis=1)
-    every = np.arange(len(target))
-    kept = latents[every, best]
-    return Inversion(kept, generate(run, jnp.asarray(kept)), errors[every, best, 0], errors[:, :, 0])
+    best = np.arange(len(target)), np.nan_to_num(losses[:, :, 0], nan=np.inf).argmin(axis=1)
+    return Inversion(latents[best], generate(run, jnp.asarray(latents[best])), errors[best][:, 0], errors[:, :, 0])
 
 
 Distance = Callable[[PyTree, PyTree, Array, Array], tuple[Array, Array]]
@@ -157,12 +155,12 @@ def _target(run: Restored, images: ArrayLike) -> np.ndarray:
     shape = jax.eval_shape(run.system.generate, run.ema, one).shape[1:]
     if given.shape[1:] != shape or not len(given):
         raise ValueError(
-            f"images {given.shape}: this generator makes {shape}; give [n, {str(shape)[1:-1].rstrip(',')}], n at least "
-            "1, resized and of as many channels (data.load's resolution= resizes)"
+            f"images {given.shape}: this generator makes {shape}; give [n, {', '.join(map(str, shape))}], n at least "
+            "1, resized by data.load(..., resolution=) where they are larger"
         )
     if given.dtype == np.uint8 and len(shape) == 3:
         return np.asarray(of_data(None, jnp.asarray(given)))
-    limit = 1.0 + 1e-3 if len(shape) == 3 else np.inf
+    limit = 1.0 + 1e-3 if len(shape) == 3 else np.finfo(np.float32).max
     if not np.issubdtype(given.dtype, np.floating) or not (np.abs(given) <= limit).all():
         raise ValueError(
             f"images of {given.dtype} in [{given.min()}, {given.max()}]: give uint8, or floating point in [-1, 1]"

@@ -166,8 +166,8 @@ def _discriminator(game: Game, terms: Sequence[Term], played: _Played) -> tuple[
     added, metrics, extra = _sum(terms, played.context, "discriminator")
     metrics |= {
         "loss": value,
-        "accuracy_real": jnp.mean(real > 0),
-        "accuracy_fake": jnp.mean(fake < 0),
+        "accuracy_real": jnp.mean((1 + jnp.sign(real)) / 2),  # a logit of 0 is a guess, right every other time
+        "accuracy_fake": jnp.mean((1 - jnp.sign(fake)) / 2),
         "probability_real": jnp.mean(jax.nn.sigmoid(real)),
         "probability_fake": jnp.mean(jax.nn.sigmoid(fake)),
         "logit_real": jnp.mean(real),

@@ -1,11 +1,10 @@
-"""A run as one page: samples, curves, events, configuration, and how to sample from it.
+"""A run as one page: samples, scores, curves, explorations, events, configuration, and how to make more of it.
 
 `python -m gan_jax.report RUN` writes RUN/report.html from the files of the run alone. The page needs nothing but
 itself. Where files are missing, as in a run that is still going, it shows those that are there.
 """
 
 import base64
-import io
 import json
 import re
 import shlex
@@ -18,13 +17,9 @@ from typing import Any
 import numpy as np
 import tyro
 
-from gan_jax import pictures
+from gan_jax import charts, pictures
 
-CHARTS = {  # the usual ones in order, and what they show
-    "loss": "what each player descends",
-    "accuracy": "share of images the discriminator tells rightly",
-    "probability": "D(x) of real images, D(G(z)) of fake ones",
-}
+EXPLORATIONS = ("neighbours", "memorisation", "collapse", "directions", "interpolation", "filters", "inversion")
 STYLE = """
 :root{color-scheme:light dark;--page:#fff;--ink:#20252b;--soft:#f5f6f7;--ce:#e6e8eb;--cf:#69717b;
 --c0:#2f6fb3;--c1:#d0702a;--c2:#3c8a5b;--c3:#8b5fae;--c4:#b5484f;--c5:#2b8c99}
@@ -38,6 +33,7 @@ header p,small,b,dt,figcaption,th{color:var(--cf);font-size:13px;font-weight:400
 dl{display:flex;flex-wrap:wrap;gap:12px 36px} dd{font-size:17px} section>div{display:grid;gap:28px 20px}
 .large{grid-template-columns:repeat(auto-fit,minmax(min(100%,340px),1fr))} .large img{max-width:520px}
 .small{grid-template-columns:repeat(auto-fill,minmax(min(45%,220px),1fr))} .pixels{image-rendering:pixelated}
+.wide{display:flex;flex-wrap:wrap} .wide img{width:auto;max-width:100%}
 .charts{grid-template-columns:repeat(auto-fill,minmax(min(100%,400px),1fr))} svg text{font-family:inherit!important}
 figure{min-width:0;break-inside:avoid} img,svg{display:block;width:100%;height:auto;overflow:visible;margin-bottom:6px}
 h3+div span,h3+div span:before{display:inline-block;margin-right:16px} table{border-collapse:collapse;max-width:760px}
@@ -60,7 +56,9 @@ def write(run: Path | str) -> Path:
     experiment, config, data, environment = (about.get(k, {}) for k in ("experiment", "config", "data", "environment"))
     log = [record for record in _objects(run / "metrics.jsonl") if isinstance(record.get("step"), int)]
     samples = {int(path.stem): path for path in sorted(run.glob("samples/*.png")) if path.stem.isdecimal()}
-    last = max([record["step"] for record in log] + list(samples), default=0)
+    scores = charts.of_scores(_objects(run / "scores.jsonl"))
+    scored = (step for _, chart in scores for line in chart.lines.values() for step in line)
+    last = max([record["step"] for record in log] + [*samples, *scored], default=0)
     devices = environment.get("devices") or 1
     seconds = [record["seconds"] for record in log if isinstance(record.get("seconds"), int | float)]
     facts = {
@@ -84,14 +82,20 @@ def write(run: Path | str) -> Path:
         told = (f"{k} {v}".removeprefix("message ") for k, v in event.items() if k not in ("step", "event"))
         events.append((f"{event['step']:,} {event['event']}", ", ".join(told)))
     kinds = ("grid", "images", "npz", "interpolation", "traversal")
-    commands = "\n".join(f"python -m gan_jax.sample {shlex.quote(str(run))} {kind}" for kind in kinds)
+    explored = _explored(run / "explore")
+    missing = [kind for kind in EXPLORATIONS if not any(path.name.startswith(kind) for path, _ in explored)]
+    asked = [("sample", kind) for kind in kinds]
+    asked += [("explore", kind) for kind in missing if len(data.get("shape", ())) == 3]
+    commands = "\n".join(f"python -m gan_jax.{module} {shlex.quote(str(run))} {kind}" for module, kind in asked)
     page = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>{name}</title><style>{STYLE}</style></head><body><main>
 <header><h1>{name}</h1><p>{escape(str(run))}</p><dl>{"".join(terms)}</dl></header>
 {_section("Samples", large, "large")}
 {_section("Evolution", small if len(small) > 1 else [], "small")}
-{_section("Curves", [_chart(name, lines, last) for name, lines in _charts(log).items()], "charts")}
+{_section("Scores", [charts.draw(*each, last) for each in scores], "charts")}
+{_section("Curves", [charts.draw(*each, last) for each in charts.of_log(log).items()], "charts")}
+{_section("Exploration", [_picture(path, caption, 0) for path, caption in explored], "wide")}
 {_section("Events", _table(events))}
 {_section("Sampling", [f"<pre>{escape(commands)}</pre>"])}
 {_section("Configuration", _table(_flat(config)))}
@@ -129,68 +133,29 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield prefix + name, value if isinstance(value, str) else json.dumps(value)
 
 
+def _explored(folder: Path) -> list[tuple[Path, str]]:
+    """Finds the pictures of a folder, of each kind those of the newest step, and says what they are."""
+    found = []
+    for path in folder.glob("*"):
+        if match := re.fullmatch(r"(.+)-step(\d+)-seed(\d+)\.(?:png|gif)", path.name):
+            kind, step, seed = match[1], int(match[2]), int(match[3])
+            place = next((i for i, known in enumerate(EXPLORATIONS) if kind.startswith(known)), len(EXPLORATIONS))
+            found.append((place, kind, step, seed, path))
+    newest = {kind: step for _, kind, step, *_ in sorted(found)}
+    return [
+        (path, f"{kind.replace('-', ', ')}; step {step:,}, seed {seed}")
+        for _, kind, step, seed, path in sorted(found)
+        if step == newest[kind]
+    ]
+
+
 def _picture(path: Path, caption: str, width: int) -> str:
+    caption = escape(caption)
     data, kind = path.read_bytes(), path.suffix[1:]
     pixels = int.from_bytes(data[16:20], "big") if kind == "png" else int.from_bytes(data[6:8], "little")
     look = ' class="pixels"' if pixels <= width else ""  # shrunk by nearest neighbours, an image would lose pixels
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     return f'<figure><img{look} alt="{caption}" src="{source}"><figcaption>{caption}</figcaption></figure>'
-
-
-def _charts(log: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, dict[int, float]]]:
-    """Gathers chart -> line -> step -> value, `player/name_real` and `_fake` in one chart; those of no player last."""
-    charts: dict[str, dict[str, dict[int, float]]] = {}
-    for record in (record for record in log if "event" not in record):
-        for key, value in record.items():
-            if key not in ("step", "seconds") and type(value) in (int, float):
-                player, _, name = key.rpartition("/")
-                name, side = match.groups() if (match := re.fullmatch("(.+)_(real|fake)", name)) else (name, "")
-                # A resumed run tells some steps again: its last word counts.
-                charts.setdefault(name, {}).setdefault(f"{player} {side}".strip(), {})[record["step"]] = float(value)
-    return {n: charts[n] for n in sorted(charts, key=lambda n: ([*CHARTS, n].index(n), "" in charts[n]))}
-
-
-def _chart(name: str, lines: Mapping[str, Mapping[int, float]], last: int) -> str:
-    """Draws lines over steps 0 to `last` as SVG in the page's own colours, thus light or dark with it."""
-    import matplotlib  # slow to import, and no one else needs it
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import EngFormatter
-
-    note = CHARTS.get(name, "")
-    plot, legend, levels, svg = Figure(figsize=(420 / 72, 180 / 72)), "", np.zeros(0), io.StringIO()
-    axes = plot.add_axes((0.1, 0.12, 0.88, 0.84))
-    for i, (label, line) in enumerate(lines.items()):
-        steps, values = np.array(sorted(line.items())).T
-        legend += f'<span style="--c:var(--c{i % 6})">{escape(label)} <b>{values[-1]:.4g}</b></span>'
-        steps, values = steps[np.abs(values) < 1e30], values[np.abs(values) < 1e30]
-        levels, colour = np.append(levels, values), f"#c0000{i % 6}"
-        if len(values) > 100:  # stretches are drawn from least to greatest value, and over them their smoothed means
-            stretches = np.array_split(np.array([steps, values]), min(len(values) // 2, 300), axis=1)
-            steps, values, low, high = np.array([(*part.mean(1), part[1].min(), part[1].max()) for part in stretches]).T
-            axes.plot(steps.repeat(2), np.ravel([low, high], "F"), color=colour, lw=0.8, alpha=0.3)
-            count = np.convolve(np.ones(len(values)), np.hanning(17), "same")
-            values = np.convolve(values, np.hanning(17), "same") / count
-        axes.plot(steps, values, color=colour, lw=1.5, marker="." if len(values) < 20 else "")
-    limits = (-0.02, 1.02) if name in ("accuracy", "probability") and np.all(np.abs(levels - 0.5) <= 0.5) else None
-    if len(levels) > 100 and limits is None:  # rare peaks must not flatten the rest
-        low, high = np.percentile(levels, (0.5, 99.5))
-        least, most = 1.5 * low - 0.5 * high, 1.5 * high - 0.5 * low
-        beyond = [f"{level:,.4g}" for level in (levels.min(), levels.max()) if not least <= level <= most]
-        if beyond and low < high:
-            limits = max(least, levels.min()), min(most, levels.max())
-            note += f" (beyond the chart: {', '.join(beyond)})"
-    axes.set(xlim=(0, last or 1), ylim=limits)
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.locator_params(nbins=5)
-    axes.grid(axis="y", color="#c0000e", lw=0.8)
-    axes.tick_params(length=0, pad=5, labelcolor="#c0000f", labelsize=10.5)
-    axes.spines[:].set_visible(False)
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        plot.savefig(svg, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    clutter = r'^.*?(?=<svg)| (?:xmlns(?::\w+)?|id)="(?:http|[\w.]+_\d)[^"]*"'  # names of the file, not of the page
-    text = re.sub("#c0000([0-9a-f])", r"var(--c\1)", re.sub(clutter, "", svg.getvalue(), flags=re.DOTALL))
-    return f"<figure><h3>{escape(name.replace('_', ' '))} <small>{note}</small></h3><div>{legend}</div>{text}</figure>"
 
 
 def main(run: tyro.conf.Positional[Path]) -> None:

@@ -1,4 +1,4 @@
-"""Sheets: pictures that show at a glance what a generator copies, repeats, misses, and is made of.
+"""Sheets: pictures that show at a glance what a generator copies, repeats and misses.
 
 They take uint8 images `[n, H, W, C]`, C of 1 or 3, and give pictures uint8 `[H, W, 3]`. Which images are alike is
 decided by features `[n, D]`, by default their pixels in [-1, 1], and Euclidean distances between them.
@@ -9,12 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gan_jax import pictures
-from gan_jax.filters import Layer
 from gan_jax.metrics.search import nearest
-from gan_jax.tables import Cell, below, beside, table
-
-MORE, LESS = np.array([255, 176, 64]), np.array([64, 150, 255])  # what is added to a grey image, and what taken away
+from gan_jax.tables import Cell, below, beside, table, tinted
 
 
 def neighbours(
@@ -34,12 +30,14 @@ def neighbours(
         count: How many neighbours.
     """
     images = _images(samples=samples, training=training)
-    distances, indices = nearest(*_features(features, images), count)
+    one, seen = _features(features, images)
+    distances, indices = nearest(one, seen, min(count, len(seen)))
     rows = [
-        [Cell(sample), None, *_cells(images[1], *found)]
-        for sample, *found in zip(images[0], indices, distances, strict=True)
+        [Cell(sample), *_cells(images[1][nearby], apart)]
+        for sample, nearby, apart in zip(images[0], indices, distances, strict=True)
     ]
-    return table(rows, f"samples, and the nearest of {len(images[1]):,} training images, by {name}")
+    title = f"samples, and the nearest of {len(images[1]):,} training images, by {name}"
+    return table(rows, title, apart=1)
 
 
 def memorisation(
@@ -50,14 +48,15 @@ def memorisation(
     name: str = "pixels",
     count: int = 8,
 ) -> np.ndarray:
-    """Shows the samples nearest to training images, beside the held-out images that are: the yardstick.
+    """Shows the samples most like copies of training images, beside the held-out images that are: the yardstick.
 
-    A generator that copies has samples much nearer to training images than any held-out image is. As many samples are
-    looked at as there are held-out images, or the other way round, for the more there are the nearer is the nearest.
+    A copy is nearer to a training image than that is to the next: the ratio of these distances tells, small for copies,
+    as it does in the authenticity of Alaa et al. 2022 (arXiv:2102.08921); a distance by itself would only tell which
+    images are simple. As many samples are looked at as held-out images, for of more the least ratio is smaller.
 
     Args:
         samples: `[n, H, W, C]`.
-        training: `[m, H, W, C]`.
+        training: `[m, H, W, C]`, m at least 2.
         held_out: Real images that were not trained on, `[k, H, W, C]`.
         features: Of the three.
         name: Of the features, for the title.
@@ -68,13 +67,15 @@ def memorisation(
     number, parts = min(len(one), len(other)), []
     for what, shown, values in (("samples", images[0], one), ("held-out images", images[2], other)):
         distances, indices = nearest(values[:number], seen, min(3, len(seen)))
-        least = distances[:, 0]
-        title = f"{number:,} {what}: those nearest to training images, by {name}\n"
-        title += f"distance: least {least.min():.3g}, median {np.median(least):.3g}"
-        first = np.argsort(least, kind="stable")[:count]
-        parts.append(
-            table([[Cell(shown[i]), None, *_cells(images[1], indices[i], distances[i])] for i in first], title)
-        )
+        copied, place = np.unique(indices[:, 0], return_inverse=True)
+        ratios = _ratio(distances[:, 0], nearest(seen[copied], seen, 2)[0][place, 1])  # the first is itself
+        rows = [
+            [Cell(shown[i], f"{ratios[i]:.2f}"), *_cells(images[1][indices[i]], distances[i])]
+            for i in np.argsort(ratios, kind="stable")[:count]
+        ]
+        title = f"{number:,} {what}, by {name}: {np.mean(ratios < 1):.1%} are nearer to a\n"
+        title += f"training image than that is to the next; median distance {np.median(distances[:, 0]):.3g}"
+        parts.append(table(rows, title, apart=1))
     return beside(parts)
 
 
@@ -85,39 +86,46 @@ def collapse(
     name: str = "pixels",
     count: int = 8,
 ) -> np.ndarray:
-    """Shows the samples most alike, and the most crowded place among them, above the same of as many real images.
+    """Shows the samples most alike, and where they crowd most, above the same of real images: the yardstick.
 
     Among many samples of a generator that makes few images some are equal: the birthday paradox test (Arora and Zhang
-    2017, arXiv:1706.08224). The most crowded place is around the sample whose `count`-th neighbour is nearest; the
-    title tells how many are as near to it as the `count`-th neighbour is where real images are most crowded.
+    2017, arXiv:1706.08224). Simple images are alike in the data too, so that distances are divided by those to as many
+    real images: where a ratio is small, samples lie closer to one another than to the data. For the yardstick one half
+    of the real images takes the place of the samples.
 
     Args:
         samples: `[n, H, W, C]`.
-        real: `[m, H, W, C]`.
+        real: `[m, H, W, C]`; as many samples are looked at as there are in half of it.
         features: Of both.
         name: Of the features, for the title.
-        count: How many pairs, and how many neighbours.
+        count: How many pairs; and the neighbour, by whose distance it is told where samples crowd.
     """
     images = _images(samples=samples, real=real)
-    number = min(map(len, images))
-    count = min(count, number - 1)
-    values = [value[:number] for value in _features(features, images)]
-    found = [nearest(value, value, count, exclude_self=True) for value in values]
-    radius, parts = found[1][0][:, -1].min(), []
-    for what, shown, value, (distances, indices) in zip(("samples", "real images"), images, values, found, strict=True):
-        pairs = sorted({(distances[i, 0], *sorted((i, int(indices[i, 0])))) for i in range(number)})[:count]
-        rows = [[Cell(shown[i]) for _, i, _ in pairs], [Cell(shown[j], f"{d:.3g}") for d, _, j in pairs]]
-        alike = table(rows, f"{number:,} {what}: the pairs most alike, by {name}")
-        place = int(np.argmin(distances[:, -1]))
-        within = int(np.sum(np.linalg.norm(value - value[place], axis=1) <= radius + 1e-6))
-        title = f"the most crowded place: {within:,} {what} within {radius:.3g}"
-        row = [Cell(shown[place]), *_cells(shown, indices[place], distances[place])]
-        parts.append(below([alike, table([row], title)]))
+    made, data = _features(features, images)
+    number = min(len(made), len(data) // 2)
+    if number < 2:
+        raise ValueError(f"samples, real: got {len(made)} and {len(data)}; give at least 2 and 4 to find pairs among")
+    count, half, parts = min(count, number - 1), slice(number, 2 * number), []
+    for what, shown, values in (("samples", images[0], made), ("real images", images[1][half], data[half])):
+        values = values[:number]
+        distances, indices = nearest(values, values, count, exclude_self=True)
+        to_data = nearest(values, data[:number], count)[0]
+        alike, crowded = (_ratio(distances[:, k], to_data[:, k]) for k in (0, -1))
+        pairs = {frozenset((i, int(indices[i, 0]))): i for i in np.argsort(-alike, kind="stable")}  # the least is last
+        first = sorted(pairs.values(), key=lambda i: alike[i])[:count]
+        rows = [[Cell(shown[i]) for i in first], [Cell(shown[indices[i, 0]], f"{alike[i]:.2f}") for i in first]]
+        title = f"{number:,} {what}, by {name}: those most alike; distance of the two / to the nearest real image"
+        place = int(np.argmin(crowded))
+        radius = distances[place, -1]
+        near = int(np.sum(np.linalg.norm(data[:number] - values[place], axis=1) <= radius))
+        row = [Cell(shown[place], f"{crowded[place]:.2f}"), *_cells(shown[indices[place]], distances[place])]
+        crowd = f"where they crowd most: {count} others within {radius:.3g}, and {near} of as many real images"
+        parts.append(below([table(rows, title), table([row], crowd, apart=1)]))
     return below(parts, 28)
 
 
 def inversion(given: ArrayLike, found: ArrayLike, errors: ArrayLike, title: str = "", columns: int = 10) -> np.ndarray:
-    """Shows given images, what the generator comes nearest to them with, and the difference: orange is too much.
+    """Shows given images, what a generator comes nearest to them with, and the difference: orange is too much.
 
     Args:
         given: `[n, H, W, C]`.
@@ -127,7 +135,7 @@ def inversion(given: ArrayLike, found: ArrayLike, errors: ArrayLike, title: str 
         columns: How many beside one another.
     """
     given, found = _images(given=given, found=found)
-    difference = tinted((found.astype(np.float32) - given) / 127.5, 1.0)
+    difference = tinted((found.astype(np.float32) - given) / 127.5, 1.0, given / 127.5 - 1)
     parts, errors = [], np.asarray(errors)
     for start in range(0, len(given), columns):
         part = slice(start, start + columns)
@@ -135,89 +143,6 @@ def inversion(given: ArrayLike, found: ArrayLike, errors: ArrayLike, title: str 
         rows = [[Cell(image) for image in images[part]] for images in (given, found)]
         parts.append(table([*rows, last], "" if start else title, ["given", "found", "found less\ngiven"]))
     return below(parts)
-
-
-def filters(layers: Sequence[Layer], count: int = 8) -> np.ndarray:
-    """Shows how the filters of each layer put an image together.
-
-    Of each layer: the image with none of its channels, with the few of the largest effect, with all; then, of these
-    channels: the map; what it adds to the image, orange, and takes away, blue; the filter that makes it, its kernels on
-    the four inputs of the largest weights; and those with which the next layer paints with it.
-
-    Args:
-        layers: By `filters.of_image` or `filters.dissect`.
-        count: How many channels of each.
-    """
-    parts = []
-    for layer in layers:
-        h, w, channels = layer.maps.shape
-        first = layer.order[:count]
-        adds = tinted(layer.contributions[first], np.abs(layer.contributions[first]).max(), layer.assembly[-1])
-        rows = {
-            "the image with\nso many maps": [
-                Cell(image, f"{kept} of {channels}")
-                for kept, image in zip(layer.counts, pictures.to_uint8(layer.assembly), strict=True)
-            ],
-            "the map": [
-                Cell(image, f"number {c}") for image, c in zip(maps(layer.maps[..., first]), first, strict=True)
-            ],
-            "what it does\nto the image": [
-                Cell(image, f"{layer.effects[c]:.3g}") for image, c in zip(adds, first, strict=True)
-            ],
-        }
-        if layer.kernel is not None:
-            rows["the filter that\nmakes it"] = [Cell(tiles(layer.kernel[..., c])) for c in first]
-        if layer.brush is not None:
-            rows["the filters that\npaint with it"] = [Cell(tiles(layer.brush[:, :, c])) for c in first]
-        title = f"{layer.path}: {channels} maps of {h}x{w}, those of the largest effect on the image"
-        parts.append(table(list(rows.values()), title, list(rows)))
-    return below(parts, 24)
-
-
-def filter_maps(layers: Sequence[Layer], most: int = 64) -> np.ndarray:
-    """Shows the maps that layers give for an image, those of the largest effect on it first.
-
-    Args:
-        layers: By `filters.of_image` or `filters.dissect`.
-        most: How many maps of each.
-    """
-    parts = []
-    for layer in layers:
-        cells = [Cell(image) for image in maps(layer.maps[..., layer.order[:most]])]
-        h, w, channels = layer.maps.shape
-        title = f"{layer.path}: {len(cells)} of {channels} maps of {h}x{w}, that of the largest effect first"
-        parts.append(table([cells[i : i + 16] for i in range(0, len(cells), 16)], title, side=56))
-    return below(parts, 24)
-
-
-def maps(values: ArrayLike) -> np.ndarray:
-    """Makes grey images of maps `[h, w, n]`, uint8 `[n, h, w, 1]`: of each the least black, the greatest white."""
-    values = np.moveaxis(np.asarray(values, np.float32), -1, 0)[..., None]
-    low, high = (f(values, axis=(1, 2, 3), keepdims=True) for f in (np.min, np.max))
-    return pictures.to_uint8(2 * (values - low) / np.maximum(high - low, 1e-12) - 1)
-
-
-def tiles(kernels: ArrayLike, most: int = 4) -> np.ndarray:
-    """Lays out the kernels `[kh, kw, n]` of the largest weights, white positive, black negative, as one picture."""
-    kernels = np.asarray(kernels, np.float32)
-    first = np.argsort(-np.sum(kernels**2, axis=(0, 1)), kind="stable")[:most]
-    shown = np.moveaxis(kernels[..., first], -1, 0)[..., None] / np.maximum(np.abs(kernels).max(), 1e-12)
-    return pictures.grid(shown, padding=1)
-
-
-def tinted(differences: ArrayLike, scale: float, image: ArrayLike | None = None) -> np.ndarray:
-    """Makes pictures of differences of images, uint8 `[n, H, W, 3]`.
-
-    Args:
-        differences: `[n, H, W, C]`. Of one channel, more is orange and less is blue; of three, each is its own.
-        scale: What is drawn at full strength.
-        image: What they are differences from, `[H, W, C]` in [-1, 1], seen darkly beneath; grey by default.
-    """
-    values = np.clip(np.asarray(differences, np.float32) / max(scale, 1e-12), -1, 1)
-    beneath = pictures.NEUTRAL if image is None else 0.35 * pictures.to_uint8(image)
-    more, less = (MORE, LESS) if values.shape[-1] == 1 else (255, 0)
-    strength = np.abs(values) ** 0.7  # else all but the strongest is lost
-    return np.round(beneath + strength * (np.where(values > 0, more, less) - beneath)).astype(np.uint8)
 
 
 def _images(**given: ArrayLike) -> list[np.ndarray]:
@@ -243,5 +168,9 @@ def _features(features: Sequence[ArrayLike], images: Sequence[np.ndarray]) -> li
     return found
 
 
-def _cells(images: np.ndarray, indices: np.ndarray, distances: np.ndarray) -> list[Cell]:
-    return [Cell(images[i], f"{distance:.3g}") for i, distance in zip(indices, distances, strict=True)]
+def _ratio(distances: np.ndarray, others: np.ndarray) -> np.ndarray:
+    return distances / np.maximum(others, 1e-12)
+
+
+def _cells(images: np.ndarray, distances: np.ndarray) -> list[Cell]:
+    return [Cell(image, f"{distance:.3g}") for image, distance in zip(images, distances, strict=True)]

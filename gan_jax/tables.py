@@ -1,15 +1,17 @@
-"""Tables of images with captions, as pictures: the layout of sheets."""
+"""Tables of images with captions, and images of differences: what sheets are made of."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 
-from gan_jax.pictures import NEUTRAL
+from gan_jax.pictures import NEUTRAL, to_uint8
 
 GAP = 4  # between cells
 INK, PALE = (255, 255, 255), (214, 214, 214)  # of titles and labels, and of captions
+MORE, LESS = np.array([255, 176, 64]), np.array([64, 150, 255])  # what is added to a grey image, and what taken away
 
 
 class Cell(NamedTuple):
@@ -20,42 +22,42 @@ class Cell(NamedTuple):
 
 
 def table(
-    rows: Sequence[Sequence[Cell | None]], title: str = "", labels: Sequence[str] = (), side: int = 84
+    rows: Sequence[Sequence[Cell]], title: str = "", labels: Sequence[str] = (), side: int = 84, apart: int = 0
 ) -> np.ndarray:
     """Lays out images with captions.
 
     Args:
-        rows: Of cells, at least one; None leaves a place empty.
+        rows: Of cells, at least one in each.
         title: Lines above the rows.
         labels: A few words at the left of each row.
         side: Pixels of an image's longer side: enlarged by a whole factor, it comes as near as it can.
+        apart: How many columns at the left are set apart.
 
     Returns:
         The picture, uint8 `[H, W, 3]`, as large as it needs to be.
     """
-    rows = [[cell and Cell(_enlarged(cell.image, side), cell.caption) for cell in row] for row in rows]
-    cells = [cell for row in rows for cell in row if cell]
+    rows = [[Cell(_enlarged(cell.image, side), cell.caption) for cell in row] for row in rows]
+    cells = [cell for row in rows for cell in row]
     height, width = (max(cell.image.shape[axis] for cell in cells) for axis in (0, 1))
     width = max(width, *(_size(cell.caption, 11)[0] for cell in cells))
-    captions = [max((_size(cell.caption, 11)[1] for cell in row if cell), default=0) for row in rows]
+    captions = [max((_size(cell.caption, 11)[1] for cell in row), default=0) for row in rows]
+    columns = max(map(len, rows))
     label_width = max((_size(label, 11)[0] for label in labels), default=0)
     left = GAP + (label_width + 2 * GAP if label_width else 0)
     tops = np.cumsum([GAP + _size(title, 13)[1], *(height + GAP + space for space in captions)]).tolist()
-    across = max(left + max(map(len, rows)) * (width + GAP), _size(title, 13)[0] + 2 * GAP)
+    lefts = [left + column * (width + GAP) + (3 * GAP if 0 < apart <= column else 0) for column in range(columns)]
+    across = max(lefts[-1] + width + GAP, _size(title, 13)[0] + 2 * GAP)
     page = Image.new("RGB", (across, tops[-1]), (NEUTRAL,) * 3)
     draw = ImageDraw.Draw(page)
     draw.multiline_text((GAP, GAP), title, INK, ImageFont.load_default(13))
     for y, row, label in zip(tops, rows, [*labels, *[""] * len(rows)], strict=False):
         words = y + (height - _size(label, 11)[1]) // 2
         draw.multiline_text((GAP, words), label, INK, ImageFont.load_default(11))
-        for column, cell in enumerate(row):
-            if cell:
-                middle = left + column * (width + GAP) + width // 2
-                image = Image.fromarray(cell.image)
-                page.paste(image, (middle - image.width // 2, y + (height - image.height) // 2))
-                draw.multiline_text(
-                    (middle, y + height + 1), cell.caption, PALE, ImageFont.load_default(11), "ma", align="center"
-                )
+        for x, cell in zip(lefts, row, strict=False):
+            middle, image = x + width // 2, Image.fromarray(cell.image)
+            page.paste(image, (middle - image.width // 2, y + (height - image.height) // 2))
+            at, font = (middle, y + height + 1), ImageFont.load_default(11)
+            draw.multiline_text(at, cell.caption, PALE, font, "ma", align="center")
     return np.asarray(page)
 
 
@@ -67,6 +69,21 @@ def below(parts: Sequence[np.ndarray], gap: int = 12) -> np.ndarray:
 def beside(parts: Sequence[np.ndarray], gap: int = 24) -> np.ndarray:
     """Puts pictures one beside another."""
     return _joined(parts, gap, 1)
+
+
+def tinted(differences: ArrayLike, scale: float, image: ArrayLike | None = None) -> np.ndarray:
+    """Makes pictures of differences of images, uint8 `[n, H, W, 3]`.
+
+    Args:
+        differences: `[n, H, W, C]`. Of one channel, more is orange and less is blue; of three, each is its own.
+        scale: What is drawn at full strength.
+        image: What they are of, `[H, W, C]` or one for each, in [-1, 1], seen darkly beneath; grey by default.
+    """
+    values = np.clip(np.asarray(differences, np.float32) / max(scale, 1e-12), -1, 1)
+    beneath = NEUTRAL if image is None else 0.35 * to_uint8(image)
+    more, less = (MORE, LESS) if values.shape[-1] == 1 else (255, 0)
+    strength = np.abs(values) ** 0.7  # else all but the strongest is lost
+    return np.round(beneath + strength * (np.where(values > 0, more, less) - beneath)).astype(np.uint8)
 
 
 def _joined(parts: Sequence[np.ndarray], gap: int, axis: int) -> np.ndarray:

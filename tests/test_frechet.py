@@ -21,11 +21,15 @@ def summary(x, groups=10):
     return summarise([(x, np.zeros((len(x), 0)))], len(x), groups)
 
 
+def root(matrix):
+    return np.real(np.asarray(scipy.linalg.sqrtm(matrix)))
+
+
 def plain(x, y):
     """The published formula, by SciPy's square root of a matrix."""
     a, b = (np.cov(z.astype(float), rowvar=False) for z in (x, y))
     apart = x.astype(float).mean(0) - y.astype(float).mean(0)
-    return apart @ apart + np.trace(a + b - 2 * scipy.linalg.sqrtm(a @ b).real)
+    return apart @ apart + np.trace(a + b - 2 * root(a @ b))
 
 
 def test_gaussians_with_common_axes_have_the_closed_form():
@@ -57,7 +61,7 @@ def test_covariances_of_rank_one_have_the_closed_form():
 def test_general_covariances_agree_with_scipy():
     a, b = covariance(50, 0), covariance(50, 1)
     m, n = np.random.default_rng(2).standard_normal((2, 50))
-    expected = np.sum((m - n) ** 2) + np.trace(a + b - 2 * scipy.linalg.sqrtm(a @ b).real)
+    expected = np.sum((m - n) ** 2) + np.trace(a + b - 2 * root(a @ b))
     assert frechet_distance(m, a, n, b) == pytest.approx(expected, abs=1e-6)
 
 
@@ -80,14 +84,33 @@ def test_shapes_that_do_not_fit_are_refused():
         frechet_distance(np.zeros(3), np.eye(3), np.zeros(3), np.eye(2))
 
 
-def test_fid_is_the_published_formula_and_its_error_leaves_out_groups():
+def test_fid_is_the_published_formula_with_or_without_groups():
     draws = np.random.default_rng(0)
     x, y = (draws.standard_normal((count, 20)).astype(np.float32) ** 3 for count in (503, 400))
-    value, error = fid(summary(x, 1), summary(y))
-    assert value == pytest.approx(plain(x, y), abs=1e-6)
-    without = [plain(x, np.delete(y, range(40 * i, 40 * i + 40), 0)) for i in range(10)]
-    assert error == pytest.approx(np.std(without) * 3, rel=1e-6)
-    assert np.isnan(fid(summary(x, 1), summary(y, 1)).error)
+    for groups in (1, 7, 10):
+        found = fid(summary(x, 1), summary(y, groups))
+        assert found.value == pytest.approx(plain(x, y), abs=1e-6)
+        assert np.isnan(found.error) == (groups == 1)
+
+
+@pytest.mark.parametrize("count, within", [(1000, 0.1), (20_000, 0.01)])
+@pytest.mark.parametrize("scale", [0.8, 1.0])
+def test_the_error_is_that_of_leaving_out_groups_the_more_so_the_more_samples(count, within, scale):
+    draws = np.random.default_rng(0)
+    x, y = draws.standard_normal((5000, 10)), scale * draws.standard_normal((count, 10))
+    without = [plain(x, part) for part in (np.delete(y, rows, 0) for rows in np.split(np.arange(count), 10))]
+    expected = np.std(without) * 3
+    assert fid(summary(x, 1), summary(y)).error == pytest.approx(expected, rel=within)
+
+
+def test_the_error_is_there_where_covariances_are_singular():
+    draws = np.random.default_rng(0)
+    x, y = draws.standard_normal((2, 1000, 4)) @ draws.standard_normal((4, 12))
+    flat = np.linalg.qr(draws.standard_normal((12, 12)))[0][:4]  # they lie in a subspace, which may be turned
+    q = np.linalg.svd(x, full_matrices=False)[2][:4].T
+    inside, turned = (fid(summary(x @ basis, 1), summary(y @ basis)) for basis in (q, q @ flat))
+    assert fid(summary(x, 1), summary(y)) == pytest.approx(inside, abs=1e-6)
+    assert turned == pytest.approx(inside, abs=1e-6)
 
 
 def test_fid_of_finite_samples_is_biased_as_theory_says():

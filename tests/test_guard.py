@@ -47,7 +47,7 @@ def test_collapse_alarms_within_a_tenth_of_the_run_and_once_for_each_stretch():
     records += [record(s) for s in range(1000, 2000, 50)]
     records += [record(s, diversity=0.1) for s in range(2000, 5050, 50)]
     first, second = alarms(records)
-    assert first.signal == second.signal == "diversity" and "0.01 times as much" in first.message
+    assert first.signal == second.signal == "collapse" and "0.01 times as much" in first.message
     assert (first.since, first.step) == (200, 350)  # 4% of grace, 3% of patience
     assert (second.since, second.step) == (1950, 2100)
 
@@ -65,8 +65,8 @@ def test_a_short_bad_stretch_is_forgiven():
 @pytest.mark.parametrize(
     ("trouble", "signal"),
     [
-        ({"diversity": 0.4, "features": 0.01}, "feature_variance"),
-        ({"diversity": 0.4, "accuracy": 1.0}, "accuracy"),
+        ({"diversity": 0.4, "features": 0.01}, "collapse"),
+        ({"diversity": 0.4, "accuracy": 1.0}, "collapse"),
         ({"gradient": 1e4}, "discriminator/gradient_norm"),
         ({"gap": 1e4}, "logit_gap"),
     ],

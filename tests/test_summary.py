@@ -1,5 +1,7 @@
 """Summaries: the moments of all points however they come, what groups hold, and the errors that groups tell."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -9,11 +11,10 @@ from gan_jax.metrics.summary import merge, moments, remove, summarise
 
 def batches(x, p, sizes):
     """Yields rows in batches of these sizes, over and over."""
-    start = 0
-    while start < len(x):
-        for size in sizes:
-            yield x[start : start + size], p[start : start + size]
-            start += size
+    edges = np.cumsum(np.tile(sizes, len(x)))
+    edges = [0, *edges[edges < len(x)], len(x)]
+    for low, high in itertools.pairwise(edges):
+        yield x[low:high], p[low:high]
 
 
 def points(count, size=6, classes=4, seed=0):

@@ -77,7 +77,7 @@ def function(name: str, apply: Callable[[PyTree, Array], Array], spec: Spec, par
     def flat(params: PyTree, images: Array) -> tuple[Array, Array]:
         return apply(params, images).reshape(len(images), -1), jnp.zeros((len(images), 0))
 
-    mark = fingerprint({f"{name}{path}": leaf for path, leaf in (leaves | {"": np.zeros(0)}).items()})
+    mark = fingerprint({name: np.zeros(0)} | {f"{name} {path}": leaf for path, leaf in leaves.items()})
     return Features(name, mark, "none", int(np.prod(shape[1:])), 0, params, flat)
 
 

@@ -29,18 +29,23 @@ def frechet_distance(mean_a: ArrayLike, covariance_a: ArrayLike, mean_b: ArrayLi
             f"mean_a {m.shape}, covariance_a {a.shape}, mean_b {n.shape}, covariance_b {b.shape}: "
             "they must be [D], [D, D], [D], [D, D]"
         )
-    return _distance(m, _factor(a), n, b)
+    return _distance(m, a, n, b)[0]
 
 
 def fid(real: Summary, fake: Summary, few: bool = False) -> Estimate:
     """Returns the Frechet inception distance (Heusel et al. 2017, arXiv:1706.08500).
 
     It is biased upwards, the more the fewer the samples: for two samples of n of the same Gaussian in D dimensions
-    by D (D + 5) / (2 n) or more, as the covariance; compare values of equal numbers of samples only.
+    by D (D + 5) / (2 n) and more, as far as all have the same spread; compare values of equal numbers of samples only.
+
+    Its error is the jackknife's over the groups of samples, the real images being what they are. What a group's removal
+    does to the covariance is carried over by the derivative (the infinitesimal jackknife of Jaeckel 1972), which costs
+    one eigenproblem in place of one a group. For perfect samples, where the derivative all but vanishes, the error is
+    up to twice too large.
 
     Args:
         real: The data.
-        fake: The samples. The error is the jackknife's over its groups, the real images being what they are.
+        fake: The samples, in groups.
         few: Whether to score fewer images than there are features.
 
     Raises:
@@ -56,21 +61,27 @@ def fid(real: Summary, fake: Summary, few: bool = False) -> Estimate:
                 "few=True"
             )
     data, samples = real.total, fake.total
-    factor = _factor(data.covariance)  # once for all groups
+    value, slope = _distance(data.mean, data.covariance, samples.mean, samples.covariance)
 
-    def score(some: Moments) -> float:
-        return _distance(data.mean, factor, some.mean, some.covariance)
+    def without(group: Moments) -> float:
+        rest = remove(samples, group)
+        means = np.sum((rest.mean - data.mean) ** 2) - np.sum((samples.mean - data.mean) ** 2)
+        return float(value + means + np.vdot(slope, rest.covariance - samples.covariance))
 
-    return jackknife(score(samples), [score(remove(samples, group)) for group in fake.groups])
-
-
-def _factor(covariance: np.ndarray) -> np.ndarray:
-    """Returns F with F F^T = A, by which F^T B F has the eigenvalues of sqrt(A) B sqrt(A) at half the products."""
-    values, vectors = np.linalg.eigh(covariance)
-    return vectors * np.sqrt(np.maximum(values, 0))
+    enough = all(samples.count - group.count > 1 for group in fake.groups)
+    return jackknife(value, [without(group) for group in fake.groups if enough])
 
 
-def _distance(mean: np.ndarray, factor: np.ndarray, other: np.ndarray, covariance: np.ndarray) -> float:
-    shared = np.sqrt(np.maximum(np.linalg.eigvalsh(factor.T @ covariance @ factor), 0)).sum()
-    apart = mean - other
-    return max(0.0, float(apart @ apart + np.vdot(factor, factor) + np.trace(covariance) - 2 * shared))
+def _distance(m: np.ndarray, a: np.ndarray, n: np.ndarray, b: np.ndarray) -> tuple[float, np.ndarray]:
+    """Returns the distance and its derivative by `b`, I - F M^(-1/2) F^T, where A = F F^T and M = F^T B F."""
+    values, vectors = np.linalg.eigh(a)
+    factor = vectors * np.sqrt(np.maximum(values, 0))
+    squares, turn = np.linalg.eigh(factor.T @ b @ factor)  # the eigenvalues of sqrt(A) B sqrt(A)
+    shared = np.sqrt(np.maximum(squares, 0))
+    apart, axes = m - n, factor @ turn
+    value = max(0.0, float(apart @ apart + np.trace(a) + np.trace(b) - 2 * shared.sum()))
+    # where there is nothing but rounding, one set has no extent and the other's removal of images does not change it
+    sure = shared > shared.max() * np.sqrt(len(a) * np.finfo(float).eps)
+    slope = (axes * np.divide(-1, shared, where=sure, out=np.zeros_like(shared))) @ axes.T
+    slope.flat[:: len(a) + 1] += 1
+    return value, slope

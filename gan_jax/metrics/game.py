@@ -1,7 +1,8 @@
 """Scores of the game itself: what either player could still gain, and how far the discriminator is from 50/50.
 
-They look at networks through the players' own objectives: in training mode (batch norm by the moments of the batch),
-through the game's augmentation, and at the networks that move rather than at their averages.
+They look at networks through the players' own objectives: at those that move rather than at their averages, through
+the game's augmentation, and in training mode. Where the discriminator has batch norm it therefore judges whole batches,
+real or fake, and what is said below of divergences between data and samples holds of batches of them.
 """
 
 import functools
@@ -29,7 +30,7 @@ class Gap(NamedTuple):
         gap: V(D', G) - V(D, G').
         worst_discriminator: V(D', G): high where samples are easily told from the data, so it ranks generators.
         worst_generator: V(D, G').
-        value: V(D, G), in between if the moves did either any good.
+        value: V(D, G).
         standard_error: Of the gap, over batches, both values of one being of the same images and latents; NaN of one
             batch. It is that of D' and G' as found: other moves would find others.
     """
@@ -77,20 +78,20 @@ def duality_gap(
     """Measures what each player gains by moving alone (Grnarova et al. 2019, arXiv:1811.05512).
 
     gap = V(D', G) - V(D, G'), where D' is the discriminator after so many moves of its own player against the fixed G
-    (its optimiser goes on from its state, its terms count, steps are counted for what is due every so often), and G'
-    the generator after as many against the fixed D. A player that its `active` holds back is let go here.
+    (its optimiser goes on from its state, its terms count, steps are counted), and G' the generator after as many
+    against the fixed D. A player that its `active` holds back in training moves here.
 
-    V is minus the discriminator's adversarial loss, the metric "loss" of its objective, without terms: for
-    cross-entropy max_D' V = 2 JSD(data, samples) - log 4. Moves find no more than the best responses, so but for noise
-    the gap is a lower bound of max V(D', G) - min V(D, G'), which is never negative, and 0 in equilibrium only; one
-    clearly below 0 means that moving did harm: the rate is too high, or D' overfits.
+    V is minus the metric "loss" of the discriminator's objective, so without terms; for cross-entropy max_D' V is
+    2 JSD(data, samples) - log 4. As no moves beat the best, the gap is, but for noise, a lower bound of
+    max V(D', G) - min V(D, G'), which is never negative and 0 in equilibrium only. One clearly below 0 says that moving
+    did harm: the rate is too high, or D' overfits.
 
-    Where the game is zero-sum (minimax, Wasserstein) G descends V itself. Where it is not, G' descends its own loss
-    instead: the non-saturating, hinge and relativistic ones pull V down too, if not by the steepest way, and the bound
-    holds. Where D's loss hardly looks at samples, as BEGAN's while its balance k is small, V hardly knows G', and no
-    equilibrium need have gap 0; compare `worst_discriminator` between generators instead.
+    In zero-sum games (minimax, Wasserstein) G' descends V itself. In others it descends its own loss, which for the
+    non-saturating, hinge, least squares and relativistic ones is a way to lower V, if not the steepest, so that the
+    bound holds. Where D's loss hardly looks at samples, as BEGAN's while its balance is small, V knows little of G':
+    compare `worst_discriminator` alone.
 
-    All is one compiled call, kept for further calls on the same system; the state stays as it is.
+    All is one compiled call, kept for other states of the same system; the state stays as it is.
 
     Args:
         system: With players "discriminator" and "generator"; how often each moves an iteration does not matter.
@@ -98,9 +99,9 @@ def duality_gap(
         train: `Dataset.arrays` that the moves see, `[N, ...]`.
         held_out: Others of their kind, on which all values are taken.
         batch_size: Examples in each batch.
-        moves: Made by either, at least 1; 100 or so, as the paper's gap is that of a bounded effort.
-        batches: Of held-out examples and fresh samples that values are averaged over. More than `held_out` has see its
-            examples again, in another order, which the standard error does not know.
+        moves: Of each, at least 1; other numbers compile anew.
+        batches: That values are averaged over. Where there are more than `held_out` has, its examples come again, in
+            another order, which the standard error does not know.
         seed: Of batches and latents: equal seeds, equal gaps.
 
     Raises:
@@ -126,15 +127,14 @@ def equilibrium(
     """Measures how far the discriminator is from 50/50 on real examples and fresh samples.
 
     Where samples are distributed like the data, the best discriminator says D = 1/2 everywhere (Goodfellow et al. 2014,
-    arXiv:1406.2661, propositions 1 and 2), and no other is right more often than by guessing:
-    accuracy - 1/2 = (P_data(logit > 0) - P_G(logit > 0)) / 2. So twice the distance is a lower bound of the total
-    variation between data and samples, up to noise. The reverse does not hold: one that takes all for real is at 50/50
-    too, see `accuracy_real` and `accuracy_fake`, and so may be one that has not learnt.
+    arXiv:1406.2661, propositions 1 and 2), and none does better than guessing, as
+    accuracy - 1/2 = (P_data(logit > 0) - P_G(logit > 0)) / 2. So twice the distance is, but for noise, a lower bound of
+    the total variation between data and samples. The reverse does not hold: who takes all for real is at 50/50 too, see
+    `accuracy_real` and `accuracy_fake`. A logit of 0, as of a silent layer, counts as right every other time.
 
-    It means something for losses that put the border between real and fake at logit 0: cross-entropy, hinge, least
-    squares with a = -b; not for relativistic and Wasserstein critics and energies. A logit of exactly 0 counts as the
-    objective counts it. Ask twice, of training and of held-out examples, to see how far the discriminator overfits:
-    `accuracy_real` falls from the one to the other.
+    It needs a loss that puts the border between real and fake at 0, as cross-entropy, hinge and least squares with
+    a = -b do; relativistic and Wasserstein critics and energies do not. Ask of training examples too: how much more
+    of them than of held-out ones the discriminator gets right is how far it overfits.
 
     Args:
         system: With a player "discriminator", whose objective is one of `objectives`.
@@ -226,20 +226,17 @@ def _error(values: Array) -> Array:
 
 
 def _player(system: System, name: str) -> Player:
-    for player in system.players:
-        if player.name == name:
-            return player
-    names = [player.name for player in system.players]
-    raise ValueError(f"system: its players are {names}; the game is scored by a player called {name!r}, so name it so")
+    players = {player.name: player for player in system.players}
+    if name not in players:
+        raise ValueError(f"system: its players are {list(players)}; call one {name!r}, as the game is scored by it")
+    return players[name]
 
 
 def _require_batch(name: str, arrays: Arrays, batch_size: int) -> None:
     count = _count(arrays)
     require(lambda: batch_size >= 1, f"batch_size={batch_size}: it must be at least 1")
-    require(
-        lambda: batch_size <= count,
-        f"{name}: {count} examples do not fill a batch of batch_size={batch_size}; give more, or a smaller batch_size",
-    )
+    short = f"{name}: {count} examples do not fill a batch of batch_size={batch_size}; give more, or smaller batches"
+    require(lambda: batch_size <= count, short)
 
 
 def _count(arrays: Arrays) -> int:

@@ -2,7 +2,7 @@
 
 All but `copying` rest on balls: about each image of a set, as far as its k-th nearest in the same set. The balls of the
 real images make up where the data lies, those of the samples what the generator makes. They are open, as in the code of
-Naeem et al., so that a set scores exactly 1 in all four against itself.
+Naeem et al., so that a set of distinct points scores exactly 1 in all four against itself.
 
 Errors are those of a mean over one set, the other and the balls being what they are.
 """
@@ -80,7 +80,8 @@ def recall(real: Summary, fake: Summary, k: int = 3) -> Estimate:
     Raises:
         ValueError: If features were not kept, or are not of the same size, or fake has k images or fewer.
     """
-    return precision(fake, real, k)
+    x, y = kept(real, fake)
+    return average(inside(x, y, radii(y, k))[0][:, 0] > 0)
 
 
 def density(real: Summary, fake: Summary, k: int = 5) -> Estimate:

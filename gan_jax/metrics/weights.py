@@ -9,10 +9,11 @@ import pickle
 import re
 import shutil
 import sys
+import urllib.error
 import urllib.request
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,75 +24,55 @@ from gan_jax.data import cache
 from gan_jax.pictures import atomic
 
 TIMEOUT = 30.0  # seconds without a sign of life
-MAGIC = 0x1950A86A20F9469CFC6C  # with which torch.save began before the zip format
-_BFLOAT16 = np.dtype(jnp.bfloat16)
+MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001  # with which torch.save began before its zip format
 
-_TORCH = {
-    "DoubleStorage": "<f8",
-    "FloatStorage": "<f4",
-    "HalfStorage": "<f2",
-    "BFloat16Storage": "bfloat16",
-    "LongStorage": "<i8",
-    "IntStorage": "<i4",
-    "ShortStorage": "<i2",
-    "CharStorage": "i1",
-    "ByteStorage": "u1",
-    "BoolStorage": "?",
+_TYPES = {  # of safetensors and of PyTorch's storages
+    ("F64", "DoubleStorage"): np.dtype("<f8"),
+    ("F32", "FloatStorage"): np.dtype("<f4"),
+    ("F16", "HalfStorage"): np.dtype("<f2"),
+    ("BF16", "BFloat16Storage"): np.dtype(jnp.bfloat16),
+    ("I64", "LongStorage"): np.dtype("<i8"),
+    ("I32", "IntStorage"): np.dtype("<i4"),
+    ("I16", "ShortStorage"): np.dtype("<i2"),
+    ("I8", "CharStorage"): np.dtype("i1"),
+    ("U8", "ByteStorage"): np.dtype("u1"),
+    ("BOOL", "BoolStorage"): np.dtype("?"),
 }
-_SAFETENSORS = {
-    "F64": "<f8",
-    "F32": "<f4",
-    "F16": "<f2",
-    "BF16": "bfloat16",
-    "I64": "<i8",
-    "I32": "<i4",
-    "I16": "<i2",
-    "I8": "i1",
-    "U8": "u1",
-    "BOOL": "?",
-}
+_OF_NAME = {name: dtype for names, dtype in _TYPES.items() for name in names}
 
 
 class _Tensor(NamedTuple):
-    """A tensor of a pickle: where its values lie in a storage, in elements, and the storage's type and size."""
+    """What a pickle says of a tensor: its storage and type, and where in it the values lie, in elements."""
 
-    key: str
-    dtype: str
-    size: int
+    storage: str
+    type: str
     offset: int
     shape: tuple[int, ...] = ()
     strides: tuple[int, ...] = ()
 
 
 def read(path: Path | str) -> dict[str, np.ndarray]:
-    """Reads named arrays from a file; the contents, not the name, decide the format.
+    """Reads named arrays from a file; the contents, not the name, tell the format.
 
     Args:
-        path: Of `torch.save(model.state_dict(), path)`, in the zip format or the older one; or of .npz or .safetensors.
-            Pickles may hold tensors in plain containers, and nothing else: no code of theirs is run.
+        path: Of `torch.save(model.state_dict(), path)`, in the zip format or the one before; or of .npz or
+            .safetensors. A pickle may hold tensors in plain containers and nothing else, and no code of its is run.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged, or of another format, or its name carries a checksum that it does not have,
-            as in "name-0123abcd.pth", or its pickle asks for something forbidden, which the message names.
+        ValueError: If the file is damaged or of another format, or its pickle asks for what is forbidden, which the
+            message names.
     """
     path = Path(path)
     content = path.read_bytes()
-    _check(path.name, hashlib.sha256(content).hexdigest(), f"path={str(path)!r}")
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                pickles = [name for name in archive.namelist() if name.rpartition("/")[2] == "data.pkl"]
-                if pickles:
-                    return _from_zip(archive, pickles[0].removesuffix("data.pkl"))
-            with np.load(path, allow_pickle=False) as arrays:
-                return dict(arrays)
-        if content[8:9] == b"{":
-            return _from_safetensors(content)
-        return _from_legacy(io.BytesIO(content))
-    except Exception as error:  # damage can strike anywhere
+        if content.startswith(b"PK"):
+            return _from_zip(content)
+        return _from_safetensors(content) if content[8:9] == b"{" else _from_legacy(io.BytesIO(content))
+    except Exception as error:  # a damaged file can fail in any way
         raise ValueError(
-            f"path={str(path)!r}: no weights can be read from it, as .pth, .npz or .safetensors: {error or repr(error)}"
+            f"path={str(path)!r}: no weights can be read from it, be it .pth, .npz or .safetensors: "
+            f"{error or repr(error)}"
         ) from error
 
 
@@ -99,74 +80,133 @@ def downloaded(url: str) -> Path:
     """Returns a file from the cache; the first time it is downloaded, whole or not at all.
 
     Args:
-        url: Whose last part carries the first digits of the file's SHA-256, as in "name-0123abcd.pth".
+        url: Its last part carries the first digits of the file's SHA-256: "name-0123abcd.pth".
 
     Raises:
-        ConnectionError: If it cannot be downloaded, or has another checksum than its name says.
+        ConnectionError: If it cannot be downloaded.
+        ValueError: If it has another checksum.
     """
     path = cache.directory() / url.rpartition("/")[2]
-    if path.exists():
-        return path
-    print(f"downloading {url} to {path.parent}, once ...", file=sys.stderr)
-    try:
-        with atomic(path) as file, urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
-            shutil.copyfileobj(answer, file)
-            file.flush()
-            with open(file.name, "rb") as written:
-                _check(path.name, hashlib.file_digest(written, "sha256").hexdigest(), "it")
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise ConnectionError(
-            f"{url} cannot be had ({getattr(error, 'reason', error)}); download it on another machine, and give its "
-            f"path, or put it into {path.parent}"
-        ) from error
+    if not path.exists():
+        print(f"downloading {url} to {path.parent}, once ...", file=sys.stderr)
+        try:
+            with atomic(path) as file, urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
+                shutil.copyfileobj(answer, file)
+                file.flush()
+                verify(Path(file.name), path.name)
+        except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
+            raise ConnectionError(
+                f"{url} cannot be downloaded ({error}); fetch it on another machine, and give its path, or put it "
+                f"into {path.parent}"
+            ) from error
+    verify(path, path.name)
     return path
 
 
-def _check(name: str, digest: str, subject: str) -> None:
-    said = re.search(r"-([0-9a-f]{8,64})\.[a-z]+$", name)
-    if said and not digest.startswith(said[1]):
+def verify(path: Path, name: str) -> None:
+    """Raises ValueError unless a file has the checksum that its proper name carries, as in "name-0123abcd.pth"."""
+    said = re.findall("-([0-9a-f]{8,64})[.]", name)[-1]
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if not digest.startswith(said):
         raise ValueError(
-            f"{subject} has the SHA-256 {digest}, and its name says {said[1]}: it is damaged or another file; delete "
-            f"it and download it anew"
+            f"path={str(path)!r}: its SHA-256 is {digest}, that of {name} begins with {said}: it is damaged or another "
+            f"file; delete it, and download it anew"
         )
 
 
-def _from_zip(archive: zipfile.ZipFile, folder: str) -> dict[str, np.ndarray]:
-    if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
-        raise ValueError("its byte order is not little-endian; save it anew on another machine")
-    state = _unpickled(io.BytesIO(archive.read(f"{folder}data.pkl")))
-    return _arrays(state, lambda key: archive.read(f"{folder}data/{key}"))
+def _from_zip(content: bytes) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        names = archive.namelist()
+        for folder in (name.removesuffix("data.pkl") for name in names if re.fullmatch("([^/]*/)?data.pkl", name)):
+            if f"{folder}byteorder" in names and archive.read(f"{folder}byteorder") != b"little":
+                raise ValueError("its byte order is not little-endian; save it anew on another machine")
+            state = _state(_unpickled(io.BytesIO(archive.read(f"{folder}data.pkl"))))
+            return {k: _array(k, tensor, archive.read(f"{folder}data/{tensor.storage}")) for k, tensor in state.items()}
+        if not all(name.endswith(".npy") for name in names):
+            raise ValueError("it is an archive of something else")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return dict(arrays)
 
 
 def _from_legacy(file: io.BytesIO) -> dict[str, np.ndarray]:
-    """Reads the format of PyTorch before 1.6: five pickles, then every storage behind its size."""
-    if _unpickled(file) != MAGIC or _unpickled(file) != 1001:
-        raise ValueError("it is of another format; save it anew by torch.save(model.state_dict(), path)")
-    if _unpickled(file).get("little_endian") is not True:
+    """Reads what PyTorch before 1.6 wrote: five pickles, then every storage behind its number of elements."""
+    if (_unpickled(file), _unpickled(file)) != (MAGIC, VERSION):
+        raise ValueError("it is of another format")
+    if not _unpickled(file)["little_endian"]:
         raise ValueError("its byte order is not little-endian; save it anew on another machine")
-    state = _unpickled(file)
-    tensors = {tensor.key: tensor for tensor in state.values() if isinstance(tensor, _Tensor)}
-    storages: dict[str, bytes] = {}
+    state, storages = _state(_unpickled(file)), {}
+    types = {tensor.storage: _OF_NAME[tensor.type] for tensor in state.values()}
     for key in _unpickled(file):
-        size = int.from_bytes(file.read(8), "little")
-        storages[key] = file.read(size * _type(tensors[key].dtype).itemsize)
-    return _arrays(state, storages.__getitem__)
+        storages[key] = file.read(int.from_bytes(file.read(8), "little") * types[key].itemsize)
+    return {name: _array(name, tensor, storages[tensor.storage]) for name, tensor in state.items()}
 
 
 def _from_safetensors(content: bytes) -> dict[str, np.ndarray]:
-    """Reads the size of a header (8 bytes), the header, JSON, and the values where it says."""
-    start = 8 + int.from_bytes(content[:8], "little")
-    if start > len(content):
-        raise ValueError("its header is cut short")
-    arrays, values = {}, memoryview(content)[start:]
+    """Reads the size of the header, 8 bytes; the header, JSON; and the values, which lie where it says."""
+    start, arrays = 8 + int.from_bytes(content[:8], "little"), {}
     for name, entry in json.loads(content[8:start]).items():
         if name != "__metadata__":
             begin, end = entry["data_offsets"]
-            if not 0 <= begin <= end <= len(values):
-                raise ValueError(f"{name} is cut short")
-            arrays[name] = np.frombuffer(values[begin:end], _type(_SAFETENSORS[entry["dtype"]])).reshape(entry["shape"])
+            values = np.frombuffer(content[start:][begin:end], _OF_NAME[entry["dtype"]])
+            arrays[name] = values.reshape(entry["shape"])  # fails where values are cut off
     return arrays
 
 
-def _type(name: str) -> np.dtype:
-    return _BFLOAT16 if name == "bfloat16" else np.dtype(name)
+def _unpickled(file: io.BytesIO) -> Any:
+    """Loads one pickle, its tensors as `_Tensor`, their values not yet looked for."""
+
+    def tensor(storage: _Tensor, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any) -> _Tensor:
+        return storage._replace(offset=storage.offset + offset, shape=tuple(shape), strides=tuple(strides))
+
+    # All that a pickle may call. They are made anew for each, as it can change the attributes of what it can name.
+    admitted: dict[tuple[str, str], Callable[..., Any]] = {
+        ("collections", "OrderedDict"): OrderedDict,
+        ("torch._utils", "_rebuild_tensor_v2"): tensor,
+        ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
+    }
+
+    class Restricted(pickle.Unpickler):
+        def find_class(self, module: str, name: str) -> Any:
+            if module in ("torch", "torch.cuda") and name.endswith("Storage") and name in _OF_NAME:
+                return name
+            if (module, name) in admitted:
+                return admitted[module, name]
+            raise ValueError(
+                f"its pickle asks for {module}.{name}, which is forbidden: only tensors in plain containers are read; "
+                f"save them by torch.save(model.state_dict(), path)"
+            )
+
+        def persistent_load(self, identifier: Any) -> _Tensor:
+            kind, dtype, key, _, _, *view = identifier
+            if kind != "storage" or dtype not in _OF_NAME:
+                raise ValueError(f"its pickle holds {str(kind)!r} of {str(dtype)!r} beside tensors")
+            return _Tensor(str(key), dtype, view[0][1] if view and view[0] else 0)
+
+    return Restricted(file).load()
+
+
+def _state(loaded: Any) -> dict[str, _Tensor]:
+    """Returns what was unpickled if it maps names to tensors."""
+    if not isinstance(loaded, dict):
+        raise ValueError(f"it holds one {type(loaded).__name__}; save the tensors by their names, as a state_dict")
+    for name, value in loaded.items():
+        if not isinstance(value, _Tensor):
+            raise ValueError(f"{name} is a {type(value).__name__} and no tensor; save the state_dict alone")
+    return dict(loaded)
+
+
+def _array(name: str, tensor: _Tensor, storage: bytes) -> np.ndarray:
+    """Copies a tensor's values out of its storage."""
+    values, (offset, shape, strides) = np.frombuffer(storage, _OF_NAME[tensor.type]), tensor[2:]
+    size = math.prod(shape)
+    last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
+    # Checked before anything is laid out: beyond the storage there is other memory.
+    if min(offset, *shape, *strides, 0) < 0 or (size and last >= len(values)) or size > len(values):
+        raise ValueError(f"{name} has shape {shape} from {offset} on, and its storage {len(values)} values: cut short")
+    if not size:
+        return np.zeros(shape, values.dtype)
+    steps = [step * values.itemsize for step in strides]
+    return np.lib.stride_tricks.as_strided(values[offset:], shape, steps).copy()

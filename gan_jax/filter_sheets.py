@@ -1,0 +1,78 @@
+"""Sheets of how a generator's filters build an image, of what `filters` finds."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gan_jax import pictures
+from gan_jax.filters import Layer
+from gan_jax.tables import Cell, below, table, tinted
+
+
+def assembly(layers: Sequence[Layer], count: int = 8) -> np.ndarray:
+    """Shows how the filters of each layer put an image together.
+
+    Of each layer: the image with none of its channels, with the few of the largest effect, with all; then, of these
+    channels: the map; what it adds to the image, orange, and takes away, blue; the filter that makes it, its kernels on
+    the four inputs of the largest weights; and those with which the next layer paints with it.
+
+    Args:
+        layers: By `filters.of_image` or `filters.dissect`.
+        count: How many channels of each.
+    """
+    parts = []
+    for layer in layers:
+        h, w, channels = layer.maps.shape
+        first = layer.order[:count]
+        adds = tinted(layer.contributions[first], np.abs(layer.contributions[first]).max(), layer.assembly[-1])
+        rows = {
+            "the image with\nso many maps": [
+                Cell(image, f"{kept} of {channels}")
+                for kept, image in zip(layer.counts, pictures.to_uint8(layer.assembly), strict=True)
+            ],
+            "the map": [
+                Cell(image, f"number {c}") for image, c in zip(maps(layer.maps[..., first]), first, strict=True)
+            ],
+            "what it does\nto the image": [
+                Cell(image, f"{layer.effects[c]:.3g}") for image, c in zip(adds, first, strict=True)
+            ],
+        }
+        if layer.kernel is not None:
+            rows["the filter that\nmakes it"] = [Cell(tiles(layer.kernel[..., c])) for c in first]
+        if layer.brush is not None:
+            rows["the filters that\npaint with it"] = [Cell(tiles(layer.brush[:, :, c])) for c in first]
+        title = f"{layer.path}: {channels} maps of {h}x{w}, those of the largest effect on the image"
+        parts.append(table(list(rows.values()), title, list(rows)))
+    return below(parts, 24)
+
+
+def outputs(layers: Sequence[Layer], most: int = 64) -> np.ndarray:
+    """Shows the maps that layers give for an image, those of the largest effect on it first.
+
+    Args:
+        layers: By `filters.of_image` or `filters.dissect`.
+        most: How many maps of each.
+    """
+    parts = []
+    for layer in layers:
+        cells = [Cell(image) for image in maps(layer.maps[..., layer.order[:most]])]
+        h, w, channels = layer.maps.shape
+        title = f"{layer.path}: {len(cells)} of {channels} maps of {h}x{w}, that of the largest effect first"
+        parts.append(table([cells[i : i + 16] for i in range(0, len(cells), 16)], title, side=56))
+    return below(parts, 24)
+
+
+def maps(values: ArrayLike) -> np.ndarray:
+    """Makes grey images of maps `[h, w, n]`, uint8 `[n, h, w, 1]`: of each the least black, the greatest white."""
+    values = np.moveaxis(np.asarray(values, np.float32), -1, 0)[..., None]
+    low, high = (f(values, axis=(1, 2, 3), keepdims=True) for f in (np.min, np.max))
+    return pictures.to_uint8(2 * (values - low) / np.maximum(high - low, 1e-12) - 1)
+
+
+def tiles(kernels: ArrayLike, most: int = 4) -> np.ndarray:
+    """Lays out the kernels `[kh, kw, n]` of the largest weights, white positive, black negative, as one picture."""
+    kernels = np.asarray(kernels, np.float32)
+    first = np.argsort(-np.sum(kernels**2, axis=(0, 1)), kind="stable")[:most]
+    shown = np.moveaxis(kernels[..., first], -1, 0)[..., None] / np.maximum(np.abs(kernels).max(), 1e-12)
+    return pictures.grid(shown, padding=1)

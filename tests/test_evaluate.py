@@ -1,0 +1,124 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from test_loop import train
+
+from experiments import dcgan
+from gan_jax import data, evaluate, log, loop, runs, sample
+from gan_jax.metrics import classifier, features, protocol
+from gan_jax.metrics.frechet import fid
+from gan_jax.metrics.scores import METRICS, scorer
+from gan_jax.metrics.summary import summarise
+
+
+@pytest.fixture(scope="module")
+def points(tmp_path_factory):
+    """A run on points in the plane, with two checkpoints."""
+    workdir = tmp_path_factory.mktemp("points")
+    train(workdir)
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """A run on digits that has learnt next to nothing."""
+    workdir = tmp_path_factory.mktemp("digits")
+    run = loop.Run(4, workdir, save_every=2, devices=1)
+    dcgan.main(dcgan.Config(g_width=4, d_width=4, batch_size=8, run=run))
+    return workdir
+
+
+def test_features_on_the_devices_are_those_of_the_classifier():
+    judge, image = classifier.load(), data.load("digits", "test").arrays["image"][:300]
+    stream = features.extractor(features.of_classifier(judge, "digits"), features.of_data)(None, image)
+    found, probabilities = (np.concatenate(parts) for parts in zip(*stream, strict=True))
+    np.testing.assert_allclose(found, judge.features(image), atol=1e-4)
+    np.testing.assert_allclose(probabilities, judge.probabilities(image), atol=1e-5)
+    few = next(features.extractor(features.of_classifier(judge, "digits"), features.of_data)(None, image[:7]))[0]
+    np.testing.assert_array_equal(few, found[:7])
+
+
+def test_any_function_makes_features_with_a_fingerprint_of_its_own():
+    spec = data.Spec((4, 4, 1), 0)
+    made = [features.function(name, lambda w, x: x * w, spec, w) for name, w in (("a", 1.0), ("a", 2.0), ("b", 1.0))]
+    assert len({each.fingerprint for each in made}) == 3 and made[0].size == 16
+    again = features.function("a", lambda w, x: x * w, spec, 1.0)
+    assert again.fingerprint == made[0].fingerprint
+
+
+def test_what_is_scored_is_what_would_be_saved():
+    images = np.linspace(-1.1, 1.1, 4 * 16, dtype=np.float32).reshape(4, 4, 4, 1)
+    rounded = np.asarray(features.round8(images))
+    np.testing.assert_allclose(rounded, np.round((np.clip(images, -1, 1) + 1) * 127.5) / 127.5 - 1, atol=1e-6)
+    np.testing.assert_array_equal(features.round8(images[:, 0, :, 0]), images[:, 0, :, 0])  # points stay
+
+
+def test_the_samples_scored_are_those_that_sampling_makes(digits):
+    run, real = runs.open_run(digits), data.load("digits", "test")
+    judge = features.of_classifier(classifier.load(), "digits")
+    (score,) = scorer(run.system, judge, ["fid"], real, count=300, seed=5).samples(run.ema, "averaged", 4)
+    images = sample.samples(run, seed=5, count=300)
+    of = features.extractor(judge, features.of_data)
+    expected = fid(summarise(of(None, real.arrays["image"]), 2000, groups=1), summarise(of(None, images), 300))
+    # a value between two of 8 bits may be rounded either way, once in many thousand
+    assert score.value == pytest.approx(expected.value, rel=1e-3)
+    assert score.error == pytest.approx(expected.error, rel=1e-2)
+    assert (score.features, score.data, score.real, score.fake) == (judge.fingerprint, real.fingerprint, 2000, 300)
+
+
+def test_the_command_scores_checkpoints_with_a_yardstick(digits, capsys):
+    evaluate.main(digits, weights=("averaged", "raw"), every=True, count=200, players=True, moves=2)
+    found = protocol.read(digits)
+    curve = {(s.metric, s.weights, s.step) for s in found}
+    for metric in (*evaluate.DEFAULT, *evaluate.WITH_CLASSES):
+        expected = {(metric, w, step) for w in ("averaged", "raw") for step in (2, 4)}
+        assert expected | {(metric, evaluate.TRAINING, None)} <= curve
+    assert {("equilibrium", "raw", 4), ("duality_gap", "raw", 4)} <= curve
+    value = {(s.metric, s.weights): s.value for s in found if s.step in (None, 4)}
+    for metric in ("fid", "kid", "class_kl"):
+        assert value[metric, evaluate.TRAINING] < value[metric, "averaged"]
+    for metric in ("precision", "recall", "density", "coverage"):
+        assert METRICS[metric].higher and value[metric, evaluate.TRAINING] > value[metric, "averaged"]
+    assert "training images" in capsys.readouterr().out
+    assert "fid" in (digits / "report.html").read_text()
+
+
+def test_points_are_scored_by_their_coordinates(points):
+    evaluate.main(points, metrics=("fid", "coverage", "copying"), count=500)
+    found = {s.metric: s for s in protocol.read(points) if s.weights == "averaged"}
+    assert found["fid"].features_name == "points" and found["fid"].step == 6
+    assert 0 <= found["copying"].value <= 1 and math.isfinite(found["copying"].error)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"metrics": ("fid",), "count": 20}, "few"),
+        ({"count": 1}, "count=1"),
+        ({"metrics": ("classes",), "features": "pixels"}, "classes needs probabilities"),
+        ({"metrics": ("copying",), "split": "train"}, "copying compares with images held out"),
+        ({"steps": (3,)}, "step 3 is not in"),
+        ({"best": True}, "keeps no best checkpoint"),
+    ],
+)
+def test_bad_requests_are_refused(digits, options, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        evaluate.main(digits, **options)
+
+
+def test_what_is_no_run_and_what_has_no_labels_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="is not a run directory"):
+        evaluate.main(tmp_path)
+    with pytest.raises(ValueError, match=r"faces has no labels.*--features inception"):
+        evaluate.features_of(None, "faces", data.Spec((64, 64, 3), 0))
+
+
+def test_a_run_on_data_that_have_changed_is_refused(points, tmp_path, monkeypatch):
+    run = runs.open_run(points)
+    changed = data.load("ring")._replace(fingerprint="other")
+    monkeypatch.setattr(data, "load", lambda *_: changed)
+    with pytest.raises(ValueError, match="other contents of 'ring'"):
+        evaluate.main(points)
+    assert json.dumps(run.record) and log.read(points)
