@@ -1,32 +1,35 @@
-"""Explorations of one run: each kind is made, is of the checkpoint and the data that the run says, and moves smoothly."""
+"""Explorations are of the checkpoint and the data that the run says, and what moves in them moves smoothly."""
 
-import dataclasses
 import subprocess
 import sys
+from functools import partial
 from typing import get_args
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 import pytest
 from PIL import Image
-from test_loop import train
 
 from experiments import dcgan
-from gan_jax import data, explore, filters, loop, pictures, report, runs, sample
-
-QUICK = {"count": 2, "samples": 40, "steps": 2, "keys": 2, "starts": 2, "iterations": 2}
+from gan_jax import checkpoint, data, explore, filters, pictures, report, runs, sample
 
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
-    """A run of two steps on a few digits of a folder, whose files are in the order of their classes."""
-    digits, folder = data.load("digits"), tmp_path_factory.mktemp("digits")
-    for i in np.argsort(digits.arrays["label"][:300], kind="stable"):
-        label = digits.arrays["label"][i]
-        pictures.save_png(folder / str(label) / f"{i:04d}.png", digits.arrays["image"][i].repeat(3, axis=2))
-    workdir = tmp_path_factory.mktemp("run")
-    settings = {"dataset": str(folder), "g_width": 4, "d_width": 4, "batch_size": 8, "latent_size": 6}
-    dcgan.main(dcgan.Config(**settings, run=loop.Run(steps=2, workdir=workdir, devices=1)))
+    """A run on a folder of digits, the files in the order of their classes; of weights drawn large enough to show."""
+    digits, folder = data.load("digits").arrays, tmp_path_factory.mktemp("digits")
+    for i, label in enumerate(digits["label"][:200]):
+        (folder / str(label)).mkdir(exist_ok=True)
+        Image.fromarray(digits["image"][i, :, :, 0]).save(folder / str(label) / f"{i}.png")
+    config = dcgan.Config(dataset=str(folder), g_width=4, d_width=4, latent_size=6)
+    dataset, workdir = data.load(config.dataset), tmp_path_factory.mktemp("run")
+    record = runs.describe(dcgan.build, dataset, config)
+    state = jax.jit(dcgan.build(config, dataset.spec).init)(jax.random.key(0))
+    average = jax.tree.map(lambda x: 6 * x, state.ema["generator"]["params"])
+    ema = {"generator": state.ema["generator"] | {"params": average}}
+    runs.write(record, workdir, 2)
+    with checkpoint.writer(workdir / "checkpoints") as save:
+        save(state.__class__(**vars(state) | {"step": np.int32(2), "ema": ema}), record)
     return workdir
 
 
@@ -36,7 +39,8 @@ def run(workdir):
 
 
 def test_all_kinds_are_made_and_gathered_and_what_cannot_be_is_told(workdir, capsys):
-    explore.main(workdir, "all", layer="Dense_0", **QUICK)  # which gives no maps to be dissected
+    quick = partial(explore.main, count=2, samples=40, steps=2, keys=2, starts=2, iterations=2)
+    quick(workdir, "all", layer="Dense_0")  # which gives no maps to be dissected
     names = {path.name for path in (workdir / "explore").iterdir()}
     told = capsys.readouterr().out
     kinds = {"neighbours-pixels.png", "memorisation-pixels.png", "collapse-pixels.png", "directions-sefa-Dense_0.png"}
@@ -49,16 +53,15 @@ def test_all_kinds_are_made_and_gathered_and_what_cannot_be_is_told(workdir, cap
     assert f"python -m gan_jax.explore {workdir} filters" in page
 
 
-def test_filters_are_of_the_first_sample(workdir, run):
-    explore.main(workdir, "filters", seed=3, count=2)
-    assert {"filters-step2-seed3.png", "filters-maps-step2-seed3.png"} <= {
-        path.name for path in (workdir / "explore").iterdir()
-    }
+def test_filters_are_of_the_first_sample(run):
+    image = run.system.generate(run.ema, sample.latents_of(run, 3, 1))[0]
     layers = filters.of_image(run, 3)
     assert [layer.path for layer in layers] == ["BatchNorm_0", "ConvTranspose_0", "ConvTranspose_1"]
     for layer in layers:
-        image = run.system.generate(run.ema, sample.latents_of(run, 3, 1))[0]
-        np.testing.assert_allclose(layer.assembly[-1], image, atol=1e-6)
+        np.testing.assert_allclose(layer.assembly[-1], image, atol=1e-5)
+    assert explore.assembly(run, 3, count=2).keys() == {"filters", "filters-maps"}
+    (only,) = filters.of_image(run, 3, ["ConvTranspose_1"])
+    np.testing.assert_array_equal(only.effects, layers[-1].effects)
 
 
 def test_the_report_knows_the_kinds():
@@ -72,23 +75,32 @@ def test_interpolations_pass_the_samples_and_end_where_they_begin(run):
     for key in range(3):
         expected = pictures.grid(ends[[key, 3 + key]], 2, padding=4, scale=3)
         assert np.abs(frames[4 * key].astype(int) - expected).max() <= 1
-    # of a generator that hardly changes, latents tell more: those of the frames that are made
-    walks = []
-    explore_run = run._replace(system=run.system._replace(generate=lambda ema, z: walks.append(z) or jnp.zeros((64, 1, 1, 1))))
-    assert explore_run
+    with pytest.raises(ValueError, match=r"keys=1.*2 samples"):
+        explore.interpolation(run, 5, keys=1)
+
+
+def test_interpolations_set_off_and_arrive_slowly_all_the_way_round(run, monkeypatch):
+    passed = []
+    monkeypatch.setattr(sample, "generate", lambda run, z: passed.append(z) or np.zeros((len(z), 1, 1, 1), np.uint8))
+    explore.interpolation(run, 0, count=1, steps=10, keys=3)
+    (z,) = np.asarray(passed)
+    speed = np.linalg.norm(np.roll(z, -1, axis=0) - z, axis=1).reshape(3, 10)
+    assert (speed[:, [0, -1]] < 0.3 * speed.max(1, keepdims=True)).all()
+    halves = np.abs(speed - speed[:, ::-1]).max(1)  # there and back at the same speed, up to unequal norms
+    assert (halves < 0.5 * speed.max(1)).all()
 
 
 def test_training_images_are_those_of_the_run_or_refused(run):
     images = explore.training(run)
     assert len(images) == run.record["data"]["count"]
     about = run.record["data"] | {"fingerprint": "0" * 16}
-    with pytest.raises(ValueError, match="trained on other contents of .* restore them"):
+    with pytest.raises(ValueError, match=r"trained on other contents of .* restore them"):
         explore.training(run._replace(record=run.record | {"data": about}))
 
 
 def test_test_images_are_none_of_the_training_images(run):
     held_out, training = explore.held_out(run), explore.training(run)
-    assert len(held_out) + len(training) == 300
+    assert len(held_out) + len(training) == 200
     assert not {image.tobytes() for image in held_out} & {image.tobytes() for image in training}
     test = data.load(run.record["data"]["name"], "test")
     about = run.record["data"] | {"split": "test", "fingerprint": test.fingerprint}
@@ -101,14 +113,16 @@ def test_images_to_be_found_are_read_from_files_and_folders_in_the_size_of_the_r
         Image.fromarray(np.full((56, 40, 3), value, np.uint8)).save(tmp_path / name)
     (tmp_path / "note.txt").write_text("no image")
     images = explore.load_images(run, [tmp_path / "b.png", tmp_path])
-    assert images.shape == (3, 28, 28, 3) and images.dtype == np.uint8
+    assert images.shape == (3, 28, 28, 1) and images.dtype == np.uint8
     assert [int(image.mean()) for image in images] == [200, 100, 200]
-    with pytest.raises(ValueError, match="images: no .png.* file in"):
-        explore.load_images(run, [tmp_path / "nothing"] if (tmp_path / "nothing").mkdir() else [tmp_path / "nothing"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"images: no .png.* file in"):
+        explore.load_images(run, [tmp_path / "empty"])
 
 
-def test_points_are_refused_with_a_reason(tmp_path):
-    train(tmp_path)
+def test_points_are_refused_with_a_reason(run, monkeypatch, tmp_path):
+    about = run.record["data"] | {"shape": [2]}
+    monkeypatch.setattr(runs, "open_run", lambda *_: run._replace(record=run.record | {"data": about}))
     with pytest.raises(ValueError, match="makes points"):
         explore.main(tmp_path)
 

@@ -134,4 +134,4 @@ def test_layers_without_maps_are_refused(linear):
     network = linen(mlp.Generator((4, 4, 1), (8,)), (SIZE,))
     params, stats = network.init(jax.random.key(0))
     with pytest.raises(ValueError, match="network: none of its layers gives maps"):
-        filters.dissect(network, {"params": params, "stats": stats}, *linear[2:])
+        filters.dissect(network, {"params": params, "stats": stats}, linear[2], linear[3])

@@ -23,10 +23,8 @@ STEPS = 2_000
 
 
 def config(workdir, **options):
-    run: dict[str, Any] = dict(
-        log_every=20, sample_every=1_000, save_every=100, steps_per_call=100, devices=1, workdir=workdir
-    )
-    return Config(run=loop.Run(**({"steps": STEPS} | run | options)))
+    run: dict[str, Any] = dict(steps=STEPS, log_every=20, sample_every=1_000, save_every=100, steps_per_call=100)
+    return Config(run=loop.Run(workdir=workdir, devices=1, **(run | options)))
 
 
 def strike(at, chance=1.0, value=0.0):

@@ -1,3 +1,5 @@
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -6,12 +8,11 @@ from test_directions import run_of
 
 from gan_jax import inversion, latents, pictures, sample
 from gan_jax.data import Spec
-from gan_jax.inversion import invert
 from gan_jax.metrics import features
 from gan_jax.networks.linen import linen
 
 SIZE = 3
-QUICK = {"starts": 6, "iterations": 120}
+invert = functools.partial(inversion.invert, starts=6, iterations=120)
 
 
 class Injective(nn.Module):
@@ -52,7 +53,7 @@ def own(run):
 
 @pytest.fixture(scope="module")
 def found(run, own):
-    return invert(run, own[1], prior=0.0, **QUICK)
+    return invert(run, own[1], prior=0.0)
 
 
 def rmse(a, b):
@@ -68,29 +69,28 @@ def test_what_the_generator_made_is_found_again(run, own, found):
 
 def test_errors_are_those_of_the_images_and_the_best_start_is_kept(run):
     noise = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 1), dtype=np.uint8)
-    result = invert(run, noise, prior=0.0, **QUICK)
+    result = invert(run, noise, prior=0.0)
     np.testing.assert_array_equal(result.errors, result.all_errors.min(axis=1))
     assert result.all_errors.shape == (5, 6) and result.latents.shape == (5, SIZE)
     made = run.system.generate(run.ema, jnp.asarray(result.latents))
     np.testing.assert_allclose(result.errors, rmse(made, noise / 127.5 - 1), rtol=1e-4)
     assert result.errors.min() > 0.1  # of another kind: no latent makes them
-    as_float = invert(run, noise / 127.5 - 1, prior=0.0, **QUICK)
+    as_float = invert(run, noise / 127.5 - 1, prior=0.0)
     np.testing.assert_allclose(as_float.errors, result.errors, rtol=1e-3)
 
 
 def test_an_image_is_found_alike_whatever_others_are_given_and_however_many_at_once(run, own, found, monkeypatch):
-    alone = invert(run, own[1][3:4], prior=0.0, **QUICK)
+    alone = invert(run, own[1][3:4], prior=0.0)
     np.testing.assert_allclose(alone.latents[0], found.latents[3], atol=1e-3)  # equal but for rounding
     np.testing.assert_allclose(alone.all_errors[0], found.all_errors[3], atol=1e-3)
     monkeypatch.setattr(inversion, "ROWS", 8)  # 30 searches in 4 parts, the last one padded
-    parts = invert(run, own[1], prior=0.0, **QUICK)
+    parts = invert(run, own[1], prior=0.0)
     np.testing.assert_allclose(parts.latents, found.latents, atol=1e-3)
     np.testing.assert_allclose(parts.all_errors, found.all_errors, atol=1e-3)
 
 
 def test_a_seed_is_one_search_bit_for_bit(run, own):
-    short = {"starts": 6, "iterations": 5}
-    first, again, other = (invert(run, own[1], seed=seed, **short) for seed in (4, 4, 5))
+    first, again, other = (invert(run, own[1], seed=seed, iterations=5) for seed in (4, 4, 5))
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a, b)
     assert not np.allclose(first.all_errors, other.all_errors, atol=1e-3)
@@ -100,8 +100,7 @@ def test_more_starts_escape_minima_that_one_is_caught_in():
     wavy = run_of(linen(Wavy(), (1,)), latents.normal(1))
     z = np.linspace(-1.5, 1.5, 8)[:, None].astype(np.float32)
     target = np.asarray(wavy.system.generate(wavy.ema, jnp.asarray(z)))
-    gentle = {"iterations": 100, "learning_rate": 0.05, "prior": 0.0}
-    one, many = (invert(wavy, target, starts=starts, **gentle) for starts in (1, 24))
+    one, many = (invert(wavy, target, starts=starts, learning_rate=0.05, prior=0.0) for starts in (1, 24))
     np.testing.assert_allclose(many.all_errors[:, :1], one.all_errors, atol=1e-3)  # the first start is the same
     assert one.errors.max() > 0.1 and many.errors.max() < 1e-2
 
@@ -109,14 +108,14 @@ def test_more_starts_escape_minima_that_one_is_caught_in():
 def test_bounded_latents_stay_in_their_interval(run):
     bounded = run._replace(system=run.system._replace(latent=latents.uniform(SIZE)))
     outside = np.asarray(run.system.generate(run.ema, jnp.full((1, SIZE), 2.0)))
-    result = invert(bounded, outside, prior=0.0, **QUICK)
+    result = invert(bounded, outside, prior=0.0)
     assert np.abs(result.latents).max() <= 1 and np.abs(result.latents).max() > 0.99
-    assert np.abs(invert(run, outside, prior=0.0, **QUICK).latents).max() > 1.9  # which normal latents may reach
+    assert np.abs(invert(run, outside, prior=0.0).latents).max() > 1.9  # which normal latents may reach
 
 
 def test_a_strong_prior_takes_latents_of_the_usual_length(run):
     far = np.asarray(run.system.generate(run.ema, jnp.asarray([[3.0, 2.5, -3.0], [0.0, 0.1, 0.0]])))
-    free, held = (invert(run, far, prior=prior, **QUICK) for prior in (0.0, 100.0))
+    free, held = (invert(run, far, prior=prior) for prior in (0.0, 100.0))
     np.testing.assert_allclose(np.mean(free.latents**2, axis=1), [8.1, 0.0], atol=0.2)
     np.testing.assert_allclose(np.mean(held.latents**2, axis=1), 1, atol=0.1)
     assert (held.errors > free.errors).all()
@@ -129,7 +128,7 @@ def test_features_are_weighed_against_pixels():
     first = features.function("first", lambda _, x: x[:, :1], Spec((2,), 0))
     target = np.array([[1.0, -1.0]])
     for features_, weight, expected in ((None, 1.0, 0.0), (first, 0.0, 0.0), (first, 3.0, 0.75)):
-        result = invert(points, target, features=features_, feature_weight=weight, prior=0.0, **QUICK)
+        result = invert(points, target, features=features_, feature_weight=weight, prior=0.0)
         np.testing.assert_allclose(result.latents, [[expected]], atol=1e-2)
         np.testing.assert_allclose(result.errors, rmse([[expected, expected]], target), atol=1e-2)  # of pixels alone
 

@@ -229,3 +229,87 @@ def test_the_command_writes_the_page_and_says_where(run):
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == str(
         run / "report.html"
     )
+
+
+def score(**fields):
+    """A line of scores.jsonl."""
+    about = {"features": "0123456789abcdef", "features_name": "classifier of digits", "resize": "none"}
+    about |= {"settings": "", "data": "d" * 16, "data_name": "digits", "split": "test", "real": 2000, "fake": 1000}
+    return {"metric": "fid", "value": 3.0, "error": 0.5, "weights": "averaged", "step": 100, "seed": 0} | about | fields
+
+
+def scored(run, *scores):
+    """Titles of the charts of scores, each with its note and its lines: label -> last value."""
+    (run / "scores.jsonl").write_text("".join(json.dumps(each) + "\n" for each in scores))
+    section = re.search(r"<h2>Scores</h2>(.*?)</section>", page(run), re.DOTALL)
+    assert section
+    found = re.findall(r"<figure><h3>(.*?) <small>(.*?)</small></h3><div>(.*?)</div>", section[1])
+    return [(title, note, dict(re.findall(r"<span[^>]*>(.*?) <b>(.*?)</b>", legend))) for title, note, legend in found]
+
+
+def test_scores_are_drawn_over_steps_by_kind_of_weights_beside_the_yardstick(run):
+    lines = [score(step=step, value=10 / step, weights=kind) for kind in ("averaged", "raw") for step in (1, 2, 5)]
+    yardstick = score(step=None, value=0.25, weights="training images")
+    assert scored(run, *lines, yardstick) == [
+        (
+            "fid",
+            "classifier of digits 01234567, 2,000 test images of digits, 1,000 samples",
+            {"averaged": "2", "raw": "2", "training images": "0.25"},
+        )
+    ]
+    assert page(run).count("stroke-dasharray: ") == 1  # the yardstick, and nothing else
+    assert "<dd>5</dd>" in page(run)
+
+
+def test_scores_of_unlike_protocols_are_not_in_one_chart(run):
+    unlike = [{}, {"fake": 500}, {"split": "train"}, {"features": "f" * 16}, {"resize": "clean"}, {"settings": "k=3"}]
+    found = scored(run, *(score(**fields) for fields in unlike), score(step=200), score(step=None, weights="training"))
+    assert len(found) == len(unlike) == len({note for _, note, _ in found})
+    assert set(found[0][2]) == {"averaged", "training"}
+
+
+def test_the_last_word_on_a_score_counts_and_seeds_are_kept_apart(run):
+    ((_, _, lines),) = scored(run, score(value=9.0), score(value=8.0, seed=1), score(value=7.0))
+    assert lines == {"averaged": "7", "averaged, seed 1": "8"}
+
+
+def test_scores_that_are_no_numbers_are_left_out_and_unknown_errors_are_none(run):
+    ((_, _, lines),) = scored(run, score(value=None), score(value="x", step=200), score(error=None, step=300), {"a": 1})
+    assert lines == {"averaged": "3"}
+
+
+def test_scores_in_the_log_are_not_drawn_twice(run):
+    log(run, {"step": 1, "generator/loss": 1.0, "score/fid": 3.0})
+    assert charts(page(run)) == {"loss": ["generator"]}
+
+
+def test_gathers_what_was_explored_at_the_newest_step_and_says_how_to_make_the_rest(run):
+    colours = {}
+    for i, name in enumerate(
+        [
+            "collapse-pixels-step9-seed0",
+            "collapse-pixels-step10-seed0",
+            "collapse-pixels-step10-seed3",
+            "other",
+            "x<-step7-seed0",
+        ]
+    ):
+        colours[name] = run / "explore" / f"{name}.png"
+        pictures.save_png(colours[name], np.full((4, 4, 3), i, np.uint8))
+    pictures.save_gif(run / "explore" / "interpolation-step9-seed0.gif", [np.zeros((4, 4, 3), np.uint8)])
+    html = page(run)
+    captions = re.findall("<figcaption>(.*?)</figcaption>", html)
+    assert captions == [
+        "collapse, pixels; step 10, seed 0",
+        "collapse, pixels; step 10, seed 3",
+        "interpolation; step 9, seed 0",
+        "x&lt;; step 7, seed 0",
+    ]
+    assert [encoded(path) in html for path in colours.values()] == [False, True, True, False, True]
+    asked = re.findall(r"gan_jax.explore \S+ (\w+)", html)
+    assert asked == [kind for kind in report.EXPLORATIONS if kind not in ("collapse", "interpolation")]
+
+
+def test_points_are_not_asked_to_be_explored(run):
+    (run / "run.json").write_text(json.dumps(ABOUT | {"data": ABOUT["data"] | {"shape": [2]}}))
+    assert "gan_jax.explore" not in page(run)

@@ -56,7 +56,7 @@ def read(path: Path | str) -> dict[str, np.ndarray]:
 
     Args:
         path: Of `torch.save(model.state_dict(), path)`, in the zip format or the one before; or of .npz or
-            .safetensors. A pickle may hold tensors in plain containers and nothing else, and no code of its is run.
+            .safetensors. A pickle may hold tensors in plain containers and nothing else; none of its code is run.
 
     Raises:
         FileNotFoundError: If there is no such file.
