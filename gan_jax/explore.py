@@ -36,7 +36,7 @@ def neighbours(run: Restored, seed: int, count: int = 8, features: evaluate.Kind
 def memorisation(
     run: Restored, seed: int, count: int = 8, features: evaluate.Kind = "pixels", samples: int = 2000
 ) -> Made:
-    """Shows which of `samples` samples are nearest to training images, beside the test images that are."""
+    """Shows which of `samples` samples are most like copies of training images, beside the test images that are."""
     images = sample.samples(run, seed, samples), training(run), _some(held_out(run), samples, seed)
     return {f"memorisation-{features}": sheets.memorisation(*images, *_features(run, features, *images), count)}
 
@@ -56,7 +56,7 @@ def directions(
     layer: str | None = None,
     extent: float = 3.0,
 ) -> Made:
-    """Shows what changes along the directions that change most: of image 0 step by step, of images 0 to 7 in motion."""
+    """Shows what changes along the directions that change most: of image 0 step by step, of images 0 to 3 in motion."""
     found = {"sefa": axes.sefa, "pca": axes.pca}[method](run, count, layer)
     title = f"directions by {method} of {found.layer}, with their strengths; from -{extent:g} to {extent:g} deviations"
     labels = [f"{strength:.3g}" for strength in found.strengths]
@@ -66,7 +66,7 @@ def directions(
         return made.reshape(len(found.vectors), samples, steps, *made.shape[1:])
 
     still = table([[Cell(image) for image in row[0]] for row in cells(steps, 1)], title, labels)
-    moments = np.moveaxis(cells(2 * steps - 1, 8), 2, 0)
+    moments = np.moveaxis(cells(2 * steps - 1, 4), 2, 0)
     moving = [table([[Cell(image) for image in row] for row in rows], title, labels, side=56) for rows in moments]
     name = f"directions-{method}{_named(layer)}"
     return {name: still, f"{name}-moving": [*moving, *moving[-2:0:-1]]}
@@ -191,11 +191,13 @@ def main(
 ) -> None:
     """Looks into a checkpoint of a run: makes pictures in RUN/explore, which the report shows.
 
-    neighbours: samples, and the training images nearest to them. memorisation: the samples nearest to training images,
-    beside the test images that are, which shows what copying would be. collapse: the samples most alike, above the
-    same of real images. directions: what changes along the latent directions that change most, found without labels.
-    interpolation: an animated walk through samples. filters: which of the generator's filters built an image, layer by
-    layer, and what they give. inversion: given images, and the nearest that the generator makes.
+    - neighbours: samples, and the training images nearest to them.
+    - memorisation: the samples most like copies of training images, beside the test images that are most like some.
+    - collapse: the samples most alike, and where they crowd most, above the same of real images.
+    - directions: what changes along the latent directions that change most, found without labels.
+    - interpolation: an animated walk through samples and back.
+    - filters: which of the generator's filters built an image, layer by layer, and what they give.
+    - inversion: given images, and the nearest that the generator makes.
 
     Args:
         run: A run directory, such as runs/dcgan-digits.

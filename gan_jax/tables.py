@@ -38,19 +38,19 @@ def table(
     """
     rows = [[Cell(_enlarged(cell.image, side), cell.caption) for cell in row] for row in rows]
     cells = [cell for row in rows for cell in row]
-    height, width = (max(cell.image.shape[axis] for cell in cells) for axis in (0, 1))
-    width = max(width, *(_size(cell.caption, 11)[0] for cell in cells))
-    captions = [max((_size(cell.caption, 11)[1] for cell in row), default=0) for row in rows]
+    width = max(max(cell.image.shape[1], _size(cell.caption, 11)[0]) for cell in cells)
+    heights = [max(cell.image.shape[0] for cell in row) for row in rows]
+    spaces = [max(_size(cell.caption, 11)[1] for cell in row) + GAP for row in rows]
     columns = max(map(len, rows))
     label_width = max((_size(label, 11)[0] for label in labels), default=0)
     left = GAP + (label_width + 2 * GAP if label_width else 0)
-    tops = np.cumsum([GAP + _size(title, 13)[1], *(height + GAP + space for space in captions)]).tolist()
+    tops = np.cumsum([GAP + _size(title, 13)[1], *np.add(heights, spaces)]).tolist()
     lefts = [left + column * (width + GAP) + (3 * GAP if 0 < apart <= column else 0) for column in range(columns)]
     across = max(lefts[-1] + width + GAP, _size(title, 13)[0] + 2 * GAP)
     page = Image.new("RGB", (across, tops[-1]), (NEUTRAL,) * 3)
     draw = ImageDraw.Draw(page)
     draw.multiline_text((GAP, GAP), title, INK, ImageFont.load_default(13))
-    for y, row, label in zip(tops, rows, [*labels, *[""] * len(rows)], strict=False):
+    for y, height, row, label in zip(tops, heights, rows, [*labels, *[""] * len(rows)], strict=False):
         words = y + (height - _size(label, 11)[1]) // 2
         draw.multiline_text((GAP, words), label, INK, ImageFont.load_default(11))
         for x, cell in zip(lefts, row, strict=False):
@@ -75,13 +75,15 @@ def tinted(differences: ArrayLike, scale: float, image: ArrayLike | None = None)
     """Makes pictures of differences of images, uint8 `[n, H, W, 3]`.
 
     Args:
-        differences: `[n, H, W, C]`. Of one channel, more is orange and less is blue; of three, each is its own.
+        differences: `[n, H, W, C]`. Of one channel, more is orange and less is blue; of three, each is lighter or
+            darker than grey.
         scale: What is drawn at full strength.
-        image: What they are of, `[H, W, C]` or one for each, in [-1, 1], seen darkly beneath; grey by default.
+        image: What they are of, `[H, W, C]` or one for each, in [-1, 1]; of one channel it is seen darkly beneath.
     """
     values = np.clip(np.asarray(differences, np.float32) / max(scale, 1e-12), -1, 1)
-    beneath = NEUTRAL if image is None else 0.35 * to_uint8(image)
-    more, less = (MORE, LESS) if values.shape[-1] == 1 else (255, 0)
+    one = values.shape[-1] == 1
+    beneath = 0.35 * to_uint8(image) if one and image is not None else NEUTRAL
+    more, less = (MORE, LESS) if one else (255, 0)
     strength = np.abs(values) ** 0.7  # else all but the strongest is lost
     return np.round(beneath + strength * (np.where(values > 0, more, less) - beneath)).astype(np.uint8)
 

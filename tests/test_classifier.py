@@ -77,9 +77,9 @@ def test_floats_are_judged_as_they_would_be_saved(digits, test_set):
 
 
 def test_wrong_shape_names_both(digits):
-    with pytest.raises(ValueError, match=r"\(3, 32, 32, 3\).*28, 28, 1"):
+    with pytest.raises(ValueError, match=r"\(32, 32, 3\).*\(28, 28, 1\)"):
         digits.probabilities(np.zeros((3, 32, 32, 3), np.uint8))
-    with pytest.raises(ValueError, match=r"\(28, 28, 1\).*28, 28, 1"):
+    with pytest.raises(ValueError, match=r"\(28, 1\).*\(28, 28, 1\)"):
         digits.features(np.zeros((28, 28, 1), np.uint8))
 
 

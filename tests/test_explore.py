@@ -55,13 +55,10 @@ def test_all_kinds_are_made_and_gathered_and_what_cannot_be_is_told(workdir, cap
 
 def test_filters_are_of_the_first_sample(run):
     image = run.system.generate(run.ema, sample.latents_of(run, 3, 1))[0]
-    layers = filters.of_image(run, 3)
-    assert [layer.path for layer in layers] == ["BatchNorm_0", "ConvTranspose_0", "ConvTranspose_1"]
-    for layer in layers:
-        np.testing.assert_allclose(layer.assembly[-1], image, atol=1e-5)
-    assert explore.assembly(run, 3, count=2).keys() == {"filters", "filters-maps"}
-    (only,) = filters.of_image(run, 3, ["ConvTranspose_1"])
-    np.testing.assert_array_equal(only.effects, layers[-1].effects)
+    (layer,) = filters.of_image(run, 3, ["ConvTranspose_1"])  # one, for each is compiled by itself
+    np.testing.assert_allclose(layer.assembly[-1], image, atol=1e-5)
+    made = explore.assembly(run, 3, count=2, layer="ConvTranspose_1")
+    assert made.keys() == {"filters-ConvTranspose_1", "filters-ConvTranspose_1-maps"}
 
 
 def test_the_report_knows_the_kinds():

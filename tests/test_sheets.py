@@ -78,7 +78,8 @@ def test_differences_have_the_colour_of_their_sign_and_no_colour_where_there_is_
     assert (none == pictures.NEUTRAL).all() and (most == tables.MORE).all()
     image = np.full((2, 2, 1), 1.0)
     assert (tables.tinted(0 * difference, 1.0, image) == round(0.35 * 255)).all()
-    assert tables.tinted(np.zeros((1, 2, 2, 3)), 1.0).shape == (1, 2, 2, 3)
+    red, grey = tables.tinted(np.array([[1.0, 0, -1.0], [0, 0, 0]]).reshape(1, 1, 2, 3), 1.0)[0, 0]
+    assert red.tolist() == [255, pictures.NEUTRAL, 0] and (grey == pictures.NEUTRAL).all()
 
 
 def test_neighbours_follow_their_sample_the_nearest_first():

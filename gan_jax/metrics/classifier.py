@@ -111,17 +111,20 @@ def classifier(arrays: dict[str, np.ndarray]) -> Classifier:
     weights = {name: jnp.asarray(leaf, jnp.float32) for name, leaf in arrays.items() if "/" in name}
     params, classes = traverse_util.unflatten_dict(weights, sep="/"), arrays["logits/bias"].size
 
+    def judge(params: PyTree, images: Array) -> tuple[Array, Array]:
+        if images.shape[1:] != shape:
+            raise ValueError(f"images of shape {images.shape[1:]}: this classifier was trained on images of {shape}")
+        return _judge(params, images, classes)
+
     def run(images: ArrayLike, output: int) -> np.ndarray:
         images = np.asarray(images)
-        if images.shape[1:] != shape:
-            raise ValueError(f"images has shape {images.shape}: this classifier was trained on [N, {str(shape)[1:-1]}]")
         images = images if images.dtype == np.uint8 else to_uint8(images)
         results = []
         for start in range(0, max(len(images), 1), PADDED):
             # Always a full batch: another size would compile anew, and change last bits.
-            batch = np.zeros((PADDED, *shape), np.float32)
-            batch[: len(images) - start] = images[start : start + PADDED].astype(np.float32) / 127.5 - 1
-            results.append(np.asarray(_judge(params, batch, classes)[output]))
+            part = images[start : start + PADDED].astype(np.float32) / 127.5 - 1
+            padding = np.zeros((PADDED - len(part), *part.shape[1:]), np.float32)
+            results.append(np.asarray(judge(params, jnp.asarray(np.concatenate([part, padding])))[output]))
         return np.concatenate(results)[: len(images)]
 
     return Classifier(
@@ -130,7 +133,7 @@ def classifier(arrays: dict[str, np.ndarray]) -> Classifier:
         size=arrays["logits/kernel"].shape[0],
         classes=classes,
         params=params,
-        apply=functools.partial(_judge, classes=classes),
+        apply=judge,
         accuracy=float(arrays["accuracy"]),
         fingerprint=fingerprint(arrays),
     )
