@@ -131,13 +131,13 @@ def dissect(
         raise ValueError(f"paths: {unknown[0]!r} gives no maps [h, w, channels]; give some of {list(shapes)}")
     if not paths:
         raise ValueError("network: none of its layers gives maps [h, w, channels] for others to paint with")
-    layers = jax.jit(lambda z: network.inspect(average["params"], average["stats"], z)[1])(latent[None])
+    maps = mean_maps(network, average, latent[None])  # the mean over one is its own
     found, order = [], list(shapes)
     for path in paths:
         later = [kernels[p] for p in order[order.index(path) + 1 :] if p in kernels]
         brush = later[0] if later and later[0].shape[2] == means[path].shape[-1] else None
         build = functools.partial(rebuild, network, average, latent, path, means[path])
-        found.append(_layer(build, path, np.asarray(layers[path][0]), kernels.get(path), brush))
+        found.append(_layer(build, path, np.asarray(maps[path]), kernels.get(path), brush))
     return found
 
 

@@ -120,6 +120,7 @@ def main(
     seed: int = 0,
     truncation: float | None = None,
     step: int | None = None,
+    best: bool = False,
     rows: int = 8,
     steps: int = 10,
     path: Literal["spherical", "linear"] = "spherical",
@@ -138,6 +139,7 @@ def main(
         seed: Which samples; image i depends on checkpoint, seed and i alone.
         truncation: Draw values of the latent beyond this threshold again: less variety, more typical images.
         step: Which checkpoint; the newest good one by default.
+        best: The best checkpoint, which training with --best keeps.
         rows: Number of walks (interpolation).
         steps: Images from end to end (interpolation, traversal).
         path: Walk on the great circle or on the straight line (interpolation).
@@ -147,7 +149,7 @@ def main(
         gif: Write an animation that walks to and fro instead of a strip (interpolation, traversal).
         out: File, or directory for images; by default named after what it is, in the run.
     """
-    restored = runs.open_run(run, step)
+    restored = runs.open_run(run, step, best)
     if what == "interpolation":
         made = interpolation(restored, seed, rows, steps, getattr(latents, path))
     elif what == "traversal":

@@ -125,7 +125,7 @@ def collapse(
 
 
 def inversion(given: ArrayLike, found: ArrayLike, errors: ArrayLike, title: str = "", columns: int = 10) -> np.ndarray:
-    """Shows given images, what a generator comes nearest to them with, and the difference: orange is too much.
+    """Shows given images, what a generator comes nearest to them with, and the difference, see `tables.tinted`.
 
     Args:
         given: `[n, H, W, C]`.

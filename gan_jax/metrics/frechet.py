@@ -35,8 +35,8 @@ def frechet_distance(mean_a: ArrayLike, covariance_a: ArrayLike, mean_b: ArrayLi
 def fid(real: Summary, fake: Summary, few: bool = False) -> Estimate:
     """Returns the Frechet inception distance (Heusel et al. 2017, arXiv:1706.08500).
 
-    It is biased upwards, the more the fewer the samples: for two samples of n of the same Gaussian in D dimensions
-    by D (D + 5) / (2 n) and more, as far as all have the same spread; compare values of equal numbers of samples only.
+    It is biased upwards, the more the fewer the samples: between two samples of n of N(0, I) in D dimensions it is
+    D (D + 5) / (2 n) on average, to first order in 1 / n. Compare values of equal numbers of samples only.
 
     Its error is the jackknife's over the groups of samples, the real images being what they are. What a group's removal
     does to the covariance is carried over by the derivative (the infinitesimal jackknife of Jaeckel 1972), which costs
@@ -80,7 +80,7 @@ def _distance(m: np.ndarray, a: np.ndarray, n: np.ndarray, b: np.ndarray) -> tup
     shared = np.sqrt(np.maximum(squares, 0))
     apart, axes = m - n, factor @ turn
     value = max(0.0, float(apart @ apart + np.trace(a) + np.trace(b) - 2 * shared.sum()))
-    # where there is nothing but rounding, one set has no extent and the other's removal of images does not change it
+    # the rest is rounding: directions in which one of the two has no extent, and which share nothing to be lost
     sure = shared > shared.max() * np.sqrt(len(a) * np.finfo(float).eps)
     slope = (axes * np.divide(-1, shared, where=sure, out=np.zeros_like(shared))) @ axes.T
     slope.flat[:: len(a) + 1] += 1

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from gan_jax.types import Array
 
 BLOCK = 1024  # rows
+Points = tuple[Array, Array]  # a block about the mean, and its squared lengths
 EDGE = 1 - 1e-9  # of a radius: a point on the edge of a ball, that of which the radius was taken, is outside
 
 
@@ -45,9 +46,9 @@ def nearest(
         for start, block in zip(range(0, len(x), BLOCK), _blocks(x), strict=True):
             own = start + np.arange(BLOCK) if exclude_self else np.full(BLOCK, -1)
             best = jnp.full((BLOCK, count), jnp.inf, jnp.float32), jnp.zeros((BLOCK, count), int)
-            rows = jnp.asarray(block)
+            rows = _centred(block, middle)
             for first, others in zip(range(0, len(y), BLOCK), blocks, strict=True):
-                best = _closer(best, rows, others, middle, first, len(y), own)
+                best = _closer(best, rows, _centred(others, middle), first, len(y), own)
             indices.append(np.asarray(best[1]))
     found = np.concatenate(indices)[: len(x)]
     return _measured(x, y, found)
@@ -76,9 +77,9 @@ def inside(points: ArrayLike, centers: ArrayLike, radii: ArrayLike) -> tuple[np.
         sizes = [jnp.asarray(block) for block in _blocks((EDGE * r) ** 2)]
         balls, holds = [], [0] * len(blocks)
         for start, block in zip(range(0, len(x), BLOCK), _blocks(x), strict=True):
-            rows, real, lies = jnp.asarray(block), start + np.arange(BLOCK) < len(x), 0
+            rows, real, lies = _centred(block, middle), start + np.arange(BLOCK) < len(x), 0
             for i, (others, squares) in enumerate(zip(blocks, sizes, strict=True)):
-                in_balls, held = _held(rows, others, middle, squares, real)
+                in_balls, held = _held(rows, _centred(others, middle), squares, real)
                 lies, holds[i] = lies + in_balls, holds[i] + held
             balls.append(np.asarray(lies))
         held = np.concatenate([np.asarray(each) for each in holds])
@@ -87,13 +88,13 @@ def inside(points: ArrayLike, centers: ArrayLike, radii: ArrayLike) -> tuple[np.
 
 @jax.jit
 def _closer(
-    best: tuple[Array, Array], queries: Array, references: Array, middle: Array, first: int, total: int, own: Array
+    best: tuple[Array, Array], queries: Points, references: Points, first: int, total: int, own: np.ndarray
 ) -> tuple[Array, Array]:
     """Puts the nearest of a block of references in the place of farther ones found before."""
     place = first + jnp.arange(BLOCK)
     allowed = (place < total) & (place != own[:, None])
     # float32 from here on, as only the order matters: the device sorts it a hundred times as fast
-    squares = jnp.where(allowed, _squares(queries, references, middle), jnp.inf).astype(jnp.float32)
+    squares = jnp.where(allowed, _squares(queries, references), jnp.inf).astype(jnp.float32)
     distances = jnp.concatenate([best[0], squares], 1)
     indices = jnp.concatenate([best[1], jnp.broadcast_to(place, squares.shape)], 1)
     least, chosen = lax.top_k(-distances, best[0].shape[1])
@@ -101,16 +102,21 @@ def _closer(
 
 
 @jax.jit
-def _held(points: Array, centers: Array, middle: Array, radii: Array, real: Array) -> tuple[Array, Array]:
+def _held(points: Points, centers: Points, radii: Array, real: np.ndarray) -> tuple[Array, Array]:
     """Counts along both sides of a block which points are in which balls; padding has radii 0."""
-    lies = (_squares(points, centers, middle)[..., None] < radii) & real[:, None, None]
+    lies = (_squares(points, centers)[..., None] < radii) & real[:, None, None]
     return lies.sum(1), lies.sum(0)
 
 
-def _squares(x: Array, y: Array, middle: Array) -> Array:
-    x, y = x.astype(jnp.float64) - middle, y.astype(jnp.float64) - middle
-    product = jnp.dot(x, y.T, precision=lax.Precision.HIGHEST)
-    return jnp.maximum(jnp.sum(x * x, 1)[:, None] + jnp.sum(y * y, 1) - 2 * product, 0)
+@jax.jit
+def _centred(x: ArrayLike, middle: np.ndarray) -> Points:
+    """Returns a block about the mean, and its squared lengths; not in one program with the product, which it slows."""
+    centred = jnp.asarray(x, jnp.float64) - middle
+    return centred, jnp.sum(centred * centred, 1)
+
+
+def _squares(x: Points, y: Points) -> Array:
+    return jnp.maximum(x[1][:, None] + y[1] - 2 * jnp.dot(x[0], y[0].T, precision=lax.Precision.HIGHEST), 0)
 
 
 def _measured(x: np.ndarray, y: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
