@@ -156,7 +156,7 @@ def main(
         chosen = [*checkpoint.steps(run / "checkpoints")] or [None]
     opened = runs.open_run(run, chosen[0], best)
     record, system = opened.record, opened.system
-    real, train = _datasets(record, run, split)
+    train, real = runs.dataset(record), runs.dataset(record, split)
     judge = features_of(features, real.name, real.spec, record["config"].get("resolution"), inception, resize)
     names = metrics or DEFAULT + (WITH_CLASSES if features != "inception" and judge.classes else ())
     count = count or min(len(real.arrays["image"]), 10_000)
@@ -191,16 +191,6 @@ def _yardstick(made: Scorer, train: Dataset, count: int, seed: int) -> list[Scor
     """Scores training images, drawn without replacement, as though they were samples."""
     order = np.random.default_rng(seed).permutation(len(train.arrays["image"]))[:count]
     return made.images(train.arrays["image"][np.sort(order)], TRAINING)
-
-
-def _datasets(record: runs.Record, run: Path, split: str) -> tuple[Dataset, Dataset]:
-    """Loads the real images of a split, and those that a run was trained on."""
-    about = record["data"]
-    resolution = record["config"].get("resolution")
-    train = data.load(about["name"], about["split"], resolution)
-    if train.fingerprint != about["fingerprint"]:
-        raise ValueError(f"{run} was trained on other contents of {about['name']!r} than are there now; restore them")
-    return (train if split == about["split"] else data.load(about["name"], split, resolution)), train
 
 
 def _of_players(metric: str, value: tuple[float, float], settings: str, real: Dataset, step: int, seed: int) -> Score:

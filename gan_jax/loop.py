@@ -66,8 +66,15 @@ def run(build: Callable[..., System], dataset: Dataset, config: Config) -> Train
     print(f"{workdir}: {about}; {begins}, compiling", flush=True)
     scorer = None
     if options.eval_every:
-        resolution, asked = getattr(config, "resolution", None), (options.eval_metrics, options.eval_features)
-        scorer = evaluate.in_training(system, dataset, resolution, workdir, *asked, options.eval_count)
+        scorer = evaluate.in_training(
+            system,
+            dataset,
+            getattr(config, "resolution", None),
+            workdir,
+            options.eval_metrics,
+            options.eval_features,
+            options.eval_count,
+        )
     grid = watch.grids(system, rng.named(key, "grid"), dataset, workdir)
     with interrupts.noted() as received:
         job = Job(

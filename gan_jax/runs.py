@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import jax
 
 from gan_jax import checkpoint
-from gan_jax.data import Dataset, Spec
+from gan_jax.data import Dataset, Spec, load
 from gan_jax.pictures import atomic
 from gan_jax.types import PyTree, System, TrainState
 
@@ -179,6 +179,27 @@ def open_state(directory: Path, step: int | None = None, best: bool = False) -> 
     like = jax.eval_shape(system.init, jax.random.key(0))
     state = jax.tree.map(jax.numpy.asarray, checkpoint.restore(path, like, record["step"])[0])
     return Restored(system, state.ema, record["step"], record), state
+
+
+def dataset(record: Record, split: str | None = None) -> Dataset:
+    """Loads a split of the data that a run was trained on, by default the very images of its training.
+
+    Raises:
+        ValueError: If the training images are not what they were.
+    """
+    about = record["data"]
+    found = load(about["name"], split or about["split"], record["config"].get("resolution"))
+    if split in (None, about["split"]) and found.fingerprint != about["fingerprint"]:
+        raise ValueError(f"the run was trained on other contents of {about['name']!r} than are there now; restore them")
+    return found
+
+
+def held_out(record: Record) -> Dataset:
+    """Loads the test images of the data that a run was trained on; raises ValueError if it was trained on them."""
+    found = dataset(record, "test")
+    if found.fingerprint == record["data"]["fingerprint"]:
+        raise ValueError(f"the run was trained on the test split of {found.name!r}, so that nothing is held out")
+    return found
 
 
 def _checkpoints(directory: Path, step: int | None, best: bool) -> Path:

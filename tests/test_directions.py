@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from gan_jax import directions, latents, sample
+from gan_jax import latents, sample
+from gan_jax.explore import directions
 from gan_jax.networks.linen import linen
 from gan_jax.runs import Restored
 from gan_jax.system import system

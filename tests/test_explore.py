@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 from experiments import dcgan
-from gan_jax import checkpoint, data, explore, filters, pictures, report, runs, sample
+from gan_jax import checkpoint, data, pictures, report, runs, sample
+from gan_jax.explore import __main__ as command
+from gan_jax.explore import filters, views
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def run(workdir):
 
 
 def test_all_kinds_are_made_and_gathered_and_what_cannot_be_is_told(workdir, capsys):
-    quick = partial(explore.main, count=2, samples=40, steps=2, keys=2, starts=2, iterations=2)
+    quick = partial(command.main, count=2, samples=40, steps=2, keys=2, starts=2, iterations=2)
     quick(workdir, "all", layer="Dense_0")  # which gives no maps to be dissected
     names = {path.name for path in (workdir / "explore").iterdir()}
     told = capsys.readouterr().out
@@ -62,29 +64,29 @@ def test_filters_are_of_the_first_sample(run):
     image = run.system.generate(run.ema, sample.latents_of(run, 3, 1))[0]
     (layer,) = filters.of_image(run, 3, ["ConvTranspose_1"])  # one, for each is compiled by itself
     np.testing.assert_allclose(layer.assembly[-1], image, atol=1e-5)
-    made = explore.assembly(run, 3, count=2, layer="ConvTranspose_1")
+    made = views.assembly(run, 3, count=2, layer="ConvTranspose_1")
     assert made.keys() == {"filters-ConvTranspose_1", "filters-ConvTranspose_1-maps"}
 
 
 def test_the_report_knows_the_kinds():
-    assert get_args(explore.What) == report.EXPLORATIONS
+    assert get_args(command.What) == report.EXPLORATIONS
 
 
 def test_interpolations_pass_the_samples_and_end_where_they_begin(run):
-    (frames,) = explore.interpolation(run, 5, count=2, steps=4, keys=3).values()
+    (frames,) = views.interpolation(run, 5, count=2, steps=4, keys=3).values()
     ends = sample.samples(run, 5, 6)
     assert len(frames) == 12
     for key in range(3):
         expected = pictures.grid(ends[[key, 3 + key]], 2, padding=4, scale=3)
         assert np.abs(frames[4 * key].astype(int) - expected).max() <= 1
     with pytest.raises(ValueError, match=r"keys=1.*2 samples"):
-        explore.interpolation(run, 5, keys=1)
+        views.interpolation(run, 5, keys=1)
 
 
 def test_interpolations_set_off_and_arrive_slowly_all_the_way_round(run, monkeypatch):
     passed = []
     monkeypatch.setattr(sample, "generate", lambda run, z: passed.append(z) or np.zeros((len(z), 1, 1, 1), np.uint8))
-    explore.interpolation(run, 0, count=1, steps=10, keys=3)
+    views.interpolation(run, 0, count=1, steps=10, keys=3)
     (z,) = np.asarray(passed)
     speed = np.linalg.norm(np.roll(z, -1, axis=0) - z, axis=1).reshape(3, 10)
     assert (speed[:, [0, -1]] < 0.3 * speed.max(1, keepdims=True)).all()
@@ -93,40 +95,40 @@ def test_interpolations_set_off_and_arrive_slowly_all_the_way_round(run, monkeyp
 
 
 def test_training_images_are_those_of_the_run_or_refused(run):
-    images = explore.training(run)
+    images = runs.dataset(run.record).arrays["image"]
     assert len(images) == run.record["data"]["count"]
     about = run.record["data"] | {"fingerprint": "0" * 16}
     with pytest.raises(ValueError, match=r"trained on other contents of .* restore them"):
-        explore.training(run._replace(record=run.record | {"data": about}))
+        runs.dataset(run.record | {"data": about})
 
 
 def test_test_images_are_none_of_the_training_images(run):
-    held_out, training = explore.held_out(run), explore.training(run)
+    held_out, training = runs.held_out(run.record).arrays["image"], runs.dataset(run.record).arrays["image"]
     assert len(held_out) + len(training) == 200
     assert not {image.tobytes() for image in held_out} & {image.tobytes() for image in training}
     test = data.load(run.record["data"]["name"], "test")
     about = run.record["data"] | {"split": "test", "fingerprint": test.fingerprint}
     with pytest.raises(ValueError, match="nothing is held out"):
-        explore.held_out(run._replace(record=run.record | {"data": about}))
+        runs.held_out(run.record | {"data": about})
 
 
 def test_images_to_be_found_are_read_from_files_and_folders_in_the_size_of_the_run(run, tmp_path):
     for name, value in (("b.png", 200), ("a.png", 100)):
         Image.fromarray(np.full((56, 40, 3), value, np.uint8)).save(tmp_path / name)
     (tmp_path / "note.txt").write_text("no image")
-    images = explore.load_images(run, [tmp_path / "b.png", tmp_path])
+    images = views.load_images(run, [tmp_path / "b.png", tmp_path])
     assert images.shape == (3, 28, 28, 1) and images.dtype == np.uint8
     assert [int(image.mean()) for image in images] == [200, 100, 200]
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"images: no .png.* file in"):
-        explore.load_images(run, [tmp_path / "empty"])
+        views.load_images(run, [tmp_path / "empty"])
 
 
 def test_points_are_refused_with_a_reason(run, monkeypatch, tmp_path):
     about = run.record["data"] | {"shape": [2]}
     monkeypatch.setattr(runs, "open_run", lambda *_: run._replace(record=run.record | {"data": about}))
     with pytest.raises(ValueError, match="makes points"):
-        explore.main(tmp_path)
+        command.main(tmp_path)
 
 
 def test_the_command_line_says_what_there_is_to_look_at():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from gan_jax import filters
+from gan_jax.explore import filters
 from gan_jax.networks import mlp
 from gan_jax.networks.conv import ConvTranspose
 from gan_jax.networks.linen import linen

@@ -6,8 +6,9 @@ import pytest
 from flax import linen as nn
 from test_directions import run_of
 
-from gan_jax import inversion, latents, pictures, sample
+from gan_jax import latents, pictures, sample
 from gan_jax.data import Spec
+from gan_jax.explore import inversion
 from gan_jax.metrics import features
 from gan_jax.networks.linen import linen
 

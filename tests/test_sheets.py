@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from gan_jax import filter_sheets, pictures, sheets, tables
-from gan_jax.filters import Layer
-from gan_jax.tables import Cell
+from gan_jax import pictures
+from gan_jax.explore import filter_sheets, sheets, tables
+from gan_jax.explore.filters import Layer
+from gan_jax.explore.tables import Cell
 
 
 def noise(*shape, seed=0):

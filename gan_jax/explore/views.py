@@ -1,35 +1,32 @@
-"""Looks into a run: `python -m gan_jax.explore RUN`, or the functions behind it.
+"""What there is to see of a run, a function each.
 
-Each function makes pictures of one kind, of the averaged generator, as name -> picture, uint8 `[H, W, 3]`, or a list of
+Each makes pictures of one kind, of the averaged generator, as name -> picture, uint8 `[H, W, 3]`, or a list of
 them, the frames of an animation. They show images; points in the plane are seen whole in the scatter plots of a run.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
-from gan_jax import data, evaluate, filter_sheets, filters, latents, pictures, report, runs, sample, sheets
-from gan_jax import directions as axes
-from gan_jax.cli import cli
+from gan_jax import data, evaluate, latents, pictures, runs, sample
 from gan_jax.data.folder import SUFFIXES
 from gan_jax.data.images import stack
-from gan_jax.inversion import invert
+from gan_jax.explore import directions as axes
+from gan_jax.explore import filter_sheets, filters, sheets
+from gan_jax.explore.inversion import invert
+from gan_jax.explore.tables import Cell, table
 from gan_jax.metrics.features import extractor, of_data
 from gan_jax.runs import Restored
-from gan_jax.tables import Cell, table
 
-What = Literal["neighbours", "memorisation", "collapse", "directions", "interpolation", "filters", "inversion"]
 Made = dict[str, np.ndarray | list[np.ndarray]]
 
 
 def neighbours(run: Restored, seed: int, count: int = 8, features: evaluate.Kind = "pixels") -> Made:
     """Shows `count` samples, and the `count` training images nearest to each, by features as in `evaluate`."""
-    images = sample.samples(run, seed, count), training(run)
+    images = sample.samples(run, seed, count), runs.dataset(run.record).arrays["image"]
     return {f"neighbours-{features}": sheets.neighbours(*images, *_features(run, features, *images), count)}
 
 
@@ -37,13 +34,17 @@ def memorisation(
     run: Restored, seed: int, count: int = 8, features: evaluate.Kind = "pixels", samples: int = 2000
 ) -> Made:
     """Shows which of `samples` samples are most like copies of training images, beside the test images that are."""
-    images = sample.samples(run, seed, samples), training(run), _some(held_out(run), samples, seed)
+    images = (
+        sample.samples(run, seed, samples),
+        runs.dataset(run.record).arrays["image"],
+        some(runs.held_out(run.record).arrays["image"], samples, seed),
+    )
     return {f"memorisation-{features}": sheets.memorisation(*images, *_features(run, features, *images), count)}
 
 
 def collapse(run: Restored, seed: int, count: int = 8, features: evaluate.Kind = "pixels", samples: int = 2000) -> Made:
     """Shows which of `samples` samples are most alike, and which training images, of as many."""
-    images = sample.samples(run, seed, samples), _some(training(run), 2 * samples, seed)
+    images = sample.samples(run, seed, samples), some(runs.dataset(run.record).arrays["image"], 2 * samples, seed)
     return {f"collapse-{features}": sheets.collapse(*images, *_features(run, features, *images), count)}
 
 
@@ -111,24 +112,6 @@ def inversion(run: Restored, seed: int, images: np.ndarray, starts: int = 32, it
     return {"inversion": sheets.inversion(images, found.images, found.errors, title)}
 
 
-def training(run: Restored) -> np.ndarray:
-    """Returns the images that a run was trained on, uint8 `[n, H, W, C]`; raises ValueError where they are no more."""
-    about = run.record["data"]
-    found = data.load(about["name"], about["split"], run.record["config"].get("resolution"))
-    if found.fingerprint != about["fingerprint"]:
-        raise ValueError(f"the run was trained on other contents of {about['name']!r} than are there now; restore them")
-    return found.arrays["image"]
-
-
-def held_out(run: Restored) -> np.ndarray:
-    """Returns the test images of what a run was trained on, uint8 `[n, H, W, C]`."""
-    about = run.record["data"]
-    found = data.load(about["name"], "test", run.record["config"].get("resolution"))
-    if found.fingerprint == about["fingerprint"]:
-        raise ValueError(f"the run was trained on the test split of {about['name']!r}, so that nothing is held out")
-    return found.arrays["image"]
-
-
 def load_images(run: Restored, paths: Sequence[Path]) -> np.ndarray:
     """Reads image files, and those of folders, made into the size and colours of what a run makes.
 
@@ -154,7 +137,7 @@ def load_images(run: Restored, paths: Sequence[Path]) -> np.ndarray:
     return stack([(str(file), file) for file in files], len(files), height if height == width else None, channels)
 
 
-def _some(images: np.ndarray, count: int, seed: int) -> np.ndarray:
+def some(images: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Draws images without replacement, all of them if they are fewer; a folder has its classes one after another."""
     return images[np.random.default_rng(seed).permutation(len(images))[:count]]
 
@@ -170,88 +153,3 @@ def _features(run: Restored, kind: evaluate.Kind, *images: np.ndarray) -> tuple[
     features = evaluate.features_of(kind, about["name"], spec, run.record["config"].get("resolution"))
     compute = extractor(features, of_data)
     return [np.concatenate([batch for batch, _ in compute(None, each)]) for each in images], features.name
-
-
-def main(
-    run: tyro.conf.Positional[Path],
-    what: tyro.conf.Positional[What | Literal["all"]] = "all",
-    count: int = 8,
-    seed: int = 0,
-    step: int | None = None,
-    best: bool = False,
-    features: evaluate.Kind = "pixels",
-    samples: int = 2000,
-    method: Literal["sefa", "pca"] = "sefa",
-    layer: str | None = None,
-    steps: int = 11,
-    keys: int = 6,
-    images: tuple[Path, ...] = (),
-    starts: int = 32,
-    iterations: int = 300,
-) -> None:
-    """Looks into a checkpoint of a run: makes pictures in RUN/explore, which the report shows.
-
-    - neighbours: samples, and the training images nearest to them.
-    - memorisation: the samples most like copies of training images, beside the test images that are most like some.
-    - collapse: the samples most alike, and where they crowd most, above the same of real images.
-    - directions: what changes along the latent directions that change most, found without labels.
-    - interpolation: an animated walk through samples and back.
-    - filters: which of the generator's filters built an image, layer by layer, and what they give.
-    - inversion: given images, and the nearest that the generator makes.
-
-    Args:
-        run: A run directory, such as runs/dcgan-digits.
-        what: What to look at; all of it by default.
-        count: How many samples, neighbours, pairs, directions, walks, filters of a layer, or images.
-        seed: Which samples, and which test images; filters are those of the first sample.
-        step: Which checkpoint; the newest good one by default.
-        best: The best checkpoint instead, which training with --best keeps.
-        features: By which images are alike: pixels, the data set's classifier, or Inception (neighbours, memorisation,
-            collapse).
-        samples: How many are looked through (memorisation, collapse).
-        method: sefa, by a layer's derivative, or pca, by its values (directions).
-        layer: Of the generator, such as ConvTranspose_0; by default, what the method or the paper has (directions), or
-            all that paint (filters).
-        steps: Images a row, or from one sample to the next (directions, interpolation).
-        keys: Samples that a walk passes (interpolation).
-        images: Image files or folders to find again, the first --count; by default test images (inversion).
-        starts: Searches for each image (inversion).
-        iterations: Of each search (inversion).
-    """
-    opened = runs.open_run(run, step, best)
-    if len(opened.record["data"]["shape"]) != 3:
-        raise ValueError(f"{run} makes points, of which there are no images to look at; its samples/ show all of it")
-
-    def given() -> np.ndarray:
-        return load_images(opened, images)[:count] if images else _some(held_out(opened), count, seed)
-
-    makers: dict[What, Callable[[], Made]] = {
-        "neighbours": partial(neighbours, opened, seed, count, features),
-        "memorisation": partial(memorisation, opened, seed, count, features, samples),
-        "collapse": partial(collapse, opened, seed, count, features, samples),
-        "directions": partial(directions, opened, seed, count, steps, method, layer),
-        "interpolation": partial(interpolation, opened, seed, count, steps, keys),
-        "filters": partial(assembly, opened, seed, count, layer),
-        "inversion": lambda: inversion(opened, seed, given(), starts, iterations),
-    }
-    for kind in get_args(What) if what == "all" else (what,):
-        try:
-            made = makers[kind]()
-        except ValueError as error:
-            if what != "all":
-                raise
-            print(f"{kind} left out: {error}")
-            continue
-        for name, picture in made.items():
-            target = run / "explore" / f"{name}-step{opened.step}-seed{seed}"
-            if isinstance(picture, list):
-                pictures.save_gif(target := target.with_name(f"{target.name}.gif"), picture, 70, 70)
-            else:
-                pictures.save_png(target := target.with_name(f"{target.name}.png"), picture)
-            print(target, flush=True)
-    if (run / "run.json").is_file():
-        print(f"{report.write(run)} shows them")
-
-
-if __name__ == "__main__":
-    cli(main)

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gan_jax import pictures
-from gan_jax.filters import Layer
-from gan_jax.tables import Cell, below, table, tinted
+from gan_jax.explore.filters import Layer
+from gan_jax.explore.tables import Cell, below, table, tinted
 
 
 def assembly(layers: Sequence[Layer], count: int = 8) -> np.ndarray:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gan_jax.explore.tables import Cell, below, beside, table, tinted
 from gan_jax.metrics.search import nearest
-from gan_jax.tables import Cell, below, beside, table, tinted
 
 
 def neighbours(

@@ -1,0 +1,102 @@
+"""The command line `python -m gan_jax.explore RUN`."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import tyro
+
+from gan_jax import evaluate, pictures, report, runs
+from gan_jax.cli import cli
+from gan_jax.explore import views
+
+What = Literal["neighbours", "memorisation", "collapse", "directions", "interpolation", "filters", "inversion"]
+
+
+def main(
+    run: tyro.conf.Positional[Path],
+    what: tyro.conf.Positional[What | Literal["all"]] = "all",
+    count: int = 8,
+    seed: int = 0,
+    step: int | None = None,
+    best: bool = False,
+    features: evaluate.Kind = "pixels",
+    samples: int = 2000,
+    method: Literal["sefa", "pca"] = "sefa",
+    layer: str | None = None,
+    steps: int = 11,
+    keys: int = 6,
+    images: tuple[Path, ...] = (),
+    starts: int = 32,
+    iterations: int = 300,
+) -> None:
+    """Looks into a checkpoint of a run: makes pictures in RUN/explore, which the report shows.
+
+    - neighbours: samples, and the training images nearest to them.
+    - memorisation: the samples most like copies of training images, beside the test images that are most like some.
+    - collapse: the samples most alike, and where they crowd most, above the same of real images.
+    - directions: what changes along the latent directions that change most, found without labels.
+    - interpolation: an animated walk through samples and back.
+    - filters: which of the generator's filters built an image, layer by layer, and what they give.
+    - inversion: given images, and the nearest that the generator makes.
+
+    Args:
+        run: A run directory, such as runs/dcgan-digits.
+        what: What to look at; all of it by default.
+        count: How many samples, neighbours, pairs, directions, walks, filters of a layer, or images.
+        seed: Which samples, and which test images; filters are those of the first sample.
+        step: Which checkpoint; the newest good one by default.
+        best: The best checkpoint instead, which training with --best keeps.
+        features: By which images are alike: pixels, the data set's classifier, or Inception (neighbours, memorisation,
+            collapse).
+        samples: How many are looked through (memorisation, collapse).
+        method: sefa, by a layer's derivative, or pca, by its values (directions).
+        layer: Of the generator, such as ConvTranspose_0; by default, what the method or the paper has (directions), or
+            all that paint (filters).
+        steps: Images a row, or from one sample to the next (directions, interpolation).
+        keys: Samples that a walk passes (interpolation).
+        images: Image files or folders to find again, the first --count; by default test images (inversion).
+        starts: Searches for each image (inversion).
+        iterations: Of each search (inversion).
+    """
+    opened = runs.open_run(run, step, best)
+    if len(opened.record["data"]["shape"]) != 3:
+        raise ValueError(f"{run} makes points, of which there are no images to look at; its samples/ show all of it")
+
+    def given() -> np.ndarray:
+        if images:
+            return views.load_images(opened, images)[:count]
+        return views.some(runs.held_out(opened.record).arrays["image"], count, seed)
+
+    makers: dict[What, Callable[[], views.Made]] = {
+        "neighbours": partial(views.neighbours, opened, seed, count, features),
+        "memorisation": partial(views.memorisation, opened, seed, count, features, samples),
+        "collapse": partial(views.collapse, opened, seed, count, features, samples),
+        "directions": partial(views.directions, opened, seed, count, steps, method, layer),
+        "interpolation": partial(views.interpolation, opened, seed, count, steps, keys),
+        "filters": partial(views.assembly, opened, seed, count, layer),
+        "inversion": lambda: views.inversion(opened, seed, given(), starts, iterations),
+    }
+    for kind in get_args(What) if what == "all" else (what,):
+        try:
+            made = makers[kind]()
+        except ValueError as error:
+            if what != "all":
+                raise
+            print(f"{kind} left out: {error}")
+            continue
+        for name, picture in made.items():
+            target = run / "explore" / f"{name}-step{opened.step}-seed{seed}"
+            if isinstance(picture, list):
+                pictures.save_gif(target := target.with_name(f"{target.name}.gif"), picture, 70, 70)
+            else:
+                pictures.save_png(target := target.with_name(f"{target.name}.png"), picture)
+            print(target, flush=True)
+    if (run / "run.json").is_file():
+        print(f"{report.write(run)} shows them")
+
+
+if __name__ == "__main__":
+    cli(main)
