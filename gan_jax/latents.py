@@ -1,5 +1,7 @@
 """Distributions of latents: each example's latent is a function of its own key."""
 
+import functools
+from collections.abc import Callable
 from typing import Literal
 
 import jax
@@ -84,10 +86,14 @@ def numbered(latent: Latent, seed: int, count: int, truncation: float | None = N
     """
     if count < 1:
         raise ValueError(f"count={count}: give at least 1")
-    key = rng.named(jax.random.key(seed), "sample")
-    draw = jax.jit(lambda i: latent.draw(jax.vmap(lambda j: jax.random.fold_in(key, j))(i), truncation))
+    key, draw = rng.named(jax.random.key(seed), "sample"), _drawer(latent, truncation)
     # always drawn by as many: another size would compile anew, and may change last bits
-    return jnp.concatenate([draw(start + jnp.arange(BATCH)) for start in range(0, count, BATCH)])[:count]
+    return jnp.concatenate([draw(key, start + jnp.arange(BATCH)) for start in range(0, count, BATCH)])[:count]
+
+
+@functools.lru_cache(64)  # else each call would compile anew
+def _drawer(latent: Latent, truncation: float | None) -> Callable[[Array, Array], Array]:
+    return jax.jit(lambda key, i: latent.draw(jax.vmap(lambda j: jax.random.fold_in(key, j))(i), truncation))
 
 
 def linear(start: Array, end: Array, fractions: Array) -> Array:

@@ -105,7 +105,7 @@ def run(build: Callable[..., System], dataset: Dataset, config: Config) -> Train
             kept = f"the last good checkpoint, of step {good[-1]}, is kept" if good else "no checkpoint was made yet"
             raise FloatingPointError(
                 f"{error}; {kept} in {workdir}. The same settings end there again: lower the learning rates, or "
-                "change the loss"
+                "change the loss; or give --guard rollback, which goes on with a new key"
             ) from error
         finally:
             watch.animate(workdir)

@@ -14,6 +14,7 @@ from toy import images_game
 
 from experiments import loss_zoo
 from experiments.benchmarks import costs
+from experiments.results import scores
 from experiments.results.__main__ import sentence
 from gan_jax import log, runs
 
@@ -93,6 +94,19 @@ def test_the_costs_are_what_was_measured():
     record = json.loads((ROOT / "experiments" / "results" / "costs.json").read_text())
     table = costs.markdown(record)
     assert table in README, f"README.md must have the table\n{table}"
+
+
+def test_the_scores_over_time_are_what_was_measured():
+    record = json.loads((ROOT / "experiments" / "results" / "scores.json").read_text())
+    table = scores.markdown(record)
+    assert table in README, f"README.md must have the table\n{table}"
+    for dataset, curve in record["curves"].items():
+        values = {(weights, step): value for weights, step, value, _ in curve["fid"]}
+        steps = sorted(step for weights, step in values if weights == "raw")
+        floor = values["training images", None]
+        assert floor < values["averaged", steps[-1]] < values["averaged", steps[0]], dataset
+        better = [values["averaged", step] < values["raw", step] for step in steps]
+        assert sum(better) >= 0.9 * len(better), "averaging helps"
 
 
 def test_ci_runs_the_readmes_commands():

@@ -72,8 +72,8 @@ def markdown(record: dict[str, Any]) -> str:
         "| --- |" + " --- |" * len(columns),
     ]
     for step in steps:
-        lines.append(f"| {step:,} | " + " | ".join(f"{found[d, w, step]:.3g}" for d, w in columns) + " |")
-    floor = " | ".join(f"{found[d, TRAINING, None]:.3g}" for d, _ in columns)
+        lines.append(f"| {step:,} | " + " | ".join(f"{found[d, w, step]:#.3g}" for d, w in columns) + " |")
+    floor = " | ".join(f"{found[d, TRAINING, None]:#.3g}" for d, _ in columns)
     return "\n".join([*lines, f"| {TRAINING} | {floor} |"])
 
 
