@@ -18,7 +18,14 @@ def cli(main: Callable[..., Any], description: str | None = None) -> None:
     """
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
     try:
-        tyro.cli(main, description=description, config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes))
+        spec = sys.modules["__main__"].__spec__
+        prog = f"python -m {spec.name.removesuffix('.__main__')}" if spec else None
+        tyro.cli(
+            main,
+            prog=prog,
+            description=description,
+            config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
+        )
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None

@@ -149,7 +149,8 @@ def main(
         moves: Of each player, for the duality gap.
         inception: The file of its weights (pt_inception-2015-12-05-6726825d.pth, or .npz, .safetensors); by default
             downloaded once.
-        resize: How images are brought to Inception's size: reference, as pytorch-fid does; clean, as clean-fid does.
+        resize: How images are brought to Inception's size: as pytorch-fid does (reference), as clean-fid (clean), or as
+            the original graph (tensorflow).
     """
     chosen: list[int | None] = [*sorted(set(steps))] or [None]
     if every:

@@ -11,7 +11,7 @@ from gan_jax.metrics.scores import Name
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What a run writes, when and where; none of it changes what is learnt, and all may change when a run goes on."""
+    """What a run writes, when and where: all may change when it goes on, and only roll-backs change what is learnt."""
 
     steps: int = 5_000
     """Iterations in all; a run that goes on counts those made before."""
