@@ -22,7 +22,7 @@ RUNAWAY = ("gradient_norm", "logit_gap")  # signals without a scale of their own
 
 
 class Limits(NamedTuple):
-    """What the guard alarms at; fixed on seeds 0 to 4 of digits, and judged on other runs and data.
+    """What the guard alarms at; fixed on a few seeds of digits, and judged on others (`tests/test_guard_judged.py`).
 
     Attributes:
         diversity: Below it samples have collapsed.
@@ -44,8 +44,8 @@ class Limits(NamedTuple):
     runaway: float = 100.0
     score: float = 2.0
     evaluations: int = 3
-    grace: float = 0.04
-    patience: float = 0.03
+    grace: float = 0.03
+    patience: float = 0.02
 
 
 LIMITS = Limits()

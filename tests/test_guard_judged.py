@@ -1,6 +1,7 @@
 """The guard's limits, judged on runs and data that they were not fixed on: minutes long.
 
-The limits were fixed on dcgan on digits, seeds 0 to 4.
+The limits were fixed on dcgan on digits, seeds 0 to 4, healthy and with rates far too high; grace and patience also on
+seed 10, which broke out of its collapse for a moment just before the first ones had run out.
 """
 
 from typing import Any
@@ -39,7 +40,7 @@ def test_healthy_fully_connected_runs_are_left_alone(settings, tmp_path):
     [(dcgan, {"g_learning_rate": 0.1, "d_learning_rate": 0.1}), (mlp_gan, {"learning_rate": 0.05})],
 )
 def test_a_learning_rate_far_too_high_is_noticed_within_a_tenth_of_the_run(experiment, settings, tmp_path):
-    (step,) = fired(experiment, tmp_path, ILL, seed=10, **settings)
+    (step,) = fired(experiment, tmp_path, ILL, seed=12, **settings)
     assert step <= ILL / 10
 
 
@@ -47,5 +48,5 @@ def test_a_learning_rate_far_too_high_is_noticed_within_a_tenth_of_the_run(exper
 def test_a_generator_of_one_mode_is_noticed_within_a_tenth_of_the_run(experiment, tmp_path, monkeypatch):
     blind = lambda _, size: Latent(size, lambda keys, truncation=None: jnp.zeros((len(keys), size)))  # noqa: E731
     monkeypatch.setattr(latents, "latent", blind)
-    (step,) = fired(experiment, tmp_path, ILL, seed=11)
+    (step,) = fired(experiment, tmp_path, ILL, seed=13)
     assert step <= ILL / 10
