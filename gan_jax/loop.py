@@ -100,6 +100,7 @@ def run(build: Callable[..., System], dataset: Dataset, config: Config) -> Train
                 if last:
                     print(f"stopped: {alarm.message}; {workdir} stands at step {start}, and later ones are moved aside")
                     return state
+                print(f"rolled back to step {start}; going on with a new key", flush=True)
         except FloatingPointError as error:
             good = checkpoint.steps(saved)
             kept = f"the last good checkpoint, of step {good[-1]}, is kept" if good else "no checkpoint was made yet"
