@@ -51,7 +51,8 @@ def run(build: Callable[..., System], dataset: Dataset, config: Config) -> Train
     state = checkpoint.restore(saved, like)[0] if resuming else init(key)
     start = int(state.step)
     if start >= options.steps:
-        print(f"{workdir} has made {start} iterations, and --steps is {options.steps}; give more to go on with it")
+        mend = "give more to go on with it, or --fresh"
+        print(f"{workdir} has made {start} iterations, and --steps is {options.steps}; {mend}")
         return jax.tree.map(jax.numpy.asarray, state)
     if resuming:
         checkpoint.discard_after(saved, start)
@@ -98,7 +99,10 @@ def run(build: Callable[..., System], dataset: Dataset, config: Config) -> Train
                 state = rollback.go_back(workdir, alarm, like, lambda: init(key), event)
                 start = int(state.step)
                 if last:
-                    print(f"stopped: {alarm.message}; {workdir} stands at step {start}, and later ones are moved aside")
+                    stands = f"stands at step {start}, and later checkpoints are moved aside"
+                    if not checkpoint.steps(saved):
+                        stands = "has no checkpoint from before it; lower the learning rates, or give --save-every less"
+                    print(f"stopped: {alarm.message}; {workdir} {stands}")
                     return state
                 print(f"rolled back to step {start}; going on with a new key", flush=True)
         except FloatingPointError as error:

@@ -207,8 +207,12 @@ def _checkpoints(directory: Path, step: int | None, best: bool) -> Path:
         raise FileNotFoundError(f"{directory} is not a run directory: it has no checkpoints/; give one that a run made")
     if best and step is not None:
         raise ValueError(f"step={step}, best=True: give one of them")
+    if not checkpoint.steps(directory / "checkpoints"):
+        raise FileNotFoundError(f"{directory} holds no checkpoint: it ended before the first; train it again")
     if best and not (directory / BEST).is_dir():
-        raise FileNotFoundError(f"{directory} keeps no best checkpoint: train with --best fid, or leave best out")
+        raise FileNotFoundError(
+            f"{directory} keeps no best checkpoint: train anew with --best fid --fresh, or leave best out"
+        )
     return directory / (BEST if best else "checkpoints")
 
 
