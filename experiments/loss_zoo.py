@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.laboratory import MENU, SAMPLES, Choice, build, play, scores
-from gan_jax import data, runs
+from gan_jax import data, records
 from gan_jax.cli import cli
 from gan_jax.data import toys
 from gan_jax.metrics.modes import perfect
@@ -75,7 +75,7 @@ def main(
         minutes = round((time.monotonic() - began) / 60, 2)
         rows.append({"data": dataset, "game": name, "choice": dataclasses.asdict(game), "minutes": minutes})
         rows[-1] |= {"scores": {score: [line[score] for line in found] for score in found[0]}}
-        record = {"rows": rows, "samples": SAMPLES, "environment": runs.environment()}
+        record = {"rows": rows, "samples": SAMPLES, "environment": records.environment()}
         _write(out, json.dumps(record, indent=2))
         _write(out.with_suffix(".md"), markdown(rows))
         said = ", ".join(f"{score} {cell}" for score, cell in zip(found[0], cells(rows[-1]), strict=True))

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gan_jax.metrics import protocol
+
 NOTES = {  # the usual charts in order, and what they show
     "loss": "what each player descends",
     "accuracy": "share of images the discriminator tells rightly",
     "probability": "D(x) of real images, D(G(z)) of fake ones",
 }
-PROTOCOL = ("metric", "features_name", "features", "resize", "settings", "data", "split", "real", "fake")
 Line = dict[int, float]  # step -> value
 
 
@@ -28,9 +29,9 @@ class Chart(NamedTuple):
     """
 
     lines: dict[str, Line]
-    note: str = ""
-    errors: dict[str, Line] = {}  # noqa: RUF012  a NamedTuple's default, never written to
-    levels: dict[str, float] = {}  # noqa: RUF012
+    note: str
+    errors: dict[str, Line]
+    levels: dict[str, float]
 
 
 def of_log(log: Iterable[Mapping[str, Any]]) -> dict[str, Chart]:
@@ -48,7 +49,7 @@ def of_log(log: Iterable[Mapping[str, Any]]) -> dict[str, Chart]:
             if key not in ("step", "seconds") and not key.startswith("score/") and type(value) in (int, float):
                 player, _, name = key.rpartition("/")
                 name, side = match.groups() if (match := re.fullmatch("(.+)_(real|fake)", name)) else (name, "")
-                chart = charts.setdefault(name, Chart({}, NOTES.get(name, "")))
+                chart = charts.setdefault(name, Chart({}, NOTES.get(name, ""), {}, {}))
                 chart.lines.setdefault(f"{player} {side}".strip(), {})[record["step"]] = float(value)
     return {n: charts[n] for n in sorted(charts, key=lambda n: ([*NOTES, n].index(n), "" in charts[n].lines))}
 
@@ -67,7 +68,9 @@ def of_scores(scores: Iterable[Mapping[str, Any]]) -> list[tuple[str, Chart]]:
         step, value, error = (score.get(name) for name in ("step", "value", "error"))
         if not (isinstance(value, int | float) and isinstance(step, int | None) and "metric" in score):
             continue
-        chart = charts.setdefault(tuple(str(score.get(name, "")) for name in PROTOCOL), Chart({}, _note(score), {}, {}))
+        chart = charts.setdefault(
+            tuple(str(score.get(name, "")) for name in protocol.SAME), Chart({}, _note(score), {}, {})
+        )
         label = f"{score.get('weights', '')}{f', seed {seed}' if (seed := score.get('seed')) else ''}"
         if step is None:
             chart.levels[label] = float(value)

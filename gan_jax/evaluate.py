@@ -20,11 +20,12 @@ from gan_jax.metrics.inception import Resize
 from gan_jax.metrics.protocol import Score
 from gan_jax.metrics.scores import Name, Scorer, scorer
 from gan_jax.system import current
-from gan_jax.types import System, TrainState
+from gan_jax.types import Array, System, TrainState
 
 Kind = Literal["classifier", "inception", "pixels"]
 DEFAULT: tuple[Name, ...] = ("fid", "kid", "precision", "recall", "density", "coverage")
 WITH_CLASSES: tuple[Name, ...] = ("classes", "class_kl")  # also by default, where there is a classifier
+GAP_BATCHES = 10  # over which the duality gap is averaged
 TRAINING = "training images"  # as samples, the yardstick of a perfect generator
 
 
@@ -94,20 +95,21 @@ def in_training(
     return made
 
 
-def equilibrium(system: System, state: TrainState, real: Dataset, batch_size: int, step: int, seed: int) -> Score:
+def equilibrium(system: System, state: TrainState, real: Dataset, batch_size: int, seed: int) -> Score:
     """Scores how far the discriminator is from 50/50 on held-out images and fresh samples, see `game.equilibrium`."""
     found = game.equilibrium(system, state, real.arrays, batch_size=batch_size, seed=seed)
-    value = float(found.distance), float(found.standard_error)
-    return _of_players("equilibrium", value, f"batch={batch_size}", real, step, seed)
+    value, batches = (found.distance, found.standard_error), len(real.arrays["image"]) // batch_size
+    return _of_players("equilibrium", value, f"batch={batch_size}", batches * batch_size, real, state, seed)
 
 
 def duality_gap(
-    system: System, state: TrainState, train: Dataset, real: Dataset, batch_size: int, moves: int, step: int, seed: int
+    system: System, state: TrainState, train: Dataset, real: Dataset, batch_size: int, moves: int, seed: int
 ) -> Score:
     """Scores how much the players could gain by a number of moves each, see `game.duality_gap`."""
-    found = game.duality_gap(system, state, train.arrays, real.arrays, batch_size=batch_size, moves=moves, seed=seed)
-    value = float(found.gap), float(found.standard_error)
-    return _of_players("duality_gap", value, f"batch={batch_size}, moves={moves}", real, step, seed)
+    options = {"batch_size": batch_size, "moves": moves, "batches": GAP_BATCHES, "seed": seed}
+    found = game.duality_gap(system, state, train.arrays, real.arrays, **options)
+    value, settings = (found.gap, found.standard_error), f"batch={batch_size}, moves={moves}"
+    return _of_players("duality_gap", value, settings, GAP_BATCHES * batch_size, real, state, seed)
 
 
 def main(
@@ -165,12 +167,12 @@ def main(
     scores = [] if real.fingerprint == train.fingerprint else _yardstick(made, train, count, seed)
     batch_size = record["config"]["batch_size"]
     for step in chosen:
-        opened, state = runs.open_state(run, step, best)
+        state = runs.restore_state(opened, run, step, best)
         for kind in weights:
-            scores += made.samples(opened.ema if kind == "averaged" else current(state), kind, opened.step)
+            scores += made.samples(state.ema if kind == "averaged" else current(state), kind, int(state.step))
         if players:
-            scores.append(equilibrium(system, state, real, batch_size, opened.step, seed))
-            scores.append(duality_gap(system, state, train, real, batch_size, moves, opened.step, seed))
+            scores.append(equilibrium(system, state, real, batch_size, seed))
+            scores.append(duality_gap(system, state, train, real, batch_size, moves, seed))
     protocol.write(run, scores)
     _show(scores)
     report.write(run)
@@ -194,10 +196,12 @@ def _yardstick(made: Scorer, train: Dataset, count: int, seed: int) -> list[Scor
     return made.images(train.arrays["image"][np.sort(order)], TRAINING)
 
 
-def _of_players(metric: str, value: tuple[float, float], settings: str, real: Dataset, step: int, seed: int) -> Score:
-    count = len(real.arrays["image"])
+def _of_players(
+    metric: str, value: tuple[Array, Array], settings: str, count: int, real: Dataset, state: TrainState, seed: int
+) -> Score:
+    """Makes a score by no features, of `count` real images and as many samples."""
     about = ("", "", "none", settings, real.fingerprint, real.name, real.split)
-    return Score(metric, *value, *about, count, count, "raw", step, seed)
+    return Score(metric, float(value[0]), float(value[1]), *about, count, count, "raw", int(state.step), seed)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ The guard is a fold over log records: a run that goes on replays its log, and de
 """
 
 import math
+import operator
 import statistics
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
@@ -31,6 +32,7 @@ class Limits(NamedTuple):
         suspect: Diversity below it.
         runaway: How many times its median so far a gradient norm or the logit gap may be.
         score: How many times the best score a score may be, the other way round where more is better.
+        errors: How many standard errors it must be beyond the best, too: near 0 a factor means nothing.
         evaluations: How many in a row must be that bad.
         grace: Share of the run before signals count, and no fewer than 100 iterations: a fresh generator has no
             diversity yet.
@@ -43,6 +45,7 @@ class Limits(NamedTuple):
     suspect: float = 0.5
     runaway: float = 100.0
     score: float = 2.0
+    errors: float = 4.0
     evaluations: int = 3
     grace: float = 0.03
     patience: float = 0.02
@@ -89,7 +92,6 @@ class Alarm(NamedTuple):
 
 def signals(record: Mapping[str, Any]) -> dict[str, float]:
     """Returns the signals of a log record; those that it does not have are left out."""
-
     found = {name: record[name] for name in record if name.endswith("/gradient_norm")}
     for name in ("diversity", "feature_variance"):
         real, fake = (record.get(f"generator/{name}_{side}", math.nan) for side in ("real", "fake"))
@@ -112,7 +114,7 @@ def watch(
 
     Args:
         memory: Of the records before; `Memory()` at first.
-        record: "step", and metrics by name, or a score as "score/METRIC".
+        record: "step", and metrics by name; or a score as "score/METRIC", with its "score/METRIC_error".
         steps: Of the whole run.
         metric: The score to watch.
         higher: Whether more of it is better.
@@ -122,7 +124,8 @@ def watch(
         The new memory; and an alarm, once for each bad stretch of each signal, the gravest first.
     """
     if f"score/{metric}" in record:
-        return _score(memory, record["step"], float(record[f"score/{metric}"]), higher, limits)
+        value, error = (record.get(f"score/{metric}{part}", 0.0) for part in ("", "_error"))
+        return _score(memory, record["step"], value, error, higher, limits)
     now, step = signals(record), record["step"]
     if "event" in record or not now:
         return memory, None
@@ -164,16 +167,19 @@ def _bad(now: Mapping[str, float], medians: Mapping[str, float], limits: Limits)
     return messages
 
 
-def _score(memory: Memory, step: int, value: float, higher: bool, limits: Limits) -> tuple[Memory, Alarm | None]:
+def _score(
+    memory: Memory, step: int, value: float, error: float, higher: bool, limits: Limits
+) -> tuple[Memory, Alarm | None]:
     """Looks at one score."""
     value = value if math.isfinite(value) else -math.inf if higher else math.inf
-    best = memory.best
-    if best is None or (value > best if higher else value < best):
+    best, worse = memory.best, operator.lt if higher else operator.gt
+    if best is None or worse(best, value):
         return memory._replace(best=value, worse=0), None
-    far = value < best / limits.score if higher else value > best * limits.score
+    # of a best that is not positive, as an unbiased distance may be, there is no multiple
+    multiple = best / limits.score if higher else best * limits.score
+    far = best > 0 and worse(value, multiple) and abs(value - best) > limits.errors * error
     memory = memory._replace(worse=memory.worse + 1 if far else 0)
     if memory.worse != limits.evaluations:
         return memory, None
-    return memory, Alarm(
-        step, step, "score", f"the score is {value:.4g}, and was {best:.4g} at best; so for {memory.worse} evaluations"
-    )
+    message = f"the score is {value:.4g}, and was {best:.4g} at best; so for {memory.worse} evaluations"
+    return memory, Alarm(step, step, "score", message)

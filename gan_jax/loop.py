@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from gan_jax import checkpoint, evaluate, interrupts, parallel, report, rng, rollback, rules, runs, watch
+from gan_jax import checkpoint, evaluate, interrupts, parallel, records, report, rng, rollback, rules, runs, watch
 from gan_jax.data import Dataset, batches
 from gan_jax.settings import Config, Run, validated
 from gan_jax.training import Job, train
@@ -34,14 +34,14 @@ def run(build: Callable[..., System], dataset: Dataset, config: Config) -> Train
     """
     options = validated(config.run)
     devices = _devices(options.devices, config.batch_size)
-    record = runs.describe(build, dataset, config)
-    workdir = options.workdir or runs.default_directory(record)
+    record = records.describe(build, dataset, config)
+    workdir = options.workdir or records.default_directory(record)
     if options.fresh and workdir.exists():
-        print(f"moved the old run to {runs.move_aside(workdir)}")
+        print(f"moved the old run to {records.move_aside(workdir)}")
     saved = workdir / "checkpoints"
     resuming = bool(checkpoint.steps(saved))
     if resuming:
-        runs.require_same(record, checkpoint.read_meta(saved), workdir)
+        records.require_same(record, checkpoint.read_meta(saved), workdir)
 
     system = build(config, dataset.spec)
     draw = batches(len(dataset.arrays["image"]), config.batch_size, system.batches)
@@ -57,13 +57,13 @@ def run(build: Callable[..., System], dataset: Dataset, config: Config) -> Train
     if resuming:
         checkpoint.discard_after(saved, start)
         checkpoint.discard_after(workdir / runs.BEST, start)
-    runs.write(record, workdir, start)
+    records.write(record, workdir, start)
 
     many = rules.many(system.update, draw, options.steps_per_call)
     step = parallel.single(many) if len(devices) == 1 else parallel.pmapped(many, devices)
     data = parallel.replicate(dataset.arrays, devices)
     begins = f"goes on from step {start}" if resuming else "begins"
-    about = f"{runs.summary(record)}, {len(devices)} x {devices[0].device_kind}"
+    about = f"{records.summary(record)}, {len(devices)} x {devices[0].device_kind}"
     print(f"{workdir}: {about}; {begins}, compiling", flush=True)
     scorer = None
     if options.eval_every:

@@ -1,4 +1,4 @@
-"""Run directories: what a run records of itself, and how a system is rebuilt from it.
+"""Run directories: how a system, its networks and its data are had again from what a run left.
 
 A run holds `run.json`, `experiment.py` (a copy of the experiment's source), `metrics.jsonl`, `tensorboard/`,
 `samples/`, `checkpoints/`, and at the end `animation.gif` and `report.html`. Every checkpoint carries the record too.
@@ -8,28 +8,18 @@ Rebuilding a system runs the experiment's code: open only runs that you trust.
 import dataclasses
 import importlib.metadata
 import importlib.util
-import inspect
-import itertools
-import json
-import os
-import platform
-import shlex
-import subprocess
 import sys
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 
 from gan_jax import checkpoint
 from gan_jax.data import Dataset, Spec, load
-from gan_jax.pictures import atomic
+from gan_jax.records import Record
 from gan_jax.types import PyTree, System, TrainState
 
-Record = dict[str, Any]
 BEST = "best"  # the directory of the best checkpoint, beside checkpoints/
 
 
@@ -47,110 +37,6 @@ class Restored(NamedTuple):
     ema: dict[str, PyTree]
     step: int
     record: Record
-
-
-def describe(build: Callable, dataset: Dataset, config: Any) -> Record:
-    """Returns what a run records of itself: experiment, config, data and environment, as JSON types.
-
-    Args:
-        build: The experiment's `build`, by which its module is known.
-        dataset: What it trains on.
-        config: The experiment's config, a dataclass; its field `run` is left out, as it changes nothing that is learnt.
-    """
-    shape = list(dataset.spec.shape)
-    data = {"name": dataset.name, "split": dataset.split, "shape": shape, "classes": dataset.spec.classes}
-    data |= {"count": len(dataset.arrays["image"]), "fingerprint": dataset.fingerprint}
-    source = inspect.getsourcefile(build)
-    if source is None:
-        raise ValueError(
-            "build: its source file is not to be found; define it in a module, so that runs can be reopened"
-        )
-    return {
-        "experiment": {"module": _module_name(build), "file": str(Path(source).absolute())},
-        "config": fields(config),
-        "data": data,
-        "environment": environment(),
-    }
-
-
-def fields(config: Any) -> dict[str, Any]:
-    """Returns the fields of a config that define the trajectory, as JSON types."""
-    kept = {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.name != "run"}
-    return json.loads(json.dumps(kept, default=str))
-
-
-def environment() -> dict[str, Any]:
-    """Returns versions, device, host, commit and command, for the record."""
-    here = Path(__file__).parent
-    git = subprocess.run(["git", "-C", here, "describe", "--always", "--dirty"], capture_output=True, text=True)
-    versions = {name: importlib.metadata.version(name) for name in ("gan_jax", "jax", "flax", "optax")}
-    device = jax.devices()[0]
-    main = sys.modules["__main__"].__spec__
-    command = ["python", *(["-m", main.name] if main else sys.argv[:1]), *sys.argv[1:]]
-    return versions | {
-        "python": platform.python_version(),
-        "device": f"{os.cpu_count()} CPU cores" if device.platform == "cpu" else device.device_kind,
-        "devices": jax.device_count(),
-        "host": f"{platform.system()} {platform.machine()}",
-        "commit": git.stdout.strip() or None,
-        "command": shlex.join(command),
-    }
-
-
-def default_directory(record: Record) -> Path:
-    """Returns runs/EXPERIMENT-DATASET, under the working directory."""
-    data = record["data"]["name"].removeprefix("folder:").rstrip("/").split("/")[-1]
-    return Path("runs") / f"{_stem(record['experiment'])}-{data}"
-
-
-def write(record: Record, directory: Path, step: int) -> None:
-    """Writes the record of a run that stands at a step, and a copy of its experiment's source.
-
-    A source that has changed since may be a new remark or a new algorithm: a warning says so, and the old copy is kept.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    source, copy = Path(record["experiment"]["file"]).read_bytes(), directory / "experiment.py"
-    if step and copy.exists() and copy.read_bytes() != source:
-        old = copy.rename(directory / f"experiment-to-{step:08d}.py")
-        warnings.warn(f"the experiment's source has changed since step {step} was made; see {old}", stacklevel=2)
-    with atomic(directory / "run.json") as file:
-        file.write(json.dumps(record, indent=2).encode())
-    with atomic(copy) as file:
-        file.write(source)
-
-
-def move_aside(directory: Path) -> Path:
-    """Renames a directory to the first free NAME.old-1, NAME.old-2, …, and returns that."""
-    aside = next(p for i in itertools.count(1) if not (p := directory.with_name(f"{directory.name}.old-{i}")).exists())
-    return directory.rename(aside)
-
-
-def summary(record: Record) -> str:
-    """Returns what a run is, in a few words."""
-    data = record["data"]
-    shape = "x".join(map(str, data["shape"]))
-    return f"{_stem(record['experiment'])} on {data['name']} ({data['count']:,} examples, {shape})"
-
-
-def require_same(record: Record, found: Record, directory: Path) -> None:
-    """Checks that a run is the one that a directory's checkpoints belong to.
-
-    Raises:
-        ValueError: Naming what differs, and the mends.
-    """
-    mend = "give another --workdir, or --fresh to move the old run aside"
-    name, old_name = (_stem(r["experiment"]) for r in (record, found))
-    if name != old_name:
-        raise ValueError(f"{directory} holds a run of {old_name}, and this is {name}: {mend}")
-    config, old = record["config"], found["config"]
-    if differ := [key for key in old | config if config.get(key) != old.get(key)]:
-        its, ours = (", ".join(f"{key}={values.get(key)!r}" for key in differ) for values in (old, config))
-        flags = " ".join(f"--{key.replace('_', '-')} {old.get(key)}" for key in differ)
-        raise ValueError(
-            f"{directory} holds a run with {its}, and this one has {ours}: {mend}, or {flags} to continue it"
-        )
-    if record["data"]["fingerprint"] != found["data"]["fingerprint"]:
-        raise ValueError(f"{directory} holds a run on other contents of {record['data']['name']!r}: {mend}")
 
 
 def open_run(directory: Path, step: int | None = None, best: bool = False) -> Restored:
@@ -171,14 +57,18 @@ def open_run(directory: Path, step: int | None = None, best: bool = False) -> Re
     return Restored(system, jax.tree.map(jax.numpy.asarray, ema), record["step"], record)
 
 
-def open_state(directory: Path, step: int | None = None, best: bool = False) -> tuple[Restored, TrainState]:
-    """Does what `open_run` does, and restores the whole state, with the discriminator and what is not averaged."""
-    path = _checkpoints(directory, step, best)
-    record = checkpoint.read_meta(path, step)
-    system = _rebuild(record, directory)
-    like = jax.eval_shape(system.init, jax.random.key(0))
-    state = jax.tree.map(jax.numpy.asarray, checkpoint.restore(path, like, record["step"])[0])
-    return Restored(system, state.ema, record["step"], record), state
+def restore_state(run: Restored, directory: Path, step: int | None = None, best: bool = False) -> TrainState:
+    """Restores a whole state of an opened run, with the discriminator and what is not averaged.
+
+    Args:
+        run: By `open_run`, of any step.
+        directory: Its run directory.
+        step: Which checkpoint; the newest good one by default.
+        best: Whether to take the best one instead.
+    """
+    like = jax.eval_shape(run.system.init, jax.random.key(0))
+    state = checkpoint.restore(_checkpoints(directory, step, best), like, step)[0]
+    return jax.tree.map(jax.numpy.asarray, state)
 
 
 def dataset(record: Record, split: str | None = None) -> Dataset:
@@ -235,18 +125,6 @@ def _require_shapes(system: System, ema: dict[str, PyTree], directory: Path) -> 
     if shapes[0] != shapes[1]:
         odd = sorted(set(map(str, shapes[0].items())) ^ set(map(str, shapes[1].items())))[0]
         raise ValueError(f"{directory}: its generator differs from what the experiment's code builds now, at {odd}")
-
-
-def _module_name(build: Callable) -> str | None:
-    """Returns the name under which an experiment can be imported, None for a file that was run as a script."""
-    if build.__module__ != "__main__":
-        return build.__module__
-    spec = sys.modules["__main__"].__spec__
-    return spec.name if spec else None
-
-
-def _stem(experiment: Record) -> str:
-    return (experiment["module"] or Path(experiment["file"]).stem).split(".")[-1]
 
 
 def _load_experiment(experiment: Record, directory: Path) -> ModuleType:

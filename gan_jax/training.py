@@ -1,5 +1,6 @@
 """Training from one state to the next stop: iterations, logs, scores, pictures and checkpoints, each when due."""
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from gan_jax import checkpoint, guard, log, parallel, progress, rng, rollback, runs, watch
+from gan_jax import checkpoint, guard, log, parallel, progress, records, rng, rollback, runs, watch
 from gan_jax.metrics import protocol
 from gan_jax.metrics.scores import METRICS, Scorer
 from gan_jax.settings import Run
@@ -33,7 +34,7 @@ class Job(NamedTuple):
     options: Run
     batch_size: int
     workdir: Path
-    record: runs.Record
+    record: records.Record
     iterate: Callable[[TrainState, Array, int], tuple[TrainState, Metrics]]
     place: Callable[[Any], Any]
     grid: Callable[[TrainState, int], None]
@@ -58,12 +59,8 @@ def train(job: Job, state: TrainState, at: int, key: Array) -> tuple[TrainState,
     """
     options, workdir = job.options, job.workdir
     metric = options.best or options.eval_metrics[0]
-    intervals = [
-        options.log_every,
-        options.sample_every,
-        options.save_every,
-        *[options.eval_every] * (job.scorer is not None),
-    ]
+    intervals = [options.log_every, options.sample_every, options.save_every]
+    intervals += [options.eval_every] if job.scorer else []
     state = job.place(state)
     with (
         log.writer(workdir, at) as write,
@@ -144,4 +141,5 @@ def _scores(job: Job, scorer: Scorer, state: TrainState, at: int) -> log.Record:
     found = scorer.samples(parallel.first(state.ema), "averaged", at)
     protocol.write(job.workdir, found)
     values = {f"score/{score.metric}": score.value for score in found}
+    values |= {f"score/{score.metric}_error": score.error for score in found if math.isfinite(score.error)}
     return {"step": at, "eval_seconds": time.monotonic() - began} | values

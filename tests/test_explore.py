@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from experiments import dcgan
-from gan_jax import checkpoint, data, pictures, report, runs, sample
+from gan_jax import checkpoint, data, pictures, records, report, runs, sample
 from gan_jax.explore import __main__ as command
 from gan_jax.explore import filters, views
 
@@ -25,7 +25,7 @@ def workdir(tmp_path_factory):
         Image.fromarray(digits["image"][i, :, :, 0]).save(folder / str(label) / f"{i}.png")
     config = dcgan.Config(dataset=str(folder), g_width=4, d_width=4, latent_size=6)
     dataset, workdir = data.load(config.dataset), tmp_path_factory.mktemp("run")
-    record = runs.describe(dcgan.build, dataset, config)
+    record = records.describe(dcgan.build, dataset, config)
     like, draw = jax.eval_shape(dcgan.build(config, dataset.spec).init, jax.random.key(0)), np.random.default_rng(0)
 
     def fill(path, leaf):  # by NumPy, as compiling the initialisation takes seconds
@@ -34,7 +34,7 @@ def workdir(tmp_path_factory):
             return draw.normal(0, 0.12, leaf.shape).astype(leaf.dtype)
         return np.full(leaf.shape, 2 if name == ".step" else "scale" in name or "var" in name, leaf.dtype)
 
-    runs.write(record, workdir, 2)
+    records.write(record, workdir, 2)
     with checkpoint.writer(workdir / "checkpoints") as save:
         save(jax.tree_util.tree_map_with_path(fill, like), record)
     return workdir

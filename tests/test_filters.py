@@ -53,7 +53,10 @@ def bent():
 def test_contributions_sum_to_what_sets_a_linear_image_apart_from_the_mean_image(linear):
     network, average, latent, others = linear
     (layer,) = filters.dissect(*linear)
-    apply = lambda z: network.apply(average["params"], average["stats"], z, train=False)[0]  # noqa: E731
+
+    def apply(z):
+        return network.apply(average["params"], average["stats"], z, train=False)[0]
+
     image, mean = apply(latent[None])[0], apply(others).mean(0)
     np.testing.assert_allclose(layer.contributions.sum(0), image - mean, atol=1e-5)
     np.testing.assert_allclose(layer.assembly[0], mean, atol=1e-5)

@@ -91,6 +91,16 @@ def test_a_score_that_stays_far_from_its_best_alarms():
     assert alarms(rising) == []  # watched by another name
 
 
+def test_a_score_within_its_error_or_about_zero_is_no_alarm():
+    noise = [-0.5, 1.5, 2.0, 1.0, 3.0]  # an unbiased distance of perfect samples
+    assert alarms([{"step": i, "score/kid": v} for i, v in enumerate(noise)], metric="kid") == []
+    small = [0.1, 0.5, 0.4, 0.6]
+    records = [{"step": i, "score/kid": v, "score/kid_error": 0.2} for i, v in enumerate(small)]
+    assert alarms(records, metric="kid") == []
+    sure = [record | {"score/kid_error": 0.05} for record in records]
+    assert [alarm.step for alarm in alarms(sure, metric="kid")] == [3]
+
+
 def test_the_guard_remembers_by_its_log_alone():
     records = [record(s, diversity=0.01 if s > 3000 else 0.9, gradient=s) for s in range(50, 5050, 50)]
     records.insert(10, {"step": 500, "event": "resumed"})

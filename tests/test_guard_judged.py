@@ -46,7 +46,9 @@ def test_a_learning_rate_far_too_high_is_noticed_within_a_tenth_of_the_run(exper
 
 @pytest.mark.parametrize("experiment", [dcgan, mlp_gan])
 def test_a_generator_of_one_mode_is_noticed_within_a_tenth_of_the_run(experiment, tmp_path, monkeypatch):
-    blind = lambda _, size: Latent(size, lambda keys, truncation=None: jnp.zeros((len(keys), size)))  # noqa: E731
+    def blind(_, size):
+        return Latent(size, lambda keys, truncation=None: jnp.zeros((len(keys), size)))
+
     monkeypatch.setattr(latents, "latent", blind)
     (step,) = fired(experiment, tmp_path, ILL, seed=13)
     assert step <= ILL / 10

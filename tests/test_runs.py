@@ -7,7 +7,7 @@ import pytest
 import toy_experiment
 from test_loop import config
 
-from gan_jax import data, loop, runs, sample
+from gan_jax import data, loop, records, runs, sample
 
 
 @pytest.fixture
@@ -57,4 +57,4 @@ def test_all_fields_that_differ_are_named():
     record = {"experiment": {"module": "a.b", "file": "b.py"}, "config": {"x": 1, "long_name": 2, "same": 0}}
     found = record | {"config": {"x": 3, "long_name": 4, "same": 0}}
     with pytest.raises(ValueError, match=r"x=3, long_name=4, and this one has x=1, long_name=2.*--x 3 --long-name 4"):
-        runs.require_same(record, found, Path("here"))
+        records.require_same(record, found, Path("here"))

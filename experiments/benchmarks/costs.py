@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.laboratory import LOSSES, RULES, TERMS, Choice, build
-from gan_jax import data, parallel, rng, rules, runs
+from gan_jax import data, parallel, records, rng, rules
 from gan_jax.cli import cli
 from gan_jax.data import Dataset
 from gan_jax.pictures import atomic
@@ -59,7 +59,7 @@ def main(
         rows[name] = [round(float(x), 3) for x in figures]
         table.add_row(name, *(f"{x:.2f}" for x in rows[name]))
     Console().print(table)
-    record = {"rows": rows, "rounds": rounds, "plain": dataclasses.asdict(plain), "environment": runs.environment()}
+    record = {"rows": rows, "rounds": rounds, "plain": dataclasses.asdict(plain), "environment": records.environment()}
     with atomic(out) as file:
         file.write((json.dumps(record, indent=2) + "\n").encode())
     print(markdown(record))

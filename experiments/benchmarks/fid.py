@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from gan_jax import runs
+from gan_jax import records
 from gan_jax.cli import cli
 from gan_jax.metrics.frechet import fid
 from gan_jax.metrics.summary import summarise
@@ -62,7 +62,7 @@ def main(count: int = 10_000, size: int = 2048, groups: int = 10, out: Path = Pa
     print(f"FID {found.value:.3f} +- {found.error:.3f}; by theory {size * (size + 5) / (2 * count):.3f} and more")
     print("megabytes: {peak:,} at the peak, of which moments {moments:,}, beyond them {beyond:,}".format(**megabytes))
     record = {"seconds": seconds | {"all but drawing": round(total, 2)}, "megabytes": megabytes, "fid": found._asdict()}
-    record |= {"count": count, "size": size, "groups": groups, "environment": runs.environment()}
+    record |= {"count": count, "size": size, "groups": groups, "environment": records.environment()}
     with atomic(out) as file:
         file.write((json.dumps(record, indent=2) + "\n").encode())
 

@@ -22,7 +22,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from gan_jax import data, parallel, rng, rules, runs
+from gan_jax import data, parallel, records, rng, rules
 from gan_jax.cli import cli
 from gan_jax.networks.conv import forced
 from gan_jax.pictures import atomic
@@ -54,7 +54,7 @@ def main(
         ratio = "{:.2f} ({:.2f}, {:.2f})".format(*row["ratio"])
         table.add_row(name, str(row["batch_size"]), f"{row['gan_jax']:.0f}", f"{row['stock']:.0f}", ratio)
     Console().print(table)
-    environment = runs.environment()
+    environment = records.environment()
     with atomic(out) as file:
         file.write((json.dumps({"rows": rows, "rounds": rounds, "environment": environment}, indent=2) + "\n").encode())
 
@@ -84,7 +84,7 @@ def _compare(module: Any, config: Any, rounds: int, seconds: float) -> dict[str,
     return {name: round(value) for name, value in speeds.items()} | {
         "ratio": [round(float(x), 2) for x in (np.median(ratios), min(ratios), max(ratios))],
         "batch_size": config.batch_size,
-        "config": runs.fields(config),
+        "config": records.fields(config),
     }
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from gan_jax import pictures, runs
+from gan_jax import pictures, records
 from gan_jax.cli import cli
 from gan_jax.evaluate import TRAINING
 from gan_jax.metrics import protocol
@@ -54,7 +54,7 @@ def main(
                 "samples": first.fake,
                 "fid": [[s.weights, s.step, round(s.value, 4), round(s.error, 4)] for s in scores],
             }
-    record = {"experiment": experiment, "steps": steps, "curves": curves, "environment": runs.environment()}
+    record = {"experiment": experiment, "steps": steps, "curves": curves, "environment": records.environment()}
     with pictures.atomic(Path(__file__).with_name("scores.json")) as file:
         file.write((json.dumps(record, indent=1) + "\n").encode())
     pictures.save_png(Path(__file__).with_name("scores.png"), picture(record))

@@ -86,5 +86,5 @@ def _grey(file: Path) -> bool:
     try:
         with Image.open(file) as image:
             return image.mode in ("1", "L", "LA") or image.mode.startswith("I")
-    except Exception:
+    except Exception:  # decoders raise many kinds, see images.stack
         return True

@@ -101,7 +101,7 @@ def fitted(train_set: Dataset, test_set: Dataset, seed: int = 0, steps: int = ST
     from gan_jax.metrics import make_classifier  # which imports this module
 
     key = ("classifier", RECIPE, train_set.fingerprint, test_set.fingerprint, seed, steps)
-    make = lambda: make_classifier.train(train_set, test_set, seed, steps)  # noqa: E731
+    make = functools.partial(make_classifier.train, train_set, test_set, seed, steps)
     return classifier(cached(f"classifier-{train_set.name}", key, make))
 
 

@@ -18,7 +18,19 @@ from gan_jax.metrics.summary import Summary, kept
 
 
 class Overlap(NamedTuple):
-    """`precision`, `recall`, `density` and `coverage`."""
+    """How samples y_1 .. y_M and real images x_1 .. x_N overlap; B_k(x) is the ball out to x's k-th nearest of its set.
+
+    Attributes:
+        precision: Share of samples that lie where the data does, mean_j [y_j is in some B_k(x_i)], in [0, 1]
+            (Kynkaanniemi et al. 2019, arXiv:1904.06991); the error is of the mean over samples.
+        recall: Share of real images that lie where samples do, mean_i [x_i is in some B_k(y_j)], in [0, 1]; the error
+            is of the mean over real images. A few samples astray have large balls, in which much of the data lies.
+        density: How densely the data lies where samples do, mean_j #{i: y_j is in B_k(x_i)} / k (Naeem et al. 2020,
+            arXiv:2002.09797): at least 0, 1 on average for the best of generators, and above for one that keeps to
+            where the data is densest; the error is of the mean over samples.
+        coverage: Share of real images that have a sample nearby, mean_i [some y_j is in B_k(x_i)], in [0, 1], by Naeem
+            et al. too, see `perfect_coverage`; the error is of the mean over real images.
+    """
 
     precision: Estimate
     recall: Estimate
@@ -27,7 +39,7 @@ class Overlap(NamedTuple):
 
 
 def overlap(real: Summary, fake: Summary, k: int = 3, k_density: int = 5) -> Overlap:
-    """Returns all four scores by four searches in place of eight.
+    """Returns all four scores, which share their searches.
 
     Args:
         real: The data, with features kept.
@@ -47,76 +59,6 @@ def overlap(real: Summary, fake: Summary, k: int = 3, k_density: int = 5) -> Ove
         density=average(in_real[:, 1] / k_density),
         coverage=average(held[:, 1] > 0),
     )
-
-
-def precision(real: Summary, fake: Summary, k: int = 3) -> Estimate:
-    """Returns the share of samples that lie where the data does (Kynkaanniemi et al. 2019, arXiv:1904.06991).
-
-    mean_j [y_j is in some B(x_i, distance of x_i to its k-th nearest real image)], in [0, 1].
-
-    Args:
-        real: The data, with features kept.
-        fake: The samples, with features kept; the error is of the mean over them.
-        k: Neighbours.
-
-    Raises:
-        ValueError: If features were not kept, or are not of the same size, or real has k images or fewer.
-    """
-    x, y = kept(real, fake)
-    return average(inside(y, x, radii(x, k))[0][:, 0] > 0)
-
-
-def recall(real: Summary, fake: Summary, k: int = 3) -> Estimate:
-    """Returns the share of real images that lie where samples do: precision with the sets exchanged.
-
-    mean_i [x_i is in some B(y_j, distance of y_j to its k-th nearest sample)], in [0, 1]. Kynkaanniemi et al. 2019
-    (arXiv:1904.06991). A few samples astray have large balls, in which much of the data lies.
-
-    Args:
-        real: The data, with features kept; the error is of the mean over it.
-        fake: The samples, with features kept.
-        k: Neighbours.
-
-    Raises:
-        ValueError: If features were not kept, or are not of the same size, or fake has k images or fewer.
-    """
-    x, y = kept(real, fake)
-    return average(inside(x, y, radii(y, k))[0][:, 0] > 0)
-
-
-def density(real: Summary, fake: Summary, k: int = 5) -> Estimate:
-    """Returns how densely the data lies where samples do (Naeem et al. 2020, arXiv:2002.09797).
-
-    mean_j #{i: y_j is in B(x_i, distance of x_i to its k-th nearest real image)} / k: at least 0, 1 on average for the
-    best of generators, and above for one that keeps to where the data is densest.
-
-    Args:
-        real: The data, with features kept.
-        fake: The samples, with features kept; the error is of the mean over them.
-        k: Neighbours.
-
-    Raises:
-        ValueError: If features were not kept, or are not of the same size, or real has k images or fewer.
-    """
-    x, y = kept(real, fake)
-    return average(inside(y, x, radii(x, k))[0][:, 0] / k)
-
-
-def coverage(real: Summary, fake: Summary, k: int = 5) -> Estimate:
-    """Returns the share of real images that have a sample nearby (Naeem et al. 2020, arXiv:2002.09797).
-
-    mean_i [some y_j is in B(x_i, distance of x_i to its k-th nearest real image)], in [0, 1]; see `perfect_coverage`.
-
-    Args:
-        real: The data, with features kept; the error is of the mean over it.
-        fake: The samples, with features kept.
-        k: Neighbours.
-
-    Raises:
-        ValueError: If features were not kept, or are not of the same size, or real has k images or fewer.
-    """
-    x, y = kept(real, fake)
-    return average(inside(y, x, radii(x, k))[1][:, 0] > 0)
 
 
 def perfect_coverage(reals: int, samples: int, k: int = 5) -> float:

@@ -1,0 +1,139 @@
+"""What a run records of itself: experiment, config, data and environment; in `run.json` and in every checkpoint."""
+
+import dataclasses
+import importlib.metadata
+import inspect
+import itertools
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from gan_jax.data import Dataset
+from gan_jax.pictures import atomic
+
+Record = dict[str, Any]
+
+
+def describe(build: Callable, dataset: Dataset, config: Any) -> Record:
+    """Returns what a run records of itself: experiment, config, data and environment, as JSON types.
+
+    Args:
+        build: The experiment's `build`, by which its module is known.
+        dataset: What it trains on.
+        config: The experiment's config, a dataclass; its field `run` is left out, as it changes nothing that is learnt.
+    """
+    shape = list(dataset.spec.shape)
+    data = {"name": dataset.name, "split": dataset.split, "shape": shape, "classes": dataset.spec.classes}
+    data |= {"count": len(dataset.arrays["image"]), "fingerprint": dataset.fingerprint}
+    source = inspect.getsourcefile(build)
+    if source is None:
+        raise ValueError(
+            "build: its source file is not to be found; define it in a module, so that runs can be reopened"
+        )
+    return {
+        "experiment": {"module": _module_name(build), "file": str(Path(source).absolute())},
+        "config": fields(config),
+        "data": data,
+        "environment": environment(),
+    }
+
+
+def fields(config: Any) -> dict[str, Any]:
+    """Returns the fields of a config that define the trajectory, as JSON types."""
+    kept = {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.name != "run"}
+    return json.loads(json.dumps(kept, default=str))
+
+
+def environment() -> dict[str, Any]:
+    """Returns versions, device, host, commit and command, for the record."""
+    here = Path(__file__).parent
+    git = subprocess.run(["git", "-C", here, "describe", "--always", "--dirty"], capture_output=True, text=True)
+    versions = {name: importlib.metadata.version(name) for name in ("gan_jax", "jax", "flax", "optax")}
+    device = jax.devices()[0]
+    main = sys.modules["__main__"].__spec__
+    command = ["python", *(["-m", main.name] if main else sys.argv[:1]), *sys.argv[1:]]
+    return versions | {
+        "python": platform.python_version(),
+        "device": f"{os.cpu_count()} CPU cores" if device.platform == "cpu" else device.device_kind,
+        "devices": jax.device_count(),
+        "host": f"{platform.system()} {platform.machine()}",
+        "commit": git.stdout.strip() or None,
+        "command": shlex.join(command),
+    }
+
+
+def default_directory(record: Record) -> Path:
+    """Returns runs/EXPERIMENT-DATASET, under the working directory."""
+    data = record["data"]["name"].removeprefix("folder:").rstrip("/").split("/")[-1]
+    return Path("runs") / f"{_stem(record['experiment'])}-{data}"
+
+
+def write(record: Record, directory: Path, step: int) -> None:
+    """Writes the record of a run that stands at a step, and a copy of its experiment's source.
+
+    A source that has changed since may be a new remark or a new algorithm: a warning says so, and the old copy is kept.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    source, copy = Path(record["experiment"]["file"]).read_bytes(), directory / "experiment.py"
+    if step and copy.exists() and copy.read_bytes() != source:
+        old = copy.rename(directory / f"experiment-to-{step:08d}.py")
+        warnings.warn(f"the experiment's source has changed since step {step} was made; see {old}", stacklevel=2)
+    with atomic(directory / "run.json") as file:
+        file.write(json.dumps(record, indent=2).encode())
+    with atomic(copy) as file:
+        file.write(source)
+
+
+def move_aside(directory: Path) -> Path:
+    """Renames a directory to the first free NAME.old-1, NAME.old-2, …, and returns that."""
+    aside = next(p for i in itertools.count(1) if not (p := directory.with_name(f"{directory.name}.old-{i}")).exists())
+    return directory.rename(aside)
+
+
+def summary(record: Record) -> str:
+    """Returns what a run is, in a few words."""
+    data = record["data"]
+    shape = "x".join(map(str, data["shape"]))
+    return f"{_stem(record['experiment'])} on {data['name']} ({data['count']:,} examples, {shape})"
+
+
+def require_same(record: Record, found: Record, directory: Path) -> None:
+    """Checks that a run is the one that a directory's checkpoints belong to.
+
+    Raises:
+        ValueError: Naming what differs, and the mends.
+    """
+    mend = "give another --workdir, or --fresh to move the old run aside"
+    name, old_name = (_stem(r["experiment"]) for r in (record, found))
+    if name != old_name:
+        raise ValueError(f"{directory} holds a run of {old_name}, and this is {name}: {mend}")
+    config, old = record["config"], found["config"]
+    if differ := [key for key in old | config if config.get(key) != old.get(key)]:
+        its, ours = (", ".join(f"{key}={values.get(key)!r}" for key in differ) for values in (old, config))
+        flags = " ".join(f"--{key.replace('_', '-')} {old.get(key)}" for key in differ)
+        raise ValueError(
+            f"{directory} holds a run with {its}, and this one has {ours}: {mend}, or {flags} to continue it"
+        )
+    if record["data"]["fingerprint"] != found["data"]["fingerprint"]:
+        raise ValueError(f"{directory} holds a run on other contents of {record['data']['name']!r}: {mend}")
+
+
+def _module_name(build: Callable) -> str | None:
+    """Returns the name under which an experiment can be imported, None for a file that was run as a script."""
+    if build.__module__ != "__main__":
+        return build.__module__
+    spec = sys.modules["__main__"].__spec__
+    return spec.name if spec else None
+
+
+def _stem(experiment: Record) -> str:
+    return (experiment["module"] or Path(experiment["file"]).stem).split(".")[-1]
