@@ -45,6 +45,8 @@ def gan(
     active: Mapping[str, Callable[[TrainState], Array]] | None = None,
     controllers: Sequence[Controller] = (),
     ema_decay: float = 0.999,
+    moves: Mapping[str, Sequence[str]] | None = None,
+    also: Sequence[Player] = (),
 ) -> System:
     """Builds the game of a discriminator and a generator, the generator averaged for sampling.
 
@@ -62,16 +64,19 @@ def gan(
         active: Whether each may move, such as `{"generator": controllers.after(100)}`; always where not named.
         controllers: Run after the moves, before the average.
         ema_decay: Of the average, see `controllers.ema`.
+        moves: Networks that each moves beside its own, for its terms to apply, such as `{"generator": ["encoder"]}`.
+            Their running statistics stay as they are.
+        also: More players, who move after these two.
 
     Raises:
         ValueError: If a name is no player's, two parts carry one slot, or the rule cannot repeat or share.
     """
-    terms, active = dict(terms or {}), dict(active or {})
+    terms, active, moves = dict(terms or {}), dict(active or {}), dict(moves or {})
     if isinstance(optimizers, optax.GradientTransformation):
         optimizers = dict.fromkeys(PLAYERS, optimizers)
     if set(optimizers) != set(PLAYERS):
         raise ValueError(f"optimizers: given for {sorted(optimizers)}; give one for each of {' and '.join(PLAYERS)}")
-    for argument, named in (("terms", terms), ("active", active)):
+    for argument, named in (("terms", terms), ("active", active), ("moves", moves)):
         if set(named) - set(PLAYERS):
             raise ValueError(f"{argument}: keys {sorted(named)}; the players are {' and '.join(PLAYERS)}")
     if isinstance(controllers, Controller) or any(isinstance(each, Term) for each in terms.values()):
@@ -83,9 +88,16 @@ def gan(
     game = Game(networks, loss, latent, augment)
     objective = {"discriminator": objectives.discriminator, "generator": objectives.generator}
     players = [
-        Player(name, (name,), objective[name](game, terms.get(name, ())), optimizers[name], active.get(name))
+        Player(
+            name,
+            (name, *moves.get(name, ())),
+            objective[name](game, terms.get(name, ())),
+            optimizers[name],
+            active.get(name),
+        )
         for name in PLAYERS
     ]
+    players += also
     if bound := {"repeats", "joint"} & set(getattr(rule, "keywords", {})):
         raise ValueError(f"rule: it has {sorted(bound)} bound already; give repeats= and share_fake= to gan itself")
     options = {"repeats": repeats} if repeats else {}

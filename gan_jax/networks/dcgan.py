@@ -66,15 +66,31 @@ class Discriminator(nn.Module):
         """Maps `[b, H, W, C]` to logits `[b]`, beside features `[b, F]` if asked for."""
         if images.shape[1:] != self.shape:
             raise ValueError(f"images are {images.shape[1:]}, and this discriminator was built for shape={self.shape}")
-        x = images
-        for depth, side in enumerate(reversed(_sides(self.shape)[1:])):
-            bias = depth == 0 or _keeps_bias(self.norm)
-            conv = Conv(self.width * 2**depth, **_window(side), use_bias=bias, kernel_init=INIT)
-            x = layer(conv, self.norm, x, train)
-            x = nn.leaky_relu(x if depth == 0 else normalise(x, self.norm, train), 0.2)
+        x = encode(images, self.width, self.norm, train)
         judged = minibatch_layer(x, self.minibatch).reshape(len(x), -1)
         logits = layer(nn.Dense(1, kernel_init=INIT), self.norm, judged, train)[:, 0]
         return {"logits": logits, "features": x.reshape(len(x), -1)} if self.with_features else logits
+
+
+def encode(images: Array, width: int, norm: AnyNorm, train: bool) -> Array:
+    """Halves the sides of images down to a map of side 4; call it inside `nn.compact`.
+
+    Args:
+        images: `[b, H, W, C]`; H = W, one of 28, 32, 64.
+        width: Channels of the first map; each further one has twice as many.
+        norm: Normalisation of all layers but the first.
+        train: As of a network.
+
+    Returns:
+        `[b, 4, 4, F]`.
+    """
+    x = images
+    for depth, side in enumerate(reversed(_sides(images.shape[1:])[1:])):
+        bias = depth == 0 or _keeps_bias(norm)
+        conv = Conv(width * 2**depth, **_window(side), use_bias=bias, kernel_init=INIT)
+        x = layer(conv, norm, x, train)
+        x = nn.leaky_relu(x if depth == 0 else normalise(x, norm, train), 0.2)
+    return x
 
 
 def _keeps_bias(norm: AnyNorm) -> bool:

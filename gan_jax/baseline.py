@@ -1,0 +1,119 @@
+"""The GAN that the classic experiments vary: what all of them can be told, and its parts, sized by the data.
+
+An experiment's `Config` extends `Baseline` by what is its paper's own, and its `build` changes the game in one place:
+
+    networks = baseline.networks(config, spec, norm="none")
+    return baseline.game(config, networks, losses.least_squares())
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import optax
+from flax import linen as nn
+
+from gan_jax import data, latents, loop
+from gan_jax.data import Spec
+from gan_jax.networks import dcgan, mlp
+from gan_jax.networks.linen import linen
+from gan_jax.networks.norm import AnyNorm
+from gan_jax.system import PLAYERS, gan
+from gan_jax.types import Latent, Loss, Network, System
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What every classic experiment can be told."""
+
+    dataset: str = "digits"
+    """digits (in the package), a TFDS name such as fashion_mnist, a folder of images, or points: ring, grid, ..."""
+    resolution: int | None = None
+    """Resize images to this side; it must be 28, 32 or 64."""
+    batch_size: int = 32
+    latent_size: int = 32
+    latent: latents.Distribution = "normal"
+    """normal; uniform on [0, 1]; or symmetric, uniform on [-1, 1], as in DCGAN's paper."""
+    g_width: int = 32
+    """Channels of the generator's largest hidden map; each smaller one has twice as many. For points a quarter of each
+    hidden layer's units."""
+    d_width: int = 24
+    """The same of the discriminator."""
+    g_learning_rate: float = 1e-3
+    d_learning_rate: float = 3e-4
+    beta1: float = 0.5
+    beta2: float = 0.99
+    ema_decay: float = 0.999
+    """Samples come from an average of the generator; 0 takes the last one."""
+    seed: int = 0
+    run: loop.Run = field(default_factory=lambda: loop.Run(steps=11_000, log_every=100, sample_every=250))
+
+
+def latent(config: Baseline) -> Latent:
+    """Returns the generator's input."""
+    return latents.latent(config.latent, config.latent_size)
+
+
+def generator(config: Baseline, spec: Spec, norm: AnyNorm = "batch") -> nn.Module:
+    """Returns a generator: DCGAN's for images; two hidden layers, unbounded and without norm, for points.
+
+    Args:
+        config: Its width.
+        spec: What it makes.
+        norm: Of its layers, for images.
+    """
+    if len(spec.shape) == 1:
+        return mlp.Generator(spec.shape, (4 * config.g_width,) * 2, norm="none", bounded=False)
+    return dcgan.Generator(spec.shape, config.g_width, norm)
+
+
+def discriminator(config: Baseline, spec: Spec, norm: AnyNorm = "batch", **options: Any) -> nn.Module:
+    """Returns a discriminator: DCGAN's for images; two hidden layers for points, where batch norm is left out.
+
+    Args:
+        config: Its width.
+        spec: What it judges.
+        norm: Of its layers.
+        options: More of its attributes: `minibatch`, `with_features`.
+    """
+    if len(spec.shape) == 1:
+        return mlp.Discriminator((4 * config.d_width,) * 2, "none" if norm == "batch" else norm, **options)
+    return dcgan.Discriminator(spec.shape, config.d_width, norm, **options)
+
+
+def networks(config: Baseline, spec: Spec, norm: AnyNorm = "batch", **options: Any) -> dict[str, Network]:
+    """Returns generator and discriminator; arguments as of `discriminator`."""
+    return {
+        "generator": linen(generator(config, spec), (config.latent_size,)),
+        "discriminator": linen(discriminator(config, spec, norm, **options), spec.shape),
+    }
+
+
+def adam(config: Baseline, **options: Any) -> dict[str, optax.GradientTransformation]:
+    """Returns each player's Adam; options are optax's."""
+    rates = {"discriminator": config.d_learning_rate, "generator": config.g_learning_rate}
+    return {name: optax.adam(rates[name], config.beta1, config.beta2, **options) for name in PLAYERS}
+
+
+def game(
+    config: Baseline,
+    networks: Mapping[str, Network],
+    loss: Loss,
+    optimizers: Mapping[str, optax.GradientTransformation] | None = None,
+    **options: Any,
+) -> System:
+    """Returns the game of these networks, with the config's latents, average and, unless others are given, Adam.
+
+    Args:
+        config: The experiment's.
+        networks: As of `system.gan`.
+        loss: The adversarial loss.
+        optimizers: Instead of Adam.
+        options: Any others of `system.gan`.
+    """
+    return gan(networks, loss, latent(config), optimizers or adam(config), ema_decay=config.ema_decay, **options)
+
+
+def train(build: Callable[..., System], config: Baseline) -> None:
+    """Trains what an experiment builds, on the data that its config names."""
+    loop.run(build, data.load(config.dataset, resolution=config.resolution), config)

@@ -1,0 +1,118 @@
+"""The residual networks of WGAN-GP and SNGAN for images of side 32, and their like for 28 and 64.
+
+WGAN-GP: Gulrajani et al. 2017, arXiv:1704.00028, appendix F. SNGAN: Miyato et al. 2018, arXiv:1802.05957, table 4.
+"""
+
+from typing import Literal
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from gan_jax.networks.conv import Conv
+from gan_jax.networks.norm import AnyNorm, layer, normalise
+from gan_jax.types import Array
+
+FIRST = {28: 7, 32: 4, 64: 4}  # side of images -> side of the generator's first map
+LAST = 8  # the critic halves maps while they are larger than this
+PLAIN = 2  # and has so many blocks after that
+
+Resample = Literal["up", "down", "none"]
+
+
+class Generator(nn.Module):
+    """Projects latents to a map and doubles its sides by residual blocks, all of one width.
+
+    Attributes:
+        shape: `(H, W, C)`; H = W, one of 28, 32, 64.
+        width: Channels: 128 in WGAN-GP, 256 in SNGAN.
+        norm: Normalisation of the blocks.
+    """
+
+    shape: tuple[int, ...]
+    width: int = 128
+    norm: AnyNorm = "batch"
+
+    @nn.compact
+    def __call__(self, latents: Array, train: bool) -> Array:
+        """Maps `[b, size]` to `[b, H, W, C]` in [-1, 1]."""
+        side = _require_side(self.shape)
+        x = layer(nn.Dense(side * side * self.width), self.norm, latents, train).reshape(-1, side, side, self.width)
+        while x.shape[1] < self.shape[0]:
+            x = _block(x, self.width, self.norm, train, "up")
+        x = nn.relu(normalise(x, self.norm, train))
+        return jnp.tanh(Conv(self.shape[2], 3)(x))
+
+
+class Discriminator(nn.Module):
+    """Halves the sides of images by residual blocks, all of one width, and scores the sum or mean over places.
+
+    Attributes:
+        shape: `(H, W, C)`; H = W, one of 28, 32, 64.
+        width: Channels, 128 in both papers.
+        norm: "none" as WGAN-GP, or "spectral" as SNGAN; "layer" normalises within the blocks.
+        pool: Over places before the last layer: "mean" as WGAN-GP, "sum" as SNGAN.
+        with_features: Whether to return `{"logits", "features"}`, the features being what the last layer sees.
+    """
+
+    shape: tuple[int, ...]
+    width: int = 128
+    norm: AnyNorm = "none"
+    pool: Literal["mean", "sum"] = "mean"
+    with_features: bool = False
+
+    @nn.compact
+    def __call__(self, images: Array, train: bool) -> Array | dict[str, Array]:
+        """Maps `[b, H, W, C]` to logits `[b]`, beside features `[b, width]` if asked for."""
+        _require_side(self.shape)
+        if images.shape[1:] != self.shape:
+            raise ValueError(f"images are {images.shape[1:]}, and this discriminator was built for shape={self.shape}")
+        x = _block(images, self.width, self.norm, train, "down", first=True)
+        while x.shape[1] > LAST:
+            x = _block(x, self.width, self.norm, train, "down")
+        for _ in range(PLAIN):
+            x = _block(x, self.width, self.norm, train, "none")
+        pool = {"mean": jnp.mean, "sum": jnp.sum}[self.pool]
+        x = pool(nn.relu(x), axis=(1, 2))
+        logits = layer(nn.Dense(1), self.norm, x, train)[:, 0]
+        return {"logits": logits, "features": x} if self.with_features else logits
+
+
+def _block(x: Array, width: int, norm: AnyNorm, train: bool, resample: Resample, first: bool = False) -> Array:
+    """Adds to x, by way of a 1x1 convolution where sizes change, what two 3x3 convolutions make of it.
+
+    Maps double before the first convolution and halve after the second. The shortcut convolves at the smaller side: it
+    commutes with halving and doubling. The first block of a critic sees images, which are not rectified.
+    """
+
+    def convolve(x: Array, size: int) -> Array:
+        scale = 2.0 if size == 3 else 1.0  # He for what a ReLU feeds, Glorot's size for the shortcut
+        init = nn.initializers.variance_scaling(scale, "fan_avg", "uniform")
+        return layer(Conv(width, size, kernel_init=init), norm, x, train)
+
+    y = x if first else nn.relu(normalise(x, norm, train))
+    y = convolve(_double(y) if resample == "up" else y, 3)
+    y = convolve(nn.relu(normalise(y, norm, train)), 3)
+    if resample == "none" and x.shape[-1] == width:
+        return y + x
+    if resample == "down":
+        return _halve(y) + convolve(_halve(x), 1)
+    shortcut = convolve(x, 1)
+    return y + (_double(shortcut) if resample == "up" else shortcut)
+
+
+def _double(x: Array) -> Array:
+    return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+
+
+def _halve(x: Array) -> Array:
+    return nn.avg_pool(x, (2, 2), (2, 2))
+
+
+def _require_side(shape: tuple[int, ...]) -> int:
+    """Returns the side of the generator's first map."""
+    if len(shape) != 3 or shape[0] != shape[1] or shape[0] not in FIRST:
+        raise ValueError(
+            f"shape={tuple(shape)}: these residual networks take square images of side 28, 32 or 64; resize the data "
+            "(--resolution 32)"
+        )
+    return FIRST[shape[0]]
