@@ -8,18 +8,20 @@ An experiment's `Config` extends `Baseline` by what is its paper's own, and its 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import optax
 from flax import linen as nn
 
 from gan_jax import data, latents, loop
 from gan_jax.data import Spec
-from gan_jax.networks import dcgan, mlp
+from gan_jax.networks import dcgan, mlp, resnet
 from gan_jax.networks.linen import linen
 from gan_jax.networks.norm import AnyNorm
 from gan_jax.system import PLAYERS, gan
 from gan_jax.types import Latent, Loss, Network, System
+
+Kind = Literal["dcgan", "resnet"]
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,16 @@ class Baseline:
     latent: latents.Distribution = "normal"
     """normal; uniform on [0, 1]; or symmetric, uniform on [-1, 1], as in DCGAN's paper."""
     g_width: int = 32
-    """Channels of the generator's largest hidden map; each smaller one has twice as many. For points a quarter of each
-    hidden layer's units."""
+    """Channels of the generator's largest hidden map; each smaller one has twice as many, but in residual networks,
+    which have one width. For points a quarter of the units of each of two hidden layers."""
     d_width: int = 24
     """The same of the discriminator."""
     g_learning_rate: float = 1e-3
     d_learning_rate: float = 3e-4
     beta1: float = 0.5
     beta2: float = 0.99
+    decay_steps: int = 0
+    """Iterations over which the learning rates fall to 0 along a line; 0 keeps them."""
     ema_decay: float = 0.999
     """Samples come from an average of the generator; 0 takes the last one."""
     seed: int = 0
@@ -54,45 +58,66 @@ def latent(config: Baseline) -> Latent:
     return latents.latent(config.latent, config.latent_size)
 
 
-def generator(config: Baseline, spec: Spec, norm: AnyNorm = "batch") -> nn.Module:
-    """Returns a generator: DCGAN's for images; two hidden layers, unbounded and without norm, for points.
+def generator(config: Baseline, spec: Spec, norm: AnyNorm = "batch", kind: Kind = "dcgan") -> nn.Module:
+    """Returns a generator of images of this kind; of points, two hidden layers, unbounded and without norm.
 
     Args:
         config: Its width.
         spec: What it makes.
         norm: Of its layers, for images.
+        kind: For images.
     """
     if len(spec.shape) == 1:
         return mlp.Generator(spec.shape, (4 * config.g_width,) * 2, norm="none", bounded=False)
-    return dcgan.Generator(spec.shape, config.g_width, norm)
+    module = dcgan.Generator if kind == "dcgan" else resnet.Generator
+    return module(spec.shape, config.g_width, norm)
 
 
-def discriminator(config: Baseline, spec: Spec, norm: AnyNorm = "batch", **options: Any) -> nn.Module:
-    """Returns a discriminator: DCGAN's for images; two hidden layers for points, where batch norm is left out.
+def discriminator(
+    config: Baseline, spec: Spec, norm: AnyNorm = "batch", kind: Kind = "dcgan", **options: Any
+) -> nn.Module:
+    """Returns a discriminator of images of this kind; of points, two hidden layers, without batch norm.
 
     Args:
         config: Its width.
         spec: What it judges.
         norm: Of its layers.
-        options: More of its attributes: `minibatch`, `with_features`.
+        kind: For images.
+        options: More of its attributes, such as `with_features`.
     """
     if len(spec.shape) == 1:
         return mlp.Discriminator((4 * config.d_width,) * 2, "none" if norm == "batch" else norm, **options)
-    return dcgan.Discriminator(spec.shape, config.d_width, norm, **options)
+    module = dcgan.Discriminator if kind == "dcgan" else resnet.Discriminator
+    return module(spec.shape, config.d_width, norm, **options)
 
 
-def networks(config: Baseline, spec: Spec, norm: AnyNorm = "batch", **options: Any) -> dict[str, Network]:
-    """Returns generator and discriminator; arguments as of `discriminator`."""
+def networks(
+    config: Baseline, spec: Spec, norm: AnyNorm = "batch", kind: Kind = "dcgan", **options: Any
+) -> dict[str, Network]:
+    """Returns a generator with batch norm, and a discriminator; arguments as of `discriminator`."""
     return {
-        "generator": linen(generator(config, spec), (config.latent_size,)),
-        "discriminator": linen(discriminator(config, spec, norm, **options), spec.shape),
+        "generator": linen(generator(config, spec, kind=kind), (config.latent_size,)),
+        "discriminator": linen(discriminator(config, spec, norm, kind, **options), spec.shape),
     }
 
 
-def adam(config: Baseline, **options: Any) -> dict[str, optax.GradientTransformation]:
-    """Returns each player's Adam; options are optax's."""
+def adam(
+    config: Baseline, repeats: Mapping[str, int] | None = None, **options: Any
+) -> dict[str, optax.GradientTransformation]:
+    """Returns each player's Adam.
+
+    Args:
+        config: Rates, betas and `decay_steps`.
+        repeats: Moves an iteration, where more than 1: a decaying rate counts moves.
+        options: More of optax's, such as `eps_root`.
+    """
+
+    def rate(name: str, first: float) -> optax.ScalarOrSchedule:
+        moves = config.decay_steps * (repeats or {}).get(name, 1)
+        return optax.linear_schedule(first, 0.0, moves) if moves else first
+
     rates = {"discriminator": config.d_learning_rate, "generator": config.g_learning_rate}
-    return {name: optax.adam(rates[name], config.beta1, config.beta2, **options) for name in PLAYERS}
+    return {name: optax.adam(rate(name, rates[name]), config.beta1, config.beta2, **options) for name in PLAYERS}
 
 
 def game(
@@ -100,6 +125,7 @@ def game(
     networks: Mapping[str, Network],
     loss: Loss,
     optimizers: Mapping[str, optax.GradientTransformation] | None = None,
+    repeats: Mapping[str, int] | None = None,
     **options: Any,
 ) -> System:
     """Returns the game of these networks, with the config's latents, average and, unless others are given, Adam.
@@ -109,9 +135,12 @@ def game(
         networks: As of `system.gan`.
         loss: The adversarial loss.
         optimizers: Instead of Adam.
+        repeats: Moves of each an iteration.
         options: Any others of `system.gan`.
     """
-    return gan(networks, loss, latent(config), optimizers or adam(config), ema_decay=config.ema_decay, **options)
+    optimizers = optimizers or adam(config, repeats)
+    average = config.ema_decay
+    return gan(networks, loss, latent(config), optimizers, repeats=repeats, ema_decay=average, **options)
 
 
 def train(build: Callable[..., System], config: Baseline) -> None:

@@ -4,29 +4,69 @@ import pkgutil
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from toy import double
 
 import experiments
-from gan_jax import data, loop, runs, sample
+from gan_jax import baseline, data, loop, parallel, rules, runs, sample
 
 ROOT = Path(__file__).parent.parent
 MODULES = [importlib.import_module(f"experiments.{m.name}") for m in pkgutil.iter_modules(experiments.__path__)]
 NAMES = [module.__name__.split(".")[1] for module in MODULES if hasattr(module, "Config") and hasattr(module, "build")]
 
 
+def small(name, **settings):
+    """An experiment, and a config of it with narrow networks."""
+    experiment = importlib.import_module(f"experiments.{name}")
+    widths = {"g_width": 4, "d_width": 4} if issubclass(experiment.Config, baseline.Baseline) else {}
+    return experiment, experiment.Config(batch_size=8, **widths, **settings)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_experiment_runs_two_steps_and_is_sampled(name, tmp_path):
-    experiment = importlib.import_module(f"experiments.{name}")
-    run = loop.Run(steps=2, workdir=tmp_path, devices=1)
-    settings = {"g_width": 4, "d_width": 4} if name == "dcgan" else {}
-    experiment.main(experiment.Config(batch_size=8, run=run, **settings))
+    experiment, config = small(name, run=loop.Run(steps=2, workdir=tmp_path, devices=1))
+    experiment.main(config)
     opened = runs.open_run(tmp_path)
     images = sample.samples(opened, seed=0, count=3)
-    assert images.shape == (3, 28, 28, 1) and images.dtype == np.uint8
+    assert images.shape == (3, *opened.record["data"]["shape"]) and images.dtype == np.uint8
     # before rounding: after two steps the contrast may still be below a 256th
     raw = opened.system.generate(opened.ema, sample.latents_of(opened, 0, 3))
     assert np.ptp(raw, axis=0).max() > 0, "all latents give one image"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_every_experiment_goes_on_as_though_never_stopped(name, tmp_path):
+    states = []
+    for parts, directory in (((4,), tmp_path / "whole"), ((1, 4), tmp_path / "parts")):
+        for steps in parts:
+            run = loop.Run(steps=steps, steps_per_call=3, log_every=1, workdir=directory, devices=1)
+            experiment, config = small(name, run=run)
+            experiment.main(config)
+        states.append(runs.restore_state(runs.open_run(directory), directory))
+    jax.tree.map(np.testing.assert_array_equal, *states)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_no_experiment_depends_on_the_number_of_devices(name):
+    # float64, where only rounding is below the tolerance, and far below Adam's epsilon
+    experiment, config = small(name)
+    dataset = data.load(config.dataset)
+    with jax.enable_x64(True):
+        system = experiment.build(config, dataset.spec)
+        arrays = {"image": jnp.asarray(dataset.arrays["image"][:64] / 127.5 - 1)}
+        many = rules.many(system.update, data.batches(64, config.batch_size, system.batches), 3)
+        key = jax.random.key(3)
+        found = []
+        for devices in (jax.devices()[:1], jax.devices()[:4]):
+            way = parallel.single(many) if len(devices) == 1 else parallel.pmapped(many, devices)
+            state = double(jax.jit(system.init)(key))
+            found.append(way(*parallel.replicate((state, arrays, key), devices), 3))
+        parallel.assert_replicated(found[1])
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), *found)
 
 
 @pytest.mark.parametrize("side", [28, 32, 64])

@@ -38,5 +38,6 @@ class Autoencoder(nn.Module):
         """Maps `[b, H, W, C]` to {"logits": `[b]`, "features": `[b, code]`}."""
         encoded = dcgan.encode(images, self.width, self.norm, train)
         code = nn.Dense(self.code)(encoded.reshape(len(images), -1))
-        decoded = dcgan.Generator(self.shape, self.width, self.norm)(code, train)
+        # unbounded, as under tanh an L1 error drives dark pixels, most of a digit's, to where nothing moves any more
+        decoded = dcgan.Generator(self.shape, self.width, self.norm, bounded=False)(code, train)
         return {"logits": -average(jnp.abs(decoded - images) ** self.power), "features": code}

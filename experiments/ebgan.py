@@ -1,0 +1,48 @@
+"""EBGAN (Zhao et al. 2017, arXiv:1609.03126): the discriminator is an autoencoder, and its error an energy.
+
+    for each iteration:
+        D descends E(x) + max(0, margin - E(G(z)))
+        G descends E(G(z)) + 0.1 * the mean squared cosine between codes of different samples (the pulling-away term)
+    where E(x) = mean (x - decode(encode(x)))^2
+
+Real images get a low energy, samples a higher one, below the margin.
+"""
+
+from dataclasses import dataclass
+
+from gan_jax import baseline, losses, terms
+from gan_jax.cli import cli
+from gan_jax.data import Spec
+from gan_jax.networks.autoencoder import Autoencoder
+from gan_jax.networks.linen import linen
+from gan_jax.types import System
+
+
+@dataclass(frozen=True)
+class Config(baseline.Baseline):
+    """What defines a run."""
+
+    margin: float = 0.3
+    """Energy above which samples are left alone."""
+    pull_away: float = 0.1
+    """Weight of the pulling-away term."""
+    code: int = 32
+    """Size of the code."""
+    d_learning_rate: float = 1e-3
+
+
+def build(config: Config, spec: Spec) -> System:
+    """Builds the game."""
+    critic = Autoencoder(spec.shape, config.d_width, config.code, norm="batch")
+    networks = baseline.networks(config, spec) | {"discriminator": linen(critic, spec.shape)}
+    pull_away = {"generator": [terms.pull_away(config.pull_away)]}
+    return baseline.game(config, networks, losses.energy(config.margin), terms=pull_away)
+
+
+def main(config: Config) -> None:
+    """Trains it."""
+    baseline.train(build, config)
+
+
+if __name__ == "__main__":
+    cli(main, __doc__)

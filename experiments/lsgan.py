@@ -1,0 +1,45 @@
+"""LSGAN (Mao et al. 2017, arXiv:1611.04076): the discriminator is a regression, of 1 for real and 0 for fake.
+
+    for each iteration:
+        D descends (D(x) - b)^2 / 2 + (D(G(z)) - a)^2 / 2
+        G descends (D(G(z)) - c)^2 / 2
+
+a = 0, b = c = 1 as in the paper's experiments; `--a -1 --b 1 --c 0` minimises Pearson's chi-squared divergence.
+"""
+
+from dataclasses import dataclass
+
+from gan_jax import baseline, losses
+from gan_jax.cli import cli
+from gan_jax.data import Spec
+from gan_jax.networks.norm import Norm
+from gan_jax.types import System
+
+
+@dataclass(frozen=True)
+class Config(baseline.Baseline):
+    """What defines a run."""
+
+    a: float = 0.0
+    """What the discriminator should say of samples."""
+    b: float = 1.0
+    """What it should say of data."""
+    c: float = 1.0
+    """What the generator wants it to say of samples."""
+    d_norm: Norm = "batch"
+    """Normalisation of the discriminator."""
+
+
+def build(config: Config, spec: Spec) -> System:
+    """Builds the game."""
+    loss = losses.least_squares(config.a, config.b, config.c)
+    return baseline.game(config, baseline.networks(config, spec, config.d_norm), loss)
+
+
+def main(config: Config) -> None:
+    """Trains it."""
+    baseline.train(build, config)
+
+
+if __name__ == "__main__":
+    cli(main, __doc__)

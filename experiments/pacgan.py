@@ -1,0 +1,47 @@
+"""PacGAN (Lin et al. 2018, arXiv:1712.04086): the discriminator judges several samples at once, and sees variety.
+
+    for each iteration:
+        D descends -log D(x_1, ..., x_m) - log(1 - D(G(z_1), ..., G(z_m)))
+        G descends -log D(G(z_1), ..., G(z_m))
+
+The examples of a pack are joined along their channels, so that only D's first layer grows. `--pack 1` is the plain
+game.
+"""
+
+from dataclasses import dataclass
+
+from gan_jax import baseline, losses
+from gan_jax.cli import cli
+from gan_jax.data import Spec
+from gan_jax.networks.linen import linen
+from gan_jax.networks.norm import Norm
+from gan_jax.networks.packing import packed
+from gan_jax.types import System
+
+
+@dataclass(frozen=True)
+class Config(baseline.Baseline):
+    """What defines a run."""
+
+    pack: int = 2
+    """m, examples judged at once; 2 to 4 in the paper. The batch size is a multiple of it."""
+    d_norm: Norm = "batch"
+    """Normalisation of the discriminator."""
+
+
+def build(config: Config, spec: Spec) -> System:
+    """Builds the game."""
+    *places, channels = spec.shape
+    joined = Spec((*places, channels * config.pack), spec.classes)
+    critic = linen(baseline.discriminator(config, joined, config.d_norm), joined.shape)
+    networks = baseline.networks(config, spec) | {"discriminator": packed(critic, config.pack)}
+    return baseline.game(config, networks, losses.non_saturating())
+
+
+def main(config: Config) -> None:
+    """Trains it."""
+    baseline.train(build, config)
+
+
+if __name__ == "__main__":
+    cli(main, __doc__)

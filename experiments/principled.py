@@ -1,0 +1,47 @@
+"""Instance noise (Arjovsky and Bottou 2017, arXiv:1701.04862; Sonderby et al. 2017, arXiv:1610.04490).
+
+    for each iteration:
+        D descends -log D(x + e) - log(1 - D(G(z) + e'))
+        G descends -log D(G(z) + e'),  e, e' ~ N(0, s^2 I)
+
+Data and samples lie on thin sets that a discriminator can part perfectly; noise spreads both until they overlap, and is
+taken away along a line.
+"""
+
+from dataclasses import dataclass
+
+import optax
+
+from gan_jax import augment, baseline, losses
+from gan_jax.cli import cli
+from gan_jax.data import Spec
+from gan_jax.networks.norm import Norm
+from gan_jax.types import System
+
+
+@dataclass(frozen=True)
+class Config(baseline.Baseline):
+    """What defines a run."""
+
+    std: float = 0.2
+    """s at first."""
+    noise_steps: int = 10_000
+    """Iterations over which it falls to 0."""
+    d_norm: Norm = "batch"
+    """Normalisation of the discriminator."""
+
+
+def build(config: Config, spec: Spec) -> System:
+    """Builds the game."""
+    noise = augment.instance_noise(config.std, optax.linear_schedule(1.0, 0.0, config.noise_steps))
+    networks = baseline.networks(config, spec, config.d_norm)
+    return baseline.game(config, networks, losses.non_saturating(), augment=noise)
+
+
+def main(config: Config) -> None:
+    """Trains it."""
+    baseline.train(build, config)
+
+
+if __name__ == "__main__":
+    cli(main, __doc__)

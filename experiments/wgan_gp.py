@@ -1,0 +1,51 @@
+"""WGAN-GP (Gulrajani et al. 2017, arXiv:1704.00028): a critic held 1-Lipschitz by a penalty on its slope.
+
+    for each iteration:
+        5 times: the critic descends D(G(z)) - D(x) + 10 (|grad D(u)| - 1)^2, u drawn evenly between x and G(z)
+        G descends -D(G(z))
+
+Batch norm is left out of the critic, as the penalty is on the slope at each example. The paper's residual networks and
+settings for CIFAR-10 are `--dataset cifar10 --network resnet --g-width 128 --d-width 128 --batch-size 64 --latent-size
+128 --g-learning-rate 2e-4 --d-learning-rate 2e-4 --beta1 0 --beta2 0.9 --decay-steps 100000 --steps 100000`.
+"""
+
+from dataclasses import dataclass
+
+from gan_jax import baseline, losses, penalties
+from gan_jax.cli import cli
+from gan_jax.data import Spec
+from gan_jax.types import System
+
+
+@dataclass(frozen=True)
+class Config(baseline.Baseline):
+    """What defines a run."""
+
+    weight: float = 10.0
+    """Of the penalty."""
+    d_steps: int = 5
+    """Moves of the critic an iteration."""
+    network: baseline.Kind = "dcgan"
+    """Both players' kind; residual networks have g_width and d_width channels throughout."""
+    d_learning_rate: float = 1e-3
+    beta2: float = 0.9
+
+
+def build(config: Config, spec: Spec) -> System:
+    """Builds the game."""
+    return baseline.game(
+        config,
+        baseline.networks(config, spec, norm="none", kind=config.network),
+        losses.wasserstein(),
+        terms={"discriminator": [penalties.gradient_penalty(config.weight)]},
+        repeats={"discriminator": config.d_steps},
+    )
+
+
+def main(config: Config) -> None:
+    """Trains it."""
+    baseline.train(build, config)
+
+
+if __name__ == "__main__":
+    cli(main, __doc__)
