@@ -5,25 +5,29 @@ where the paper allows, networks; 10,000 samples of the averaged generator are s
 by the features of the data set's own classifier. Other settings are each experiment's defaults, tuned for none of them.
 A run that is recorded already, of the same settings, is not made again.
 
-It writes comparison.json and comparison.png, samples of each experiment's first seed.
+Then iterations of all are timed in turns, each beside one of dcgan's; do nothing else meanwhile. It writes
+comparison.json and comparison.png, samples of each experiment's first seed.
 """
 
+import importlib
 import json
 import os
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Queue
 from typing import Any
 
+import jax
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from gan_jax import pictures, records, runs, sample
+from gan_jax import data, parallel, pictures, records, rng, rules, runs, sample
 from gan_jax.cli import cli
 from gan_jax.evaluate import TRAINING
 from gan_jax.metrics import protocol
@@ -46,6 +50,7 @@ EXPERIMENTS = (
     "mix_gan",
     "adagan",
 )
+BASE = "dcgan"  # beside which iterations are timed
 METRICS = ("fid", "precision", "recall")
 FILE = Path(__file__).with_name("comparison.json")
 
@@ -57,6 +62,7 @@ def main(
     dataset: str = "fashion_mnist",
     steps: int = 2_000,
     at_once: int = 1,
+    rounds: int = 7,
 ) -> None:
     """Trains and scores experiments, and records it.
 
@@ -66,9 +72,10 @@ def main(
         seeds: One run each.
         dataset: On what; it has labels.
         steps: Iterations of each.
-        at_once: Runs side by side, each on an even share of the CPU cores. The minutes are of such a share.
+        at_once: Runs side by side, each on an even share of the CPU cores.
+        rounds: Turns in which iterations are timed; 0 times none.
     """
-    settings = {"dataset": dataset, "steps": steps, "cores": (os.cpu_count() or 1) // at_once}
+    settings = {"dataset": dataset, "steps": steps}
     record = json.loads(FILE.read_text()) if FILE.exists() else {}
     if record.get("settings") != settings:
         record = {"settings": settings, "runs": {}}
@@ -85,43 +92,66 @@ def main(
         finally:
             cores.put(share)
         record["runs"].setdefault(name, {})[str(seed)] = made
+        save()
+        print(f"{name}, seed {seed}: {made}", flush=True)
+
+    def save() -> None:
         with pictures.atomic(FILE) as file:
             file.write((json.dumps(record, indent=1) + "\n").encode())
-        print(f"{name}, seed {seed}: {made}", flush=True)
 
     jobs = [(seed, name) for seed in seeds for name in experiments]  # all of one seed first
     with ThreadPoolExecutor(at_once) as pool:
         list(pool.map(make, [job for job in jobs if str(job[0]) not in record["runs"].get(job[1], {})]))
+    if rounds:
+        record["costs"] = costs(list(record["runs"]), dataset, rounds)
+        save()
     panels = {name: workdir / f"{name}-{seeds[0]}" for name in EXPERIMENTS if name in record["runs"]}
     pictures.save_png(FILE.with_suffix(".png"), picture({n: path for n, path in panels.items() if path.is_dir()}))
     print(markdown(record))
 
 
+def costs(experiments: Sequence[str], dataset: str, rounds: int, seconds: float = 2.0) -> dict[str, list[float]]:
+    """Times iterations of experiments in turns: by name, the median, least and most of their ratios to dcgan's."""
+    iterate = {name: _iterations(name, dataset) for name in {BASE, *experiments}}
+
+    def pace(name: str, count: int) -> float:
+        began = time.perf_counter()
+        iterate[name](count)
+        return (time.perf_counter() - began) / count
+
+    counts = {}
+    for name in iterate:
+        pace(name, 1)  # compiles
+        counts[name] = max(2, round(seconds / pace(name, 2)))
+    ratios: dict[str, list[float]] = {name: [] for name in iterate}
+    for _ in range(rounds):
+        for name in iterate:
+            ratios[name].append(pace(name, counts[name]) / pace(BASE, counts[BASE]))
+    return {name: [round(float(x), 2) for x in (np.median(r), min(r), max(r))] for name, r in ratios.items()}
+
+
 def markdown(record: dict[str, Any]) -> str:
     """Returns the table of a record: medians over the seeds, sorted by FID, and below the yardstick."""
     rows = []
-    for name, made in record["runs"].items():
-        values = {key: [each[key] for each in made.values()] for key in (*METRICS, "minutes")}
-        middle = {key: statistics.median(each) for key, each in values.items()}
-        spread = f"{middle['fid']:.2f} ({min(values['fid']):.2f} to {max(values['fid']):.2f})"
-        cells = [f"`{name}`", spread, *(f"{middle[key]:.2f}" for key in METRICS[1:]), f"{middle['minutes']:.1f}"]
-        rows.append((middle["fid"], "| " + " | ".join(cells) + " |"))
-    yardstick = next(iter(next(iter(record["runs"].values())).values()))[TRAINING]
+    for name in record["runs"]:
+        found = _middle(record, name)
+        cost = "{:.2f} ({:.2f} to {:.2f})".format(*record["costs"][name])
+        fid = f"{found['fid']:.2f} ({found['least']:.2f} to {found['most']:.2f})"
+        rows.append((found["fid"], f"| `{name}` | {fid} | {found['precision']:.2f} | {found['recall']:.2f} | {cost} |"))
+    yardstick = next(iter(record["runs"][BASE].values()))[TRAINING]
     floor = " | ".join(f"{yardstick[key]:.2f}" for key in METRICS)
-    head = ["| experiment | FID, median (range) | precision | recall | minutes |", "| --- |" + " --- |" * 4]
+    head = ["| experiment | FID, median (range) | precision | recall | time (range) |", "| --- |" + " --- |" * 4]
     return "\n".join([*head, *(row for _, row in sorted(rows)), f"| {TRAINING} | {floor} | |"])
 
 
 def sentence(record: dict[str, Any], name: str) -> str:
     """Returns what an experiment's docstring says of its row; the tests hold it to that."""
-    made = list(record["runs"][name].values())
-    middle = {key: statistics.median(each[key] for each in made) for key in (*METRICS, "minutes")}
-    dataset, steps, cores = (record["settings"][key] for key in ("dataset", "steps", "cores"))
+    found, settings = _middle(record, name), record["settings"]
     return (
-        f"{len(made)} runs of {steps:,} iterations on {dataset}, {middle['minutes']:.1f} minutes each on {cores} CPU "
-        f"core{'s' if cores > 1 else ''}: FID {middle['fid']:.2f} ({min(each['fid'] for each in made):.2f} to "
-        f"{max(each['fid'] for each in made):.2f}; by the classifier's features), precision {middle['precision']:.2f}, "
-        f"recall {middle['recall']:.2f}."
+        f"{len(record['runs'][name])} runs of {settings['steps']:,} iterations on {settings['dataset']}: FID "
+        f"{found['fid']:.2f} ({found['least']:.2f} to {found['most']:.2f}) by its classifier's features, precision "
+        f"{found['precision']:.2f}, recall {found['recall']:.2f}; an iteration takes {record['costs'][name][0]:.2f} "
+        f"times as long as one of {BASE}."
     )
 
 
@@ -141,11 +171,38 @@ def picture(directories: dict[str, Path]) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _run(name: str, seed: int, run: Path, settings: dict[str, Any], cores: set[int]) -> dict[str, Any]:
-    """Trains and scores one; returns its minutes and scores."""
+def _middle(record: dict[str, Any], name: str) -> dict[str, float]:
+    made = record["runs"][name].values()
+    fids = [each["fid"] for each in made]
+    middle = {key: statistics.median(each[key] for each in made) for key in METRICS}
+    return middle | {"least": min(fids), "most": max(fids)}
 
-    def call(module: str, *arguments: Any) -> float:
-        began = time.monotonic()
+
+def _iterations(name: str, dataset: str) -> Callable[[int], None]:
+    """Returns the function that goes on with an experiment for so many iterations."""
+    experiment = importlib.import_module(f"experiments.{name}")
+    config, found = experiment.Config(dataset=dataset), data.load(dataset)
+    system = experiment.build(config, found.spec)
+    key, device = jax.random.key(0), jax.local_devices()[:1]
+    draw = data.batches(len(found.arrays["image"]), config.batch_size, system.batches)
+    step = parallel.single(rules.many(system.update, draw, 20))
+    arrays = parallel.replicate(found.arrays, device)
+    state = jax.jit(system.init)(rng.named(key, "init"))
+
+    def iterate(count: int) -> None:
+        nonlocal state
+        while count:
+            state, _ = step(state, arrays, key, min(count, 20))
+            count -= min(count, 20)
+        jax.block_until_ready(state)
+
+    return iterate
+
+
+def _run(name: str, seed: int, run: Path, settings: dict[str, Any], cores: set[int]) -> dict[str, Any]:
+    """Trains and scores one."""
+
+    def call(module: str, *arguments: Any) -> None:
         command = [sys.executable, "-m", module, *map(str, arguments)]
         with (run.parent / f"{run.name}.log").open("a") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -153,18 +210,17 @@ def _run(name: str, seed: int, run: Path, settings: dict[str, Any], cores: set[i
                 os.sched_setaffinity(process.pid, cores)
             if process.wait():
                 raise RuntimeError(f"{' '.join(command)} failed; see {log.name}")
-        return (time.monotonic() - began) / 60
 
     run.parent.mkdir(parents=True, exist_ok=True)
     flags = ["--dataset", settings["dataset"], "--steps", settings["steps"], "--seed", seed, "--workdir", run]
-    minutes = call(f"experiments.{name}", *flags, "--sample-every", 500, "--devices", 1)
+    call(f"experiments.{name}", *flags, "--sample-every", 500, "--devices", 1)
     call("gan_jax.evaluate", run, "--metrics", *METRICS)
     scores = protocol.read(run)
 
     def of(weights: str) -> dict[str, float]:
         return {score.metric: round(score.value, 4) for score in scores if score.weights == weights}
 
-    return {"minutes": round(minutes, 2)} | of("averaged") | {TRAINING: of(TRAINING)}
+    return of("averaged") | {TRAINING: of(TRAINING)}
 
 
 if __name__ == "__main__":
