@@ -1,7 +1,7 @@
 """One table of the classic experiments: `python -m experiments.results.comparison`.
 
-Each is trained by its own command on one data set, all with the same batch, number of iterations of the generator and,
-where the paper allows, networks; 10,000 samples of the averaged generator are scored by `python -m gan_jax.evaluate`,
+Each is trained by its own command on one data set, all with the same batch, number of iterations and, where the paper
+allows, networks; 10,000 samples of the averaged generator are scored by `python -m gan_jax.evaluate`,
 by the features of the data set's own classifier. Other settings are each experiment's defaults, tuned for none of them.
 A run that is recorded already, of the same settings, is not made again.
 
@@ -61,6 +61,8 @@ def main(
     seeds: tuple[int, ...] = (0, 1, 2),
     dataset: str = "fashion_mnist",
     steps: int = 2_000,
+    g_width: int = 16,
+    d_width: int = 12,
     at_once: int = 1,
     rounds: int = 7,
 ) -> None:
@@ -72,10 +74,12 @@ def main(
         seeds: One run each.
         dataset: On what; it has labels.
         steps: Iterations of each.
+        g_width: Of every generator.
+        d_width: Of every discriminator.
         at_once: Runs side by side, each on an even share of the CPU cores.
         rounds: Turns in which iterations are timed; 0 times none.
     """
-    settings = {"dataset": dataset, "steps": steps}
+    settings = {"dataset": dataset, "steps": steps, "g_width": g_width, "d_width": d_width}
     record = json.loads(FILE.read_text()) if FILE.exists() else {}
     if record.get("settings") != settings:
         record = {"settings": settings, "runs": {}}
@@ -103,16 +107,18 @@ def main(
     with ThreadPoolExecutor(at_once) as pool:
         list(pool.map(make, [job for job in jobs if str(job[0]) not in record["runs"].get(job[1], {})]))
     if rounds:
-        record["costs"] = costs(list(record["runs"]), dataset, rounds)
+        record["costs"] = costs(list(record["runs"]), settings, rounds)
         save()
     panels = {name: workdir / f"{name}-{seeds[0]}" for name in EXPERIMENTS if name in record["runs"]}
     pictures.save_png(FILE.with_suffix(".png"), picture({n: path for n, path in panels.items() if path.is_dir()}))
     print(markdown(record))
 
 
-def costs(experiments: Sequence[str], dataset: str, rounds: int, seconds: float = 2.0) -> dict[str, list[float]]:
+def costs(
+    experiments: Sequence[str], settings: dict[str, Any], rounds: int, seconds: float = 2.0
+) -> dict[str, list[float]]:
     """Times iterations of experiments in turns: by name, the median, least and most of their ratios to dcgan's."""
-    iterate = {name: _iterations(name, dataset) for name in {BASE, *experiments}}
+    iterate = {name: _iterations(name, settings) for name in {BASE, *experiments}}
 
     def pace(name: str, count: int) -> float:
         began = time.perf_counter()
@@ -148,7 +154,8 @@ def sentence(record: dict[str, Any], name: str) -> str:
     """Returns what an experiment's docstring says of its row; the tests hold it to that."""
     found, settings = _middle(record, name), record["settings"]
     return (
-        f"{len(record['runs'][name])} runs of {settings['steps']:,} iterations on {settings['dataset']}: FID "
+        f"{len(record['runs'][name])} runs of {settings['steps']:,} iterations on {settings['dataset']} (`--g-width "
+        f"{settings['g_width']} --d-width {settings['d_width']}`): FID "
         f"{found['fid']:.2f} ({found['least']:.2f} to {found['most']:.2f}) by its classifier's features, precision "
         f"{found['precision']:.2f}, recall {found['recall']:.2f}; an iteration takes {record['costs'][name][0]:.2f} "
         f"times as long as one of {BASE}."
@@ -178,10 +185,11 @@ def _middle(record: dict[str, Any], name: str) -> dict[str, float]:
     return middle | {"least": min(fids), "most": max(fids)}
 
 
-def _iterations(name: str, dataset: str) -> Callable[[int], None]:
+def _iterations(name: str, settings: dict[str, Any]) -> Callable[[int], None]:
     """Returns the function that goes on with an experiment for so many iterations."""
     experiment = importlib.import_module(f"experiments.{name}")
-    config, found = experiment.Config(dataset=dataset), data.load(dataset)
+    config = experiment.Config(**{key: value for key, value in settings.items() if key != "steps"})
+    found = data.load(config.dataset)
     system = experiment.build(config, found.spec)
     key, device = jax.random.key(0), jax.local_devices()[:1]
     draw = data.batches(len(found.arrays["image"]), config.batch_size, system.batches)
@@ -212,8 +220,8 @@ def _run(name: str, seed: int, run: Path, settings: dict[str, Any], cores: set[i
                 raise RuntimeError(f"{' '.join(command)} failed; see {log.name}")
 
     run.parent.mkdir(parents=True, exist_ok=True)
-    flags = ["--dataset", settings["dataset"], "--steps", settings["steps"], "--seed", seed, "--workdir", run]
-    call(f"experiments.{name}", *flags, "--sample-every", 500, "--devices", 1)
+    flags = [f"--{key}={value}" for key, value in settings.items()]
+    call(f"experiments.{name}", *flags, "--seed", seed, "--workdir", run, "--sample-every", 500, "--devices", 1)
     call("gan_jax.evaluate", run, "--metrics", *METRICS)
     scores = protocol.read(run)
 
