@@ -9,6 +9,7 @@ Then iterations of all are timed in turns, each beside one of dcgan's; do nothin
 comparison.json and comparison.png, samples of each experiment's first seed.
 """
 
+import dataclasses
 import importlib
 import json
 import os
@@ -32,24 +33,27 @@ from gan_jax.cli import cli
 from gan_jax.evaluate import TRAINING
 from gan_jax.metrics import protocol
 
-EXPERIMENTS = (
-    "dcgan",
-    "lsgan",
-    "wgan",
-    "wgan_gp",
-    "sngan",
-    "dragan",
-    "ebgan",
-    "began",
-    "pacgan",
-    "unrolled_gan",
-    "principled",
-    "improved_gan",
-    "mode_regularized_gan",
-    "denoising_feature_matching",
-    "mix_gan",
-    "adagan",
-)
+EXPERIMENTS: dict[str, dict[str, float]] = {
+    "mlp_gan": {},
+    "dcgan": {},
+    "lsgan": {},
+    "wgan": {},
+    "wgan_gp": {},
+    "sngan": {},
+    "dragan": {},
+    "ebgan": {},
+    "began": {},
+    "pacgan": {},
+    "unrolled_gan": {},
+    "principled": {"noise_steps": 0.75},
+    "improved_gan": {},
+    "mode_regularized_gan": {},
+    "denoising_feature_matching": {},
+    "mix_gan": {},
+    "adagan": {"steps_per_component": 0.25, "classifier_steps": 0.05},
+}
+"""Settings that are shares of the run's iterations. Not among them: bgan, whose images are binary."""
+
 BASE = "dcgan"  # beside which iterations are timed
 METRICS = ("fid", "precision", "recall")
 FILE = Path(__file__).with_name("comparison.json")
@@ -57,7 +61,7 @@ FILE = Path(__file__).with_name("comparison.json")
 
 def main(
     workdir: Path,
-    experiments: tuple[str, ...] = EXPERIMENTS,
+    experiments: tuple[str, ...] = tuple(EXPERIMENTS),
     seeds: tuple[int, ...] = (0, 1, 2),
     dataset: str = "fashion_mnist",
     steps: int = 2_000,
@@ -185,10 +189,17 @@ def _middle(record: dict[str, Any], name: str) -> dict[str, float]:
     return middle | {"least": min(fids), "most": max(fids)}
 
 
+def _settings(name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Returns an experiment's own settings."""
+    known = {each.name for each in dataclasses.fields(importlib.import_module(f"experiments.{name}").Config)}
+    shares = {key: round(share * settings["steps"]) for key, share in EXPERIMENTS.get(name, {}).items()}
+    return {key: value for key, value in settings.items() if key in known} | shares
+
+
 def _iterations(name: str, settings: dict[str, Any]) -> Callable[[int], None]:
     """Returns the function that goes on with an experiment for so many iterations."""
     experiment = importlib.import_module(f"experiments.{name}")
-    config = experiment.Config(**{key: value for key, value in settings.items() if key != "steps"})
+    config = experiment.Config(**_settings(name, settings))
     found = data.load(config.dataset)
     system = experiment.build(config, found.spec)
     key, device = jax.random.key(0), jax.local_devices()[:1]
@@ -220,8 +231,9 @@ def _run(name: str, seed: int, run: Path, settings: dict[str, Any], cores: set[i
                 raise RuntimeError(f"{' '.join(command)} failed; see {log.name}")
 
     run.parent.mkdir(parents=True, exist_ok=True)
-    flags = [f"--{key}={value}" for key, value in settings.items()]
-    call(f"experiments.{name}", *flags, "--seed", seed, "--workdir", run, "--sample-every", 500, "--devices", 1)
+    flags = [f"--{key}={value}" for key, value in _settings(name, settings).items()]
+    flags += [f"--steps={settings['steps']}", f"--seed={seed}", f"--workdir={run}", "--sample-every=500", "--devices=1"]
+    call(f"experiments.{name}", *flags)
     call("gan_jax.evaluate", run, "--metrics", *METRICS)
     scores = protocol.read(run)
 
