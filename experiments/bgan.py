@@ -1,0 +1,60 @@
+"""BGAN (Hjelm et al. 2018, arXiv:1702.08431): a generator of discrete images, here of black and white ones.
+
+    for each iteration:
+        z ~ p(z), x^(1), ..., x^(M) ~ g(x | z): every pixel is white with a probability that G gives
+        D descends -log D(x) - log(1 - D(x^(1))), x a real image whose pixels are white as often as they are bright
+        w^(m) = D(x^(m)) / (1 - D(x^(m))), divided by their sum over m
+        G descends -sum_m w^(m) log g(x^(m) | z)
+
+No gradient passes a sample: the weights alone tell G which ones to make likelier. As M grows, that is the gradient of
+KL(p~ || g) averaged over z, where p~ is g D / (1 - D), normalised: the data, as far as D knows. The metric
+"generator/effective_samples", 1 / sum_m (w^(m))^2, falls from M to 1 as weights grow unequal; "generator/loss" is the
+usual -log D(x^(1)), which is only watched.
+
+Uniform numbers that decide the pixels are part of the latent, so that samples are functions of it as in any other run.
+Scores compare black and white samples with real images in greys. The authors' settings for MNIST are `--batch-size 128
+--latent-size 100 --latent uniform --g-width 64 --d-width 64 --d-norm batch`, by RMSProp at 1e-4.
+"""
+
+from dataclasses import dataclass
+
+from gan_jax import baseline, discrete, losses
+from gan_jax.cli import cli
+from gan_jax.data import Spec
+from gan_jax.networks.norm import Norm
+from gan_jax.system import gan
+from gan_jax.types import System
+
+
+@dataclass(frozen=True)
+class Config(baseline.Baseline):
+    """What defines a run."""
+
+    samples: int = 10
+    """M, samples of each latent that the generator learns from."""
+    d_norm: Norm = "none"
+    """Normalisation of the discriminator."""
+
+
+def build(config: Config, spec: Spec) -> System:
+    """Builds the game."""
+    networks = baseline.networks(config, spec, config.d_norm)
+    return gan(
+        networks | {"generator": discrete.sampler(networks["generator"], config.latent_size)},
+        losses.non_saturating(),
+        discrete.latent(baseline.latent(config), spec.shape),
+        baseline.adam(config),
+        terms={"generator": [discrete.boundary_seeking(config.latent_size, config.samples)]},
+        augment=discrete.binarised,
+        controllers=[discrete.effective_samples()],
+        ema_decay=config.ema_decay,
+    )
+
+
+def main(config: Config) -> None:
+    """Trains it."""
+    baseline.train(build, config)
+
+
+if __name__ == "__main__":
+    cli(main, __doc__)

@@ -1,0 +1,62 @@
+"""Denoising feature matching (Warde-Farley and Bengio 2017, https://openreview.net/forum?id=S1X7nhsxl).
+
+    for each iteration:
+        D descends -log D(x) - log(1 - D(G(z)))
+        G descends -lambda_adv log D(G(z)) + lambda_denoise |f(G(z)) - r(f(G(z)))|^2, r's output held constant
+        r descends |f(x) - r(f(x) + e)|^2, e ~ N(0, s^2 I)
+    where f are D's features, its last hidden layer, and squares are averaged over them
+
+A denoiser r points from any features to likelier features of real data, r(f) - f being about s^2 grad log p(f): that is
+where G is to go, which D alone, whose logit is one direction of features, does not tell. The paper's weights are
+lambda_adv = 1 and lambda_denoise = 0.03 on that average, and s = 1; its denoiser is deeper.
+"""
+
+from dataclasses import dataclass
+
+from gan_jax import baseline, denoising, losses
+from gan_jax.cli import cli
+from gan_jax.data import Spec
+from gan_jax.networks.norm import Norm
+from gan_jax.types import Player, System
+
+
+@dataclass(frozen=True)
+class Config(baseline.Baseline):
+    """What defines a run."""
+
+    adversarial: float = 1.0
+    """lambda_adv."""
+    denoise: float = 0.03
+    """lambda_denoise."""
+    std: float = 1.0
+    """s, of the noise."""
+    r_width: int = 256
+    """Units of each of the denoiser's two hidden layers."""
+    d_norm: Norm = "batch"
+    """Normalisation of the discriminator."""
+
+
+def build(config: Config, spec: Spec) -> System:
+    """Builds the game."""
+    networks = baseline.networks(config, spec, config.d_norm, with_features=True)
+    discriminator = networks["discriminator"]
+    denoiser = denoising.network(discriminator, spec.shape, config.r_width)
+    objective = denoising.objective(denoiser, discriminator, config.std)
+    usual = losses.non_saturating()
+    loss = usual._replace(generator=lambda real, fake: config.adversarial * usual.generator(real, fake))
+    return baseline.game(
+        config,
+        networks | {"denoiser": denoiser},
+        loss,
+        terms={"generator": [denoising.matching(denoiser, config.denoise)]},
+        also=[Player("denoiser", ("denoiser",), objective, baseline.adam(config)["generator"])],
+    )
+
+
+def main(config: Config) -> None:
+    """Trains it."""
+    baseline.train(build, config)
+
+
+if __name__ == "__main__":
+    cli(main, __doc__)

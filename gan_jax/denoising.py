@@ -1,0 +1,78 @@
+"""Denoising feature matching (Warde-Farley and Bengio 2017): what the denoiser descends, and what the generator does.
+
+The denoiser r is a network "denoiser" from features to features, f those that the discriminator returns. The best one
+is r(f) = E[f' | f' + e = f] = f + s^2 grad log p(f), where p is the density of the noisy features f' + e of real data.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gan_jax import losses, rng
+from gan_jax.checks import require_noise, require_weight
+from gan_jax.networks import mlp
+from gan_jax.networks.linen import linen
+from gan_jax.types import Array, Aux, Batch, Context, Network, Objective, Term, TrainState
+
+
+def network(discriminator: Network, shape: tuple[int, ...], width: int) -> Network:
+    """Returns a fully connected denoiser of a discriminator's features, with two hidden layers.
+
+    Args:
+        discriminator: Returns "features", `[b, F]`.
+        shape: Of an example.
+        width: Units of each hidden layer.
+    """
+
+    def features(key: Array) -> Array:
+        return discriminator.apply(*discriminator.init(key), jnp.zeros((1, *shape)), train=False)[0]["features"]
+
+    size = jax.eval_shape(features, jax.random.key(0)).shape[1]
+    return linen(mlp.Generator((size,), (width, width), norm="none", bounded=False), (size,))
+
+
+def objective(denoiser: Network, discriminator: Network, std: float = 1.0) -> Objective:
+    """Returns the objective of the player that moves the denoiser.
+
+    |f(x) - r(f(x) + e)|^2, averaged over features; e = std * N(0, I).
+
+    Args:
+        denoiser: r.
+        discriminator: Returns "features", `[b, F]`; it judges in training mode.
+        std: Of the noise, positive.
+    """
+    require_noise("std", std)
+
+    def value(state: TrainState, batch: Batch, key: Array) -> tuple[Array, Aux]:
+        params, stats = state.params["discriminator"], state.stats["discriminator"]
+        said, _ = discriminator.apply(params, stats, batch["image"], train=True, key=rng.named(key, "real"))
+        features = said["features"]
+        noise = std * rng.normal(rng.per_example(rng.named(key, "noise"), len(features)), features)
+        loss = jnp.mean((features - denoised(denoiser, state, features + noise)) ** 2)
+        return loss, Aux(metrics={"loss": loss})
+
+    return value
+
+
+def matching(denoiser: Network, weight: float = 0.03) -> Term:
+    """Returns the generator's term, weight |f(G(z)) - r(f(G(z)))|^2, averaged over features.
+
+    r's output is a target: no gradient passes it.
+
+    Args:
+        denoiser: r.
+        weight: Positive.
+    """
+    require_weight("weight", weight)
+
+    def value(context: Context) -> Array:
+        features = context.fake_output["features"]
+        target = lax.stop_gradient(denoised(denoiser, context.state, features))
+        return weight * losses.average((features - target) ** 2)
+
+    return Term(value, player="generator")
+
+
+def denoised(denoiser: Network, state: TrainState, features: Array) -> Array:
+    """Returns r(f), `[b, F]`."""
+    return denoiser.apply(state.params["denoiser"], state.stats["denoiser"], features, train=True)[0]
