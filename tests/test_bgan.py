@@ -10,12 +10,12 @@ import pytest
 from toy import KEY, double
 
 from experiments import bgan
-from gan_jax import baseline, data, discrete, latents, losses, parallel, rng, rules
+from gan_jax import data, discrete, latents, losses, parallel, rng, rules
 from gan_jax.data import Spec
 from gan_jax.networks import mlp
 from gan_jax.networks.linen import linen
 from gan_jax.rules import moves
-from gan_jax.system import PLAYERS, gan
+from gan_jax.system import gan
 from gan_jax.types import Network
 
 PIXELS, SIZE = 3, 2
@@ -40,11 +40,6 @@ def agree_on_devices(game, arrays, steps=2, batch_size=8):
     parallel.assert_replicated(found)
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(expected))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), expected, found)
-
-
-def sgd(monkeypatch):
-    """Lets what `baseline` builds move by SGD: Adam would blow rounding on a zero gradient up to a whole step."""
-    monkeypatch.setattr(baseline, "adam", lambda *_, **__: dict.fromkeys(PLAYERS, optax.sgd(0.01)))
 
 
 def means(weights, z):

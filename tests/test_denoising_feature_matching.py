@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from test_bgan import agree_on_devices, plain, sgd
+from test_bgan import plain
 from toy import KEY, points
 
 from experiments import denoising_feature_matching as experiment
@@ -106,12 +106,6 @@ def test_each_moves_its_own():
     (discriminator, generator, _), _ = slopes(other)
     jax.tree.map(np.testing.assert_array_equal, discriminator[0], first[0][0])  # r is nothing to D
     assert optax.tree.norm(optax.tree.sub(generator[0], first[1][0])) > 0
-
-
-def test_the_number_of_devices_changes_nothing(monkeypatch):
-    sgd(monkeypatch)
-    with jax.enable_x64(True):
-        agree_on_devices(experiment.build(CONFIG, Spec((2,), 8)), points(32))
 
 
 def test_what_cannot_be_is_refused():

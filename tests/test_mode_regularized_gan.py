@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from test_bgan import agree_on_devices, plain, sgd
+from test_bgan import plain
 from toy import KEY, points
 
 from experiments import mode_regularized_gan as experiment
@@ -73,12 +73,6 @@ def test_the_encoder_moves_with_the_generator_alone():
     other = replace(state, params=state.params | {"encoder": jax.tree.map(lambda x: 2 * x, state.params["encoder"])})
     first, second = map(jax.jit(lambda s: after(discriminator, s)), (state, other))
     assert changed(first, second) == {"encoder"} and changed(state.params, first) == {"discriminator"}
-
-
-def test_the_number_of_devices_changes_nothing(monkeypatch):
-    sgd(monkeypatch)
-    with jax.enable_x64(True):
-        agree_on_devices(experiment.build(CONFIG, Spec((2,), 8)), points(32))
 
 
 def test_it_covers_the_modes_that_the_plain_game_misses():
