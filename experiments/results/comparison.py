@@ -109,7 +109,9 @@ def main(
 
     jobs = [(seed, name) for seed in seeds for name in experiments]  # all of one seed first
     with ThreadPoolExecutor(at_once) as pool:
-        list(pool.map(make, [job for job in jobs if str(job[0]) not in record["runs"].get(job[1], {})]))
+        made = [pool.submit(make, job) for job in jobs if str(job[0]) not in record["runs"].get(job[1], {})]
+    for each in made:  # all were tried: one that failed is raised after the others are recorded
+        each.result()
     if rounds:
         record["costs"] = costs(list(record["runs"]), settings, rounds)
         save()

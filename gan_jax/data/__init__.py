@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gan_jax.data import toys
+from gan_jax.data import stacked, toys
 from gan_jax.data.batches import batches, permutation
 from gan_jax.data.source import Dataset, Spec
 
@@ -14,9 +14,10 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
 
     Args:
         name: "digits" (12,000 MNIST images that come with the package); "ring", "grid", "spiral", "swiss_roll" or
-            "moons" (points in the plane, see `toys`); a directory of images, or "folder:DIRECTORY" (see `folder`); or
-            any image set of TensorFlow Datasets, such as "mnist", "fashion_mnist" or "cifar10" (see `tfds`). A
-            directory that exists comes before a set of TensorFlow Datasets of the same name.
+            "moons" (points in the plane, see `toys`); "stacked_digits" or "stacked_mnist" (three digits in the colour
+            channels, 1,000 classes, see `stacked`); a directory of images, or "folder:DIRECTORY" (see `folder`); or any
+            image set of TensorFlow Datasets, such as "mnist", "fashion_mnist" or "cifar10" (see `tfds`). A directory
+            that exists comes before a set of TensorFlow Datasets of the same name.
         split: "train" or "test"; for TensorFlow Datasets also its other splits and slices, such as "train[:10%]".
         resolution: Side of the square to which images are resized and cropped; None leaves them as they are.
 
@@ -37,6 +38,9 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
         if resolution is not None:
             raise ValueError(f"resolution={resolution}: {name} is made of points, not images; leave resolution out")
         return toys.load(name, split)
+    if name in stacked.SOURCES:
+        stacked.require(name, split)
+        return stacked.stack(load(stacked.SOURCES[name], split, resolution), name)
     if name.startswith("folder:") or Path(name).expanduser().is_dir():
         from gan_jax.data import folder
 

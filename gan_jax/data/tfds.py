@@ -13,13 +13,13 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import registered
 
-from gan_jax.data import prepare, toys
+from gan_jax.data import prepare, stacked, toys
 from gan_jax.data.cache import cached
 from gan_jax.data.images import stack
 from gan_jax.data.source import Dataset, dataset
 
 CHUNK = 1024  # records read at once
-BUILT_IN = ("digits", *toys.NAMES)
+BUILT_IN = ("digits", *toys.NAMES, *stacked.SOURCES)
 
 
 def load(name: str, split: str = "train", resolution: int | None = None) -> Dataset:

@@ -1,6 +1,7 @@
 """How samples spread over the classes of a labelled data set, a classifier telling which each is of."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -51,6 +52,53 @@ def class_kl(real: Summary, fake: Summary) -> Estimate:
     if np.any(votes[p == 0]):
         return Estimate(math.inf, math.nan)
     return jackknife(_kl(votes, p), [_kl(votes - group, p) for group in fake.votes])
+
+
+def uniform_kl(fake: Summary) -> Estimate:
+    """Returns how unlike equal shares the samples' shares of the classes are, in nats, with the jackknife's error.
+
+    KL(q || u) = sum_k q_k log(K q_k), where q are the shares of the samples' votes: 0 for equal shares, log K for one
+    class alone. On stacked digits it is the benchmark's KL, as of the papers named at `covered`.
+
+    Args:
+        fake: The samples, with probabilities; the error is over its groups.
+
+    Raises:
+        ValueError: If there are no probabilities.
+    """
+    _check("fake", fake)
+    votes = fake.votes.sum(0)
+    equal = np.ones(len(votes))
+    return jackknife(_kl(votes, equal), [_kl(votes - group, equal) for group in fake.votes])
+
+
+class Perfect(NamedTuple):
+    """What samples get on average that are of each class alike.
+
+    Attributes:
+        covered: Number of classes.
+        uniform_kl: In nats.
+    """
+
+    covered: float
+    uniform_kl: float
+
+
+def perfect(classes: int, count: int) -> Perfect:
+    """Returns what `count` samples of K equally likely classes get on average, told apart without error.
+
+    covered = K (1 - (1 - 1 / K)^n) and uniform_kl = (K - 1) / (2 n), its leading term: at n = 26 K, 0.7 % too low.
+
+    Args:
+        classes: K, at least 1.
+        count: Number of samples n, at least 1.
+
+    Raises:
+        ValueError: If there are no classes or no samples.
+    """
+    if min(classes, count) < 1:
+        raise ValueError(f"classes={classes}, count={count}: there is at least 1 of each")
+    return Perfect(classes * (1 - (1 - 1 / classes) ** count), (classes - 1) / (2 * count))
 
 
 def _kl(votes: np.ndarray, reference: np.ndarray) -> float:

@@ -21,6 +21,7 @@ from gan_jax import data
 from gan_jax.data import Dataset
 from gan_jax.data.cache import cached
 from gan_jax.data.source import fingerprint
+from gan_jax.data.stacked import SOURCES
 from gan_jax.networks.conv import Conv
 from gan_jax.networks.linen import linen
 from gan_jax.pictures import to_uint8
@@ -83,6 +84,8 @@ def verdict(probabilities: ArrayLike, threshold: float = 0.9) -> Verdict:
 def load(name: str = "digits", resolution: int | None = None) -> Classifier:
     """Returns the classifier of a data set: that of digits comes with the package, others are trained once and cached.
 
+    Stacked digits are judged channel by channel, by the classifier of digits: see `stacked`.
+
     Args:
         name: As `data.load` takes it, of images with labels and with splits "train" and "test".
         resolution: Side of the images; None for that of the data.
@@ -93,6 +96,10 @@ def load(name: str = "digits", resolution: int | None = None) -> Classifier:
     if name == "digits" and resolution in (None, 28):
         with resources.files("gan_jax.metrics").joinpath("digits.npz").open("rb") as file, np.load(file) as arrays:
             return classifier(dict(arrays))
+    if name in SOURCES:
+        from gan_jax.metrics.stacked import stacked  # which imports this module
+
+        return stacked(load(SOURCES[name], resolution))
     return fitted(data.load(name, "train", resolution), data.load(name, "test", resolution))
 
 

@@ -17,7 +17,17 @@ from gan_jax.metrics.summary import Summary, summarise
 from gan_jax.types import PyTree, System
 
 Name = Literal[
-    "fid", "kid", "inception_score", "precision", "recall", "density", "coverage", "classes", "class_kl", "copying"
+    "fid",
+    "kid",
+    "inception_score",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "classes",
+    "class_kl",
+    "uniform_kl",
+    "copying",
 ]
 
 
@@ -69,6 +79,7 @@ METRICS: dict[Name, Metric] = {
     "coverage": Metric(lambda sets: sets.overlap().coverage, "k=5", higher=True, keep=True),
     "classes": Metric(lambda sets: classes.covered(sets.fake), higher=True, probabilities=True),
     "class_kl": Metric(lambda sets: classes.class_kl(sets.real, sets.fake), probabilities=True),
+    "uniform_kl": Metric(lambda sets: classes.uniform_kl(sets.fake), probabilities=True),
     "copying": Metric(lambda sets: neighbours.copying(sets.train, sets.real.features, sets.fake.features), keep=True),
 }
 
