@@ -7,7 +7,8 @@
     where L(x) = mean |x - decode(encode(x))|
 
 The measure L(x) + |gamma L(x) - L(G(z))|, logged as balance/measure, falls as the game converges; a smaller gamma asks
-for better and less varied samples.
+for better and less varied samples. The paper's autoencoder has no normalisation and gamma is 0.3 to 0.7; here, without
+batch norm, or with a gamma of 0.5, samples stayed all alike for thousands of iterations.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from gan_jax.types import System
 class Config(baseline.Baseline):
     """What defines a run."""
 
-    gamma: float = 0.5
+    gamma: float = 0.7
     """Diversity ratio, in [0, 1]."""
     rate: float = 0.001
     """By which k moves."""
@@ -35,7 +36,7 @@ class Config(baseline.Baseline):
 
 def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
-    critic = Autoencoder(spec.shape, config.d_width, config.code, power=1)
+    critic = Autoencoder(spec.shape, config.d_width, config.code, power=1, norm="batch")
     networks = baseline.networks(config, spec) | {"discriminator": linen(critic, spec.shape)}
     balance = controllers.balance(config.gamma, config.rate)
     return baseline.game(config, networks, losses.balanced(), controllers=[balance])
