@@ -7,8 +7,8 @@
     where L(x) = mean |x - decode(encode(x))|
 
 The measure L(x) + |gamma L(x) - L(G(z))|, logged as balance/measure, falls as the game converges; a smaller gamma asks
-for better and less varied samples. The paper's autoencoder has no normalisation and gamma is 0.3 to 0.7; here, without
-batch norm, or with a gamma of 0.5, samples stayed all alike for thousands of iterations.
+for better and less varied samples. The paper's autoencoder has no normalisation and its gamma is 0.3 to 0.7; in trials
+on digits without batch norm, or with a gamma of 0.5, samples stayed nearly alike for 1,000 iterations.
 """
 
 from dataclasses import dataclass
