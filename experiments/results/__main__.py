@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import tyro
 
-from gan_jax import checkpoint, rng, runs, sample
+from gan_jax import checkpoint, log, rng, runs, sample
 from gan_jax.cli import cli
 from gan_jax.data import load
 from gan_jax.metrics import classifier
@@ -109,7 +109,16 @@ def _record(experiment: str, settings: str, seeds: list[int], minutes: list[floa
         "steps": run.step,
         "seeds": seeds,
         "minutes": [round(m, 2) for m in minutes],
+        "losses": _losses(root / str(seeds[0])),
     }
+
+
+def _losses(run: Path, points: int = 20) -> list[list[float]]:
+    """Returns some rows of a run's log: step, the discriminator's loss, the generator's."""
+    rows = [row for row in log.read(run) if "discriminator/loss" in row]
+    chosen = rows[:: max(1, len(rows) // points)]
+    chosen += [] if chosen[-1] is rows[-1] else rows[-1:]
+    return [[row["step"], round(row["discriminator/loss"], 4), round(row["generator/loss"], 4)] for row in chosen]
 
 
 def _judge(record: dict[str, Any], root: Path) -> dict[str, Any]:
