@@ -22,7 +22,6 @@ from gan_jax import baseline, discrete, losses
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.networks.norm import Norm
-from gan_jax.system import gan
 from gan_jax.types import System
 
 
@@ -39,15 +38,14 @@ class Config(baseline.Baseline):
 def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
     networks = baseline.networks(config, spec, config.d_norm)
-    return gan(
+    return baseline.game(
+        config,
         networks | {"generator": discrete.sampler(networks["generator"], config.latent_size)},
         losses.non_saturating(),
-        discrete.latent(baseline.latent(config), spec.shape),
-        baseline.adam(config),
+        inputs=discrete.latent(baseline.latent(config), spec.shape),
         terms={"generator": [discrete.boundary_seeking(config.latent_size, config.samples)]},
         augment=discrete.binarised,
         controllers=[discrete.effective_samples()],
-        ema_decay=config.ema_decay,
     )
 
 

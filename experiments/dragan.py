@@ -25,6 +25,7 @@ class Config(baseline.Baseline):
     """Of the penalty."""
     d_norm: Norm = "none"
     """Normalisation of the discriminator; batch norm is refused."""
+    d_learning_rate: float = 1e-3
 
 
 def build(config: Config, spec: Spec) -> System:

@@ -126,6 +126,7 @@ def game(
     loss: Loss,
     optimizers: Mapping[str, optax.GradientTransformation] | None = None,
     repeats: Mapping[str, int] | None = None,
+    inputs: Latent | None = None,
     **options: Any,
 ) -> System:
     """Returns the game of these networks, with the config's latents, average and, unless others are given, Adam.
@@ -136,11 +137,12 @@ def game(
         loss: The adversarial loss.
         optimizers: Instead of Adam.
         repeats: Moves of each an iteration.
+        inputs: The generator's, where they are not `latent`'s.
         options: Any others of `system.gan`.
     """
     optimizers = optimizers or adam(config, repeats)
     average = config.ema_decay
-    return gan(networks, loss, latent(config), optimizers, repeats=repeats, ema_decay=average, **options)
+    return gan(networks, loss, inputs or latent(config), optimizers, repeats=repeats, ema_decay=average, **options)
 
 
 def train(build: Callable[..., System], config: Baseline) -> None:

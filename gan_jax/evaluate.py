@@ -136,7 +136,7 @@ def main(
 
     Args:
         run: A run directory, such as runs/dcgan-digits.
-        metrics: Which scores; all but inception_score and copying by default.
+        metrics: Which scores; all but inception_score, uniform_kl and copying by default.
         features: By what images are compared: the data set's own classifier, fitted once (the default); the Inception
             network of published scores; or pixels.
         weights: The generator's averaged weights, or the raw ones, or both.

@@ -39,7 +39,7 @@ def covered(name, steps=2_000, **settings):
     states, _ = trajectories(system, arrays, 128, steps, SEEDS)
     latents = system.latent.draw(jax.vmap(lambda i: jax.random.fold_in(jax.random.key(1), i))(jnp.arange(2_500)))
     samples = jax.jit(jax.vmap(system.generate, (0, None)))(states.ema, latents)
-    return float(np.mean([modes(x, toys.ring()).covered for x in samples]))
+    return float(np.mean([float(modes(x, toys.ring()).covered) for x in samples]))
 
 
 def test_ebgans_energies_are_in_order():

@@ -1,0 +1,102 @@
+"""AdaGAN (Tolstikhin et al. 2017, arXiv:1701.02386): a boosted mixture, each component trained on what the rest misses.
+
+    for t = 0, ..., T - 1:
+        beta = 1 / (t + 1)
+        a classifier C learns to tell the data from samples of G, the mixture so far, whose ratio is d = (1 - C) / C
+        weigh examples by w = (lambda - (1 - beta) d)_+ / beta, lambda being such that weights are 1 in the mean
+        train component t, a GAN of its own, on the weighted data; G <- (1 - beta) G + beta component
+
+Then w = 1 at first, and all components have equal weights, as in the paper's experiments. It is one run, and the step
+tells whose turn it is. Discriminator, classifier and optimisers begin anew for each component; what is kept of a
+component is its average. The classifier learns first, and not for long: to one that tells all samples from the data all
+of the data are missing.
+
+Weights act as in the authors' code: a batch is drawn by them, here from a pool of several batches that are weighed
+together. What is sampled from is the mixture of the components that are done; of the first one, before.
+"""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+
+from gan_jax import baseline, boosting, losses, parallel, rng
+from gan_jax.checks import require
+from gan_jax.cli import cli
+from gan_jax.data import Spec
+from gan_jax.networks import mixture
+from gan_jax.networks.linen import linen
+from gan_jax.networks.norm import Norm
+from gan_jax.phases import phased
+from gan_jax.types import Array, Aux, Batch, Controller, Metrics, Player, System, TrainState
+
+
+@dataclass(frozen=True)
+class Config(baseline.Baseline):
+    """What defines a run."""
+
+    components: int = 4
+    """T."""
+    steps_per_component: int = 2_750
+    """Iterations for each; in those after T times as many nothing that is sampled from moves."""
+    classifier_steps: int = 300
+    """In how many of them the classifier learns, before the component; the first component does not wait for it."""
+    pool: int = 8
+    """Batches of data that each weighted batch is drawn from."""
+    d_norm: Norm = "batch"
+    """Normalisation of the discriminator."""
+
+
+def build(config: Config, spec: Spec) -> System:
+    """Builds the game."""
+    steps, alone = config.steps_per_component, config.classifier_steps
+    require(lambda: alone < steps, f"classifier_steps={alone}: give fewer than steps_per_component={steps}")
+    networks = baseline.networks(config, spec, config.d_norm)
+    networks["generator"] = generator = mixture.boosted(networks["generator"], config.components)
+    networks["classifier"] = classifier = linen(baseline.discriminator(config, spec, "layer"), spec.shape)
+    loss, latent = losses.non_saturating(), mixture.latent(baseline.latent(config))
+
+    def classify(state: TrainState, images: Array) -> Array:
+        return classifier.apply(state.params["classifier"], {}, images, train=False)[0]
+
+    def classification(state: TrainState, batch: Batch, key: Array) -> tuple[Array, Aux]:
+        latents = latent.draw(rng.per_example(rng.named(key, "latent"), len(batch["unweighted"])))
+        fake, _ = generator.apply(state.params["generator"], state.stats["generator"], latents, train=False)
+        real, fake = classify(state, batch["unweighted"]), classify(state, fake)
+        value = jnp.mean(loss.discriminator(real, fake))
+        return value, Aux(metrics={"loss": value, "accuracy": (jnp.mean(real > 0) + jnp.mean(fake < 0)) / 2})
+
+    def learns(state: TrainState) -> Array:
+        done = state.stats["generator"]["trained"]
+        return (done < config.components) & ((done == 0) | (state.step >= alone))
+
+    def guarded(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
+        """Tells no diversity of a generator that waits, or the guard would take it for collapsed."""
+        names = ("generator/diversity_real", "generator/diversity_fake")
+        return state, metrics | {name: jnp.where(learns(state), metrics[name], 0.0) for name in names}
+
+    adam = baseline.adam(config)["discriminator"]
+    classifying = Player("classifier", ("classifier",), classification, adam, lambda state: state.step < alone)
+    options = {"active": {"discriminator": learns, "generator": learns}, "controllers": [Controller(guarded)]}
+    game = baseline.game(config, networks, loss, inputs=latent, also=[classifying], **options)
+    one_by_one = phased(game, steps, mixture.with_one_more)
+
+    def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
+        beta = 1 / (1 + state.step // steps)
+        pool = batch["image"].reshape(config.pool, -1, *spec.shape)
+        rows = pool.swapaxes(0, 1).reshape(-1, *spec.shape)  # in an order that any number of devices agree on
+        weights = boosting.missed(parallel.gather(classify(state, rows)), beta)
+        weighted = parallel.gather(rows)[boosting.places(weights, pool.shape[1], rng.named(key, "draw"))]
+        state, metrics = one_by_one(state, {"image": weighted, "unweighted": pool[0]}, key)
+        metrics |= {"weights/effective": 1 / jnp.mean(weights**2), "weights/zero": jnp.mean(weights == 0)}
+        return state, metrics | {"mixture/components": state.stats["generator"]["trained"]}
+
+    return game._replace(update=update, batches=config.pool)
+
+
+def main(config: Config) -> None:
+    """Trains it."""
+    baseline.train(build, config)
+
+
+if __name__ == "__main__":
+    cli(main, __doc__)

@@ -1,0 +1,102 @@
+"""MIX+GAN (Arora et al. 2017, arXiv:1703.00573): a mixture of generators plays against a mixture of discriminators.
+
+    u = softmax(a) weighs the T generators, v = softmax(b) the T discriminators
+    for each iteration:
+        all D_j and b descend  sum_ij u_i v_j (-log D_j(x) - log(1 - D_j(G_i(z)))) - c / T sum_j log v_j
+        all G_i and a descend  sum_ij u_i v_j (-log D_j(G_i(z))) - c / T sum_i log u_i
+    a sample is one of G_i with probability u_i
+
+Between mixtures there is an approximate equilibrium where single networks may have none. The last terms keep the
+weights from collapsing before the networks have learnt. The paper takes T as large as memory allows, at most 5, with
+the networks and settings of DCGAN and of WGAN. An iteration judges T^2 batches of samples; `--components 1` is the
+plain game. With batch norm, a discriminator's moments are those of all generators' samples together.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import entr
+
+from gan_jax import baseline, loop, losses
+from gan_jax.cli import cli
+from gan_jax.data import Spec
+from gan_jax.networks import mixture
+from gan_jax.networks.norm import Norm
+from gan_jax.system import PLAYERS
+from gan_jax.types import Array, Controller, GanLoss, Loss, Metrics, System, Term, TrainState
+
+
+@dataclass(frozen=True)
+class Config(baseline.Baseline):
+    """What defines a run."""
+
+    components: int = 3
+    """T, the number of generators, and of discriminators."""
+    entropy: float = 0.1
+    """c, what keeps the weights apart from 0; 0 to do without."""
+    loss: Literal["non_saturating", "wasserstein"] = "non_saturating"
+    """Of each pair; Wasserstein's needs --d-norm spectral, which bounds the slopes of the critics."""
+    d_norm: Norm = "batch"
+    """Normalisation of the discriminators."""
+    run: loop.Run = field(default_factory=lambda: loop.Run(steps=5_000, log_every=100, sample_every=250))
+
+
+def payoff(base: GanLoss) -> Loss:
+    """Returns the mean over pairs, sum_ij u_i v_j base(D_j, G_i), of logits `[B, T]` of real, `[B T, T]` of fake."""
+
+    def mixed(state: TrainState, key: Array) -> GanLoss:
+        u, v = (mixture.weights(state.params[name]) for name in ("generator", "discriminator"))
+
+        def mean(judge: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
+            pairs = jax.vmap(jax.vmap(judge, (None, 1), 1), (1, 2), 2)  # [B, j], [B, i, j] -> [B, i, j]
+            return lambda real, fake: jnp.sum(pairs(real, fake.reshape(-1, len(u), len(v))) * u[:, None] * v, (1, 2))
+
+        return GanLoss(mean(base.discriminator), mean(base.generator))
+
+    return mixed
+
+
+def uneven(entropy: float, player: str) -> Term:
+    """Returns what the player's weights cost where they come near 0."""
+    return Term(
+        lambda context: -entropy * jnp.mean(jax.nn.log_softmax(context.state.params[player]["log_weights"])),
+        player=player,
+    )
+
+
+def logged(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
+    """Logs the generators' weights, and how many count, of each kind: the exponential of the weights' entropy."""
+    every = {name: mixture.weights(state.params[name]) for name in PLAYERS}
+    seen = {f"mixture/{name}s": jnp.exp(jnp.sum(entr(weights))) for name, weights in every.items()}
+    return state, metrics | seen | {f"mixture/weight_{i}": weight for i, weight in enumerate(every["generator"])}
+
+
+def build(config: Config, spec: Spec) -> System:
+    """Builds the game."""
+    if config.loss == "wasserstein" and config.d_norm != "spectral":
+        raise ValueError(
+            f"loss='wasserstein', d_norm={config.d_norm!r}: critics need bounded slopes; give --d-norm spectral"
+        )
+    networks = baseline.networks(config, spec, config.d_norm)
+    networks["generator"] = mixture.generators(networks["generator"], config.components)
+    networks["discriminator"] = mixture.discriminators(networks["discriminator"], config.components)
+    return baseline.game(
+        config,
+        networks,
+        payoff(getattr(losses, config.loss)()),
+        inputs=mixture.latent(baseline.latent(config)),
+        terms={name: [uneven(config.entropy, name)] for name in PLAYERS},
+        controllers=[Controller(logged)],
+    )
+
+
+def main(config: Config) -> None:
+    """Trains it."""
+    baseline.train(build, config)
+
+
+if __name__ == "__main__":
+    cli(main, __doc__)

@@ -1,0 +1,214 @@
+"""Mixtures: several networks of one kind as one, their parameters stacked `[count, ...]`.
+
+A mixture of generators has one more latent coordinate, uniform on [0, 1), by which a sample's component is picked: i,
+where it lies between the sum of the weights before i and that up to i. A sample is then a pure function of its latent.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gan_jax import rng
+from gan_jax.types import Array, Latent, Network, PyTree, TrainState
+
+
+def latent(base: Latent) -> Latent:
+    """Adds the coordinate that picks the component; it is never truncated.
+
+    Args:
+        base: What the components are made of.
+
+    Returns:
+        A distribution of one dimension more, the last.
+    """
+
+    def draw(keys: Array, truncation: float | None = None) -> Array:
+        place = jax.vmap(jax.random.uniform)(rng.each(keys, "component"))
+        return jnp.concatenate([base.draw(keys, truncation), place[:, None]], axis=1)
+
+    return Latent(base.size + 1, draw)
+
+
+def pick(weights: Array, latents: Array) -> Array:
+    """Picks a component for each latent, each component as often as its share of the weights.
+
+    Args:
+        weights: Not negative, of any positive sum, `[count]`; one of 0 is never picked.
+        latents: Of `latent`, `[n, size]`; beyond [0, 1), as on walks, the last coordinate counts as its nearer end.
+
+    Returns:
+        int32 `[n]` in [0, count).
+    """
+    bounds = jnp.cumsum(weights)
+    place = jnp.clip(latents[:, -1:], 0, 1 - jnp.finfo(latents.dtype).epsneg)
+    return jnp.sum(place >= bounds / bounds[-1], axis=1)
+
+
+def weights(params: PyTree) -> Array:
+    """Returns the weights of `generators` or `discriminators`, which sum to 1, `[count]`."""
+    return jax.nn.softmax(params["log_weights"])
+
+
+def generators(network: Network, count: int) -> Network:
+    """Joins generators that learn together, with trained weights: the softmax of their parameters "log_weights".
+
+    In training it makes of each latent a sample of every component, `[n count, ...]`, those of latent k being rows k
+    count to k count + count - 1; and else one sample, `[n, ...]`, of the component that is picked.
+
+    Args:
+        network: One generator; each gets parameters and running statistics of its own.
+        count: How many, at least 1.
+
+    Raises:
+        ValueError: If `count` is less than 1.
+    """
+
+    def apply(
+        params: PyTree, stats: PyTree, latents: Array, train: bool, key: Array | None = None
+    ) -> tuple[PyTree, PyTree]:
+        made, new = _apply_all(network, count, params["components"], stats, latents[:, :-1], train, key)
+        if not train:
+            return _chosen(made, pick(weights(params), latents)), stats
+        return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[2:]), made), new
+
+    def inspect(params: PyTree, stats: PyTree, latents: Array, edit: Any = None) -> tuple[PyTree, dict[str, Array]]:
+        return _inspect(network, params["components"], stats, latents, weights(params), edit)
+
+    return Network(_weighted(network, count), apply, network.batch_dependent, inspect)
+
+
+def discriminators(network: Network, count: int) -> Network:
+    """Joins discriminators that judge every example, with trained weights, as of `generators`.
+
+    Args:
+        network: One discriminator, of logits `[b]` or what else `Game` knows.
+        count: How many, at least 1.
+
+    Returns:
+        A network whose outputs have one axis more, of components, after the first: logits `[b, count]`.
+
+    Raises:
+        ValueError: If `count` is less than 1.
+    """
+
+    def apply(
+        params: PyTree, stats: PyTree, images: Array, train: bool, key: Array | None = None
+    ) -> tuple[PyTree, PyTree]:
+        said, new = _apply_all(network, count, params["components"], stats, images, train, key)
+        return jax.tree.map(lambda x: x.swapaxes(0, 1), said), new
+
+    return Network(_weighted(network, count), apply, network.batch_dependent)
+
+
+def boosted(network: Network, count: int) -> Network:
+    """Joins generators that learn one after another, and have equal weights in the mixture.
+
+    Its statistics "trained", a whole number, tell how many are done. In training it is the next one alone (the last,
+    once all are done), and the others' gradients are 0; else the mixture of those that are done (of the first, before).
+
+    Args:
+        network: One generator; each gets parameters and running statistics of its own.
+        count: How many, at least 1.
+
+    Raises:
+        ValueError: If `count` is less than 1.
+    """
+    _require_some(count)
+
+    def init(key: Array) -> tuple[PyTree, PyTree]:
+        params, stats = _init_all(network, count, key)
+        return params, {"components": stats, "trained": jnp.zeros(())}
+
+    def apply(
+        params: PyTree, stats: PyTree, latents: Array, train: bool, key: Array | None = None
+    ) -> tuple[PyTree, PyTree]:
+        if not train:
+            made, _ = _apply_all(network, count, params, stats["components"], latents[:, :-1], train, key)
+            return _chosen(made, pick(equal(stats), latents)), stats
+        current = jnp.minimum(_whole(stats["trained"]), count - 1)
+        own = jax.tree.map(lambda x: x[current], (params, stats["components"]))
+        made, new = network.apply(*own, latents[:, :-1], train=True, key=key)
+        moved = jax.tree.map(lambda x, y: x.at[current].set(y), stats["components"], new)
+        return made, {**stats, "components": moved}
+
+    def inspect(params: PyTree, stats: PyTree, latents: Array, edit: Any = None) -> tuple[PyTree, dict[str, Array]]:
+        return _inspect(network, params, stats["components"], latents, equal(stats), edit)
+
+    def equal(stats: PyTree) -> Array:
+        return (jnp.arange(count) < jnp.maximum(_whole(stats["trained"]), 1)).astype(jnp.float32)
+
+    return Network(init, apply, network.batch_dependent, inspect)
+
+
+def with_one_more(fresh: TrainState, last: TrainState) -> TrainState:
+    """Returns a fresh state but for `boosted` generators: the one that learnt is done, and stays as its average is.
+
+    Args:
+        fresh: Where the next component begins.
+        last: Where the one before it ended.
+    """
+    average, trained = last.ema["generator"], last.stats["generator"]["trained"]
+    own = _whole(trained)
+    params, components = jax.tree.map(
+        lambda now, average: now.at[own].set(average[own], mode="drop"),  # of those done before there is nothing to set
+        (last.params["generator"], last.stats["generator"]["components"]),
+        (average["params"], average["stats"]["components"]),
+    )
+    stats = {"components": components, "trained": trained + 1}
+    return replace(
+        fresh,
+        params=fresh.params | {"generator": params},
+        stats=fresh.stats | {"generator": stats},
+        ema=fresh.ema | {"generator": {"params": params, "stats": stats}},
+    )
+
+
+def _whole(trained: Array) -> Array:
+    return jnp.round(trained).astype(jnp.int32)  # an average of equal whole numbers is whole but for rounding
+
+
+def _weighted(network: Network, count: int) -> Callable[[Array], tuple[PyTree, PyTree]]:
+    _require_some(count)
+
+    def init(key: Array) -> tuple[PyTree, PyTree]:
+        params, stats = _init_all(network, count, key)
+        return {"components": params, "log_weights": jnp.zeros(count)}, stats
+
+    return init
+
+
+def _init_all(network: Network, count: int, key: Array) -> tuple[PyTree, PyTree]:
+    return jax.vmap(network.init)(jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(count)))
+
+
+def _apply_all(
+    network: Network, count: int, params: PyTree, stats: PyTree, inputs: Array, train: bool, key: Array | None
+) -> tuple[PyTree, PyTree]:
+    """Applies every component to all inputs; outputs and statistics are stacked."""
+
+    def one(params: PyTree, stats: PyTree, i: Array) -> tuple[PyTree, PyTree]:
+        own = None if key is None else jax.random.fold_in(key, i)
+        return network.apply(params, stats, inputs, train=train, key=own)
+
+    return jax.vmap(one)(params, stats, jnp.arange(count))
+
+
+def _inspect(
+    network: Network, params: PyTree, stats: PyTree, latents: Array, weights: Array, edit: Any
+) -> tuple[PyTree, dict[str, Array]]:
+    """Inspects what each latent's component makes of it; layers have the names that they have in one component."""
+    every = jax.vmap(lambda p, s: network.inspect(p, s, latents[:, :-1], edit=edit))(params, stats)
+    return _chosen(every, pick(weights, latents))
+
+
+def _chosen(every: PyTree, component: Array) -> PyTree:
+    """Takes of leaves `[count, n, ...]` row k of component k: `[n, ...]`."""
+    return jax.tree.map(lambda x: x[component, jnp.arange(len(component))], every)
+
+
+def _require_some(count: int) -> None:
+    if count < 1:
+        raise ValueError(f"count={count}: a mixture has at least 1 component")
