@@ -11,6 +11,7 @@ from toy import double
 
 import experiments
 from gan_jax import baseline, data, loop, parallel, rules, runs, sample
+from gan_jax.data import stacked
 
 ROOT = Path(__file__).parent.parent
 MODULES = [importlib.import_module(f"experiments.{m.name}") for m in pkgutil.iter_modules(experiments.__path__)]
@@ -25,7 +26,8 @@ def small(name, **settings):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_experiment_runs_two_steps_and_is_sampled(name, tmp_path):
+def test_every_experiment_runs_two_steps_and_is_sampled(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(stacked, "TESTED", 1_000)
     experiment, config = small(name, run=loop.Run(steps=2, workdir=tmp_path, devices=1))
     experiment.main(config)
     opened = runs.open_run(tmp_path)
@@ -38,7 +40,8 @@ def test_every_experiment_runs_two_steps_and_is_sampled(name, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_every_experiment_goes_on_as_though_never_stopped(name, tmp_path):
+def test_every_experiment_goes_on_as_though_never_stopped(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(stacked, "TESTED", 1_000)
     states = []
     for parts, directory in (((4,), tmp_path / "whole"), ((1, 4), tmp_path / "parts")):
         for steps in parts:
