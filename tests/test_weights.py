@@ -178,7 +178,7 @@ class Call:
         (np.zeros(3), r"numpy\..*"),
         (np.float32, r"numpy\.float32"),
     ],
-    ids=str,
+    ids=["mkdir", "eval", "getattr", "partial", "array", "type"],  # the same in every process
 )
 def test_pickles_cannot_call(read, monkeypatch, tmp_path, form, forbidden, name):
     monkeypatch.chdir(tmp_path)
