@@ -161,6 +161,7 @@ def test_real_images_are_binarised_by_their_greys_and_binary_ones_stay():
     np.testing.assert_array_equal(discrete.binarised(drawn, keys[::-1], state), drawn)
 
 
+@pytest.mark.slow
 def test_the_number_of_devices_changes_nothing():
     with jax.enable_x64(True):
         real = {"image": jax.random.uniform(KEY, (32, 1, PIXELS, 1), minval=-1, maxval=1)}

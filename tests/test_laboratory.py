@@ -43,6 +43,7 @@ def test_every_loss_goes_with_every_term_and_rule():
         assert {"discriminator/loss", "generator/loss"} <= set(metrics), (loss, terms, rule)
 
 
+@pytest.mark.slow
 def test_a_loss_goes_with_all_terms_at_once_under_each_rule():
     for loss, rule in zip(("relativistic_average", "softmax", "flipped", "top_k", "kl", "energy"), RULES, strict=True):
         metrics = traced(dataclasses.replace(SMALL, loss=loss, terms=tuple(TERMS), rule=rule, lookahead=5))

@@ -248,6 +248,7 @@ def equal_on_four(game, kind, expected):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), expected[-1], found[-1])
 
 
+@pytest.mark.slow
 def test_the_number_of_devices_changes_nothing(boosted):
     mixed, boosting = games("points")
     equal_on_four(mixed, "points", run(mixed, parallel.single, jax.devices()[:1], "points", 3))

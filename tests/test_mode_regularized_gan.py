@@ -75,6 +75,7 @@ def test_the_encoder_moves_with_the_generator_alone():
     assert changed(first, second) == {"encoder"} and changed(state.params, first) == {"discriminator"}
 
 
+@pytest.mark.slow
 def test_it_covers_the_modes_that_the_plain_game_misses():
     # rates and momentum are so high that the plain game collapses; a mode owns what is within 0.3 of it, where modes
     # are 1.5 apart, and is covered by 25 of 2,500 samples; scores are means of the last two of six

@@ -154,6 +154,7 @@ def test_a_sampler_of_one_image_has_one_mode(judge, train):
 # Experiment and record
 
 
+@pytest.mark.slow
 def test_the_experiment_is_trained_sampled_and_scored(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(stacked, "TESTED", 1000)  # they are judged, though nothing is compared with them
     run = loop.Run(steps=2, workdir=tmp_path, eval_count=300, devices=1)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from gan_jax import controllers, data, latents, losses, objectives, penalties, rules
 from gan_jax.networks import mlp
@@ -16,6 +17,7 @@ from gan_jax.types import Network, Player, TrainState
 KEY = jax.random.key(0)
 
 
+@pytest.mark.slow
 def test_the_wasserstein_critics_gap_follows_the_distance_between_gaussians():
     # W1 of N(0, 1) and N(m, s^2) is E|m + (s - 1) z|, a folded normal's mean
     def distance(m, s):
@@ -78,6 +80,7 @@ def trained(loss, steps, batch_size=64, power=2, **options):
     return step(game.init(KEY), digits, KEY, steps)[1]
 
 
+@pytest.mark.slow
 def test_began_settles_at_its_diversity_ratio():
     # Berthelot et al. 2017: k is steered so that L(G(z)) = gamma L(x)
     gamma = 0.5
