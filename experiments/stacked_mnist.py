@@ -14,6 +14,9 @@ The defaults are for a CPU: the discriminator is half as wide as the generator, 
 small one sees some of the variety of a batch. The papers stack MNIST and train larger networks for longer, such as by
 `--dataset stacked_mnist --batch-size 128 --latent-size 100 --latent symmetric --g-width 64 --d-width 16
 --g-learning-rate 2e-4 --d-learning-rate 2e-4 --beta2 0.999 --steps 50000`.
+
+What to expect, of three seeds each (`experiments/results/stacked_mnist.json`): 64 modes (52 to 560) where the
+discriminator judges single images, 962 (956 to 968) where it judges packs of 2; about two minutes on 2 CPU cores.
 """
 
 from dataclasses import dataclass, field, replace

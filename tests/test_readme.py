@@ -14,7 +14,7 @@ from toy import images_game
 
 from experiments import loss_zoo
 from experiments.benchmarks import costs
-from experiments.results import scores
+from experiments.results import scores, stacked_mnist
 from experiments.results.__main__ import sentence
 from gan_jax import log, runs
 
@@ -94,6 +94,14 @@ def test_the_costs_are_what_was_measured():
     record = json.loads((ROOT / "experiments" / "results" / "costs.json").read_text())
     table = costs.markdown(record)
     assert table in README, f"README.md must have the table\n{table}"
+
+
+def test_the_modes_of_stacked_digits_are_what_was_counted_and_packs_cover_more():
+    record = json.loads((ROOT / "experiments" / "results" / "stacked_mnist.json").read_text())
+    table = stacked_mnist.markdown(record)
+    assert table in README, f"README.md must have the table\n{table}"
+    modes = {pack: [row["classes"] for row in record["rows"] if row["pack"] == pack] for pack in (1, 2)}
+    assert min(modes[2]) > 1.5 * max(modes[1]) and record["training images"]["classes"] == 1000
 
 
 def test_the_scores_over_time_are_what_was_measured():

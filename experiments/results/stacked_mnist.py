@@ -3,7 +3,7 @@
 Each run is the experiment's own command in a process of its own, with the same networks but for the discriminator's
 first layer, which has the pack's channels. Beside the benchmark's scores of 26,000 samples stands the share of their
 digits, of 2,000 more, of which the classifier is sure: modes are counted of whatever samples. It writes
-stacked_mnist.json.
+stacked_mnist.json and stacked_mnist.png, samples of the first seed, a panel for each pack.
 """
 
 import json
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,8 @@ def main(
                 rows.append({"pack": pack, "seed": seed, **found, "minutes": minutes})
                 about = json.loads((run / "run.json").read_text()) | {"samples": scores[0].fake, "steps": newest}
                 about["judge"] = {"name": scores[0].features_name, "fingerprint": scores[0].features}
+        panels = picture([(workdir or Path(temporary)) / f"{pack}-{seeds[0]}" for pack in packs])
+        pictures.save_png(Path(__file__).with_name("stacked_mnist.png"), panels)
     name = about["data"]["name"]
     record = {
         "command": " ".join(["python -m experiments.stacked_mnist", settings]).strip(),
@@ -95,6 +98,12 @@ def markdown(record: dict[str, Any]) -> str:
     lines.append(f"| {TRAINING} | {real['classes']:.0f} | {real['uniform_kl']:.4f} | {real['sure']:.0%} | |")
     lines.append(f"| perfect samples, by theory | {best['covered']:.0f} | {best['uniform_kl']:.4f} | | |")
     return "\n".join(lines)
+
+
+def picture(directories: Sequence[Path]) -> np.ndarray:
+    """Draws samples of runs, one beside the other."""
+    grids = [pictures.grid(sample.samples(runs.open_run(run), seed=0, count=64), 8) for run in directories]
+    return np.concatenate([np.pad(grid, ((0, 0), (0, 16), (0, 0)), constant_values=255) for grid in grids], axis=1)
 
 
 def _sure(images: np.ndarray, name: str) -> float:
