@@ -66,7 +66,7 @@ def _compare(module: Any, config: Any, rounds: int, seconds: float) -> dict[str,
     device = jax.local_devices()[:1]
     draw = data.batches(len(dataset.arrays["image"]), config.batch_size, system.batches)
     arguments = parallel.replicate((dataset.arrays, key), device)
-    ways = {"gan_jax": _looped(system, draw, arguments), "stock": _stock(system, draw, arguments)}
+    ways = {"gan_jax": looped(system, draw, arguments), "stock": _stock(system, draw, arguments)}
     states = {name: parallel.replicate(system.init(rng.named(key, "init")), device) for name in ways}
 
     def speed(name: str, count: int) -> float:
@@ -88,7 +88,8 @@ def _compare(module: Any, config: Any, rounds: int, seconds: float) -> dict[str,
     }
 
 
-def _looped(system: System, draw: Callable, arguments: tuple[dict[str, Array], Array]) -> Callable:
+def looped(system: System, draw: Callable, arguments: tuple[dict[str, Array], Array]) -> Callable:
+    """Returns `(state, count) -> state`, many iterations a call; arguments are the data's arrays and a key."""
     step = parallel.single(rules.many(system.update, draw, 20))
 
     def run(state: TrainState, count: int) -> TrainState:
