@@ -2,9 +2,9 @@
 
 Each is trained by its own command on one data set, all with the same batch, number of iterations and, where the paper
 allows, networks; 10,000 samples of the averaged generator are scored by `python -m gan_jax.evaluate`,
-by the features of the data set's own classifier. Other settings are each experiment's defaults; those of ebgan, began and
-dragan were chosen in short trials, and nobody searched for the best of any. A run that is recorded already, of the same
-settings here, is not made again: delete comparison.json when those of an experiment have changed.
+by the features of the data set's own classifier. Other settings are each experiment's defaults; those of ebgan, began
+and dragan were chosen in short trials, and nobody searched for the best of any. A run that is recorded already, of the
+same settings here, is not made again: delete comparison.json when those of an experiment have changed.
 
 Then iterations of all are timed in turns, each beside one of dcgan's; do nothing else meanwhile. It writes
 comparison.json and comparison.png, samples of each experiment's first seed.
