@@ -24,7 +24,6 @@ from gan_jax.checks import require
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.networks import mixture
-from gan_jax.networks.linen import linen
 from gan_jax.networks.norm import Norm
 from gan_jax.phases import phased
 from gan_jax.types import Array, Aux, Batch, Controller, Metrics, Player, System, TrainState
@@ -50,9 +49,12 @@ def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
     steps, alone = config.steps_per_component, config.classifier_steps
     require(lambda: alone < steps, f"classifier_steps={alone}: give fewer than steps_per_component={steps}")
+    require(lambda: config.accumulate == 1, f"accumulate={config.accumulate}: its pools are drawn for single batches")
     networks = baseline.networks(config, spec, config.d_norm)
     networks["generator"] = generator = mixture.boosted(networks["generator"], config.components)
-    networks["classifier"] = classifier = linen(baseline.discriminator(config, spec, "layer"), spec.shape)
+    networks["classifier"] = classifier = baseline.network(
+        config, baseline.discriminator(config, spec, "layer"), spec.shape
+    )
     loss, latent = losses.non_saturating(), mixture.latent(baseline.latent(config))
 
     def classify(state: TrainState, images: Array) -> Array:

@@ -17,7 +17,6 @@ from gan_jax import baseline, controllers, losses
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.networks.autoencoder import Autoencoder
-from gan_jax.networks.linen import linen
 from gan_jax.types import System
 
 
@@ -37,7 +36,7 @@ class Config(baseline.Baseline):
 def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
     critic = Autoencoder(spec.shape, config.d_width, config.code, power=1, norm="batch")
-    networks = baseline.networks(config, spec) | {"discriminator": linen(critic, spec.shape)}
+    networks = baseline.networks(config, spec) | {"discriminator": baseline.network(config, critic, spec.shape)}
     balance = controllers.balance(config.gamma, config.rate)
     return baseline.game(config, networks, losses.balanced(), controllers=[balance])
 

@@ -17,6 +17,7 @@ from gan_jax import baseline, denoising, losses
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.networks.norm import Norm
+from gan_jax.networks.precision import mixed
 from gan_jax.types import Player, System
 
 
@@ -40,7 +41,7 @@ def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
     networks = baseline.networks(config, spec, config.d_norm, with_features=True)
     discriminator = networks["discriminator"]
-    denoiser = denoising.network(discriminator, spec.shape, config.r_width)
+    denoiser = mixed(denoising.network(discriminator, spec.shape, config.r_width), config.precision)
     objective = denoising.objective(denoiser, discriminator, config.std)
     usual = losses.non_saturating()
     loss = usual._replace(generator=lambda real, fake: config.adversarial * usual.generator(real, fake))

@@ -14,7 +14,6 @@ from gan_jax import baseline, losses, terms
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.networks.autoencoder import Autoencoder
-from gan_jax.networks.linen import linen
 from gan_jax.types import System
 
 
@@ -34,7 +33,7 @@ class Config(baseline.Baseline):
 def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
     critic = Autoencoder(spec.shape, config.d_width, config.code, norm="batch")
-    networks = baseline.networks(config, spec) | {"discriminator": linen(critic, spec.shape)}
+    networks = baseline.networks(config, spec) | {"discriminator": baseline.network(config, critic, spec.shape)}
     pull_away = {"generator": [terms.pull_away(config.pull_away)]}
     return baseline.game(config, networks, losses.energy(config.margin), terms=pull_away)
 

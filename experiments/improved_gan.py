@@ -17,7 +17,6 @@ from gan_jax import baseline, labels, latents, losses, terms
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.networks.batch import Minibatch, with_reference
-from gan_jax.networks.linen import linen
 from gan_jax.types import System
 
 
@@ -42,7 +41,7 @@ def build(config: Config, spec: Spec) -> System:
     networks = baseline.networks(config, spec, minibatch=config.minibatch, with_features=True)
     if config.references:
         reference = latents.numbered(baseline.latent(config), 0, config.references)
-        virtual = linen(baseline.generator(config, spec, "virtual"), (config.latent_size,))
+        virtual = baseline.network(config, baseline.generator(config, spec, "virtual"), (config.latent_size,))
         networks["generator"] = with_reference(virtual, reference)
     loss = losses.non_saturating()
     added = {name: [terms.historical_averaging(config.historical, name)] for name in networks if config.historical}

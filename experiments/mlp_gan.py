@@ -18,11 +18,13 @@ from dataclasses import dataclass, field
 import optax
 
 from gan_jax import data, latents, loop, losses
+from gan_jax.baseline import Precision
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.networks import mlp
 from gan_jax.networks.linen import linen
 from gan_jax.networks.norm import Norm
+from gan_jax.networks.precision import mixed
 from gan_jax.system import gan
 from gan_jax.types import System
 
@@ -45,6 +47,8 @@ class Config:
     """Moves of the discriminator an iteration."""
     g_steps: int = 1
     """Moves of the generator an iteration."""
+    precision: Precision = "float32"
+    """What networks compute in; parameters, statistics and losses are float32. bfloat16 is faster on accelerators."""
     learning_rate: float = 2e-4
     beta1: float = 0.5
     ema_decay: float = 0.999
@@ -60,6 +64,7 @@ def build(config: Config, spec: Spec) -> System:
         "generator": linen(mlp.Generator(spec.shape), (latent.size,)),
         "discriminator": linen(mlp.Discriminator(norm=config.d_norm), spec.shape),
     }
+    networks = {name: mixed(network, config.precision) for name, network in networks.items()}
     adam = optax.adam(config.learning_rate, config.beta1)
     return gan(
         networks,

@@ -17,7 +17,6 @@ from gan_jax import baseline, losses
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.networks.encoder import Encoder
-from gan_jax.networks.linen import linen
 from gan_jax.networks.norm import Norm
 from gan_jax.types import Array, Context, Network, System, Term
 
@@ -48,7 +47,7 @@ def mode_regularizer(encoder: Network, reconstruction: float, realism: float) ->
 
 def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
-    encoder = linen(Encoder(config.latent_size, config.d_width), spec.shape)
+    encoder = baseline.network(config, Encoder(config.latent_size, config.d_width), spec.shape)
     return baseline.game(
         config,
         baseline.networks(config, spec, config.d_norm) | {"encoder": encoder},

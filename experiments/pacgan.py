@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from gan_jax import baseline, losses
 from gan_jax.cli import cli
 from gan_jax.data import Spec
-from gan_jax.networks.linen import linen
 from gan_jax.networks.norm import Norm
 from gan_jax.networks.packing import packed
 from gan_jax.types import System
@@ -33,7 +32,7 @@ def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
     *places, channels = spec.shape
     joined = Spec((*places, channels * config.pack), spec.classes)
-    critic = linen(baseline.discriminator(config, joined, config.d_norm), joined.shape)
+    critic = baseline.network(config, baseline.discriminator(config, joined, config.d_norm), joined.shape)
     networks = baseline.networks(config, spec) | {"discriminator": packed(critic, config.pack)}
     return baseline.game(config, networks, losses.non_saturating())
 

@@ -15,13 +15,15 @@ from flax import linen as nn
 
 from gan_jax import data, latents, loop
 from gan_jax.data import Spec
-from gan_jax.networks import dcgan, mlp, resnet
+from gan_jax.networks import dcgan, mlp, remat, resnet
 from gan_jax.networks.linen import linen
 from gan_jax.networks.norm import AnyNorm
+from gan_jax.networks.precision import mixed
 from gan_jax.system import PLAYERS, gan
 from gan_jax.types import Latent, Loss, Network, System
 
 Kind = Literal["dcgan", "resnet"]
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,12 @@ class Baseline:
     """Iterations over which the learning rates fall to 0 along a line; 0 keeps them."""
     ema_decay: float = 0.999
     """Samples come from an average of the generator; 0 takes the last one."""
+    accumulate: int = 1
+    """Batches whose mean gradient makes a move, one in memory at a time."""
+    precision: Precision = "float32"
+    """What networks compute in; parameters, statistics and losses are float32. bfloat16 is faster on accelerators."""
+    activations: remat.Kept = "everything"
+    """What is kept of a forward pass for the backward one, to which less memory is more time; see networks/remat."""
     seed: int = 0
     run: loop.Run = field(default_factory=lambda: loop.Run(steps=11_000, log_every=100, sample_every=250))
 
@@ -96,9 +104,14 @@ def networks(
 ) -> dict[str, Network]:
     """Returns a generator with batch norm, and a discriminator; arguments as of `discriminator`."""
     return {
-        "generator": linen(generator(config, spec, kind=kind), (config.latent_size,)),
-        "discriminator": linen(discriminator(config, spec, norm, kind, **options), spec.shape),
+        "generator": network(config, generator(config, spec, kind=kind), (config.latent_size,)),
+        "discriminator": network(config, discriminator(config, spec, norm, kind, **options), spec.shape),
     }
+
+
+def network(config: Baseline, module: nn.Module, *shapes: tuple[int, ...]) -> Network:
+    """Returns `linen` of a module, in the config's precision, keeping the activations that it says."""
+    return remat.rematerialised(mixed(linen(module, *shapes), config.precision), config.activations)
 
 
 def adam(
@@ -141,8 +154,8 @@ def game(
         options: Any others of `system.gan`.
     """
     optimizers = optimizers or adam(config, repeats)
-    average = config.ema_decay
-    return gan(networks, loss, inputs or latent(config), optimizers, repeats=repeats, ema_decay=average, **options)
+    shared = {"repeats": repeats, "ema_decay": config.ema_decay, "accumulate": config.accumulate}
+    return gan(networks, loss, inputs or latent(config), optimizers, **shared, **options)
 
 
 def train(build: Callable[..., System], config: Baseline) -> None:

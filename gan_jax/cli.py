@@ -18,6 +18,10 @@ def cli(main: Callable[..., Any], description: str | None = None) -> None:
     """
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
     try:
+        if "GAN_JAX_COORDINATOR" in os.environ:
+            from gan_jax import cluster  # which imports JAX, for which `--help` need not wait
+
+            cluster.join()
         spec = sys.modules["__main__"].__spec__
         prog = f"python -m {spec.name.removesuffix('.__main__')}" if spec else None
         tyro.cli(
@@ -29,7 +33,7 @@ def cli(main: Callable[..., Any], description: str | None = None) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, MemoryError) as error:
         if os.environ.get("GAN_JAX_TRACEBACK"):
             raise
         print(f"error: {error}\n(GAN_JAX_TRACEBACK=1 shows where)", file=sys.stderr)

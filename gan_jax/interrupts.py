@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from gan_jax import cluster
+
 
 @contextmanager
 def noted() -> Iterator[list[signal.Signals]]:
-    """Collects SIGINT and SIGTERM rather than ending; a second one of a kind kills, as ever."""
+    """Collects SIGINT and SIGTERM rather than ending; a second one of a kind kills, as ever.
+
+    Of several processes none is collected: JAX notes SIGTERM itself, and `cluster.preempted` tells all of them.
+    """
     received: list[signal.Signals] = []
-    if threading.current_thread() is not threading.main_thread():
+    if cluster.several() or threading.current_thread() is not threading.main_thread():
         yield received  # only the main thread may handle signals
         return
 

@@ -1,11 +1,27 @@
 """The loop around the compiled step: begin or resume, train, and end when all is done, when asked, or when it must."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 
-from gan_jax import checkpoint, evaluate, interrupts, parallel, records, report, rng, rollback, rules, runs, watch
+from gan_jax import (
+    checkpoint,
+    cluster,
+    compilation,
+    evaluate,
+    interrupts,
+    memory,
+    parallel,
+    records,
+    report,
+    rng,
+    rollback,
+    rules,
+    runs,
+    watch,
+)
 from gan_jax.data import Dataset, batches
 from gan_jax.settings import Config, Run, validated
 from gan_jax.training import Job, train
@@ -30,14 +46,34 @@ def run(build: Callable[..., System], dataset: Dataset, config: Config) -> Train
     Raises:
         ValueError: If the settings do not fit the devices, or the directory holds another run.
         FloatingPointError: If a metric or a parameter is no longer finite; the last good checkpoint stays.
+        MemoryError: If a device has not enough, saying what to lower.
         SystemExit: If SIGINT or SIGTERM came, after saving.
     """
     options = validated(config.run)
+    if options.compilation_cache:
+        compilation.keep()
     devices = _devices(options.devices, config.batch_size)
     record = records.describe(build, dataset, config)
     workdir = options.workdir or records.default_directory(record)
-    if options.fresh and workdir.exists():
-        print(f"moved the old run to {records.move_aside(workdir)}")
+    if options.fresh and workdir.exists() and not cluster.restarted():
+        cluster.wait("fresh")
+        if cluster.chief():
+            print(f"moved the old run to {records.move_aside(workdir)}")
+        cluster.wait("moved")
+    with cluster.notes(workdir) as notes, memory.explained():
+        return _run(build, dataset, config, options, devices, record, workdir, notes)
+
+
+def _run(
+    build: Callable[..., System],
+    dataset: Dataset,
+    config: Config,
+    options: Run,
+    devices: Sequence[Any],
+    record: records.Record,
+    workdir: Path,
+    notes: Path,
+) -> TrainState:
     saved = workdir / "checkpoints"
     resuming = bool(checkpoint.steps(saved))
     if resuming:
@@ -57,35 +93,38 @@ def run(build: Callable[..., System], dataset: Dataset, config: Config) -> Train
     if resuming:
         checkpoint.discard_after(saved, start)
         checkpoint.discard_after(workdir / runs.BEST, start)
-    records.write(record, workdir, start)
+    records.write(record, notes, start)
 
     many = rules.many(system.update, draw, options.steps_per_call)
-    step = parallel.single(many) if len(devices) == 1 else parallel.pmapped(many, devices)
     data = parallel.replicate(dataset.arrays, devices)
     begins = f"goes on from step {start}" if resuming else "begins"
     about = f"{records.summary(record)}, {len(devices)} x {devices[0].device_kind}"
-    print(f"{workdir}: {about}; {begins}, compiling", flush=True)
+    if cluster.several():
+        about += f" of {jax.process_count()} processes"
+    held = f"state {memory.text(memory.size(state))}, data {memory.text(memory.size(dataset.arrays))} on each"
+    print(f"{workdir}: {about}, {held}; {begins}, compiling", flush=True)
     scorer = None
     if options.eval_every:
         scorer = evaluate.in_training(
             system,
             dataset,
             getattr(config, "resolution", None),
-            workdir,
+            notes,
             options.eval_metrics,
             options.eval_features,
             options.eval_count,
         )
-    grid = watch.grids(system, rng.named(key, "grid"), dataset, workdir)
+    step = parallel.spread(many, devices)
     with interrupts.noted() as received:
         job = Job(
             options,
             config.batch_size,
             workdir,
+            notes,
             record,
             iterate=lambda state, key, count: step(state, data, key, count),
             place=lambda tree: parallel.replicate(tree, devices),
-            grid=grid,
+            grid=watch.grids(system, rng.named(key, "grid"), dataset, notes),
             scorer=scorer,
             received=received,
         )
@@ -113,17 +152,24 @@ def run(build: Callable[..., System], dataset: Dataset, config: Config) -> Train
                 "change the loss; or give --guard rollback, which goes on with a new key"
             ) from error
         finally:
-            watch.animate(workdir)
-            report.write(workdir)
-    if received:
-        print(f"stopped by {received[0].name} at step {int(state.step)}, saved; the same command goes on")
-        raise SystemExit(128 + received[0])
-    print(f"done: open {workdir / 'report.html'}, or sample: python -m gan_jax.sample {workdir}")
+            watch.animate(notes)
+            report.write(notes)
+    step_reached = int(state.step)
+    if received or step_reached < options.steps:
+        name = received[0].name if received else "SIGTERM"
+        print(f"stopped by {name} at step {step_reached}, saved; the same command goes on")
+        raise SystemExit(128 + received[0] if received else 0)
+    print(
+        f"done, in {memory.text(memory.peak())} of memory at most: open {workdir / 'report.html'}, or sample: "
+        f"python -m gan_jax.sample {workdir}"
+    )
     return state
 
 
 def _devices(count: int | None, batch_size: int) -> list[Any]:
-    available = jax.local_devices()
+    if cluster.several() and count:
+        raise ValueError(f"devices={count}: several processes share batches over all their devices; leave it out")
+    available = jax.devices()
     count = count or len(available)
     if not 1 <= count <= len(available):
         raise ValueError(f"devices={count}: this machine has {len(available)}")

@@ -6,6 +6,7 @@ function of the same arguments with the same results, up to rounding; state and 
 what differs between devices is only the rows of the batch that each draws by its `index()`.
 """
 
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from gan_jax import cluster
 from gan_jax.types import Array, PyTree
 
 AXIS = "data"
@@ -61,6 +63,13 @@ def local(tree: PyTree) -> PyTree:
         return lax.dynamic_slice_in_dim(x, index() * count, count)
 
     return jax.tree.map(rows, tree) if axis() else tree
+
+
+def spread(f: Callable, devices: Devices) -> Callable:
+    """Compiles `f` for these devices: one, several, or all of several processes."""
+    if cluster.several():
+        return sharded(f, devices)
+    return single(f) if len(devices) == 1 else pmapped(f, devices)
 
 
 def single(f: Callable) -> Callable:
@@ -128,9 +137,21 @@ def simulated(f: Callable, count: int) -> Callable:
 
 
 def replicate(tree: PyTree, devices: Devices | None = None) -> PyTree:
-    """Places a fresh copy of a host or single-device tree whole on each of the devices (all local ones by default)."""
+    """Places a fresh copy of a host or single-device tree whole on each of the devices (all local ones by default).
+
+    Devices of several processes too: then each process gives the same tree.
+    """
     sharding = NamedSharding(mesh(devices or jax.local_devices()), P())
-    return jax.tree.map(lambda x: jax.device_put(jnp.array(x), sharding), tree)
+    if sharding.is_fully_addressable:
+        return jax.tree.map(lambda x: jax.device_put(jnp.array(x), sharding), tree)
+
+    def everywhere(x: Any) -> Array:
+        if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(everywhere(jax.random.key_data(x)), impl=jax.random.key_impl(x))
+        host = np.asarray(x)
+        return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+
+    return jax.tree.map(everywhere, tree)
 
 
 def first(tree: PyTree) -> PyTree:
@@ -139,17 +160,22 @@ def first(tree: PyTree) -> PyTree:
 
 
 def assert_replicated(tree: PyTree) -> None:
-    """Checks that every device holds the same bits of every leaf.
+    """Checks that every device holds the same bits of every leaf, on every process.
 
     Raises:
-        AssertionError: Naming the first leaf that differs: somewhere a `pmean` or `gather` is missing.
+        AssertionError: Naming the first leaf that differs, on this process: somewhere a `pmean` or `gather` is missing.
     """
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if len(leaf.addressable_shards) == 1:
             continue  # nothing to compare, so nothing to fetch
-        first, *others = (np.asarray(shard.data) for shard in leaf.addressable_shards)
-        if not all(np.array_equal(first, other, equal_nan=True) for other in others):
+        one, *others = (np.asarray(shard.data) for shard in leaf.addressable_shards)
+        if not all(np.array_equal(one, other, equal_nan=True) for other in others):
             raise AssertionError(f"devices disagree on {jax.tree_util.keystr(path)}: a mean over the axis is missing")
+    if cluster.several():
+        checksum = 0
+        for leaf in jax.tree.leaves(first(tree)):
+            checksum = zlib.crc32(np.asarray(leaf).tobytes(), checksum)
+        cluster.require_equal(checksum, "the state")
 
 
 def mesh(devices: Devices) -> Mesh:

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from gan_jax import checkpoint, log, runs
+from gan_jax import checkpoint, cluster, log, runs
 from gan_jax.guard import Alarm
 from gan_jax.types import TrainState
 
@@ -33,12 +33,16 @@ def go_back(workdir: Path, alarm: Alarm, like: TrainState, init: Callable[[], Tr
     state = checkpoint.restore(source, like, step)[0] if source else init()
     for directory in (saved, best):
         checkpoint.discard_after(directory, step if source else -1)
+    if not cluster.chief():
+        cluster.wait("rolled back")
+        return state
     if source == best and step not in checkpoint.steps(saved):
         checkpoint.copy(best, saved, step)
     free = next(p for n in itertools.count(1) if not (p := workdir / f"metrics-abandoned-{n}.jsonl").exists())
     shutil.copyfile(workdir / "metrics.jsonl", free)
     with log.writer(workdir, step) as write:
         write({"step": step, "event": event, "from": alarm.step, "message": alarm.message})
+    cluster.wait("rolled back")
     return state
 
 

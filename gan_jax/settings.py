@@ -4,6 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Protocol
 
+import jax
+
 from gan_jax.evaluate import Kind
 from gan_jax.guard import Policy
 from gan_jax.metrics.scores import Name
@@ -19,8 +21,8 @@ class Run:
     """Where all is written; runs/EXPERIMENT-DATASET by default. A directory with a checkpoint is continued."""
     fresh: bool = False
     """Start anew; an older run in the directory is moved aside, not deleted."""
-    steps_per_call: int = 20
-    """Iterations in one compiled call; signals are answered between calls."""
+    steps_per_call: int = 0
+    """Iterations in one compiled call; signals are answered between calls. 0 takes 20 on CPUs, 100 elsewhere."""
     log_every: int = 50
     """Iterations between log records; the guard looks at each."""
     sample_every: int = 250
@@ -42,7 +44,9 @@ class Run:
     guard: Policy = "warn"
     """When training diverges: warn; stop at the best checkpoint; roll back to it and go on with a new key; or off."""
     devices: int | None = None
-    """Local devices that share each batch; all by default."""
+    """Local devices that share each batch; all by default, and of several processes always all."""
+    compilation_cache: bool | None = None
+    """Keep compiled programs on disk, so that the next start need not compile; by default on GPUs and TPUs."""
 
 
 class Config(Protocol):
@@ -66,6 +70,11 @@ class Config(Protocol):
 
 def validated(options: Run) -> Run:
     """Returns options that fit each other, or says which do not."""
+    on_cpu = jax.default_backend() == "cpu"
+    if options.steps_per_call == 0:  # a call is to last long beside what making it costs, and to end soon
+        options = dataclasses.replace(options, steps_per_call=20 if on_cpu else 100)
+    if options.compilation_cache is None:
+        options = dataclasses.replace(options, compilation_cache=not on_cpu)
     for name in ("steps", "steps_per_call", "log_every", "sample_every", "save_every", "keep"):
         if getattr(options, name) < 1:
             raise ValueError(f"{name}={getattr(options, name)} must be at least 1")

@@ -42,6 +42,7 @@ def gan(
     rule: Callable[..., Update] = rules.alternating,
     repeats: Mapping[str, int] | None = None,
     share_fake: bool = False,
+    accumulate: int = 1,
     active: Mapping[str, Callable[[TrainState], Array]] | None = None,
     controllers: Sequence[Controller] = (),
     ema_decay: float = 0.999,
@@ -61,6 +62,8 @@ def gan(
         repeats: Moves of each an iteration, 1 where not named; for rules that take turns.
         share_fake: Whether both players move by one forward pass, on the same fake batch; for rules that move all at
             once.
+        accumulate: Batches whose mean gradient makes a move, one held in memory at a time; the terms, losses and norms
+            that look at a whole batch see one of them.
         active: Whether each may move, such as `{"generator": controllers.after(100)}`; always where not named.
         controllers: Run after the moves, before the average.
         ema_decay: Of the average, see `controllers.ema`.
@@ -97,7 +100,9 @@ def gan(
         )
         for name in PLAYERS
     ]
-    players += also
+    if accumulate < 1 or (accumulate > 1 and share_fake):
+        raise ValueError(f"accumulate={accumulate}: give at least 1, and with share_fake no more")
+    players = [player._replace(batches=accumulate) for player in (*players, *also)]
     if bound := {"repeats", "joint"} & set(getattr(rule, "keywords", {})):
         raise ValueError(f"rule: it has {sorted(bound)} bound already; give repeats= and share_fake= to gan itself")
     options = {"repeats": repeats} if repeats else {}
@@ -110,7 +115,9 @@ def gan(
     parts = [*controllers, ema("generator", ema_decay)]
     slots = [part.slots for part in (*itertools.chain(*terms.values()), *parts)]
     update = rules.then(rule(players, **options), *parts)
-    return system(networks, players, update, latent, batches=max((repeats or {}).values(), default=1), slots=slots)
+    return system(
+        networks, players, update, latent, batches=accumulate * max((repeats or {}).values(), default=1), slots=slots
+    )
 
 
 def system(

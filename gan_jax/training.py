@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from gan_jax import checkpoint, guard, log, parallel, progress, records, rng, rollback, runs, watch
+from gan_jax import checkpoint, cluster, guard, log, memory, parallel, progress, records, rng, rollback, runs, watch
 from gan_jax.metrics import protocol
 from gan_jax.metrics.scores import METRICS, Scorer
 from gan_jax.settings import Run
@@ -22,7 +22,8 @@ class Job(NamedTuple):
     Attributes:
         options: Of the loop.
         batch_size: Examples a batch.
-        workdir: The run directory.
+        workdir: The run directory, of checkpoints.
+        notes: Where this process writes the log: the run directory, or on all processes but one a place of its own.
         record: What the run records of itself, kept with each checkpoint.
         iterate: `(state, key, count) -> (state, metrics)`: compiled iterations.
         place: Places a tree on the devices.
@@ -34,6 +35,7 @@ class Job(NamedTuple):
     options: Run
     batch_size: int
     workdir: Path
+    notes: Path
     record: records.Record
     iterate: Callable[[TrainState, Array, int], tuple[TrainState, Metrics]]
     place: Callable[[Any], Any]
@@ -63,14 +65,14 @@ def train(job: Job, state: TrainState, at: int, key: Array) -> tuple[TrainState,
     intervals += [options.eval_every] if job.scorer else []
     state = job.place(state)
     with (
-        log.writer(workdir, at) as write,
+        log.writer(job.notes, at) as write,
         checkpoint.writer(workdir / "checkpoints", options.keep) as save,
         checkpoint.writer(workdir / runs.BEST, 2) if options.best else nullcontext() as save_best,
         progress.shown(at, options.steps) as show,
     ):
-        past = log.read(workdir)
+        past = [line for line in log.read(workdir) if line["step"] <= at]
         seconds = max((line.get("seconds", 0.0) for line in past), default=0.0)
-        memory = guard.replay(past, options.steps, metric, METRICS[metric].higher)
+        watched = guard.replay(past, options.steps, metric, METRICS[metric].higher)
         rollbacks = rollback.count(workdir)
         key = job.place(jax.random.fold_in(rng.named(key, "rollback"), rollbacks) if rollbacks else key)
         began = time.monotonic()
@@ -79,14 +81,14 @@ def train(job: Job, state: TrainState, at: int, key: Array) -> tuple[TrainState,
         write({"step": at, "event": event, "compile_seconds": round(time.monotonic() - began, 1)})
         if at == 0:
             job.grid(state, at)
-        watch.drop_after(workdir, at)
-        protocol.drop_after(workdir, at)
+        watch.drop_after(job.notes, at)
+        protocol.drop_after(job.notes, at)
 
         def judged(record: log.Record) -> guard.Alarm | None:
             """Writes a record, and looks at it; returns the alarm that ends the training, if it does."""
-            nonlocal memory
+            nonlocal watched
             write(record)
-            memory, alarm = guard.watch(memory, record, options.steps, metric, METRICS[metric].higher)
+            watched, alarm = guard.watch(watched, record, options.steps, metric, METRICS[metric].higher)
             if alarm is None or options.guard == "off":
                 return None
             write({"step": alarm.step, "event": "alarm", "message": alarm.message})
@@ -94,15 +96,15 @@ def train(job: Job, state: TrainState, at: int, key: Array) -> tuple[TrainState,
             return alarm if options.guard in ("stop", "rollback") else None
 
         began, logged, calls = time.monotonic(), at, []
-        stopping = False
+        stopping, made = False, 0
         while not stopping:
             count = min(options.steps_per_call, options.steps - at, *(every - at % every for every in intervals))
             state, metrics = job.iterate(state, key, count)
             if calls:
                 jax.block_until_ready(calls[-1])  # one call ahead of the device, no more: a signal is soon answered
             calls.append((count, metrics))
-            at += count
-            stopping = at == options.steps or bool(job.received)
+            at, made = at + count, made + 1
+            stopping = at == options.steps or bool(job.received) or cluster.preempted(made)
             due = [stopping or at % every == 0 for every in intervals]
             if not any(due):
                 continue
@@ -111,15 +113,16 @@ def train(job: Job, state: TrainState, at: int, key: Array) -> tuple[TrainState,
                 elapsed = time.monotonic() - began
                 seconds += elapsed
                 speed = (at - logged) * job.batch_size / elapsed
-                line = {"step": at, "seconds": seconds, "images_per_second": speed} | means
+                line = {"step": at, "seconds": seconds, "images_per_second": speed, "peak_bytes": float(memory.peak())}
+                line |= means
                 show(line)
                 alarm = judged(line)
                 if due[1]:
                     job.grid(state, at)
                 if job.scorer and (at % options.eval_every == 0 or at == options.steps):
-                    best = memory.best
+                    best = watched.best
                     alarm = judged(_scores(job, job.scorer, state, at)) or alarm
-                    if save_best and memory.best != best:
+                    if save_best and watched.best != best:
                         save_best(state, job.record)
                 if due[2] and alarm is None:
                     parallel.assert_replicated(state)
@@ -139,7 +142,7 @@ def _scores(job: Job, scorer: Scorer, state: TrainState, at: int) -> log.Record:
     """Scores the averaged generator; returns the log's record of it, and adds to the run's scores."""
     began = time.monotonic()
     found = scorer.samples(parallel.first(state.ema), "averaged", at)
-    protocol.write(job.workdir, found)
+    protocol.write(job.notes, found)
     values = {f"score/{score.metric}": score.value for score in found}
     values |= {f"score/{score.metric}_error": score.error for score in found if math.isfinite(score.error)}
     return {"step": at, "eval_seconds": time.monotonic() - began} | values

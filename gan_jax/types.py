@@ -165,6 +165,8 @@ class Player(NamedTuple):
         optimizer: An optax gradient transformation.
         active: `(state) -> bool []`: whether it moves in this state; None means always. An inactive player's gradient
             and metrics are still computed, and still count where a rule lets players look at one another's gradients.
+        batches: Batches whose mean gradient, taken one after another, makes a move; above 1 its moves eat leaves
+            `[batches, B, ...]`. What looks at the whole batch, such as batch norm, sees one of them at a time.
     """
 
     name: str
@@ -172,6 +174,7 @@ class Player(NamedTuple):
     objective: Objective
     optimizer: optax.GradientTransformation
     active: Callable[[TrainState], Array] | None = None
+    batches: int = 1
 
 
 class Latent(NamedTuple):

@@ -42,7 +42,7 @@ def whole(tmp_path_factory):
 
 def numbers(workdir):
     """The log without what a clock says."""
-    drop = ("seconds", "images_per_second", "event", "compile_seconds")
+    drop = ("seconds", "images_per_second", "peak_bytes", "event", "compile_seconds")
     return [{k: v for k, v in line.items() if k not in drop} for line in log.read(workdir) if "event" not in line]
 
 

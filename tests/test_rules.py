@@ -55,6 +55,41 @@ def test_repeats_are_moves_on_one_batch_each():
     assert float(state.params["y"]) == pytest.approx(RATE * x, rel=1e-6)
 
 
+def test_accumulated_batches_make_one_move_by_their_mean_and_repeats_take_their_share_of_them():
+    def chase(state, batch, key):
+        target = jnp.mean(batch["image"]) + 0 * jax.random.normal(key)
+        return (state.params["x"] - target) ** 2 / 2, Aux(metrics={"target": target}, extra={"seen": target})
+
+    mover = Player("x", ("x",), chase, optax.sgd(RATE), batches=2)
+    batch = {"image": jnp.array([[1.0], [3.0], [10.0], [30.0]])}
+    start = replace(state_of(x=0.0, y=0.0), extra={"seen": jnp.zeros(())})
+    state, metrics = rules.alternating((mover, BILINEAR[1]), repeats={"x": 2})(start, batch, KEY)
+    x = RATE * 2.0
+    x -= RATE * (x - 20.0)
+    assert float(state.params["x"]) == pytest.approx(x, rel=1e-6)
+    assert float(metrics["x/target"]) == pytest.approx(11.0) and float(state.extra["seen"]) == pytest.approx(20.0)
+    once, _ = rules.simultaneous((mover, BILINEAR[1]))(start, {"image": batch["image"][2:]}, KEY)
+    assert float(once.params["x"]) == pytest.approx(RATE * 20.0)
+
+
+def test_accumulating_a_game_is_the_move_by_the_mean_of_its_batches_gradients():
+    # spectral norm, not batch norm: what sees a whole batch sees one of those that are accumulated
+    game, one = (points_game("spectral", g_norm="none", accumulate=n) for n in (3, 1))
+    state = game.init(KEY)
+    batch = jax.tree.map(lambda x: x[:24].reshape(3, 8, 2), points())
+    key = rng.named(jax.random.key(5), "discriminator")
+    moves = [
+        rules.descend(one.players[0])(state, {"image": batch["image"][i]}, jax.random.fold_in(key, i))[0]
+        for i in range(3)
+    ]
+    moved, _ = rules.descend(game.players[0])(state, batch, key)
+    mean = jax.tree.map(lambda *x: sum(x) / 3, *(move.params for move in moves))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), moved.params, mean)
+    assert game.batches == 3 and points_game(accumulate=3, repeats={"discriminator": 2}).batches == 6
+    with pytest.raises(ValueError, match="accumulate=2"):
+        points_game(accumulate=2, share_fake=True, rule=rules.simultaneous)
+
+
 def test_repeats_and_players_draw_different_randomness():
     def note(state, batch, key):
         return state.params["x"] * jax.random.normal(key), Aux()

@@ -1,6 +1,6 @@
 """Normalisation by argument."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from flax import linen as nn
 
@@ -18,8 +18,15 @@ def layer(module: nn.Module, norm: AnyNorm, x: Array, train: bool) -> Array:
     Call it inside `nn.compact`.
     """
     if norm == "spectral":
-        return nn.SpectralNorm(module)(x, update_stats=train)
+        return SpectralNorm(module)(x, update_stats=train)
     return module(x)
+
+
+class SpectralNorm(nn.SpectralNorm):
+    """Flax's, but weights keep their type: divided by a float32 norm, bfloat16 ones would become float32."""
+
+    def _spectral_normalize(self, path: Any, vs: Array, update_stats: bool) -> Array:
+        return super()._spectral_normalize(path, vs, update_stats).astype(vs.dtype)
 
 
 def normalise(x: Array, norm: AnyNorm, train: bool, momentum: float = 0.9) -> Array:

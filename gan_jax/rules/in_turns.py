@@ -31,8 +31,9 @@ def alternating(players: Sequence[Player], repeats: Mapping[str, int] | None = N
 
     Args:
         players: In the order of their moves.
-        repeats: Player name -> number of its moves an iteration, 1 for those not named. With a largest number n above
-            1 the batch's leaves are `[n, B, ...]`; a player's move r sees batch r.
+        repeats: Player name -> number of its moves an iteration, 1 for those not named. With a largest number n of
+            batches, moves times batches a move, above 1 the batch's leaves are `[n, B, ...]`; a player's move r sees
+            batch r, or its share of them.
 
     Raises:
         ValueError: If a name is no player's or given twice, or a number is below 1.
@@ -44,22 +45,27 @@ def alternating(players: Sequence[Player], repeats: Mapping[str, int] | None = N
             raise ValueError(f"repeats: no player is called {name!r}; there are {[p.name for p in players]}")
         if count < 1:
             raise ValueError(f"repeats[{name!r}]={count}: a player moves at least once; leave it out of the players")
-    stacked = max(repeats.values(), default=1) > 1
+    eaten = {player.name: repeats.get(player.name, 1) * player.batches for player in players}
+    stacked = max(eaten.values()) > 1
 
     def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         metrics: Metrics = {}
         for player in players:
-            count = repeats.get(player.name, 1)
+            count, own = repeats.get(player.name, 1), batch
             move, player_key = descend(player), rng.named(key, player.name)
+            if stacked and eaten[player.name] == 1:
+                own = moves.first(batch)
+            elif stacked:
+                own = jax.tree.map(lambda x, n=eaten[player.name]: x[:n], batch)
             if count == 1:
-                first = jax.tree.map(lambda x: x[0], batch) if stacked else batch
-                state, seen = move(state, first, player_key)
+                state, seen = move(state, own, player_key)
             else:
-                turns = (jax.tree.map(lambda x, n=count: x[:n], batch), jnp.arange(count))
+                if player.batches > 1:
+                    own = jax.tree.map(lambda x, n=count: x.reshape(n, -1, *x.shape[1:]), own)
                 state, seen = lax.scan(
                     lambda s, turn, move=move, k=player_key: move(s, turn[0], jax.random.fold_in(k, turn[1])),
                     state,
-                    turns,
+                    (own, jnp.arange(count)),
                 )
                 seen = jax.tree.map(lambda x: jnp.mean(x, axis=0), seen)
             metrics |= seen
@@ -99,7 +105,7 @@ def unrolled(
             raise ValueError(f"{role}: no player is called {name!r}; there are {list(by_name)}")
     if player == opponent:
         raise ValueError(f"opponent={opponent!r}: a player foresees another's moves, not its own")
-    other = by_name[opponent]
+    other = by_name[opponent]._replace(batches=1)
     _require_differentiable(other)
 
     def foreseeing(state: TrainState, batch: Batch, key: Array) -> tuple[Array, Aux]:

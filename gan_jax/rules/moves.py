@@ -1,27 +1,31 @@
 """What every rule is made of: a player's gradient, and its move."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 
 from gan_jax import parallel
 from gan_jax.types import Array, Aux, Batch, Metrics, Player, PyTree, TrainState
 
 
 def gradient(player: Player, state: TrainState, batch: Batch, key: Array) -> tuple[PyTree, Aux, Metrics]:
-    """Differentiates a player's objective with respect to its own networks, and averages over devices.
+    """Differentiates a player's objective with respect to its own networks, and averages over its batches and devices.
 
     Returns:
         Network name -> gradient, the objective's Aux, and its metrics under the player's name.
     """
 
-    def loss(own: PyTree) -> tuple[Array, Aux]:
-        return player.objective(replace(state, params=state.params | own), batch, key)
+    def one(batch: Batch, key: Array) -> tuple[PyTree, Aux]:
+        def loss(own: PyTree) -> tuple[Array, Aux]:
+            return player.objective(replace(state, params=state.params | own), batch, key)
 
-    slope, aux = jax.grad(loss, has_aux=True)(own(player, state))
+        return jax.grad(loss, has_aux=True)(own(player, state))
+
+    slope, aux = one(batch, key) if player.batches == 1 else _mean(one, player.batches, batch, key)
     slope, metrics = parallel.pmean((slope, under(player.name, aux.metrics)))
     return slope, aux, metrics | norm(player, slope)
 
@@ -56,6 +60,19 @@ def norm(player: Player, slope: PyTree) -> Metrics:
 def under(name: str, metrics: Metrics) -> Metrics:
     """Puts a player's name before those of its metrics."""
     return {f"{name}/{metric}": value for metric, value in metrics.items()}
+
+
+def _mean(one: Callable[[Batch, Array], PyTree], count: int, batch: Batch, key: Array) -> PyTree:
+    """Averages a function over batches, keeping one result at a time."""
+    turns = (batch, jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(count)))
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(lambda t: one(*first(t)), turns))
+    total, _ = lax.scan(lambda total, turn: (jax.tree.map(jnp.add, total, one(*turn)), None), zeros, turns)
+    return jax.tree.map(lambda x: (x / count).astype(x.dtype), total)
+
+
+def first(tree: PyTree) -> PyTree:
+    """Takes the first of what is stacked."""
+    return jax.tree.map(lambda x: x[0], tree)
 
 
 def require_names(players: Sequence[Player]) -> None:

@@ -1,0 +1,109 @@
+"""Several processes that train one run: how each joins, who writes, and when all stop.
+
+Every process runs the same program on its own devices; `parallel.sharded` spreads a batch over the devices of all. What
+they are told is in the environment, as `gan_jax.launch` and clusters set it:
+
+    GAN_JAX_COORDINATOR=HOST:PORT GAN_JAX_PROCESSES=4 GAN_JAX_PROCESS=0    which of how many; where process 0 listens
+    GAN_JAX_COORDINATOR=auto    JAX finds all of it: on Cloud TPUs, and under SLURM, Open MPI or Kubernetes
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import jax
+import numpy as np
+
+COORDINATOR, PROCESSES, PROCESS = "GAN_JAX_COORDINATOR", "GAN_JAX_PROCESSES", "GAN_JAX_PROCESS"
+RESTARTS = "GAN_JAX_RESTARTS"  # how often the launcher has started this run again
+HEARTBEAT = 10  # seconds of silence after which a process counts as dead; the others then end, some seconds later
+
+
+def join() -> None:
+    """Joins the processes that the environment names, if any; before JAX computes anything. All but one fall silent.
+
+    Raises:
+        ValueError: If a part of the environment is missing or is no number.
+    """
+    coordinator = os.environ.get(COORDINATOR)
+    if not coordinator:
+        return
+    options = {}
+    if coordinator != "auto":
+        try:
+            count, index = (int(os.environ[name]) for name in (PROCESSES, PROCESS))
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{COORDINATOR}={coordinator} needs the numbers {PROCESSES} and {PROCESS} too") from error
+        if not 0 <= index < count:
+            raise ValueError(f"{PROCESS}={index}: with {PROCESSES}={count} it must be 0 to {count - 1}")
+        options = {"coordinator_address": coordinator, "num_processes": count, "process_id": index}
+    jax.distributed.initialize(**options, heartbeat_timeout_seconds=HEARTBEAT)
+    if not chief():
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  until the process ends
+
+
+def several() -> bool:
+    """Returns whether there is more than one process."""
+    return jax.process_count() > 1
+
+
+def chief() -> bool:
+    """Returns whether this is the process that writes what only one may."""
+    return jax.process_index() == 0
+
+
+def restarted() -> bool:
+    """Returns whether the launcher has started this run again, so that it must go on whatever its command says."""
+    return int(os.environ.get(RESTARTS, 0)) > 0
+
+
+@contextmanager
+def notes(workdir: Path) -> Iterator[Path]:
+    """Yields where this process writes its log and pictures: the run directory, or for all but one a place of its own.
+
+    So every process does the same, and what is decided by the log is decided alike.
+    """
+    if chief():
+        yield workdir
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        yield Path(directory)
+
+
+def wait(name: str) -> None:
+    """Waits until every process is here."""
+    if several():
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(name)
+
+
+def preempted(call: int) -> bool:
+    """Returns whether all processes are to stop after this call, as one has received SIGTERM some calls ago.
+
+    Args:
+        call: Number of the call, counted up by one: every process asks about each, and all hear yes at the same one.
+    """
+    if not several():
+        return False
+    from jax.experimental import multihost_utils
+
+    return multihost_utils.reached_preemption_sync_point(call)
+
+
+def require_equal(number: int, what: str) -> None:
+    """Checks that a number is the same on every process.
+
+    Raises:
+        AssertionError: If it is not.
+    """
+    if not several():
+        return
+    from jax.experimental import multihost_utils
+
+    everyones = multihost_utils.process_allgather(np.uint32(number))
+    if len(set(everyones.tolist())) > 1:
+        raise AssertionError(f"processes disagree on {what}: a mean over the axis is missing")

@@ -1,0 +1,30 @@
+"""Compiled programs, kept on disk."""
+
+import hashlib
+import importlib.metadata
+from pathlib import Path
+
+import jax
+
+from gan_jax.data.cache import directory
+
+
+def keep() -> Path:
+    """Makes JAX keep the programs that it compiles from here on, and look there first; returns where.
+
+    The directory is named for all that a program is compiled for, the platform, the device or the processor's features,
+    and jaxlib's version: a CPU that is like another but lacks an instruction would crash on the other's programs.
+    """
+    device = jax.local_devices()[0]
+    built_for = device.device_kind if device.platform != "cpu" else _processor()
+    digest = hashlib.sha256(built_for.encode()).hexdigest()[:8]
+    kept = directory() / "compiled" / f"{device.platform}-{digest}-jaxlib-{importlib.metadata.version('jaxlib')}"
+    jax.config.update("jax_compilation_cache_dir", str(kept))
+    return kept
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    told = [line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))]
+    return "\n".join(sorted(set(told)))

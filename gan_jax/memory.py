@@ -1,0 +1,51 @@
+"""What a run holds in memory, and what to do when it is too much."""
+
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import jax
+import numpy as np
+
+from gan_jax.types import PyTree
+
+
+def size(tree: PyTree) -> int:
+    """Returns the bytes of a tree's arrays, each once however many devices hold it."""
+    return sum(x.size * np.dtype(getattr(x, "dtype", np.int32)).itemsize for x in jax.tree.leaves(tree))
+
+
+def peak() -> int:
+    """Returns the most bytes that were in use at once: of this process's first device, or on a CPU of the process."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    if "peak_bytes_in_use" in stats:
+        return stats["peak_bytes_in_use"]
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most
+
+
+def text(count: int) -> str:
+    """Returns a number of bytes to read."""
+    unit = next((n for n in (3, 2, 1) if count >= 0.995 * 1000**n), 1)
+    return f"{count / 1000**unit:.3g} {('kB', 'MB', 'GB')[unit - 1]}"
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Answers a device that is out of memory with what to lower.
+
+    Raises:
+        MemoryError: In place of JAX's error.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        first = str(error).strip().splitlines()[0]
+        raise MemoryError(
+            f"out of memory: {first[:200]}. Lower --batch-size, with --accumulate raised to keep what a move sees; or "
+            "keep less of a forward pass, --activations layers or nothing; or the widths. On accelerators --precision "
+            "bfloat16 halves the activations, and more --devices share them"
+        ) from error
