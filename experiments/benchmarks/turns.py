@@ -22,8 +22,8 @@ class Racer(NamedTuple):
     """A function in a process of its own.
 
     Attributes:
-        costs: "megabytes", the peak beyond what imports took, of memory or a GPU's; and "compiling", the seconds of the
-            first call less those of a later one. Or "failed": why.
+        costs: "megabytes", the peak beyond what imports took, compilation included, of a GPU's memory or else of the
+            process's; and "compiling", the seconds of the first call less those of a later one. Or "failed": why.
         connection: To the process.
     """
 
@@ -76,7 +76,7 @@ def _serve(connection: Connection, make: Callable[..., Run], arguments: tuple[An
     except Exception as error:  # of any kind, as compilers are many
         connection.send({"failed": f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"})
         return
-    connection.send({"megabytes": round((_memory() - before) / 1e6), "compiling": round(first - min(later), 1)})
+    connection.send({"megabytes": round((_memory() - before) / 1e6), "compiling": round(max(0, first - min(later)), 1)})
     with suppress(EOFError):  # the other end was closed
         while True:
             connection.send(_seconds(run, connection.recv()))
