@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from gan_jax import rng
+from gan_jax.checks import require
 from gan_jax.rules import moves
 from gan_jax.types import Array, Aux, Batch, Metrics, Player, PyTree, TrainState, Update
 
@@ -131,9 +131,9 @@ def _require_differentiable(player: Player) -> None:
         return sum((jnp.sum(update) for update in updates.values()), jnp.zeros(()))
 
     with jax.ensure_compile_time_eval():  # a rule may be built while something else is traced
-        finite = np.isfinite(jax.grad(trial)(jnp.array([0.0, 1.0]))).all()
-    if not finite:
-        raise ValueError(
-            f"opponent: the optimiser of {player.name!r} has no derivative where a gradient is 0, and unrolling "
-            "differentiates through it; give Adam eps_root=1e-8"
-        )
+        finite = jnp.isfinite(jax.grad(trial)(jnp.array([0.0, 1.0]))).all()
+    require(
+        lambda: finite,
+        f"opponent: the optimiser of {player.name!r} has no derivative where a gradient is 0, and unrolling "
+        "differentiates through it; give Adam eps_root=1e-8",
+    )

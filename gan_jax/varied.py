@@ -1,0 +1,74 @@
+"""What varies between configs: the seed and fields of type float, which one program can take as arguments."""
+
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any
+
+import jax
+
+Columns = dict[str, list[Any]]  # field's name -> its value in every config
+
+
+def columns(configs: Sequence[Any]) -> Columns:
+    """Returns the values of `seed`, and of every field that differs.
+
+    Args:
+        configs: Of one experiment; dataclasses. Of their field `run` only `steps` is looked at.
+
+    Raises:
+        ValueError: If a field differs that is no float, or there is no config, or there are several kinds.
+    """
+    kinds = {type(config) for config in configs}
+    if len(kinds) != 1:
+        raise ValueError(f"configs: of {[kind.__name__ for kind in kinds]}; give at least one, all of one experiment")
+    (kind,) = kinds
+    hints = typing.get_type_hints(kind)
+    found: Columns = {"seed": [config.seed for config in configs]}
+    if any(not -(2**31) <= seed < 2**31 for seed in found["seed"]):
+        raise ValueError(f"seed: {found['seed']} do not all fit in 32 bits; give smaller ones")
+    for name in (field.name for field in fields(kind) if field.name not in ("seed", "run")):
+        column = [getattr(config, name) for config in configs]
+        if all(value == column[0] for value in column):
+            continue
+        is_float = float in (hints[name], *typing.get_args(hints[name]))
+        if not is_float or not all(isinstance(value, int | float) for value in column):
+            raise ValueError(_refusal(name, column, "it is no float, and may change the program"))
+        found[name] = [float(value) for value in column]
+    steps = [config.run.steps for config in configs]
+    if len(set(steps)) > 1:
+        raise ValueError(_refusal("run.steps", steps, "all are at one step"))
+    return found
+
+
+def require_traced(f: Callable[..., Any], varied: Columns, *arguments: Any) -> None:
+    """Refuses fields whose values decide something in Python, where a traced number has none.
+
+    Args:
+        f: `(values, *arguments)`: what is to be traced, with values of any of the fields, by name.
+        varied: As of `columns`.
+        arguments: Traced too.
+
+    Raises:
+        ValueError: Naming the field.
+    """
+
+    def trace(*names: str) -> None:
+        jax.eval_shape(f, {name: varied[name][0] for name in names}, *arguments)
+
+    try:
+        trace(*varied)
+    except TypeError as error:  # as all are that JAX raises of tracers
+        for name, column in varied.items():
+            try:
+                trace(name)
+            except TypeError:
+                said = str(error).splitlines()[0]
+                why = f"its value decides something in Python ({said})"
+                raise ValueError(_refusal(name, column, why)) from error
+        raise
+
+
+def _refusal(name: str, column: Sequence[Any], why: str) -> str:
+    values = [value for place, value in enumerate(column) if value not in column[:place]]
+    return f"{name}: it differs between configs, {values}, but {why}; train a population for each of its values"

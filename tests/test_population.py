@@ -1,0 +1,184 @@
+"""A member of a population is a run of its own."""
+
+import dataclasses
+import functools
+import math
+import typing
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from toy import points_game
+
+from gan_jax import data, log, loop, penalties, population, terms
+from gan_jax.types import Term
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    batch_size: int = 16
+    learning_rate: float = 0.05
+    r1: float = 1.0
+    ema_decay: float = 0.9
+    width: int = 16
+    seed: int = 0
+    run: loop.Run = loop.Run(steps=30, steps_per_call=8, devices=1)
+
+
+RING = data.load("ring")
+CONFIGS = [
+    Config(),
+    Config(seed=5),
+    Config(learning_rate=0.02),
+    Config(r1=3.0),
+    Config(ema_decay=0.5),
+    Config(seed=5, learning_rate=0.01, r1=0.3, ema_decay=0.2),
+]
+ONE = jax.devices()[:1]
+
+
+def build(config, spec):
+    return points_game(
+        optimizer=optax.sgd(config.learning_rate),
+        g_norm="none",
+        terms={"discriminator": [penalties.r1(config.r1)]},
+        ema_decay=config.ema_decay,
+    )
+
+
+def samples(system, state):
+    keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(0)))(jnp.arange(8))
+    return system.generate(state.ema, system.latent.draw(keys))
+
+
+def same(a, b):
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6), a, b)
+
+
+@functools.cache
+def whole():
+    """The population that others are compared with, on one device."""
+    return population.train(build, RING, CONFIGS, watch=samples, every=10, devices=ONE)
+
+
+def score(points):
+    return float(np.abs(points - 1).mean())
+
+
+@functools.cache
+def halved():
+    configs = [*CONFIGS, Config(learning_rate=1e30)]
+    return population.train(build, RING, configs, watch=samples, score=score, halving=(1 / 3, 2 / 3))
+
+
+def test_a_member_is_the_run_of_its_config(tmp_path):
+    config, member = CONFIGS[-1], whole()[-1]  # all that varies is its own
+    run = dataclasses.replace(config.run, workdir=tmp_path, log_every=10)
+    same(member.state, loop.run(build, RING, dataclasses.replace(config, run=run)))
+    logged = [line for line in log.read(tmp_path) if "discriminator/loss" in line]
+    same(member.metrics, {name: np.array([line[name] for line in logged]) for name in member.metrics})
+    assert member.config == config and member.stops.tolist() == [line["step"] for line in logged] == [10, 20, 30]
+    for other in whole()[1:]:
+        assert np.abs(other.watched - whole()[0].watched).max() > 1e-3  # each that varies matters
+
+
+def test_neither_company_nor_devices_change_a_member():
+    # on four devices, with one more that diverges, and in ever smaller company
+    for member, alone in zip(halved(), whole(), strict=False):
+        stops = len(member.stops)
+        same(member.watched, alone.watched[:stops])
+        same(member.metrics, {name: means[:stops] for name, means in alone.metrics.items()})
+        if member.state.step == alone.state.step:
+            same(member.state, alone.state)
+
+
+def test_halving_drops_the_worse():
+    assert math.isnan(halved()[-1].score) and halved()[-1].state.step == 10
+    alive = list(range(len(CONFIGS)))
+    for stop, count in enumerate((4, 2)):
+        scores = {place: score(whole()[place].watched[stop]) for place in alive}
+        staying = sorted(alive, key=scores.__getitem__)[:count]
+        for place in set(alive) - set(staying):
+            assert halved()[place].score == pytest.approx(scores[place], rel=1e-5)
+            assert halved()[place].state.step == halved()[place].stops[-1] == 10 * (stop + 1)
+        alive = staying
+    assert [place for place, member in enumerate(halved()) if member.state.step == 30] == sorted(alive)
+
+
+def test_a_lazy_term_is_evaluated_when_it_is_due_and_not_between():
+    evaluated = []
+
+    def value(context):
+        jax.debug.callback(lambda step: evaluated.append(int(step)), context.state.step)
+        return jnp.mean(context.real_output["logits"] ** 2)
+
+    def lazily(config, spec):
+        lazy = terms.scheduled(terms.lazy(Term(value), 4), lambda step: config.r1)
+        return points_game(g_norm="none", terms={"discriminator": [lazy]})
+
+    configs = [Config(r1=r1, run=loop.Run(steps=9, steps_per_call=5)) for r1 in (0.1, 0.2)]
+    population.train(lazily, RING, configs, devices=ONE)
+    jax.effects_barrier()
+    assert sorted(evaluated) == [0, 4, 8]  # once for both members, whose step is one
+
+
+def test_values_promote_as_pythons_numbers_do():
+    kinds = []
+
+    def spied(config, spec):
+        kinds.append((config.r1 * jnp.ones((), jnp.bfloat16)).dtype)
+        return build(config, spec)
+
+    devices = jax.devices()[:2]
+    compiled = population.programs(spied, RING, CONFIGS[:2] + CONFIGS[3:4], samples, devices)
+    jax.eval_shape(compiled.begin, compiled.values([0, 2]))
+    assert set(kinds) == {jnp.dtype(jnp.bfloat16)}
+
+
+def decides(config, spec):
+    return points_game(g_norm="none", terms={"discriminator": [penalties.r1(1.0)] if config.r1 > 1 else []})
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "message"),
+    [
+        ({"width": 8}, {}, r"width: it differs between configs, \[16, 8\], but it is no float"),
+        ({"run": loop.Run(steps=31)}, {}, r"run.steps: it differs between configs, \[30, 31\]"),
+        ({"r1": -1.0}, {}, "weight=-1.0: a term's weight must be positive"),
+        ({"seed": 2**31}, {}, r"seed: \[0, 2147483648\] do not all fit in 32 bits"),
+        ({"r1": None}, {}, r"r1: it differs between configs, \[1.0, None\], but it is no float"),
+        ({"r1": 2.0}, {"build": decides}, r"r1: it differs between configs, \[1.0, 2.0\], but .* decides something in"),
+        ({}, {"halving": (0.5,)}, r"halving=\(0.5,\): .* give score"),
+        ({}, {"halving": (0.5, 0.5), "score": float}, r"halving=\(0.5, 0.5\): fractions of 30 steps"),
+        ({}, {"every": 0}, "every=0: at least 1"),
+    ],
+)
+def test_what_makes_no_population_is_refused(changes, options, message):
+    configs = [Config(), dataclasses.replace(Config(), **changes)]
+    with pytest.raises(ValueError, match=message):
+        population.train(options.pop("build", build), RING, configs, **options)
+
+
+def test_configs_are_of_one_experiment():
+    with pytest.raises(ValueError, match=r"configs: of \[\]; give at least one"):
+        population.train(build, RING, [])
+
+
+@pytest.mark.slow
+def test_every_number_of_an_experiment_may_vary_but_those_that_switch_something():
+    from test_experiments import NAMES, small
+
+    refused = {}
+    for name in NAMES:
+        experiment, config = small(name)
+        kinds = typing.get_type_hints(type(config))
+        numbers = {name: getattr(config, name) for name, kind in kinds.items() if kind is float}
+        other = dataclasses.replace(config, **{name: 0.9 * value for name, value in numbers.items()})
+        dataset = data.load(getattr(config, "dataset", "digits"))
+        try:
+            population.programs(experiment.build, dataset, [config, other], samples, ONE)
+        except ValueError as error:
+            refused[name] = str(error).partition(":")[0]
+    assert refused == {"improved_gan": "smoothing"}
