@@ -73,7 +73,7 @@ def build(config: Config, spec: Spec) -> System:
 
     def guarded(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
         """Tells no diversity of a generator that waits, or the guard would take it for collapsed."""
-        names = ("generator/diversity_real", "generator/diversity_fake")
+        names = ("discriminator/diversity_real", "generator/diversity_fake")
         return state, metrics | {name: jnp.where(learns(state), metrics[name], 0.0) for name in names}
 
     adam = baseline.adam(config)["discriminator"]

@@ -94,7 +94,8 @@ def signals(record: Mapping[str, Any]) -> dict[str, float]:
     """Returns the signals of a log record; those that it does not have are left out."""
     found = {name: record[name] for name in record if name.endswith("/gradient_norm")}
     for name in ("diversity", "feature_variance"):
-        real, fake = (record.get(f"generator/{name}_{side}", math.nan) for side in ("real", "fake"))
+        real = record.get(f"discriminator/{name}_real", math.nan)
+        fake = record.get(f"generator/{name}_fake", math.nan)
         found[name] = math.sqrt(max(fake, 0) / real) if real > 0 else math.nan
     real, fake = (record.get(f"discriminator/logit_{side}", math.nan) for side in ("real", "fake"))
     found["logit_gap"] = abs(real - fake)

@@ -173,6 +173,7 @@ def _discriminator(game: Game, terms: Sequence[Term], played: _Played) -> tuple[
         "logit_real": jnp.mean(real),
         "logit_fake": jnp.mean(fake),
     }
+    metrics |= _spread(played.context.real, played.context.real_output, "real")
     return value + added, Aux({"discriminator": played.stats["discriminator"]}, extra, metrics)
 
 
@@ -180,22 +181,18 @@ def _generator(game: Game, terms: Sequence[Term], played: _Played) -> tuple[Arra
     loss = losses.resolve(game.loss, played.context.state, rng.named(played.key, "loss"))
     value = jnp.mean(loss.generator(played.real_logits, played.fake_logits))  # XLA drops real where unused
     added, metrics, extra = _sum(terms, played.context, "generator")
-    metrics |= {"loss": value} | _spread(played.context)
+    metrics |= {"loss": value} | _spread(played.context.fake, played.context.fake_output, "fake")
     return value + added, Aux({"generator": played.stats["generator"]}, extra, metrics)
 
 
-def _spread(context: Context) -> Metrics:
-    """Measures how real and fake vary over the global batch, as images and as the discriminator sees them.
+def _spread(examples: Array, output: dict[str, PyTree], side: str) -> Metrics:
+    """Measures how real or fake ones vary over the global batch, as images and as the discriminator sees them.
 
     The variances of pixels, averaged, are the "diversity"; of the discriminator's features, or of its logits where it
-    gives none, the "feature_variance". A generator that has collapsed has little of either beside the real ones.
+    gives none, the "feature_variance". A generator that has collapsed has little of either beside the real ones. Each
+    side is measured in the move that evaluates it anyway.
     """
-    sets = {
-        "diversity_real": context.real,
-        "diversity_fake": context.fake,
-        "feature_variance_real": context.real_output.get("features", context.real_output["logits"]),
-        "feature_variance_fake": context.fake_output.get("features", context.fake_output["logits"]),
-    }
+    sets = {f"diversity_{side}": examples, f"feature_variance_{side}": output.get("features", output["logits"])}
     means = parallel.pmean(jax.tree.map(lambda x: jnp.mean(x, axis=0), sets))  # global ones; the rest is linear
     return jax.tree.map(lambda x, mean: jnp.mean((x - mean) ** 2), sets, means)
 

@@ -211,7 +211,7 @@ def _alone(
         own = replace(config, **values)
         system = build(own, dataset.spec)
         draw = batches(len(arrays["image"]), config.batch_size, system.batches)
-        many = rules.many(system.update, draw, config.run.steps_per_call)
+        many = rules.many(system.update, draw, validated(config.run).steps_per_call)
         state, metrics = many(state, arrays, jax.random.key(own.seed), count)
         return state, jax.tree.map(lambda x: jnp.sum(x, axis=0), metrics)
 

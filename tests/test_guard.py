@@ -9,9 +9,9 @@ from gan_jax.guard import Limits, Memory
 def record(step, diversity=0.9, features=0.9, accuracy=0.7, gap=1.0, gradient=1.0):
     return {
         "step": step,
-        "generator/diversity_real": 1.0,
+        "discriminator/diversity_real": 1.0,
         "generator/diversity_fake": diversity**2,
-        "generator/feature_variance_real": 1.0,
+        "discriminator/feature_variance_real": 1.0,
         "generator/feature_variance_fake": features**2,
         "discriminator/accuracy_real": accuracy,
         "discriminator/accuracy_fake": accuracy,
@@ -33,7 +33,7 @@ def test_signals_are_ratios_of_deviations():
     found = guard.signals(record(1, diversity=0.25, features=0.5, accuracy=0.8, gap=-3.0, gradient=7.0))
     expected = {"diversity": 0.25, "feature_variance": 0.5, "accuracy": 0.8, "logit_gap": 3.0}
     assert found == pytest.approx(expected | {"discriminator/gradient_norm": 7.0})
-    assert guard.signals({"step": 1, "generator/diversity_real": 0.0, "generator/diversity_fake": 0.0}) == {}
+    assert guard.signals({"step": 1, "discriminator/diversity_real": 0.0, "generator/diversity_fake": 0.0}) == {}
 
 
 def test_a_healthy_run_raises_no_alarm():
