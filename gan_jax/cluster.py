@@ -40,7 +40,13 @@ def join() -> None:
         if not 0 <= index < count:
             raise ValueError(f"{PROCESS}={index}: with {PROCESSES}={count} it must be 0 to {count - 1}")
         options = {"coordinator_address": coordinator, "num_processes": count, "process_id": index}
-    jax.distributed.initialize(**options, heartbeat_timeout_seconds=HEARTBEAT)
+    try:
+        jax.distributed.initialize(**options, heartbeat_timeout_seconds=HEARTBEAT)
+    except RuntimeError as error:
+        if "must be called before" not in str(error):
+            raise
+        mend = "a module has computed with JAX when it was imported; move that into functions"
+        raise ValueError(f"{COORDINATOR}={coordinator}: it is too late to join, as {mend}") from error
     if not chief():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  until the process ends
 

@@ -1,0 +1,117 @@
+"""Several processes on this machine, over gloo, as `gan_jax.launch` starts them."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import dcgan
+from gan_jax import checkpoint, data, log
+from gan_jax.launch import main
+
+GAME = dcgan.Config(dataset="ring", batch_size=16, g_width=4, d_width=4)
+LIKE = jax.eval_shape(dcgan.build(GAME, data.load("ring").spec).init, jax.random.key(0))
+ALONE = os.environ | {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}  # one device a process
+
+
+def command(workdir, processes, steps, *more):
+    script = [sys.executable, "-m", "experiments.dcgan"]
+    script += ["--dataset", "ring", "--batch-size", "16", "--g-width", "4", "--d-width", "4"]
+    settings = ["--steps", str(steps), "--save-every", "100", "--log-every", "100", "--sample-every", "10000"]
+    launcher = [sys.executable, "-m", "gan_jax.launch", "--processes", str(processes), "--"] if processes else []
+    return [*launcher, *script, *settings, "--workdir", str(workdir), *more]
+
+
+def run(workdir, processes, steps, *more):
+    made = subprocess.run(
+        command(workdir, processes, steps, *more), env=ALONE, capture_output=True, text=True, timeout=300
+    )
+    return made.returncode, made.stdout + made.stderr
+
+
+def final(workdir):
+    return checkpoint.restore(workdir / "checkpoints", LIKE)[0]
+
+
+def start_and_wait_for_a_checkpoint(workdir, steps):
+    process = subprocess.Popen(
+        command(workdir, 2, steps), env=ALONE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline = time.monotonic() + 200
+    while len(checkpoint.steps(workdir / "checkpoints")) < 2 and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.02)
+    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
+    return process, [int(child) for child in children.stdout.split()]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("whole")
+    status, said = run(workdir, 2, 1500)
+    assert status == 0, said
+    assert "2 x cpu of 2 processes" in said and said.count("done, in") == 1  # one process speaks
+    assert [line["step"] for line in log.read(workdir) if "generator/loss" in line] == [*range(100, 3001, 100)]
+    return workdir
+
+
+@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_the_number_of_processes_changes_nothing(tmp_path, processes):
+    for name, count in (("one", 0), ("several", processes)):
+        status, said = run(tmp_path / name, count, 5)
+        assert status == 0, said
+    # Adam turns rounding into steps of its own size; five of them at 1e-3 stay far below what another batch would do
+    one, several = (final(tmp_path / name) for name in ("one", "several"))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3), one.params, several.params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), one.stats, several.stats)
+
+
+def test_a_process_killed_in_mid_run_is_started_again_and_the_run_ends_as_though_it_had_not_been(undisturbed, tmp_path):
+    launcher, (_, second) = start_and_wait_for_a_checkpoint(tmp_path, 1500)
+    os.kill(second, signal.SIGKILL)
+    said = launcher.communicate(timeout=300)[0]
+    assert launcher.returncode == 0, said
+    assert re.search(
+        r"process 1 was killed by SIGKILL\n.*starting all 2 again, from the last checkpoint \(1 of 3\)", said
+    )
+    assert "goes on from step" in said
+    jax.tree.map(np.testing.assert_array_equal, final(tmp_path), final(undisturbed))
+
+
+def test_sigterm_to_one_process_makes_all_save_at_one_step_and_the_run_goes_on_exactly(undisturbed, tmp_path):
+    launcher, (_, second) = start_and_wait_for_a_checkpoint(tmp_path, 1500)
+    os.kill(second, signal.SIGTERM)
+    said = launcher.communicate(timeout=120)[0]
+    assert launcher.returncode == 0, said
+    (step,) = re.findall(r"stopped by SIGTERM at step (\d+), saved; the same command goes on", said)
+    assert int(step) == checkpoint.steps(tmp_path / "checkpoints")[-1] < 1500
+    status, said = run(tmp_path, 2, 1500)
+    assert status == 0 and f"goes on from step {step}" in said, said
+    jax.tree.map(np.testing.assert_array_equal, final(tmp_path), final(undisturbed))
+
+
+def test_what_fails_by_itself_is_not_repeated(tmp_path):
+    status, said = run(tmp_path, 2, 5, "--batch-size", "15")
+    assert status == 1 and "batch_size=15 is not divisible by the 2 devices" in said
+    assert "again" not in said
+
+
+def test_restarts_are_bounded_and_a_run_that_is_restarted_is_told(tmp_path, capfd):
+    note = tmp_path / "note"
+    code = f"import os; open({str(note)!r}, 'a').write(os.environ['GAN_JAX_RESTARTS']); os.kill(os.getpid(), 9)"
+    former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with pytest.raises(SystemExit, match="gave up after 2 restarts"):
+            main((sys.executable, "-c", code), processes=1, restarts=2)
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+    assert Path(note).read_text() == "012"
+    assert capfd.readouterr().err.count("process 0 was killed by SIGKILL") == 3
