@@ -78,7 +78,8 @@ def build(config: Config, spec: Spec) -> System:
 
 def main(config: Config) -> None:
     """Trains it."""
-    loop.run(build, data.load(config.dataset, resolution=config.resolution), config)
+    source = data.stream if config.run.stream else data.load
+    loop.run(build, source(config.dataset, resolution=config.resolution), config)
 
 
 if __name__ == "__main__":

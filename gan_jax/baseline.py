@@ -160,4 +160,5 @@ def game(
 
 def train(build: Callable[..., System], config: Baseline) -> None:
     """Trains what an experiment builds, on the data that its config names."""
-    loop.run(build, data.load(config.dataset, resolution=config.resolution), config)
+    source = data.stream if config.run.stream else data.load
+    loop.run(build, source(config.dataset, resolution=config.resolution), config)

@@ -22,6 +22,8 @@ from gan_jax.types import Array, PyTree
 
 AXIS = "data"
 Devices = Sequence[Any]  # of jax devices
+WHOLE = P()
+ROWS = P(None, None, AXIS)  # of `[steps, repeats, B, ...]`
 
 
 def axis() -> str | None:
@@ -65,10 +67,16 @@ def local(tree: PyTree) -> PyTree:
     return jax.tree.map(rows, tree) if axis() else tree
 
 
-def spread(f: Callable, devices: Devices) -> Callable:
-    """Compiles `f` for these devices: one, several, or all of several processes."""
-    if cluster.several():
-        return sharded(f, devices)
+def spread(f: Callable, devices: Devices, specs: Any = WHOLE) -> Callable:
+    """Compiles `f` for these devices: one, several, or all of several processes.
+
+    Args:
+        f: `(state, *args) -> pytree`.
+        devices: Of all processes.
+        specs: How the arguments are laid out, where they are not all whole on every device.
+    """
+    if len(devices) > 1 and (cluster.several() or specs != WHOLE):
+        return sharded(f, devices, specs)
     return single(f) if len(devices) == 1 else pmapped(f, devices)
 
 
@@ -113,13 +121,14 @@ def pmapped(f: Callable, devices: Devices | None = None) -> Callable:
     return call
 
 
-def sharded(f: Callable, devices: Devices | None = None) -> Callable:
-    """Spreads `f` over devices, of several hosts too, by `jit` of `shard_map` over a mesh of one axis.
+def sharded(f: Callable, devices: Devices | None = None, specs: Any = WHOLE) -> Callable:
+    """Spreads `f` over devices, of several processes too, by `jit` of `shard_map` over a mesh of one axis.
 
+    `specs` says how the arguments are laid out, `WHOLE` on every device or `ROWS` over them.
     `check_vma=False`: with the check, gradients of replicated parameters come summed, and `pmean` would be wrong.
     """
     return jax.jit(
-        jax.shard_map(f, mesh=mesh(devices or jax.devices()), in_specs=P(), out_specs=P(), check_vma=False),
+        jax.shard_map(f, mesh=mesh(devices or jax.devices()), in_specs=specs, out_specs=P(), check_vma=False),
         donate_argnums=0,
     )
 
@@ -152,6 +161,12 @@ def replicate(tree: PyTree, devices: Devices | None = None) -> PyTree:
         return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
 
     return jax.tree.map(everywhere, tree)
+
+
+def split(tree: PyTree, devices: Devices) -> PyTree:
+    """Places leaves `[steps, repeats, b, ...]`, b this process's rows of each batch, so that its devices share them."""
+    sharding = NamedSharding(mesh(devices), ROWS)
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), tree)
 
 
 def first(tree: PyTree) -> PyTree:

@@ -17,13 +17,13 @@ from typing import Any
 
 import jax
 
-from gan_jax.data import Dataset
+from gan_jax.data import Dataset, Stream
 from gan_jax.pictures import atomic
 
 Record = dict[str, Any]
 
 
-def describe(build: Callable, dataset: Dataset, config: Any) -> Record:
+def describe(build: Callable, dataset: Dataset | Stream, config: Any) -> Record:
     """Returns what a run records of itself: experiment, config, data and environment, as JSON types.
 
     Args:
@@ -33,7 +33,7 @@ def describe(build: Callable, dataset: Dataset, config: Any) -> Record:
     """
     shape = list(dataset.spec.shape)
     data = {"name": dataset.name, "split": dataset.split, "shape": shape, "classes": dataset.spec.classes}
-    data |= {"count": len(dataset.arrays["image"]), "fingerprint": dataset.fingerprint}
+    data |= {"count": dataset.count, "fingerprint": dataset.fingerprint}
     source = inspect.getsourcefile(build)
     if source is None:
         raise ValueError(

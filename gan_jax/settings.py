@@ -45,6 +45,10 @@ class Run:
     """When training diverges: warn; stop at the best checkpoint; roll back to it and go on with a new key; or off."""
     devices: int | None = None
     """Local devices that share each batch; all by default, and of several processes always all."""
+    stream: bool = False
+    """Leave the data on disk and read them as training goes, for sets larger than memory; batches are the same."""
+    skip_damaged: bool = False
+    """When streaming, replace an image that cannot be read by the next one, with a warning, rather than stop."""
     compilation_cache: bool | None = None
     """Keep compiled programs on disk, so that the next start need not compile; by default on GPUs and TPUs."""
 

@@ -3,13 +3,14 @@
 import math
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
 from gan_jax import checkpoint, cluster, guard, log, memory, parallel, progress, records, rng, rollback, runs, watch
+from gan_jax.data.streams import Take
 from gan_jax.metrics import protocol
 from gan_jax.metrics.scores import METRICS, Scorer
 from gan_jax.settings import Run
@@ -25,7 +26,9 @@ class Job(NamedTuple):
         workdir: The run directory, of checkpoints.
         notes: Where this process writes the log: the run directory, or on all processes but one a place of its own.
         record: What the run records of itself, kept with each checkpoint.
-        iterate: `(state, key, count) -> (state, metrics)`: compiled iterations.
+        iterate: `(state, data, key, count) -> (state, metrics)`: compiled iterations.
+        feed: `(key, step, calls)` opens the data from a step on: `take() -> (data, seconds)` gives what the next call
+            eats, and how long it was waited for; `calls(step)` are the iterations of a call that begins there.
         place: Places a tree on the devices.
         grid: `(state, step)`: pictures the state's samples.
         scorer: Scores the state's samples, where that is asked for.
@@ -37,7 +40,8 @@ class Job(NamedTuple):
     workdir: Path
     notes: Path
     record: records.Record
-    iterate: Callable[[TrainState, Array, int], tuple[TrainState, Metrics]]
+    iterate: Callable[[TrainState, Any, Array, int], tuple[TrainState, Metrics]]
+    feed: Callable[[Array, int, Callable[[int], int]], AbstractContextManager[Take]]
     place: Callable[[Any], Any]
     grid: Callable[[TrainState, int], None]
     scorer: Scorer | None
@@ -64,7 +68,14 @@ def train(job: Job, state: TrainState, at: int, key: Array) -> tuple[TrainState,
     intervals = [options.log_every, options.sample_every, options.save_every]
     intervals += [options.eval_every] if job.scorer else []
     state = job.place(state)
+    rollbacks = rollback.count(workdir)
+    key = jax.random.fold_in(rng.named(key, "rollback"), rollbacks) if rollbacks else key
+
+    def calls_from(step: int) -> int:
+        return min(options.steps_per_call, options.steps - step, *(every - step % every for every in intervals))
+
     with (
+        job.feed(key, at, calls_from) as take,
         log.writer(job.notes, at) as write,
         checkpoint.writer(workdir / "checkpoints", options.keep) as save,
         checkpoint.writer(workdir / runs.BEST, 2) if options.best else nullcontext() as save_best,
@@ -73,10 +84,10 @@ def train(job: Job, state: TrainState, at: int, key: Array) -> tuple[TrainState,
         past = [line for line in log.read(workdir) if line["step"] <= at]
         seconds = max((line.get("seconds", 0.0) for line in past), default=0.0)
         watched = guard.replay(past, options.steps, metric, METRICS[metric].higher)
-        rollbacks = rollback.count(workdir)
-        key = job.place(jax.random.fold_in(rng.named(key, "rollback"), rollbacks) if rollbacks else key)
+        key = job.place(key)
+        eaten, waiting = take()
         began = time.monotonic()
-        state, _ = jax.block_until_ready(job.iterate(state, key, 0))  # makes no iteration, and compiles
+        state, _ = jax.block_until_ready(job.iterate(state, eaten, key, 0))  # makes no iteration, and compiles
         event = "resumed" if at else "started"
         write({"step": at, "event": event, "compile_seconds": round(time.monotonic() - began, 1)})
         if at == 0:
@@ -95,15 +106,18 @@ def train(job: Job, state: TrainState, at: int, key: Array) -> tuple[TrainState,
             print(f"warning: step {alarm.step}: {alarm.message}", flush=True)
             return alarm if options.guard in ("stop", "rollback") else None
 
-        began, logged, calls = time.monotonic(), at, []
+        began, logged, calls, waiting = time.monotonic(), at, [], 0.0
         stopping, made = False, 0
         while not stopping:
-            count = min(options.steps_per_call, options.steps - at, *(every - at % every for every in intervals))
-            state, metrics = job.iterate(state, key, count)
+            count = calls_from(at)
+            state, metrics = job.iterate(state, eaten, key, count)
             if calls:
                 jax.block_until_ready(calls[-1])  # one call ahead of the device, no more: a signal is soon answered
             calls.append((count, metrics))
             at, made = at + count, made + 1
+            if at < options.steps:
+                eaten, waited = take()
+                waiting += waited
             stopping = at == options.steps or bool(job.received) or cluster.preempted(made)
             due = [stopping or at % every == 0 for every in intervals]
             if not any(due):
@@ -114,7 +128,7 @@ def train(job: Job, state: TrainState, at: int, key: Array) -> tuple[TrainState,
                 seconds += elapsed
                 speed = (at - logged) * job.batch_size / elapsed
                 line = {"step": at, "seconds": seconds, "images_per_second": speed, "peak_bytes": float(memory.peak())}
-                line |= means
+                line |= means | ({"waiting_for_data": waiting / elapsed} if options.stream else {})
                 show(line)
                 alarm = judged(line)
                 if due[1]:
@@ -134,7 +148,7 @@ def train(job: Job, state: TrainState, at: int, key: Array) -> tuple[TrainState,
                 alarm = guard.Alarm(at, logged, "finite", str(error))
             if alarm:
                 return state, alarm
-            began, logged, calls = time.monotonic(), at, []
+            began, logged, calls, waiting = time.monotonic(), at, [], 0.0
     return state, None
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from gan_jax.data import stacked, toys
 from gan_jax.data.batches import batches, permutation
-from gan_jax.data.source import Dataset, Spec
+from gan_jax.data.source import Dataset, Spec, Stream
 
-__all__ = ["Dataset", "Spec", "batches", "load", "permutation"]
+__all__ = ["Dataset", "Spec", "Stream", "batches", "load", "permutation", "stream"]
 
 
 def load(name: str, split: str = "train", resolution: int | None = None) -> Dataset:
@@ -28,8 +28,7 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
         ValueError: If there is no such data set or split, or its images cannot be made into one array.
     """
     # The sources are imported here because they cost up to a second, which sampling need not pay.
-    if resolution is not None and resolution < 1:
-        raise ValueError(f"resolution={resolution} must be at least 1")
+    _require_size(resolution)
     if name == "digits":
         from gan_jax.data import embedded
 
@@ -41,10 +40,45 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
     if name in stacked.SOURCES:
         stacked.require(name, split)
         return stacked.stack(load(stacked.SOURCES[name], split, resolution), name)
-    if name.startswith("folder:") or Path(name).expanduser().is_dir():
+    if _is_folder(name):
         from gan_jax.data import folder
 
         return folder.load(name.removeprefix("folder:"), split, resolution)
     from gan_jax.data import tfds
 
     return tfds.load(name, split, resolution)
+
+
+def stream(name: str, split: str = "train", resolution: int | None = None) -> Stream:
+    """Opens one split of a data set that may be larger than memory.
+
+    Args:
+        name: A directory of images, or an image set of TensorFlow Datasets, as of `load`.
+        split: As of `load`.
+        resolution: As of `load`; where images differ in size it must be given.
+
+    Returns:
+        The split, to be read by `streams`.
+
+    Raises:
+        ValueError: If there is no such data set or split, or it is one that is made in memory.
+    """
+    _require_size(resolution)
+    if name in ("digits", *toys.NAMES, *stacked.SOURCES):
+        raise ValueError(f"{name} is made in memory, where it is small: leave --stream out")
+    if _is_folder(name):
+        from gan_jax.data import folder
+
+        return folder.stream(name.removeprefix("folder:"), split, resolution)
+    from gan_jax.data import tfds
+
+    return tfds.stream(name, split, resolution)
+
+
+def _is_folder(name: str) -> bool:
+    return name.startswith("folder:") or Path(name).expanduser().is_dir()
+
+
+def _require_size(resolution: int | None) -> None:
+    if resolution is not None and resolution < 1:
+        raise ValueError(f"resolution={resolution} must be at least 1")

@@ -42,24 +42,34 @@ def batches(count: int, batch_size: int, repeats: int = 1) -> Callable[[dict[str
         raise ValueError(f"batch_size={batch_size} exceeds the {count} examples of the data set; use at most {count}")
     if repeats < 1:
         raise ValueError(f"repeats={repeats} must be at least 1")
-    per_epoch = count // batch_size
-
-    def indices(key: Array, number: Array) -> Array:
-        rows = _rows(batch_size)
-        places = (number % per_epoch) * batch_size + parallel.index() * rows + jnp.arange(rows, dtype=jnp.int32)
-        return permutation(jax.random.fold_in(key, number // per_epoch), count, places)
 
     def draw(arrays: dict[str, Array], key: Array, step: Array) -> Batch:
         for name, array in arrays.items():
             if array.shape[0] != count:
                 raise ValueError(f"arrays[{name!r}] has {array.shape[0]} rows, but batches was made for count={count}")
         numbers = jnp.asarray(step, jnp.int32) * repeats + jnp.arange(repeats, dtype=jnp.int32)
-        chosen = jax.vmap(lambda number: indices(key, number))(numbers) if repeats > 1 else indices(key, numbers[0])
+        own = (parallel.index() * (rows := _rows(batch_size))) + jnp.arange(rows, dtype=jnp.int32)
+        chosen = jax.vmap(lambda number: examples(key, number, count, batch_size, own))(numbers)
+        chosen = chosen if repeats > 1 else chosen[0]
         return {
-            name: _scale(jnp.asarray(array).at[chosen].get(mode="promise_in_bounds")) for name, array in arrays.items()
+            name: scale(jnp.asarray(array).at[chosen].get(mode="promise_in_bounds")) for name, array in arrays.items()
         }
 
     return draw
+
+
+def examples(key: Array, number: Array, count: int, batch_size: int, rows: Array) -> Array:
+    """Returns which examples are some rows of a draw, by its number: what `batches` draws, and streams read.
+
+    Args:
+        key: A typed key.
+        number: Of the draw, i32[].
+        count: Number of examples in the data set.
+        batch_size: Examples in a draw.
+        rows: Places in it, i32 `[b]`.
+    """
+    per_epoch = count // batch_size
+    return permutation(jax.random.fold_in(key, number // per_epoch), count, (number % per_epoch) * batch_size + rows)
 
 
 def permutation(key: Array, count: int, places: Array) -> Array:
@@ -108,6 +118,7 @@ def _rows(batch_size: int) -> int:
     return batch_size // devices
 
 
-def _scale(x: Array) -> Array:
+def scale(x: Array) -> Array:
+    """Brings uint8 to float32 in [-1, 1], by (x - 127.5) / 127.5; leaves other types alone."""
     # Not x / 127.5 - 1: compiled, that maps 255 to 1 + 1e-7. This maps 0 and 255 to -1 and 1, and is odd about 127.5.
     return (x.astype(jnp.float32) - 127.5) / 127.5 if x.dtype == jnp.uint8 else x

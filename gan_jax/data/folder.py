@@ -1,18 +1,21 @@
 """A folder of image files as a data set."""
 
+import hashlib
 import zlib
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from gan_jax.data.cache import cached
 from gan_jax.data.images import stack
-from gan_jax.data.source import Dataset, dataset
+from gan_jax.data.source import Dataset, Spec, Stream, dataset
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 SPLITS = ("train", "test", "all")
 HELD_OUT = 10  # one file in so many is for testing
+GLANCED = 1_000  # files of a stream that tell whether all are grey
 
 
 def load(path: str, split: str = "train", resolution: int | None = None) -> Dataset:
@@ -36,6 +39,53 @@ def load(path: str, split: str = "train", resolution: int | None = None) -> Data
         ValueError: If there is no such folder, split or image; or naming the image that cannot be decoded, or two that
             differ in size.
     """
+    found = _find(path, split)
+    files = found.files
+    state = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    key = (str(found.root.resolve()), split, resolution, state)
+
+    def decode() -> dict:
+        channels = 1 if all(_grey(file) for file in files) else 3
+        chosen = ((str(files[i]), files[i]) for i in found.chosen)
+        return {"image": stack(chosen, len(found.chosen), resolution, channels)}
+
+    image = cached(f"{found.root.name}-{split}", key, decode)["image"]
+    return dataset(path, split, image, found.label, len(found.classes))
+
+
+def stream(path: str, split: str = "train", resolution: int | None = None) -> Stream:
+    """Opens a folder of images, however many, to be read as training goes; arguments and errors are those of `load`.
+
+    Whether images are greyscale is judged by a thousand of them, evenly chosen, and without `resolution` their size by
+    one; the others are looked at when they are read.
+    """
+    found = _find(path, split)
+    few = found.files[:: -(-len(found.files) // GLANCED)]
+    channels = 1 if all(_grey(file) for file in few) else 3
+    files = [found.files[i] for i in found.chosen]
+    shape = stack([(str(files[0]), files[0])], 1, resolution, channels).shape[1:]
+    label = [0] * len(files) if found.label is None else found.label.tolist()
+    told = repr([(file.relative_to(found.root).as_posix(), file.stat().st_size) for file in files])
+    return Stream(
+        path,
+        split,
+        len(files),
+        lambda numbers: [(str(files[i]), files[i], label[i]) for i in numbers],
+        Spec(shape, len(found.classes)),
+        resolution,
+        hashlib.sha256(told.encode()).hexdigest()[:16],
+    )
+
+
+class _Found(NamedTuple):
+    root: Path
+    files: list[Path]
+    chosen: list[int]  # of the split
+    label: np.ndarray | None  # of those
+    classes: list[str]
+
+
+def _find(path: str, split: str) -> _Found:
     root = Path(path).expanduser()
     if split not in SPLITS:
         raise ValueError(f"split={split!r}: a folder has the splits {', '.join(SPLITS)}; use one of them")
@@ -53,18 +103,8 @@ def load(path: str, split: str = "train", resolution: int | None = None) -> Data
     chosen = [i for i, name in enumerate(names) if split == "all" or _held_out(name) == (split == "test")]
     if not chosen:
         raise ValueError(f"split={split!r}: none of the {len(files)} files of {path!r} falls to it; use split='all'")
-    state = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    key = (str(root.resolve()), split, resolution, state)
-
-    def decode() -> dict:
-        channels = 1 if all(_grey(file) for file in files) else 3
-        return {"image": stack(((str(files[i]), files[i]) for i in chosen), len(chosen), resolution, channels)}
-
-    image = cached(f"{root.name}-{split}", key, decode)["image"]
-    if not labelled:
-        return dataset(path, split, image)
-    label = np.array([classes.index(names[i].parts[0]) for i in chosen])
-    return dataset(path, split, image, label, len(classes))
+    label = np.array([classes.index(names[i].parts[0]) for i in chosen]) if labelled else None
+    return _Found(root, files, chosen, label, classes if labelled else [])
 
 
 def _files(root: Path) -> list[Path]:

@@ -30,8 +30,6 @@ def stack(files: Iterable[tuple[str, Path | bytes]], count: int, resolution: int
     """
     if resolution is not None:
         _check_size((count, resolution, resolution, channels))
-    if resolution is not None:
-        _check_size((count, resolution, resolution, channels))
     result, first = np.empty((0, 0, 0, 0), np.uint8), ""
     for i, (name, file) in enumerate(files):
         try:

@@ -1,6 +1,8 @@
 """What every source of data returns: whole splits as host arrays, with a fingerprint of their contents."""
 
 import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +36,34 @@ class Dataset(NamedTuple):
     split: str
     arrays: dict[str, np.ndarray]
     spec: Spec
+    fingerprint: str
+
+    @property
+    def count(self) -> int:
+        """Number of examples."""
+        return len(self.arrays["image"])
+
+
+class Stream(NamedTuple):
+    """One split of a data set that stays on disk, read as training goes.
+
+    Attributes:
+        name: What was asked of `stream`.
+        split: Name of the split.
+        count: Number of examples.
+        fetch: `(numbers) -> [(name, encoded, label), ...]`: examples by their numbers in [0, count): a name for errors,
+            a path or the bytes of an encoded image, and a label, 0 where there are none. Called by several threads.
+        spec: Shape of one example and number of classes.
+        resolution: Side of the squares that images are made into; None asks that all be of one size.
+        fingerprint: Of what tells contents apart without reading them: names, sizes, versions.
+    """
+
+    name: str
+    split: str
+    count: int
+    fetch: Callable[[Sequence[int]], list[tuple[str, Path | bytes, int]]]
+    spec: Spec
+    resolution: int | None
     fingerprint: str
 
 

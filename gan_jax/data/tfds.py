@@ -2,9 +2,10 @@
 
 import contextlib
 import difflib
+import hashlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tensorflow_datasets.core import registered
 from gan_jax.data import prepare, stacked, toys
 from gan_jax.data.cache import cached
 from gan_jax.data.images import stack
-from gan_jax.data.source import Dataset, dataset
+from gan_jax.data.source import Dataset, Spec, Stream, dataset
 
 CHUNK = 1024  # records read at once
 BUILT_IN = ("digits", *toys.NAMES, *stacked.SOURCES)
@@ -42,22 +43,58 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
         FileNotFoundError: If the set is not prepared, and needs TensorFlow for that.
         ConnectionError: If it is not prepared, and cannot be downloaded.
     """
-    data_dir = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
     with _quiet():
-        builder = _builder(name, data_dir)
-        image, label = _features(name, builder)
-        try:
-            count = builder.info.splits[split].num_examples
-        except (KeyError, ValueError) as error:
-            known = ", ".join(builder.info.splits)
-            raise ValueError(f"split={split!r}: {name} has the splits {known}; use one of them") from error
-        if not count:
-            raise ValueError(f"split={split!r} of {name} has no examples; take a larger slice")
+        builder, image, label, count = _open(name, split)
         path = Path(builder.data_path)
         key = (str(path.resolve()), (path / "dataset_info.json").stat().st_mtime_ns, split, resolution)
         arrays = cached(f"{name}-{split}", key, lambda: _read(builder, split, count, resolution, image, label))
     classes = builder.info.features[label].num_classes if label else 0
     return dataset(name, split, arrays["image"], arrays.get("label"), classes)
+
+
+def stream(name: str, split: str = "train", resolution: int | None = None) -> Stream:
+    """Opens an image set, however large, to be read as training goes; arguments and errors are those of `load`."""
+    with _quiet():
+        builder, image, label, count = _open(name, split)
+        source, channels = _source(builder, split), _channels(builder, image)
+
+    def fetch(numbers: Sequence[int]) -> list[tuple[str, Path | bytes, int]]:
+        records = source.__getitems__([int(number) for number in numbers])
+        return [
+            (f"{number} of {builder.name} {split}", record[image], int(record[label]) if label else 0)
+            for number, record in zip(numbers, records, strict=True)
+        ]
+
+    shape = stack([fetch([0])[0][:2]], 1, resolution, channels).shape[1:]
+    told = f"{builder.info.full_name} {split} {count} {builder.info.splits[split].num_bytes}"
+    classes = builder.info.features[label].num_classes if label else 0
+    fingerprint = hashlib.sha256(told.encode()).hexdigest()[:16]
+    return Stream(name, split, count, fetch, Spec(shape, classes), resolution, fingerprint)
+
+
+def _open(name: str, split: str) -> tuple[Any, str, str | None, int]:
+    """Returns a set's builder, its features of images and labels, and the number of examples in a split."""
+    builder = _builder(name, Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser())
+    image, label = _features(name, builder)
+    try:
+        count = builder.info.splits[split].num_examples
+    except (KeyError, ValueError) as error:
+        known = ", ".join(builder.info.splits)
+        raise ValueError(f"split={split!r}: {name} has the splits {known}; use one of them") from error
+    if not count:
+        raise ValueError(f"split={split!r} of {name} has no examples; take a larger slice")
+    return builder, image, label, count
+
+
+def _source(builder: Any, split: str) -> Any:
+    # Pillow decodes, not TFDS, which would take OpenCV where it is installed and then give other pixels for JPEG.
+    features = builder.info.features
+    undecoded = {k: tfds.decode.SkipDecoding() for k, f in features.items() if isinstance(f, tfds.features.Image)}
+    return builder.as_data_source(split, decoders=undecoded)
+
+
+def _channels(builder: Any, image: str) -> int:
+    return 1 if builder.info.features[image].shape[-1] == 1 else 3
 
 
 def _builder(name: str, data_dir: Path) -> Any:
@@ -118,11 +155,7 @@ def _features(name: str, builder: Any) -> tuple[str, str | None]:
 def _read(
     builder: Any, split: str, count: int, resolution: int | None, image: str, label: str | None
 ) -> dict[str, np.ndarray]:
-    # Pillow decodes, not TFDS, which would take OpenCV where it is installed and then give other pixels for JPEG.
-    features = builder.info.features
-    undecoded = {k: tfds.decode.SkipDecoding() for k, f in features.items() if isinstance(f, tfds.features.Image)}
-    source = builder.as_data_source(split, decoders=undecoded)
-    labels = []
+    source, labels = _source(builder, split), []
 
     def encoded() -> Iterator[tuple[str, bytes]]:
         for start in range(0, count, CHUNK):
@@ -130,7 +163,7 @@ def _read(
                 labels.append(record[label] if label else 0)
                 yield f"{start + i} of {builder.name} {split}", record[image]
 
-    arrays = {"image": stack(encoded(), count, resolution, 1 if features[image].shape[-1] == 1 else 3)}
+    arrays = {"image": stack(encoded(), count, resolution, _channels(builder, image))}
     return arrays | ({"label": np.array(labels, np.int32)} if label else {})
 
 
