@@ -55,7 +55,7 @@ def run(build: Callable[..., System], dataset: Dataset | Stream, config: Config)
         SystemExit: If SIGINT or SIGTERM came, after saving.
     """
     options = validated(config.run)
-    if options.compilation_cache:
+    if options.compilation_cache == "on":
         compilation.keep()
     devices = _devices(options.devices, config.batch_size)
     record = records.describe(build, dataset, config)

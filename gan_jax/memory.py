@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import jax
-import numpy as np
 
 from gan_jax.types import PyTree
 
 
 def size(tree: PyTree) -> int:
     """Returns the bytes of a tree's arrays, each once however many devices hold it."""
-    return sum(x.size * np.dtype(getattr(x, "dtype", np.int32)).itemsize for x in jax.tree.leaves(tree))
+    return sum(x.nbytes for x in jax.tree.leaves(tree))
 
 
 def peak() -> int:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import jax
 
@@ -49,8 +49,8 @@ class Run:
     """Leave the data on disk and read them as training goes, for sets larger than memory; batches are the same."""
     skip_damaged: bool = False
     """When streaming, replace an image that cannot be read by the next one, with a warning, rather than stop."""
-    compilation_cache: bool | None = None
-    """Keep compiled programs on disk, so that the next start need not compile; by default on GPUs and TPUs."""
+    compilation_cache: Literal["auto", "on", "off"] = "auto"
+    """Keep compiled programs on disk, so that the next start need not compile; auto does on GPUs and TPUs."""
 
 
 class Config(Protocol):
@@ -77,8 +77,8 @@ def validated(options: Run) -> Run:
     on_cpu = jax.default_backend() == "cpu"
     if options.steps_per_call == 0:  # a call is to last long beside what making it costs, and to end soon
         options = dataclasses.replace(options, steps_per_call=20 if on_cpu else 100)
-    if options.compilation_cache is None:
-        options = dataclasses.replace(options, compilation_cache=not on_cpu)
+    if options.compilation_cache == "auto":
+        options = dataclasses.replace(options, compilation_cache="off" if on_cpu else "on")
     for name in ("steps", "steps_per_call", "log_every", "sample_every", "save_every", "keep"):
         if getattr(options, name) < 1:
             raise ValueError(f"{name}={getattr(options, name)} must be at least 1")

@@ -1,5 +1,6 @@
 import itertools
 import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -53,8 +54,8 @@ def test_a_streams_batches_are_those_from_memory_wherever_it_begins_and_whoever_
     whole, stream = data.load(str(folder)), data.stream(str(folder))
     assert (stream.count, stream.spec) == (whole.count, whole.spec) and stream.spec.classes == 2
     draw = data.batches(whole.count, 8, 2)
-    key = rng.named(jax.random.key(3), "data")
-    expected = [jax.tree.map(np.asarray, draw(whole.arrays, key, jnp.asarray(t))) for t in range(9)]
+    key, arrays = rng.named(jax.random.key(3), "data"), jax.tree.map(jnp.asarray, whole.arrays)
+    expected = [jax.tree.map(np.asarray, draw(arrays, key, jnp.asarray(t))) for t in range(9)]
     for start in (0, 5):  # nine steps of two batches are more than two epochs
         jax.tree.map(assert_near, expected[start:], taken(stream, start=start))
     halves = [taken(stream, share=(process, 2)) for process in (0, 1)]
@@ -73,12 +74,14 @@ def test_tfds_is_streamed_by_the_same_numbers_as_from_memory():
     np.testing.assert_array_equal(few.arrays["label"], whole.arrays["label"][numbers])
 
 
-def train(folder, workdir, **options):
-    run = loop.Run(**({"steps": 7, "steps_per_call": 3, "log_every": 4, "save_every": 4, "devices": 1} | options))
-    config = mlp_gan.Config(str(folder), batch_size=8, latent_size=4, run=run)
-    run = loop.dataclasses.replace(run, workdir=workdir)
+def train(folder, workdir, **options: Any):
+    run = loop.Run(
+        **{"steps": 7, "steps_per_call": 3, "log_every": 4, "save_every": 4, "devices": 1, "workdir": workdir} | options
+    )
     source = data.stream if run.stream else data.load
-    return loop.run(mlp_gan.build, source(str(folder)), loop.dataclasses.replace(config, run=run))
+    return loop.run(
+        mlp_gan.build, source(str(folder)), mlp_gan.Config(str(folder), batch_size=8, latent_size=4, run=run)
+    )
 
 
 def test_a_streamed_run_is_the_run_from_memory_also_in_parts_and_on_several_devices(folder, tmp_path):
