@@ -133,6 +133,26 @@ def test_a_signal_saves_and_ends_the_run(whole, tmp_path, monkeypatch, number):
     assert_same_bits(train(tmp_path), whole[0])
 
 
+def test_a_checkpoint_directory_that_can_no_longer_be_written_ends_the_run_and_loses_nothing(
+    whole, tmp_path, monkeypatch
+):
+    saved, away, save_png = tmp_path / "checkpoints", tmp_path / "away", pictures.save_png
+
+    def spoil(path, image):
+        save_png(path, image)
+        if path.stem == "00000003":
+            saved.rename(away)
+            saved.write_text("no directory any more")
+
+    with monkeypatch.context() as patched, pytest.raises(OSError):
+        patched.setattr(pictures, "save_png", spoil)
+        train(tmp_path)
+    saved.unlink()
+    away.rename(saved)
+    assert checkpoint.steps(saved) == [2]
+    assert_same_bits(train(tmp_path), whole[0])
+
+
 def test_divergence_stops_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path):
     def build(config, spec):
         return points_game(optimizer=optax.sgd(lambda count: jnp.where(jnp.less(count, 3), 1e-3, 1e38)))
