@@ -63,7 +63,7 @@ def main(
 
 def _run(command: Sequence[str], count: int, attempt: int, asked: list[int]) -> tuple[int, int] | None:
     """Runs the processes to their end; returns the first that failed and its status, None if none did."""
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     shared = {COORDINATOR: address, PROCESSES: str(count), RESTARTS: str(attempt)}
     options: dict[str, Any] = {"start_new_session": True}  # Ctrl-C is for the launcher to pass on
     running = [
@@ -97,7 +97,8 @@ def _end(running: Sequence[subprocess.Popen]) -> None:
             process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Returns a port of this machine on which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -1,9 +1,7 @@
 """The loop around the compiled step: begin or resume, train, and end when all is done, when asked, or when it must."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from gan_jax import (
     cluster,
     compilation,
     evaluate,
+    feeding,
     interrupts,
     memory,
     parallel,
@@ -25,16 +24,14 @@ from gan_jax import (
     runs,
     watch,
 )
-from gan_jax.data import Dataset, Stream, batches, streams
-from gan_jax.data.streams import Take
+from gan_jax.data import Dataset, Stream
 from gan_jax.settings import Config, Run, validated
 from gan_jax.training import Job, train
-from gan_jax.types import Array, System, TrainState
+from gan_jax.types import System, TrainState
 
 __all__ = ["Config", "Run", "run"]
 
 ROLLBACKS = 3  # after so many, a run stops
-CHUNK = 256 * 2**20  # bytes of streamed images that a call eats at most
 
 
 def run(build: Callable[..., System], dataset: Dataset | Stream, config: Config) -> TrainState:
@@ -99,28 +96,24 @@ def _run(
         checkpoint.discard_after(workdir / runs.BEST, start)
     records.write(record, notes, start)
 
+    sizes = (config.batch_size, system.batches, options.steps_per_call, devices)
     if isinstance(dataset, Stream):
-        options, draw, specs, feed, near = _streamed(dataset, config, options, devices, system.batches)
+        fed = feeding.streamed(dataset, *sizes, max(1024, options.eval_count), options.skip_damaged)
     else:
-        near, specs, whole = dataset, parallel.WHOLE, parallel.replicate(dataset.arrays, devices)
-        draw = batches(dataset.count, config.batch_size, system.batches)
-
-        def feed(key: Array, step: int, calls: Callable[[int], int]) -> AbstractContextManager[Take]:
-            return nullcontext(lambda: (whole, 0.0))
-
-    step = parallel.spread(rules.many(system.update, draw, options.steps_per_call), devices, specs)
+        fed = feeding.whole(dataset, *sizes)
+    options = dataclasses.replace(options, stream=isinstance(dataset, Stream), steps_per_call=fed.capacity)
+    step = parallel.spread(rules.many(system.update, fed.draw, fed.capacity), devices, fed.specs)
     begins = f"goes on from step {start}" if resuming else "begins"
     about = f"{records.summary(record)}, {len(devices)} x {devices[0].device_kind}"
     if cluster.several():
         about += f" of {jax.process_count()} processes"
-    where = "streamed" if isinstance(dataset, Stream) else f"{memory.text(memory.size(near.arrays))} on each"
-    held = f"state {memory.text(memory.size(state))}, data {where}"
+    held = f"state {memory.text(memory.size(state))}, data {fed.text}"
     print(f"{workdir}: {about}, {held}; {begins}, compiling", flush=True)
     scorer = None
     if options.eval_every:
         scorer = evaluate.in_training(
             system,
-            near,
+            fed.near,
             getattr(config, "resolution", None),
             notes,
             options.eval_metrics,
@@ -135,9 +128,9 @@ def _run(
             notes,
             record,
             iterate=step,
-            feed=feed,
+            feed=fed.open,
             place=lambda tree: parallel.replicate(tree, devices),
-            grid=watch.grids(system, rng.named(key, "grid"), near, notes),
+            grid=watch.grids(system, rng.named(key, "grid"), fed.near, notes),
             scorer=scorer,
             received=received,
         )
@@ -177,36 +170,6 @@ def _run(
         f"python -m gan_jax.sample {workdir}"
     )
     return state
-
-
-def _streamed(
-    stream: Stream, config: Config, options: Run, devices: Sequence[Any], repeats: int
-) -> tuple[Run, Callable, Any, Callable, Dataset]:
-    """Returns what of a run is otherwise when its data stay on disk."""
-    if config.batch_size > stream.count:
-        raise ValueError(f"batch_size={config.batch_size} exceeds the {stream.count} examples; use at most as many")
-    a_step = repeats * config.batch_size * math.prod(stream.spec.shape)
-    most = max(1, CHUNK // a_step)
-    options = dataclasses.replace(options, stream=True, steps_per_call=min(options.steps_per_call, most))
-
-    def feed(key: Array, step: int, calls: Callable[[int], int]) -> AbstractContextManager[Take]:
-        return streams.feed(
-            stream,
-            rng.named(key, "data"),
-            config.batch_size,
-            repeats,
-            step,
-            calls,
-            options.steps_per_call,
-            lambda arrays: parallel.split(arrays, devices),
-            (jax.process_index(), jax.process_count()),
-            options.skip_damaged,
-        )
-
-    chunk = {"first": parallel.WHOLE, "arrays": parallel.ROWS}
-    specs = (parallel.WHOLE, chunk, parallel.WHOLE, parallel.WHOLE)
-    few = streams.few(stream, max(1024, options.eval_count))
-    return options, streams.draw(repeats), specs, feed, few
 
 
 def _devices(count: int | None, batch_size: int) -> list[Any]:

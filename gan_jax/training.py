@@ -27,8 +27,7 @@ class Job(NamedTuple):
         notes: Where this process writes the log: the run directory, or on all processes but one a place of its own.
         record: What the run records of itself, kept with each checkpoint.
         iterate: `(state, data, key, count) -> (state, metrics)`: compiled iterations.
-        feed: `(key, step, calls)` opens the data from a step on: `take() -> (data, seconds)` gives what the next call
-            eats, and how long it was waited for; `calls(step)` are the iterations of a call that begins there.
+        feed: Opens the data from a step on, see `feeding.Feeding.open`.
         place: Places a tree on the devices.
         grid: `(state, step)`: pictures the state's samples.
         scorer: Scores the state's samples, where that is asked for.

@@ -14,7 +14,7 @@ import pytest
 
 from experiments import dcgan
 from gan_jax import checkpoint, data, log
-from gan_jax.launch import main
+from gan_jax.launch import free_port, main
 
 GAME = dcgan.Config(dataset="ring", batch_size=16, g_width=4, d_width=4)
 LIKE = jax.eval_shape(dcgan.build(GAME, data.load("ring").spec).init, jax.random.key(0))
@@ -95,6 +95,30 @@ def test_sigterm_to_one_process_makes_all_save_at_one_step_and_the_run_goes_on_e
     status, said = run(tmp_path, 2, 1500)
     assert status == 0 and f"goes on from step {step}" in said, said
     jax.tree.map(np.testing.assert_array_equal, final(tmp_path), final(undisturbed))
+
+
+@pytest.mark.slow
+def test_without_a_launcher_a_dead_process_is_noticed_and_the_others_end(tmp_path):
+    settings = {"GAN_JAX_COORDINATOR": f"127.0.0.1:{free_port()}", "GAN_JAX_PROCESSES": "2"}
+    both = [
+        subprocess.Popen(
+            command(tmp_path, 0, 10**6),
+            env=ALONE | settings | {"GAN_JAX_PROCESS": str(index)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for index in (0, 1)
+    ]
+    deadline = time.monotonic() + 200
+    while not checkpoint.steps(tmp_path / "checkpoints") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    both[1].kill()
+    began = time.monotonic()
+    try:
+        assert both[0].wait(60) != 0
+        assert time.monotonic() - began < 20
+    finally:
+        both[0].kill()
 
 
 def test_what_fails_by_itself_is_not_repeated(tmp_path):

@@ -14,7 +14,7 @@ from toy import images_game
 
 from experiments import loss_zoo
 from experiments.benchmarks import costs
-from experiments.results import scores, stacked_mnist
+from experiments.results import comparison, scores, stacked_mnist
 from experiments.results.__main__ import sentence
 from gan_jax import log, runs
 
@@ -88,6 +88,18 @@ def test_the_standing_table_is_what_was_measured_and_shows_what_is_known():
             assert min(scores[data, game]["covered"]) == modes and max(scores[data, game]["reverse_kl"]) < limit
     plain = {data: max(scores[data, "non-saturating"]["reverse_kl"]) for data in ("ring", "grid")}
     assert plain["ring"] > 0.02 and plain["grid"] > 0.10  # the unregularised loss does not
+
+
+def test_the_comparison_is_what_was_measured_in_readme_and_docstrings():
+    record = json.loads((ROOT / "experiments" / "results" / "comparison.json").read_text())
+    assert set(record["runs"]) == set(comparison.EXPERIMENTS)
+    assert {len(runs) for runs in record["runs"].values()} == {3}
+    table = comparison.markdown(record)
+    assert table in README, f"README.md must have the table\n{table}"
+    for name in record["runs"]:
+        docstring = " ".join((importlib.import_module(f"experiments.{name}").__doc__ or "").split())
+        said = comparison.sentence(record, name)
+        assert said in docstring, f"the docstring of experiments.{name} must say: {said}"
 
 
 def test_the_costs_are_what_was_measured():
