@@ -9,6 +9,12 @@
 The measure L(x) + |gamma L(x) - L(G(z))|, logged as balance/measure, falls as the game converges; a smaller gamma asks
 for better and less varied samples. The paper's autoencoder has no normalisation and its gamma is 0.3 to 0.7; in trials
 on digits without batch norm, or with a gamma of 0.5, samples stayed nearly alike for 1,000 iterations.
+
+What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 50.85 (49.63 to 53.65) by
+its classifier's features, precision 0.70, recall 0.01; an iteration takes 1.89 times as long as one of dcgan.
+
+3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 50.85 (49.63 to 53.65) by its
+classifier's features, precision 0.70, recall 0.01; an iteration takes 1.89 times as long as one of dcgan.
 """
 
 from dataclasses import dataclass

@@ -9,6 +9,12 @@
 One-sided label smoothing, historical averaging, feature matching, minibatch discrimination, virtual batch norm. The
 paper takes feature matching in place of the loss for semi-supervised learning, and minibatch discrimination for good
 samples.
+
+What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 6.92 (6.47 to 7.54) by
+its classifier's features, precision 0.73, recall 0.65; an iteration takes 2.44 times as long as one of dcgan.
+
+3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 6.92 (6.47 to 7.54) by its classifier's
+features, precision 0.73, recall 0.65; an iteration takes 2.44 times as long as one of dcgan.
 """
 
 from dataclasses import dataclass

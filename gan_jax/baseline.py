@@ -27,28 +27,18 @@ Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
-class Baseline:
-    """What every classic experiment can be told."""
+class Common:
+    """What every experiment can be told."""
 
     dataset: str = "digits"
     """digits (in the package), a TFDS name such as fashion_mnist, a folder of images, or points: ring, grid, ..."""
     resolution: int | None = None
-    """Resize images to this side; it must be 28, 32 or 64."""
+    """Resize images to this side; for convolutional networks it must be 28, 32 or 64."""
     batch_size: int = 32
     latent_size: int = 32
     latent: latents.Distribution = "normal"
     """normal; uniform on [0, 1]; or symmetric, uniform on [-1, 1], as in DCGAN's paper."""
-    g_width: int = 32
-    """Channels of the generator's largest hidden map; each smaller one has twice as many, but in residual networks,
-    which have one width. For points a quarter of the units of each of two hidden layers."""
-    d_width: int = 24
-    """The same of the discriminator."""
-    g_learning_rate: float = 1e-3
-    d_learning_rate: float = 3e-4
     beta1: float = 0.5
-    beta2: float = 0.99
-    decay_steps: int = 0
-    """Iterations over which the learning rates fall to 0 along a line; 0 keeps them."""
     ema_decay: float = 0.999
     """Samples come from an average of the generator; 0 takes the last one."""
     accumulate: int = 1
@@ -61,7 +51,23 @@ class Baseline:
     run: loop.Run = field(default_factory=lambda: loop.Run(steps=11_000, log_every=100, sample_every=250))
 
 
-def latent(config: Baseline) -> Latent:
+@dataclass(frozen=True)
+class Baseline(Common):
+    """What every classic experiment can be told."""
+
+    g_width: int = 32
+    """Channels of the generator's largest hidden map; each smaller one has twice as many, but in residual networks,
+    which have one width. For points a quarter of the units of each of two hidden layers."""
+    d_width: int = 24
+    """The same of the discriminator."""
+    g_learning_rate: float = 1e-3
+    d_learning_rate: float = 3e-4
+    beta2: float = 0.99
+    decay_steps: int = 0
+    """Iterations over which the learning rates fall to 0 along a line; 0 keeps them."""
+
+
+def latent(config: Common) -> Latent:
     """Returns the generator's input."""
     return latents.latent(config.latent, config.latent_size)
 
@@ -109,7 +115,7 @@ def networks(
     }
 
 
-def network(config: Baseline, module: nn.Module, *shapes: tuple[int, ...]) -> Network:
+def network(config: Common, module: nn.Module, *shapes: tuple[int, ...]) -> Network:
     """Returns `linen` of a module, in the config's precision, keeping the activations that it says."""
     return remat.rematerialised(mixed(linen(module, *shapes), config.precision), config.activations)
 
@@ -134,7 +140,7 @@ def adam(
 
 
 def game(
-    config: Baseline,
+    config: Common,
     networks: Mapping[str, Network],
     loss: Loss,
     optimizers: Mapping[str, optax.GradientTransformation] | None = None,
@@ -153,12 +159,15 @@ def game(
         inputs: The generator's, where they are not `latent`'s.
         options: Any others of `system.gan`.
     """
-    optimizers = optimizers or adam(config, repeats)
+    if optimizers is None:
+        if not isinstance(config, Baseline):
+            raise TypeError("optimizers: give them, as this config has no learning rates")
+        optimizers = adam(config, repeats)
     shared = {"repeats": repeats, "ema_decay": config.ema_decay, "accumulate": config.accumulate}
     return gan(networks, loss, inputs or latent(config), optimizers, **shared, **options)
 
 
-def train(build: Callable[..., System], config: Baseline) -> None:
+def train(build: Callable[..., System], config: Common) -> None:
     """Trains what an experiment builds, on the data that its config names."""
     source = data.stream if config.run.stream else data.load
     loop.run(build, source(config.dataset, resolution=config.resolution), config)
