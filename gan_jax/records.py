@@ -59,11 +59,12 @@ def environment() -> dict[str, Any]:
     git = subprocess.run(["git", "-C", here, "describe", "--always", "--dirty"], capture_output=True, text=True)
     versions = {name: importlib.metadata.version(name) for name in ("gan_jax", "jax", "flax", "optax")}
     device = jax.devices()[0]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     main = sys.modules["__main__"].__spec__
     command = ["python", *(["-m", main.name] if main else sys.argv[:1]), *sys.argv[1:]]
     return versions | {
         "python": platform.python_version(),
-        "device": f"{os.cpu_count()} CPU cores" if device.platform == "cpu" else device.device_kind,
+        "device": f"{cores} CPU core{'s' * (cores > 1)}" if device.platform == "cpu" else device.device_kind,
         "devices": jax.device_count(),
         "host": f"{platform.system()} {platform.machine()}",
         "commit": git.stdout.strip() or None,
