@@ -58,6 +58,7 @@ EACH = {  # the same apart, to find which it was
     "pre-training": of(active={"generator": controllers.after(1)}),
     "look-ahead": of(controllers=[controllers.lookahead(("discriminator", "generator"), 2)]),
     "unrolled": lambda: (points_game(rule=functools.partial(rules.unrolled, steps=2)), points()),
+    "accumulated": of(accumulate=2, repeats={"discriminator": 2}),
     "shared": of(rule=rules.simultaneous, share_fake=True),
     **{f"loss {name}": of(loss=loss) for name, loss in LOSSES.items() if name not in ("energy", "began")},
     **{f"term {name}": of(terms={player: [term] for player, term in both.items()}) for name, both in TERMS.items()},
@@ -67,7 +68,10 @@ WAYS = {
     "pmapped": lambda f: parallel.pmapped(f, jax.devices()[:4]),
     "sharded": lambda f: parallel.sharded(f, jax.devices()[:4]),
     "simulated": lambda f: parallel.simulated(f, 4),
+    "on two": lambda f: parallel.pmapped(f, jax.devices()[:2]),
+    "as eight": lambda f: parallel.simulated(f, 8),
 }
+PLACED = {"pmapped": 4, "sharded": 4, "simulated": 1, "on two": 2, "as eight": 1}  # devices that hold the state
 
 
 @pytest.mark.parametrize(
@@ -76,7 +80,7 @@ WAYS = {
         ("everything", WAYS),
         ("at once", ["pmapped"]),
         ("dcgan", ["pmapped"]),
-        *(pytest.param(name, ["pmapped"], marks=pytest.mark.slow) for name in EACH),
+        *(pytest.param(name, ["on two", "pmapped", "as eight"], marks=pytest.mark.slow) for name in EACH),
     ],
 )
 def test_the_number_of_devices_changes_nothing(name, ways):
@@ -87,15 +91,14 @@ def test_the_number_of_devices_changes_nothing(name, ways):
         key = jax.random.key(3)
         many = rules.many(game.update, data.batches(len(arrays["image"]), 16, game.batches), 3)
 
-        def run(way):
+        def run(way, devices=1):
             state = double(jax.jit(game.init)(key))
-            devices = jax.devices()[:1] if way in (parallel.single, WAYS["simulated"]) else jax.devices()[:4]
-            return way(many)(*parallel.replicate((state, arrays, key), devices), 3)
+            return way(many)(*parallel.replicate((state, arrays, key), jax.devices()[:devices]), 3)
 
         expected = run(parallel.single)
         assert int(expected[0].step) == 3
         for way in ways:
-            found = run(WAYS[way])
+            found = run(WAYS[way], PLACED[way])
             parallel.assert_replicated(found)
             jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), expected, found)
 
@@ -113,7 +116,7 @@ def test_gather_and_local_are_inverse():
     def there_and_back(x):
         return parallel.gather(parallel.local(x)), parallel.pmean(jnp.mean(parallel.local(x)))
 
-    for way in (lambda f: f, *WAYS.values()):
+    for way in (lambda f: f, WAYS["pmapped"], WAYS["sharded"], WAYS["simulated"]):
         back, mean = way(there_and_back)(jnp.copy(x))
         np.testing.assert_array_equal(back, x)
         assert float(mean) == 3.5

@@ -1,0 +1,106 @@
+"""What more devices bring: `python -m experiments.benchmarks.scaling`.
+
+    strong    one batch, shared by 1, 2, 4, ... devices: how much sooner an iteration is done
+    weak      so many examples a device: how much of the speed that as many machines alone would have is kept
+
+Each number of devices is timed in turns with one device. Virtual devices of a CPU (`XLA_FLAGS=
+--xla_force_host_platform_device_count=4`) share its cores: they show that the program runs, not what devices bring.
+"""
+
+import dataclasses
+import importlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from gan_jax import data, parallel, records, rng, rules
+from gan_jax.cli import cli
+from gan_jax.pictures import atomic
+
+
+def main(
+    experiment: str = "dcgan",
+    batch_size: int = 64,
+    rounds: int = 7,
+    seconds: float = 2.0,
+    out: Path = Path("runs/scaling.json"),
+) -> None:
+    """Times an experiment on 1, 2, 4, ... local devices and prints and writes a table.
+
+    Args:
+        experiment: Module in experiments/, with its defaults.
+        batch_size: Of all devices together where the scaling is strong, of each where it is weak.
+        rounds: Turns of each.
+        seconds: Roughly how long one turn lasts.
+        out: The JSON file.
+    """
+    counts = [2**n for n in range(1, jax.local_device_count().bit_length())]
+    if not counts:
+        raise ValueError("this machine has one device; on a CPU, XLA_FLAGS=--xla_force_host_platform_device_count=4")
+    rows = []
+    one = _iterations(experiment, batch_size, 1)
+    for count in counts:
+        for kind, size in (("strong", batch_size), ("weak", batch_size * count)):
+            ratios = _ratios(one, _iterations(experiment, size, count), rounds, seconds)
+            images = [ratio * size / batch_size for ratio in ratios]
+            row = {"kind": kind, "devices": count, "batch_size": size, "speed": _spread(images)}
+            rows.append(row | {"efficiency": _spread([speed / count for speed in images])})
+    table = Table("scaling", "devices", "batch", "images/s beside one device's (least, most)", "efficiency")
+    for row in rows:
+        speed = "{:.2f} ({:.2f}, {:.2f})".format(*row["speed"])
+        table.add_row(row["kind"], str(row["devices"]), str(row["batch_size"]), speed, f"{row['efficiency'][0]:.2f}")
+    Console().print(table)
+    with atomic(out) as file:
+        record = {"experiment": experiment, "rows": rows, "environment": records.environment()}
+        file.write((json.dumps(record, indent=2) + "\n").encode())
+
+
+def _iterations(experiment: str, batch_size: int, devices: int) -> Callable[[int], None]:
+    """Returns the function that goes on with an experiment on so many devices, for a number of iterations."""
+    module: Any = importlib.import_module(f"experiments.{experiment}")
+    config = dataclasses.replace(module.Config(), batch_size=batch_size)
+    dataset = data.load(config.dataset)
+    system = module.build(config, dataset.spec)
+    key, own = jax.random.key(0), jax.local_devices()[:devices]
+    many = rules.many(system.update, data.batches(dataset.count, batch_size, system.batches), 20)
+    step = parallel.spread(many, own)
+    state, arrays, key = parallel.replicate((system.init(rng.named(key, "init")), dataset.arrays, key), own)
+
+    def iterate(count: int) -> None:
+        nonlocal state
+        for begin in range(0, count, 20):
+            state, _ = step(state, arrays, key, min(20, count - begin))
+        jax.block_until_ready(state)
+
+    return iterate
+
+
+def _ratios(one: Callable[[int], None], several: Callable[[int], None], rounds: int, seconds: float) -> list[float]:
+    """Times both in turns: iterations a second of several devices, in those of one."""
+
+    def pace(iterate: Callable[[int], None], count: int) -> float:
+        began = time.perf_counter()
+        iterate(count)
+        return count / (time.perf_counter() - began)
+
+    counts = []
+    for iterate in (one, several):
+        pace(iterate, 1)  # compiles
+        counts.append(max(2, round(seconds * pace(iterate, 2))))
+    turns = [[pace(iterate, n) for iterate, n in zip((one, several), counts, strict=True)] for _ in range(rounds)]
+    return [theirs / ours for ours, theirs in turns]
+
+
+def _spread(values: list[float]) -> list[float]:
+    return [round(float(x), 3) for x in (np.median(values), min(values), max(values))]
+
+
+if __name__ == "__main__":
+    cli(main)
