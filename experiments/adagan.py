@@ -16,9 +16,6 @@ together. What is sampled from is the mixture of the components that are done; o
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 32.01 (31.58 to 35.86) by
 its classifier's features, precision 0.48, recall 0.31; an iteration takes 1.97 times as long as one of dcgan.
-
-3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 32.01 (31.58 to 35.86) by its
-classifier's features, precision 0.48, recall 0.31; an iteration takes 1.97 times as long as one of dcgan.
 """
 
 from dataclasses import dataclass

@@ -12,9 +12,6 @@ on digits without batch norm, or with a gamma of 0.5, samples stayed nearly alik
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 50.85 (49.63 to 53.65) by
 its classifier's features, precision 0.70, recall 0.01; an iteration takes 1.89 times as long as one of dcgan.
-
-3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 50.85 (49.63 to 53.65) by its
-classifier's features, precision 0.70, recall 0.01; an iteration takes 1.89 times as long as one of dcgan.
 """
 
 from dataclasses import dataclass

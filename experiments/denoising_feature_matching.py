@@ -12,9 +12,6 @@ lambda_adv = 1 and lambda_denoise = 0.03 on that average, and s = 1; its denoise
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 10.06 (8.95 to 10.59) by
 its classifier's features, precision 0.61, recall 0.52; an iteration takes 1.21 times as long as one of dcgan.
-
-3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 10.06 (8.95 to 10.59) by its classifier's
-features, precision 0.61, recall 0.52; an iteration takes 1.21 times as long as one of dcgan.
 """
 
 from dataclasses import dataclass

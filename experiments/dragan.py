@@ -9,9 +9,6 @@ penalty is on the slope at each example.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 18.71 (15.84 to 18.77) by
 its classifier's features, precision 0.52, recall 0.28; an iteration takes 1.21 times as long as one of dcgan.
-
-3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 18.71 (15.84 to 18.77) by its
-classifier's features, precision 0.52, recall 0.28; an iteration takes 1.21 times as long as one of dcgan.
 """
 
 from dataclasses import dataclass

@@ -9,9 +9,6 @@ Real images get a low energy, samples a higher one, below the margin.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 5.77 (5.00 to 7.06) by
 its classifier's features, precision 0.73, recall 0.47; an iteration takes 1.79 times as long as one of dcgan.
-
-3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 5.77 (5.00 to 7.06) by its classifier's
-features, precision 0.73, recall 0.47; an iteration takes 1.79 times as long as one of dcgan.
 """
 
 from dataclasses import dataclass

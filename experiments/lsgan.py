@@ -8,9 +8,6 @@ a = 0, b = c = 1 as in the paper's experiments; `--a -1 --b 1 --c 0` minimises P
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 10.17 (9.60 to 11.16) by
 its classifier's features, precision 0.63, recall 0.46; an iteration takes 1.04 times as long as one of dcgan.
-
-3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 10.17 (9.60 to 11.16) by its classifier's
-features, precision 0.63, recall 0.46; an iteration takes 1.04 times as long as one of dcgan.
 """
 
 from dataclasses import dataclass

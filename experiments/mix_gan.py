@@ -13,9 +13,6 @@ plain game. With batch norm, a discriminator's moments are those of all generato
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 6.72 (6.67 to 7.48) by
 its classifier's features, precision 0.72, recall 0.44; an iteration takes 4.88 times as long as one of dcgan.
-
-3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 6.72 (6.67 to 7.48) by its classifier's
-features, precision 0.72, recall 0.44; an iteration takes 4.88 times as long as one of dcgan.
 """
 
 from collections.abc import Callable

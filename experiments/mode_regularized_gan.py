@@ -10,9 +10,6 @@ manifold-diffusion training of two discriminators is not here. `--reconstruction
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 7.68 (7.55 to 7.87) by
 its classifier's features, precision 0.63, recall 0.60; an iteration takes 1.55 times as long as one of dcgan.
-
-3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 7.68 (7.55 to 7.87) by its classifier's
-features, precision 0.63, recall 0.60; an iteration takes 1.55 times as long as one of dcgan.
 """
 
 from dataclasses import dataclass

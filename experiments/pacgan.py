@@ -9,9 +9,6 @@ game.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 13.28 (11.87 to 15.52) by
 its classifier's features, precision 0.57, recall 0.46; an iteration takes 0.79 times as long as one of dcgan.
-
-3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 13.28 (11.87 to 15.52) by its
-classifier's features, precision 0.57, recall 0.46; an iteration takes 0.79 times as long as one of dcgan.
 """
 
 from dataclasses import dataclass

@@ -8,9 +8,6 @@ An iteration costs about as much as k + 1 plain ones, twice over. `--unrolled 0`
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 25.68 (23.72 to 27.39) by
 its classifier's features, precision 0.54, recall 0.43; an iteration takes 9.90 times as long as one of dcgan.
-
-3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 25.68 (23.72 to 27.39) by its
-classifier's features, precision 0.54, recall 0.43; an iteration takes 9.90 times as long as one of dcgan.
 """
 
 import functools

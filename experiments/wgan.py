@@ -9,9 +9,6 @@ RMSProp, as momentum made the paper's critics unstable. The paper's settings are
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 28.10 (27.61 to 29.39) by
 its classifier's features, precision 0.49, recall 0.44; an iteration takes 3.09 times as long as one of dcgan.
-
-3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 28.10 (27.61 to 29.39) by its
-classifier's features, precision 0.49, recall 0.44; an iteration takes 3.09 times as long as one of dcgan.
 """
 
 from dataclasses import dataclass

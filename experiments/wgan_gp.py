@@ -10,9 +10,6 @@ settings for CIFAR-10 are `--dataset cifar10 --network resnet --g-width 128 --d-
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 8.96 (8.66 to 9.09) by
 its classifier's features, precision 0.62, recall 0.60; an iteration takes 3.83 times as long as one of dcgan.
-
-3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 8.96 (8.66 to 9.09) by its classifier's
-features, precision 0.62, recall 0.60; an iteration takes 3.83 times as long as one of dcgan.
 """
 
 from dataclasses import dataclass

@@ -14,6 +14,7 @@ import optax
 from flax import linen as nn
 
 from gan_jax import data, latents, loop
+from gan_jax.checks import require
 from gan_jax.data import Spec
 from gan_jax.networks import dcgan, mlp, remat, resnet
 from gan_jax.networks.linen import linen
@@ -35,10 +36,13 @@ class Common:
     resolution: int | None = None
     """Resize images to this side; for convolutional networks it must be 28, 32 or 64."""
     batch_size: int = 32
+    """Examples a batch, over all devices."""
     latent_size: int = 32
+    """Dimensions of the generator's input."""
     latent: latents.Distribution = "normal"
     """normal; uniform on [0, 1]; or symmetric, uniform on [-1, 1], as in DCGAN's paper."""
     beta1: float = 0.5
+    """Of Adam: how long it remembers gradients."""
     ema_decay: float = 0.999
     """Samples come from an average of the generator; 0 takes the last one."""
     accumulate: int = 1
@@ -48,6 +52,7 @@ class Common:
     activations: remat.Kept = "everything"
     """What is kept of a forward pass for the backward one, to which less memory is more time; see networks/remat."""
     seed: int = 0
+    """Everything random follows from it."""
     run: loop.Run = field(default_factory=lambda: loop.Run(steps=11_000, log_every=100, sample_every=250))
 
 
@@ -61,8 +66,11 @@ class Baseline(Common):
     d_width: int = 24
     """The same of the discriminator."""
     g_learning_rate: float = 1e-3
+    """Of the generator's Adam."""
     d_learning_rate: float = 3e-4
+    """Of the discriminator's."""
     beta2: float = 0.99
+    """Of both: how long it remembers squares of gradients."""
     decay_steps: int = 0
     """Iterations over which the learning rates fall to 0 along a line; 0 keeps them."""
 
@@ -81,10 +89,19 @@ def generator(config: Baseline, spec: Spec, norm: AnyNorm = "batch", kind: Kind 
         norm: Of its layers, for images.
         kind: For images.
     """
+    _require_sizes(config)
     if len(spec.shape) == 1:
+        if kind != "dcgan":
+            raise ValueError(f"network={kind!r}: it is for images, and these are points; leave it out")
         return mlp.Generator(spec.shape, (4 * config.g_width,) * 2, norm="none", bounded=False)
     module = dcgan.Generator if kind == "dcgan" else resnet.Generator
     return module(spec.shape, config.g_width, norm)
+
+
+def _require_sizes(config: Baseline) -> None:
+    for name in ("g_width", "d_width", "latent_size", "accumulate"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name}={getattr(config, name)} must be at least 1")
 
 
 def discriminator(
@@ -130,6 +147,16 @@ def adam(
         repeats: Moves an iteration, where more than 1: a decaying rate counts moves.
         options: More of optax's, such as `eps_root`.
     """
+
+    require(
+        lambda: min(config.g_learning_rate, config.d_learning_rate) > 0,
+        f"learning rates: {config.g_learning_rate} and {config.d_learning_rate} must be positive",
+    )
+    require(
+        lambda: 0 <= config.beta1 < 1 and 0 <= config.beta2 < 1,
+        f"beta1={config.beta1}, beta2={config.beta2}: give numbers from 0 to below 1",
+    )
+    require(lambda: config.decay_steps >= 0, f"decay_steps={config.decay_steps}: give 0 to keep the rates, or more")
 
     def rate(name: str, first: float) -> optax.ScalarOrSchedule:
         moves = config.decay_steps * (repeats or {}).get(name, 1)

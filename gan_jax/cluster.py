@@ -87,17 +87,21 @@ def wait(name: str) -> None:
         multihost_utils.sync_global_devices(name)
 
 
-def preempted(call: int) -> bool:
-    """Returns whether all processes are to stop after this call, as one has received SIGTERM some calls ago.
+def preempted(before: int, at: int) -> bool:
+    """Returns whether all processes are to stop here, as one has received SIGTERM some iterations ago.
+
+    JAX agrees on the first number that no process has asked about yet, and says yes to that alone; Orbax asks about
+    every step that it saves. So each process asks about every iteration, and all hear yes after the same call.
 
     Args:
-        call: Number of the call, counted up by one: every process asks about each, and all hear yes at the same one.
+        before: Iterations made before the last call.
+        at: Iterations made by now.
     """
     if not several():
         return False
     from jax.experimental import multihost_utils
 
-    return multihost_utils.reached_preemption_sync_point(call)
+    return any(multihost_utils.reached_preemption_sync_point(step) for step in range(before + 1, at + 1))
 
 
 def require_equal(number: int, what: str) -> None:

@@ -81,4 +81,4 @@ def streamed(
 
     chunk = {"first": parallel.WHOLE, "arrays": parallel.ROWS}
     specs = (parallel.WHOLE, chunk, parallel.WHOLE, parallel.WHOLE)
-    return Feeding(streams.draw(repeats), capacity, specs, open, streams.few(stream, near), "streamed")
+    return Feeding(streams.draw(repeats), capacity, specs, open, streams.few(stream, near, skip_damaged), "streamed")

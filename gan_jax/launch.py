@@ -11,6 +11,7 @@ On several machines the cluster starts the processes: see `gan_jax.cluster` for 
 """
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -43,6 +44,10 @@ def main(
     """
     if processes < 1 or restarts < 0:
         raise ValueError(f"processes={processes}, restarts={restarts}: give at least 1 process, and no negative number")
+    if not command or shutil.which(command[0]) is None:
+        raise ValueError(
+            f"command: {' '.join(command[:1]) or 'none'} is not to be run; give one after --, such as python"
+        )
     asked: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda n, frame: asked.append(n))

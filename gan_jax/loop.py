@@ -52,6 +52,7 @@ def run(build: Callable[..., System], dataset: Dataset | Stream, config: Config)
         SystemExit: If SIGINT or SIGTERM came, after saving.
     """
     options = validated(config.run)
+    options = dataclasses.replace(options, stream=isinstance(dataset, Stream))
     if options.compilation_cache == "on":
         compilation.keep()
     devices = _devices(options.devices, config.batch_size)
@@ -101,7 +102,7 @@ def _run(
         fed = feeding.streamed(dataset, *sizes, max(1024, options.eval_count), options.skip_damaged)
     else:
         fed = feeding.whole(dataset, *sizes)
-    options = dataclasses.replace(options, stream=isinstance(dataset, Stream), steps_per_call=fed.capacity)
+    options = dataclasses.replace(options, steps_per_call=fed.capacity)
     step = parallel.spread(rules.many(system.update, fed.draw, fed.capacity), devices, fed.specs)
     begins = f"goes on from step {start}" if resuming else "begins"
     about = f"{records.summary(record)}, {len(devices)} x {devices[0].device_kind}"
@@ -173,12 +174,12 @@ def _run(
 
 
 def _devices(count: int | None, batch_size: int) -> list[Any]:
-    if cluster.several() and count:
+    if cluster.several() and count is not None:
         raise ValueError(f"devices={count}: several processes share batches over all their devices; leave it out")
     available = jax.devices()
-    count = count or len(available)
+    count = len(available) if count is None else count
     if not 1 <= count <= len(available):
-        raise ValueError(f"devices={count}: this machine has {len(available)}")
+        raise ValueError(f"devices={count}: this machine has {len(available)}; give 1 to that, or leave it out")
     if batch_size % count:
         raise ValueError(
             f"batch_size={batch_size} is not divisible by the {count} devices; "

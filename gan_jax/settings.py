@@ -82,6 +82,8 @@ def validated(options: Run) -> Run:
     for name in ("steps", "steps_per_call", "log_every", "sample_every", "save_every", "keep"):
         if getattr(options, name) < 1:
             raise ValueError(f"{name}={getattr(options, name)} must be at least 1")
+    if options.skip_damaged and not options.stream:
+        raise ValueError("skip_damaged: it is for data that are streamed; give --stream too")
     if options.eval_every < 0 or not options.eval_metrics:
         raise ValueError(
             f"eval_every={options.eval_every}, eval_metrics={options.eval_metrics}: give 0 to make no scores"

@@ -87,8 +87,9 @@ def train(job: Job, state: TrainState, at: int, key: Array) -> tuple[TrainState,
         eaten, waiting = take()
         began = time.monotonic()
         state, _ = jax.block_until_ready(job.iterate(state, eaten, key, 0))  # makes no iteration, and compiles
-        event = "resumed" if at else "started"
-        write({"step": at, "event": event, "compile_seconds": round(time.monotonic() - began, 1)})
+        event, compiling = "resumed" if at else "started", time.monotonic() - began
+        write({"step": at, "event": event, "compile_seconds": round(compiling, 1)})
+        print(f"compiled in {compiling:.1f} s", flush=True)
         if at == 0:
             job.grid(state, at)
         watch.drop_after(job.notes, at)
@@ -106,18 +107,18 @@ def train(job: Job, state: TrainState, at: int, key: Array) -> tuple[TrainState,
             return alarm if options.guard in ("stop", "rollback") else None
 
         began, logged, calls, waiting = time.monotonic(), at, [], 0.0
-        stopping, made = False, 0
+        stopping = False
         while not stopping:
             count = calls_from(at)
             state, metrics = job.iterate(state, eaten, key, count)
             if calls:
                 jax.block_until_ready(calls[-1])  # one call ahead of the device, no more: a signal is soon answered
             calls.append((count, metrics))
-            at, made = at + count, made + 1
+            at += count
             if at < options.steps:
                 eaten, waited = take()
                 waiting += waited
-            stopping = at == options.steps or bool(job.received) or cluster.preempted(made)
+            stopping = at == options.steps or bool(job.received) or cluster.preempted(at - count, at)
             due = [stopping or at % every == 0 for every in intervals]
             if not any(due):
                 continue

@@ -77,7 +77,8 @@ PLACED = {"pmapped": 4, "sharded": 4, "simulated": 1, "on two": 2, "as eight": 1
 @pytest.mark.parametrize(
     ("name", "ways"),
     [
-        ("everything", WAYS),
+        ("everything", ["pmapped", "sharded", "simulated"]),
+        pytest.param("everything", ["on two", "as eight"], marks=pytest.mark.slow),
         ("at once", ["pmapped"]),
         ("dcgan", ["pmapped"]),
         *(pytest.param(name, ["on two", "pmapped", "as eight"], marks=pytest.mark.slow) for name in EACH),

@@ -109,6 +109,8 @@ def test_a_damaged_image_is_named_or_skipped(folder, tmp_path):
         taken(stream, steps=4)
     with pytest.warns(UserWarning, match=r"skipped: cannot read the image .*a/20\.png"):
         batches = taken(stream, steps=4, skip_damaged=True)
+    with pytest.warns(UserWarning, match=r"skipped: .*a/20\.png"):
+        assert len(streams.few(stream, COUNT, skip_damaged=True).arrays["image"]) == COUNT
     sound = data.stream(str(folder), "all")
     for ours, theirs in zip(batches, taken(sound, steps=4), strict=True):
         same = (ours["image"] == theirs["image"]).all(axis=(2, 3, 4))

@@ -165,12 +165,12 @@ def sentence(record: dict[str, Any], name: str) -> str:
     """Returns what an experiment's docstring says of its row; the tests hold it to that."""
     found, settings = _middle(record, name), record["settings"]
     flags = [f"--{key.replace('_', '-')} {value}" for key, value in _settings(name, settings).items() if "width" in key]
+    time = f"; an iteration takes {record['costs'][name][0]:.2f} times as long as one of {BASE}" if name != BASE else ""
     widths = f" (`{' '.join(flags)}`)" if flags else ""
     return (
         f"{len(record['runs'][name])} runs of {settings['steps']:,} iterations on {settings['dataset']}{widths}: FID "
         f"{found['fid']:.2f} ({found['least']:.2f} to {found['most']:.2f}) by its classifier's features, precision "
-        f"{found['precision']:.2f}, recall {found['recall']:.2f}; an iteration takes {record['costs'][name][0]:.2f} "
-        f"times as long as one of {BASE}."
+        f"{found['precision']:.2f}, recall {found['recall']:.2f}{time}."
     )
 
 

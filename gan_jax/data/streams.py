@@ -122,15 +122,16 @@ def feed(
         yield take
 
 
-def few(stream: Stream, count: int) -> Dataset:
+def few(stream: Stream, count: int, skip_damaged: bool = False) -> Dataset:
     """Reads evenly chosen examples of a stream into memory.
 
     Args:
         stream: What to read.
         count: How many, at most.
+        skip_damaged: As of `feed`.
     """
     numbers = np.unique(np.linspace(0, stream.count - 1, min(count, stream.count)).round().astype(int))
-    arrays = _decode(stream, numbers, skip_damaged=False)
+    arrays = _decode(stream, numbers, skip_damaged)
     return dataset(stream.name, stream.split, arrays["image"], arrays.get("label"), stream.spec.classes)
 
 
