@@ -148,21 +148,16 @@ def adam(
         options: More of optax's, such as `eps_root`.
     """
 
-    require(
-        lambda: min(config.g_learning_rate, config.d_learning_rate) > 0,
-        f"learning rates: {config.g_learning_rate} and {config.d_learning_rate} must be positive",
-    )
-    require(
-        lambda: 0 <= config.beta1 < 1 and 0 <= config.beta2 < 1,
-        f"beta1={config.beta1}, beta2={config.beta2}: give numbers from 0 to below 1",
-    )
+    rates = {"discriminator": config.d_learning_rate, "generator": config.g_learning_rate}
+    require(lambda: min(rates.values()) > 0, f"learning rates: {rates}; they must be positive")
+    betas = (config.beta1, config.beta2)
+    require(lambda: min(betas) >= 0 and max(betas) < 1, f"beta1, beta2: {betas}; give numbers from 0 to below 1")
     require(lambda: config.decay_steps >= 0, f"decay_steps={config.decay_steps}: give 0 to keep the rates, or more")
 
     def rate(name: str, first: float) -> optax.ScalarOrSchedule:
         moves = config.decay_steps * (repeats or {}).get(name, 1)
         return optax.linear_schedule(first, 0.0, moves) if moves else first
 
-    rates = {"discriminator": config.d_learning_rate, "generator": config.g_learning_rate}
     return {name: optax.adam(rate(name, rates[name]), config.beta1, config.beta2, **options) for name in PLAYERS}
 
 
