@@ -40,9 +40,9 @@ def final(workdir):
     return checkpoint.restore(workdir / "checkpoints", LIKE)[0]
 
 
-def start_and_wait_for_a_checkpoint(workdir, steps):
+def start_and_wait_for_a_checkpoint(workdir, steps, *more):
     process = subprocess.Popen(
-        command(workdir, 2, steps), env=ALONE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command(workdir, 2, steps, *more), env=ALONE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     deadline = time.monotonic() + 200
     while len(checkpoint.steps(workdir / "checkpoints")) < 2 and time.monotonic() < deadline:
@@ -98,6 +98,17 @@ def test_sigterm_to_one_process_makes_all_save_at_one_step_and_the_run_goes_on_e
 
 
 @pytest.mark.slow
+def test_sigterm_is_heeded_also_where_every_call_ends_in_a_checkpoint(tmp_path):
+    # Orbax asks about preemption too, by the step that it saves, and both must count alike
+    launcher, (_, second) = start_and_wait_for_a_checkpoint(tmp_path, 1500, "--save-every", "20")
+    os.kill(second, signal.SIGTERM)
+    said = launcher.communicate(timeout=120)[0]
+    assert launcher.returncode == 0, said
+    assert re.search(r"stopped by SIGTERM at step \d+, saved", said), said
+    assert checkpoint.steps(tmp_path / "checkpoints")[-1] < 1500
+
+
+@pytest.mark.slow
 def test_without_a_launcher_a_dead_process_is_noticed_and_the_others_end(tmp_path):
     settings = {"GAN_JAX_COORDINATOR": f"127.0.0.1:{free_port()}", "GAN_JAX_PROCESSES": "2"}
     both = [
@@ -118,7 +129,9 @@ def test_without_a_launcher_a_dead_process_is_noticed_and_the_others_end(tmp_pat
         assert both[0].wait(60) != 0
         assert time.monotonic() - began < 20
     finally:
-        both[0].kill()
+        for process in both:
+            process.kill()
+            process.wait()
 
 
 def test_what_fails_by_itself_is_not_repeated(tmp_path):
