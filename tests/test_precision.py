@@ -28,7 +28,12 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+QUICK = ("generator", "spectral", "residual critic", "mlp")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in NETWORKS]
+)
 def test_every_layer_of_every_network_computes_in_bfloat16_and_what_is_kept_stays_float32(name):
     module, shape = NETWORKS[name]
     whole = linen(module, shape)
