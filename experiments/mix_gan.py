@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from jax.scipy.special import entr
 
 from gan_jax import baseline, loop, losses
+from gan_jax.checks import require
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.networks import mixture
@@ -79,6 +80,8 @@ def logged(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState,
 
 def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
+    require(lambda: config.components > 0, f"components={config.components}: give at least 1")
+    require(lambda: config.entropy >= 0, f"entropy={config.entropy}: give 0 to do without, or more")
     if config.loss == "wasserstein" and config.d_norm != "spectral":
         raise ValueError(
             f"loss='wasserstein', d_norm={config.d_norm!r}: critics need bounded slopes; give --d-norm spectral"

@@ -14,6 +14,7 @@ its classifier's features, precision 0.57, recall 0.46; an iteration takes 0.79 
 from dataclasses import dataclass
 
 from gan_jax import baseline, losses
+from gan_jax.checks import require
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.networks.norm import Norm
@@ -33,6 +34,8 @@ class Config(baseline.Baseline):
 
 def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
+    apart = f"pack={config.pack}: batch_size={config.batch_size} does not fall into such packs; give a divisor of it"
+    require(lambda: config.pack > 0 and config.batch_size % config.pack == 0, apart)
     *places, channels = spec.shape
     joined = Spec((*places, channels * config.pack), spec.classes)
     critic = baseline.network(config, baseline.discriminator(config, joined, config.d_norm), joined.shape)
