@@ -80,12 +80,9 @@ def logged(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState,
 
 def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
-    require(lambda: config.components > 0, f"components={config.components}: give at least 1")
     require(lambda: config.entropy >= 0, f"entropy={config.entropy}: give 0 to do without, or more")
-    if config.loss == "wasserstein" and config.d_norm != "spectral":
-        raise ValueError(
-            f"loss='wasserstein', d_norm={config.d_norm!r}: critics need bounded slopes; give --d-norm spectral"
-        )
+    bounded = f"loss='wasserstein', d_norm={config.d_norm!r}: critics need bounded slopes; give --d-norm spectral"
+    require(lambda: config.loss != "wasserstein" or config.d_norm == "spectral", bounded)
     networks = baseline.networks(config, spec, config.d_norm)
     networks["generator"] = mixture.generators(networks["generator"], config.components)
     networks["discriminator"] = mixture.discriminators(networks["discriminator"], config.components)
