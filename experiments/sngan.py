@@ -11,6 +11,8 @@ fewer channels and n = 1, for CPUs.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 16.85 (15.03 to 17.71) by
 its classifier's features, precision 0.59, recall 0.39; an iteration takes 8.26 times as long as one of dcgan.
+
+One run of 1,000 iterations on cifar10, 14.7 minutes on 1 CPU core.
 """
 
 from dataclasses import dataclass

@@ -10,6 +10,8 @@ settings for CIFAR-10 are `--dataset cifar10 --network resnet --g-width 128 --d-
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 8.96 (8.66 to 9.09) by
 its classifier's features, precision 0.62, recall 0.60; an iteration takes 3.83 times as long as one of dcgan.
+
+One run of 600 iterations on cifar10, 15.0 minutes on 1 CPU core.
 """
 
 from dataclasses import dataclass
