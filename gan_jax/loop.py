@@ -80,7 +80,7 @@ def _run(
     saved = workdir / "checkpoints"
     resuming = bool(checkpoint.steps(saved))
     if resuming:
-        records.require_same(record, checkpoint.read_meta(saved), workdir)
+        records.require_same(record, checkpoint.read_meta(saved), workdir, records.defaults(config))
 
     system = build(config, dataset.spec)
     key = jax.random.key(config.seed)

@@ -107,8 +107,21 @@ def summary(record: Record) -> str:
     return f"{_stem(record['experiment'])} on {data['name']} ({data['count']:,} examples, {shape})"
 
 
-def require_same(record: Record, found: Record, directory: Path) -> None:
+def defaults(config: Any) -> dict[str, Any]:
+    """Returns the defaults of a config's fields, of those that have one, as JSON types."""
+    known = {field.name: field.default for field in dataclasses.fields(config)}
+    kept = {name: value for name, value in known.items() if value is not dataclasses.MISSING}
+    return json.loads(json.dumps(kept, default=str))
+
+
+def require_same(record: Record, found: Record, directory: Path, defaults: dict[str, Any] | None = None) -> None:
     """Checks that a run is the one that a directory's checkpoints belong to.
+
+    Args:
+        record: Of the run.
+        found: Of the checkpoints.
+        directory: Theirs.
+        defaults: What fields were before there were such fields, when an experiment has gained some.
 
     Raises:
         ValueError: Naming what differs, and the mends.
@@ -117,7 +130,8 @@ def require_same(record: Record, found: Record, directory: Path) -> None:
     name, old_name = (_stem(r["experiment"]) for r in (record, found))
     if name != old_name:
         raise ValueError(f"{directory} holds a run of {old_name}, and this is {name}: {mend}")
-    config, old = record["config"], found["config"]
+    config, before = record["config"], defaults or {}
+    old = {name: before[name] for name in config if name in before} | found["config"]
     if differ := [key for key in old | config if config.get(key) != old.get(key)]:
         its, ours = (", ".join(f"{key}={values.get(key)!r}" for key in differ) for values in (old, config))
         flags = " ".join(f"--{key.replace('_', '-')} {old.get(key)}" for key in differ)

@@ -189,6 +189,19 @@ def test_bad_settings_are_refused_before_anything_is_lost(whole, settings, messa
     assert before == {path: path.stat().st_mtime_ns for path in workdir.rglob("*") if path in before}
 
 
+def test_a_run_from_before_a_field_existed_goes_on_if_the_field_has_its_default(whole, monkeypatch):
+    read_meta = checkpoint.read_meta
+
+    def older(directory):
+        meta = read_meta(directory)
+        return meta | {"config": {name: value for name, value in meta["config"].items() if name != "learning_rate"}}
+
+    monkeypatch.setattr(checkpoint, "read_meta", older)
+    assert_same_bits(train(whole[1]), whole[0])
+    with pytest.raises(ValueError, match=r"learning_rate=0\.001, and this one has learning_rate=0\.1"):
+        train(whole[1], learning_rate=0.1)
+
+
 def test_another_experiments_directory_is_refused(whole):
     def build(config, spec):
         raise AssertionError("must not be built")
