@@ -101,10 +101,10 @@ def feed(
     def join(at: int) -> tuple[dict[str, Any], int]:
         count = calls(at)
         parts = [next(steps) for _ in range(count)]
-        arrays = {
-            name: np.concatenate([np.stack([part[name] for part in parts]), _filler(parts[0][name], capacity - count)])
-            for name in parts[0]
-        }
+        arrays = {name: np.zeros((capacity, *x.shape), x.dtype) for name, x in parts[0].items()}
+        for row, part in enumerate(parts):
+            for name, x in part.items():
+                arrays[name][row] = x
         return {"first": np.int32(at), "arrays": place(arrays)}, at + count
 
     with ThreadPoolExecutor(1) as ahead:
@@ -167,7 +167,3 @@ def _next(stream: Stream, number: int, error: ValueError) -> tuple[np.ndarray, i
         except ValueError:
             continue
     raise ValueError(f"{TRIES} images after {number} of {stream.name} are damaged too: {error}") from error
-
-
-def _filler(part: np.ndarray, count: int) -> np.ndarray:
-    return np.zeros((count, *part.shape), part.dtype)
