@@ -143,6 +143,9 @@ def test_a_checkpoint_directory_that_can_no_longer_be_written_ends_the_run_and_l
     def spoil(path, image):
         save_png(path, image)
         if path.stem == "00000003":
+            deadline = time.monotonic() + 60
+            while checkpoint.steps(saved) != [2] and time.monotonic() < deadline:  # written beside the steps
+                time.sleep(0.01)
             saved.rename(away)
             saved.write_text("no directory any more")
 
