@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import jax
+import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
@@ -135,6 +137,13 @@ def networks(
 def network(config: Common, module: nn.Module, *shapes: tuple[int, ...]) -> Network:
     """Returns `linen` of a module, in the config's precision, keeping the activations that it says."""
     return remat.rematerialised(mixed(linen(module, *shapes), config.precision), config.activations)
+
+
+def features(body: Network, spec: Spec) -> tuple[int, ...]:
+    """Returns the shape of what a body makes of one example, as heads are given it."""
+    example = jax.ShapeDtypeStruct((1, *spec.shape), jnp.float32)
+    made = jax.eval_shape(lambda key, x: body.apply(*body.init(key), x, train=False)[0], jax.random.key(0), example)
+    return made.shape[1:]
 
 
 def adam(

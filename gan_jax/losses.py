@@ -69,6 +69,17 @@ def hinge() -> GanLoss:
     )
 
 
+def exchanged(base: GanLoss) -> GanLoss:
+    """Returns a loss whose generator wants both kinds taken for each other: generator(x, y) = discriminator(y, x).
+
+    For generators that make both sides of what is judged, as in BiGAN.
+
+    Args:
+        base: Any.
+    """
+    return GanLoss(base.discriminator, lambda real, fake: base.discriminator(fake, real))
+
+
 def relativistic(base: GanLoss) -> GanLoss:
     """Returns the game that judges pairs, real against fake (Jolicoeur-Martineau 2018, arXiv:1807.00734).
 

@@ -16,6 +16,7 @@ from gan_jax.types import (
     Augment,
     Aux,
     Batch,
+    Condition,
     Context,
     Latent,
     Loss,
@@ -33,16 +34,31 @@ class Game(NamedTuple):
 
     Attributes:
         networks: "generator", latents -> images; "discriminator", images -> logits `[b, ...]`, or a dictionary that
-            holds them as "logits" beside whatever terms look at ("features").
+            holds them as "logits" beside whatever terms look at ("features"). If there is a "body", images ->
+            features, the discriminator judges these, and so may other networks, in terms.
         loss: The adversarial loss, or a function of the state and a key that makes it.
         latent: The generator's input.
         augment: Changes real and fake alike before the discriminator sees them, in both players' objectives.
+        condition: What the discriminator sees beside images, see `given`.
     """
 
     networks: Mapping[str, Network]
     loss: Loss
     latent: Latent
     augment: Augment | None = None
+    condition: Condition | None = None
+
+
+def given(*names: str) -> Condition:
+    """Returns the condition of showing arrays of the batch, such as "label" or "source", beside real and fake."""
+
+    def condition(state: TrainState, batch: Batch, inputs: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        if missing := [name for name in names if name not in batch]:
+            raise ValueError(f"condition: the data have no {missing}, only {sorted(batch)}; use a data set that has")
+        beside = tuple(batch[name] for name in names)
+        return beside, beside
+
+    return condition
 
 
 def discriminator(game: Game, terms: Sequence[Term] = ()) -> Objective:
@@ -123,39 +139,45 @@ class _Played(NamedTuple):
 
 def _play(game: Game, state: TrainState, batch: Batch, key: Array) -> _Played:
     real, networks = batch["image"], game.networks
-    latents = game.latent.draw(rng.per_example(rng.named(key, "latent"), len(real)))
+    keys = rng.per_example(rng.named(key, "latent"), len(real))
+    latents = game.latent.given(keys, batch) if game.latent.given else game.latent.draw(keys)
+    beside = game.condition(state, batch, latents) if game.condition else ((), ())
 
     def generate(latents: Array) -> tuple[Array, PyTree]:
         params, stats = state.params["generator"], state.stats["generator"]
         return networks["generator"].apply(params, stats, latents, train=True, key=rng.named(key, "generator"))
 
-    def judge(images: Array, purpose: str) -> tuple[dict[str, PyTree], PyTree]:
+    def judge(images: Array, purpose: str, beside: tuple[Array, ...]) -> tuple[dict[str, PyTree], dict[str, PyTree]]:
         if game.augment is not None:
             keys = rng.per_example(rng.named(key, f"augment {purpose}"), len(images))
             images = game.augment(images, keys, state)
-        params, stats = state.params["discriminator"], state.stats["discriminator"]
-        said, new = networks["discriminator"].apply(params, stats, images, train=True, key=rng.named(key, purpose))
-        return (said if isinstance(said, dict) else {"logits": said}), new
+        new, features = {}, {}
+        for name in ("body", "discriminator") if "body" in networks else ("discriminator",):
+            inputs = (images, *beside) if name == "discriminator" else (images,)
+            own = rng.named(key, purpose if name == "discriminator" else f"{purpose} {name}")
+            params, stats = state.params[name], state.stats[name]
+            images, new[name] = networks[name].apply(params, stats, *inputs, train=True, key=own)
+            features = {"features": images} if name == "body" else features
+        return features | (images if isinstance(images, dict) else {"logits": images}), new
 
     fake, generator_stats = generate(latents)
-    real_output, real_stats = judge(real, "real")
-    fake_output, fake_stats = judge(fake, "fake")
+    real_output, real_stats = judge(real, "real", beside[0])
+    fake_output, fake_stats = judge(fake, "fake", beside[1])
     context = Context(
         real,
         fake,
         latents,
-        critic=lambda images: judge(images, "term")[0]["logits"],
+        critic=lambda images: judge(images, "term", beside[0])[0]["logits"],
         generate=lambda latents: generate(latents)[0],
         real_output=real_output,
         fake_output=fake_output,
         keys=rng.per_example(rng.named(key, "terms"), len(real)),
         state=state,
+        batch=batch,
+        key=rng.named(key, "networks of terms"),
     )
     real_logits, fake_logits = parallel.gather((real_output["logits"], fake_output["logits"]))
-    stats = {
-        "generator": generator_stats,
-        "discriminator": jax.tree.map(lambda a, b: (a + b) / 2, real_stats, fake_stats),
-    }
+    stats = {"generator": generator_stats} | jax.tree.map(lambda a, b: (a + b) / 2, real_stats, fake_stats)
     return _Played(context, real_logits, fake_logits, stats, key)
 
 
@@ -174,7 +196,8 @@ def _discriminator(game: Game, terms: Sequence[Term], played: _Played) -> tuple[
         "logit_fake": jnp.mean(fake),
     }
     metrics |= _spread(played.context.real, played.context.real_output, "real")
-    return value + added, Aux({"discriminator": played.stats["discriminator"]}, extra, metrics)
+    judges = {name: stats for name, stats in played.stats.items() if name != "generator"}
+    return value + added, Aux(judges, extra, metrics)
 
 
 def _generator(game: Game, terms: Sequence[Term], played: _Played) -> tuple[Array, Aux]:
@@ -212,7 +235,8 @@ def _sum(terms: Sequence[Term], context: Context, player: str) -> tuple[Array, M
 
 
 def _require_examples_apart(game: Game, terms: Sequence[Term]) -> None:
-    for network in sorted({network for term in terms for network in term.per_example}):
+    named = {network for term in terms for network in term.per_example}
+    for network in sorted(named | ({"body"} & set(game.networks) if "discriminator" in named else set())):
         if game.networks[network].batch_dependent():
             raise ValueError(
                 f"terms: one differentiates what the {network} makes of each example, but that depends on the whole "

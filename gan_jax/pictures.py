@@ -51,6 +51,20 @@ def grid(images: ArrayLike, columns: int | None = None, padding: int = 2, scale:
     return picture
 
 
+def compared(sets: Sequence[ArrayLike], columns: int = 8) -> np.ndarray:
+    """Lays sets of images out below one another, image i of each set above image i of the next; result as of `grid`.
+
+    Args:
+        sets: Arrays `[N, H, W, C]` of one N, H and W, C of 1 or 3, uint8 or float in [-1, 1].
+        columns: Images in a row.
+    """
+    arrays = [np.asarray(images) for images in sets]
+    arrays = [images if images.dtype == np.uint8 else to_uint8(images) for images in arrays]
+    arrays = [np.broadcast_to(images, (*images.shape[:3], 3)) for images in arrays]
+    starts = range(0, len(arrays[0]), columns)
+    return grid(np.concatenate([images[i : i + columns] for i in starts for images in arrays]), columns)
+
+
 def scatter(points: ArrayLike, reference: ArrayLike | None = None, limit: float | None = None) -> np.ndarray:
     """Draws points of the plane, the samples of a toy problem, as a picture; raises ValueError for other arrays.
 

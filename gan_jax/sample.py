@@ -6,17 +6,19 @@ batches of one size, and image i always has the same place in the same batch.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
+from jax.typing import ArrayLike
 
 from gan_jax import latents, pictures, runs
 from gan_jax.cli import cli
+from gan_jax.data.batches import scale
 from gan_jax.runs import Restored
-from gan_jax.types import Array
+from gan_jax.types import Array, Latent
 
 BATCH = 64  # images at once
 
@@ -52,10 +54,47 @@ def generate(run: Restored, values: Array) -> np.ndarray:
     size = run.system.latent.size
     if values.ndim != 2 or values.shape[1] != size or not len(values):
         raise ValueError(f"values {values.shape}: this generator takes latents [n, {size}], n at least 1")
-    compiled = jax.jit(run.system.generate)
-    padded = jnp.pad(values, ((0, -len(values) % BATCH), (0, 0)))
-    images = np.concatenate([compiled(run.ema, rows) for rows in padded.reshape(-1, BATCH, size)])[: len(values)]
+    images = evaluated(run.system.generate, run.ema, values)
     return pictures.to_uint8(images) if images.ndim == 4 else images
+
+
+def evaluated(function: Callable[[Any, Array], Array], ema: Any, rows: ArrayLike) -> np.ndarray:
+    """Compiles `(ema, rows) -> output` and applies it to rows `[n, ...]`, in padded batches of one size."""
+    compiled, values = jax.jit(function), jnp.asarray(rows)
+    padded = jnp.pad(values, ((0, -len(values) % BATCH), *[(0, 0)] * (values.ndim - 1)))
+    made = [compiled(ema, batch) for batch in padded.reshape(-1, BATCH, *values.shape[1:])]
+    return np.concatenate(made)[: len(values)]
+
+
+def labelled(run: Restored, seed: int, labels: Sequence[int], name: str = "label") -> np.ndarray:
+    """Makes images of classes: image i of a seed, but of class `labels[i]`; result as of `generate`.
+
+    Args:
+        run: An opened run, of a conditional generator.
+        seed: Which images.
+        labels: A class for each.
+        name: Of the part of the latent, see `latents.joined`.
+
+    Raises:
+        ValueError: If the generator has no such part, or it no such class.
+    """
+    drawn = latents_of(run, seed, len(labels))
+    return generate(run, latents.with_labels(run.system.latent, drawn, np.asarray(labels), name))
+
+
+def reconstructions(run: Restored, images: np.ndarray) -> np.ndarray:
+    """Encodes images and makes them again; result as of `generate`.
+
+    Args:
+        run: An opened run, of a system with an encoder.
+        images: uint8 `[n, H, W, C]`, of the size that it was trained on.
+
+    Raises:
+        ValueError: If there is no encoder.
+    """
+    if run.system.encode is None:
+        raise ValueError("this run has no encoder: bigan and vae have; for others see gan_jax.explore, inversion")
+    return generate(run, jnp.asarray(evaluated(run.system.encode, run.ema, scale(jnp.asarray(images)))))
 
 
 def samples(run: Restored, seed: int, count: int, truncation: float | None = None) -> np.ndarray:
@@ -115,7 +154,9 @@ def traversal(
 
 def main(
     run: tyro.conf.Positional[Path],
-    what: tyro.conf.Positional[Literal["grid", "images", "npz", "interpolation", "traversal"]] = "grid",
+    what: tyro.conf.Positional[
+        Literal["grid", "images", "npz", "interpolation", "traversal", "reconstruction"]
+    ] = "grid",
     count: int = 64,
     seed: int = 0,
     truncation: float | None = None,
@@ -124,7 +165,9 @@ def main(
     rows: int = 8,
     steps: int = 10,
     path: Literal["spherical", "linear"] = "spherical",
-    dimensions: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7),
+    dimensions: tuple[int, ...] = (),
+    labels: tuple[int, ...] = (),
+    codes: tuple[str, ...] = (),
     low: float = -1.0,
     high: float = 1.0,
     gif: bool = False,
@@ -134,8 +177,9 @@ def main(
 
     Args:
         run: A run directory, such as runs/dcgan-digits.
-        what: A grid of samples, PNG files, one .npz of uint8, walks between latents, or a traversal of dimensions.
-        count: Number of samples (grid, images, npz).
+        what: A grid of samples, PNG files, one .npz of uint8, walks between latents, a traversal of dimensions, or
+            held-out images above their reconstructions by an encoder.
+        count: Number of samples (grid, images, npz, reconstruction).
         seed: Which samples; image i depends on checkpoint, seed and i alone.
         truncation: Draw values of the latent beyond this threshold again: less variety, more typical images.
         step: Which checkpoint; the newest good one by default.
@@ -143,19 +187,38 @@ def main(
         rows: Number of walks (interpolation).
         steps: Images from end to end (interpolation, traversal).
         path: Walk on the great circle or on the straight line (interpolation).
-        dimensions: Latent dimensions to traverse, a row each.
+        dimensions: Latent dimensions to traverse, a row each; by default the codes that there are, or the first 8.
+        labels: Classes of the samples, in turns; by default a grid has a column for each class.
+        codes: Values of codes, for all samples, such as style=0.5,-1 or digit=3.
         low: First value of a traversed dimension.
         high: Last value of a traversed dimension.
         gif: Write an animation that walks to and fro instead of a strip (interpolation, traversal).
         out: File, or directory for images; by default named after what it is, in the run.
     """
     restored = runs.open_run(run, step, best)
+    latent, columns = restored.system.latent, None
+    if (labels or codes) and what not in ("grid", "images", "npz"):
+        raise ValueError(f"labels, codes: they are for grid, images and npz, not for {what}; leave them out")
+    held = np.empty(0)
     if what == "interpolation":
         made = interpolation(restored, seed, rows, steps, getattr(latents, path))
     elif what == "traversal":
-        made = traversal(restored, seed, dimensions, steps, low, high)
+        if latent.parts and not dimensions:
+            made = generate(restored, latents.traversals(latent, latents_of(restored, seed, 1)[0], steps, low, high))
+        else:
+            made = traversal(restored, seed, dimensions or range(min(8, latent.size)), steps, low, high)
+    elif what == "reconstruction":
+        held = runs.held_out(restored.record).arrays["image"][:count]
+        made = reconstructions(restored, held)
     else:
-        made = samples(restored, seed, count, truncation)
+        values = latents_of(restored, seed, count, truncation)
+        if labels:
+            values = latents.with_labels(latent, values, np.resize(labels, count))
+        elif what == "grid" and not codes and count == 64:
+            table = latents.by_class(latent, values, rows=8)
+            columns = None if table is None else len(table) // 8
+            values = values if table is None else table
+        made = generate(restored, _coded(latent, values, codes))
     cut = "" if truncation is None or what in ("interpolation", "traversal") else f"-truncation{truncation}"
     suffix = {"images": "", "npz": ".npz"}.get(what, ".gif" if gif else ".png")
     target = out or run / f"{what}-step{restored.step}-seed{seed}{cut}{suffix}"
@@ -169,14 +232,34 @@ def main(
         for i in range(len(made)):
             pictures.save_png(target / f"{i:06d}.png", _picture(made[i : i + 1]))
     elif gif:
-        if what == "grid":
-            raise ValueError("gif: a grid of samples does not move; ask for interpolation or traversal")
+        if what in ("grid", "reconstruction"):
+            raise ValueError(f"gif: a {what} does not move; ask for interpolation or traversal")
         moments = made.reshape(-1, steps, *made.shape[1:]).swapaxes(0, 1)
         frames = [_picture(moment) for moment in moments]
         pictures.save_gif(target, [*frames, *frames[-2:0:-1]], hold=120)
+    elif what == "reconstruction":
+        pictures.save_png(target, pictures.compared([held, made]))
     else:
-        pictures.save_png(target, _picture(made, None if what == "grid" else steps))
+        pictures.save_png(target, _picture(made, columns if what == "grid" else steps))
     print(f"{target}: {len(made)} images of step {restored.step}")
+
+
+def _coded(latent: Latent, values: Array, codes: Sequence[str]) -> Array:
+    """Sets codes given as "name=value" or "name=value,value"."""
+    for code in codes:
+        name, _, given = code.partition("=")
+        try:
+            numbers = [float(number) for number in given.split(",")]
+        except ValueError:
+            raise ValueError(f"codes: {code!r} is not of the form name=value or name=value,value") from None
+        size = latents.part(latent, values, name).shape[-1]
+        if len(numbers) == size:
+            values = latents.put(latent, values, name, jnp.asarray(numbers))
+        elif len(numbers) == 1 and numbers[0].is_integer():
+            values = latents.with_labels(latent, values, np.full(len(values), int(numbers[0])), name)
+        else:
+            raise ValueError(f"codes: {code!r} gives {len(numbers)} values; {name} takes {size}, or its class's number")
+    return values
 
 
 def _picture(made: np.ndarray, columns: int | None = None) -> np.ndarray:

@@ -15,6 +15,7 @@ from gan_jax.objectives import Game
 from gan_jax.types import (
     Array,
     Augment,
+    Condition,
     Controller,
     Latent,
     Loss,
@@ -48,11 +49,15 @@ def gan(
     ema_decay: float = 0.999,
     moves: Mapping[str, Sequence[str]] | None = None,
     also: Sequence[Player] = (),
+    condition: Condition | None = None,
+    averaged: Sequence[str] = ("generator",),
+    encode: Callable[[dict[str, PyTree], Array], Array] | None = None,
 ) -> System:
     """Builds the game of a discriminator and a generator, the generator averaged for sampling.
 
     Args:
-        networks: "generator", latents -> images, and "discriminator", images -> logits.
+        networks: "generator", latents -> images, and "discriminator", images -> logits, perhaps of what a "body" makes
+            of them; see `objectives.Game`.
         loss: The adversarial loss.
         latent: The generator's input.
         optimizers: Of "discriminator" and "generator", or one for both.
@@ -70,6 +75,9 @@ def gan(
         moves: Networks that each moves beside its own, for its terms to apply, such as `{"generator": ["encoder"]}`.
             Their running statistics stay as they are.
         also: More players, who move after these two.
+        condition: What the discriminator sees beside images, such as `objectives.given("label")`.
+        averaged: Networks that are averaged.
+        encode: From images back to latents, of the averaged networks, see `averaged_network`.
 
     Raises:
         ValueError: If a name is no player's, two parts carry one slot, or the rule cannot repeat or share.
@@ -88,7 +96,7 @@ def gan(
         if not isinstance(term, Term) or term.player not in ("", name):
             whose = f"is the {term.player}'s" if isinstance(term, Term) else f"is a {type(term).__name__}, not a Term"
             raise ValueError(f"terms[{name!r}]: one {whose}; give the {name}'s terms, such as [penalties.r1(1.0)]")
-    game = Game(networks, loss, latent, augment)
+    game = Game(networks, loss, latent, augment, condition)
     objective = {"discriminator": objectives.discriminator, "generator": objectives.generator}
     players = [
         Player(
@@ -112,12 +120,11 @@ def gan(
             mend = "let them alternate" if option == "repeats" else "players that take turns see different fakes"
             name = getattr(getattr(rule, "func", rule), "__name__", rule)
             raise ValueError(f"{'share_fake' if option == 'joint' else option}: rules.{name} has none; {mend}")
-    parts = [*controllers, ema("generator", ema_decay)]
+    parts = [*controllers, *(ema(name, ema_decay) for name in averaged)]
     slots = [part.slots for part in (*itertools.chain(*terms.values()), *parts)]
     update = rules.then(rule(players, **options), *parts)
-    return system(
-        networks, players, update, latent, batches=accumulate * max((repeats or {}).values(), default=1), slots=slots
-    )
+    batches = accumulate * max((repeats or {}).values(), default=1)
+    return system(networks, players, update, latent, batches, slots, averaged, encode)
 
 
 def system(
@@ -127,16 +134,20 @@ def system(
     latent: Latent,
     batches: int = 1,
     slots: Sequence[Slots] = (),
+    averaged: Sequence[str] = ("generator",),
+    encode: Callable[[dict[str, PyTree], Array], Array] | None = None,
 ) -> System:
     """Joins the parts of an experiment.
 
     Args:
-        networks: Name -> network; "generator" is averaged and sampled from.
+        networks: Name -> network; "generator" is sampled from.
         players: All that the update moves.
         update: One iteration.
         latent: The generator's input.
         batches: The largest number of moves that a player makes an iteration.
         slots: First values of what terms and controllers carry.
+        averaged: Networks that the state keeps averages of, the generator among them; the update moves them.
+        encode: From images back to latents, of the averaged networks.
 
     Raises:
         ValueError: If a player moves a network that is not there, or (by `init`) two parts carry one slot.
@@ -156,15 +167,21 @@ def system(
             stats=stats,
             opt_state={p.name: p.optimizer.init({n: params[n] for n in p.networks}) for p in players},
             # copied: an alias would be donated twice
-            ema=jax.tree.map(jnp.copy, {"generator": {"params": params["generator"], "stats": stats["generator"]}}),
+            ema=jax.tree.map(jnp.copy, {name: {"params": params[name], "stats": stats[name]} for name in averaged}),
             extra=_filled(slots, params),
         )
 
-    def generate(ema: dict[str, PyTree], latents: Array) -> Array:
-        average = ema["generator"]
-        return networks["generator"].apply(average["params"], average["stats"], latents, train=False)[0]
+    generate = averaged_network(networks, "generator")
+    return System(init, update, batches, latent, generate, networks, tuple(players), encode)
 
-    return System(init, update, batches, latent, generate, networks, tuple(players))
+
+def averaged_network(networks: Mapping[str, Network], name: str) -> Callable[[dict[str, PyTree], Array], Array]:
+    """Returns `(ema, inputs) -> output`: a network by its averaged parameters and statistics, evaluated."""
+
+    def evaluate(ema: dict[str, PyTree], inputs: Array) -> Array:
+        return networks[name].apply(ema[name]["params"], ema[name]["stats"], inputs, train=False)[0]
+
+    return evaluate
 
 
 def current(state: TrainState) -> dict[str, PyTree]:

@@ -106,6 +106,8 @@ class Context(NamedTuple):
         fake_output: The same of `fake`.
         keys: One key an example, the term's own, `[b]`.
         state: Before the move.
+        batch: The batch that `real` is of, with its labels and whatever else it holds.
+        key: The same on every device, for networks with noise that a term applies.
     """
 
     real: Array
@@ -117,6 +119,8 @@ class Context(NamedTuple):
     fake_output: dict[str, PyTree]
     keys: Array
     state: TrainState
+    batch: Batch = {}  # noqa: RUF012  a NamedTuple's default, never written to
+    key: Array | None = None
 
 
 def no_slots(params: dict[str, PyTree]) -> dict[str, PyTree]:
@@ -177,16 +181,41 @@ class Player(NamedTuple):
     batches: int = 1
 
 
+class Part(NamedTuple):
+    """A part of a latent that means something: a label, a code.
+
+    Attributes:
+        name: Such as "label".
+        start: Its first dimension.
+        size: How many it has.
+        categorical: Whether it is the one-hot vector of one of `size` classes; else each value is a code of its own.
+    """
+
+    name: str
+    start: int
+    size: int
+    categorical: bool
+
+
 class Latent(NamedTuple):
     """A distribution of latents.
 
     Attributes:
         size: Number of dimensions.
         draw: `(keys [n], truncation=None) -> [n, size]`: example i from key i alone.
+        parts: Those that mean something; see `latents.joined`.
+        given: `(keys [n], batch) -> inputs`: what the generator is given in training, where the batch has a say: its
+            labels, or the images that it translates. None draws.
     """
 
     size: int
     draw: Callable[..., Array]
+    parts: tuple[Part, ...] = ()
+    given: Callable[[Array, Batch], Array] | None = None
+
+
+Condition = Callable[[TrainState, Batch, Array], tuple[tuple[Array, ...], tuple[Array, ...]]]
+"""`(state, batch, inputs of the generator) -> (beside real, beside fake)`: what a discriminator sees beside images."""
 
 
 class System(NamedTuple):
@@ -198,8 +227,10 @@ class System(NamedTuple):
         batches: Leading axis of the batches that the update eats, `[batches, B, ...]`; 1 means no such axis.
         latent: Where samples come from.
         generate: `(ema, latents [n, size]) -> images [n, H, W, C]` in [-1, 1]: the averaged generator, evaluated.
+            Where it translates it takes images.
         networks: All that play, by name.
         players: All that move; "discriminator" and "generator" in the games of `system.gan`.
+        encode: `(ema, images) -> latents`, the way back, where there is one: for a translator, to images.
     """
 
     init: Callable[[Array], TrainState]
@@ -209,3 +240,4 @@ class System(NamedTuple):
     generate: Callable[[dict[str, PyTree], Array], Array]
     networks: Mapping[str, Network]
     players: tuple[Player, ...]
+    encode: Callable[[dict[str, PyTree], Array], Array] | None = None

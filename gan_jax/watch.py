@@ -6,9 +6,10 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from gan_jax import parallel, pictures
+from gan_jax import latents, parallel, pictures
 from gan_jax.data import Dataset
-from gan_jax.types import Array, System, TrainState
+from gan_jax.data.batches import scale
+from gan_jax.types import Array, PyTree, System, TrainState
 
 
 def grids(system: System, key: Array, dataset: Dataset, run: Path) -> Callable[[TrainState, int], None]:
@@ -17,21 +18,45 @@ def grids(system: System, key: Array, dataset: Dataset, run: Path) -> Callable[[
     Args:
         system: Its averaged generator is drawn from.
         key: Chooses the latents.
-        dataset: Tells images, 64 in a grid, from points in the plane, 1,024 over as many real ones.
+        dataset: Tells images, 64 in a grid, from points in the plane, 1,024 over as many real ones, and from pairs.
         run: The run directory.
 
     Returns:
-        `(state, step)` writes `samples/STEP.png`.
+        `(state, step)` writes `samples/STEP.png`. Where latents hold a class, a row has one noise and a column one
+        class; where they hold codes, `codes.png` beside it moves one after another. A translator's are 32 sources, each
+        above what is made of it, and above its true partner where that is known.
     """
+    generate = jax.jit(system.generate)
+    if dataset.spec.source is not None:
+        return _translations(generate, dataset, run)
     points = len(dataset.spec.shape) == 1
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(np.arange(1024 if points else 64))
-    latents = system.latent.draw(keys)
-    generate = jax.jit(system.generate)
+    drawn = system.latent.draw(keys)
+    table = None if points else latents.by_class(system.latent, drawn, rows=8)
+    columns = None if table is None else len(table) // 8
+    values = drawn if table is None else table
 
     def picture(state: TrainState, step: int) -> None:
-        samples = generate(parallel.first(state.ema), latents)
-        drawn = pictures.scatter(samples, dataset.arrays["image"][:1024]) if points else pictures.grid(samples)
-        pictures.save_png(run / "samples" / f"{step:08d}.png", drawn)
+        ema = parallel.first(state.ema)
+        samples = generate(ema, values)
+        shown = pictures.scatter(samples, dataset.arrays["image"][:1024]) if points else pictures.grid(samples, columns)
+        pictures.save_png(run / "samples" / f"{step:08d}.png", shown)
+        if system.latent.parts and not points:
+            moved = latents.traversals(system.latent, drawn[0], steps=10, low=-2.0, high=2.0)
+            pictures.save_png(run / "codes.png", pictures.grid(generate(ema, moved), 10))
+
+    return picture
+
+
+def _translations(
+    generate: Callable[[dict[str, PyTree], Array], Array], dataset: Dataset, run: Path
+) -> Callable[[TrainState, int], None]:
+    sources, partners = dataset.arrays["source"][:32], dataset.arrays["image"][:32]
+    held = [sources] if dataset.apart else [sources, partners]
+
+    def picture(state: TrainState, step: int) -> None:
+        made = pictures.to_uint8(generate(parallel.first(state.ema), scale(sources)))
+        pictures.save_png(run / "samples" / f"{step:08d}.png", pictures.compared([held[0], made, *held[1:]]))
 
     return picture
 

@@ -10,7 +10,7 @@ import pytest
 from toy import double
 
 import experiments
-from gan_jax import baseline, data, loop, parallel, rules, runs, sample
+from gan_jax import baseline, data, loop, parallel, rules, runs, sample, translate
 from gan_jax.data import stacked
 
 ROOT = Path(__file__).parent.parent
@@ -31,6 +31,11 @@ def test_every_experiment_runs_two_steps_and_is_sampled(name, tmp_path, monkeypa
     experiment, config = small(name, run=loop.Run(steps=2, workdir=tmp_path, devices=1))
     experiment.main(config)
     opened = runs.open_run(tmp_path)
+    if "source" in opened.record["data"]:
+        sources = runs.dataset(opened.record, "test").arrays["source"][:3]
+        images = translate.translated(opened, sources)
+        assert images.shape == (3, *opened.record["data"]["shape"]) and len(np.unique(images, axis=0)) == 3
+        return
     images = sample.samples(opened, seed=0, count=3)
     assert images.shape == (3, *opened.record["data"]["shape"]) and images.dtype == np.uint8
     # before rounding: after two steps the contrast may still be below a 256th
@@ -60,8 +65,10 @@ def test_no_experiment_depends_on_the_number_of_devices(name):
     dataset = data.load(config.dataset)
     with jax.enable_x64(True):
         system = experiment.build(config, dataset.spec)
-        arrays = {"image": jnp.asarray(dataset.arrays["image"][:64] / 127.5 - 1)}
-        many = rules.many(system.update, data.batches(64, config.batch_size, system.batches), 3)
+        few = {name: array[:64] for name, array in dataset.arrays.items()}
+        arrays = {n: jnp.asarray(x / 127.5 - 1 if x.dtype == np.uint8 else x) for n, x in few.items()}
+        draw = data.batches(64, config.batch_size, system.batches, dataset.apart)
+        many = rules.many(system.update, draw, 3)
         key = jax.random.key(3)
         found = []
         for devices in (jax.devices()[:1], jax.devices()[:4]):

@@ -2,7 +2,7 @@
 
 from flax import linen as nn
 
-from gan_jax.networks import dcgan
+from gan_jax.networks.heads import Body, Head
 from gan_jax.networks.norm import AnyNorm
 from gan_jax.types import Array
 
@@ -23,10 +23,4 @@ class Encoder(nn.Module):
     @nn.compact
     def __call__(self, examples: Array, train: bool) -> Array:
         """Maps `[b, ...]` to `[b, size]`, unbounded."""
-        if examples.ndim == 4:
-            hidden = dcgan.encode(examples, self.width, self.norm, train)
-        else:
-            hidden = examples
-            for _ in range(2):
-                hidden = nn.leaky_relu(nn.Dense(4 * self.width)(hidden), 0.2)
-        return nn.Dense(self.size)(hidden.reshape(len(hidden), -1))
+        return Head(self.size)(Body(self.width, self.norm)(examples, train), train)

@@ -1,0 +1,62 @@
+"""AC-GAN (Odena et al. 2017, arXiv:1610.09585): the discriminator also names the class, of real ones and of fakes.
+
+    for each iteration, labels y those of the real batch:
+        D descends -log D(x) - log(1 - D(G(z, y))) - log C(y | x) - log C(y | G(z, y))
+        G descends -log D(G(z, y)) - log C(y | G(z, y))
+
+D and C are heads on one body; the discriminator's player moves all three. Samples of a class: `python -m gan_jax.sample
+RUN --labels 3`; a grid has a column for each.
+"""
+
+from dataclasses import dataclass
+
+from gan_jax import baseline, codes, latents, losses
+from gan_jax.cli import cli
+from gan_jax.data import Spec
+from gan_jax.networks.heads import Body, Head
+from gan_jax.networks.norm import Norm
+from gan_jax.types import System
+
+
+@dataclass(frozen=True)
+class Config(baseline.Baseline):
+    """What defines a run."""
+
+    weight: float = 1.0
+    """Of the classes beside the adversarial loss, for both players."""
+    d_norm: Norm = "batch"
+    """Normalisation of the discriminator's body."""
+
+
+def build(config: Config, spec: Spec) -> System:
+    """Builds the game."""
+    latent = latents.labelled(baseline.latent(config), spec.classes)
+    body = baseline.network(config, Body(config.d_width, config.d_norm), spec.shape)
+    features = baseline.features(body, spec)
+    classifier = baseline.network(config, Head(spec.classes), features)
+    told = codes.told(classifier, "classifier", latent, config.weight)
+    return baseline.game(
+        config,
+        {
+            "generator": baseline.network(config, baseline.generator(config, spec), (latent.size,)),
+            "body": body,
+            "discriminator": baseline.network(config, Head(), features),
+            "classifier": classifier,
+        },
+        losses.non_saturating(),
+        inputs=latent,
+        terms={
+            "discriminator": [told, codes.classified(classifier, "classifier", config.weight)],
+            "generator": [told],
+        },
+        moves={"discriminator": ["body", "classifier"]},
+    )
+
+
+def main(config: Config) -> None:
+    """Trains it."""
+    baseline.train(build, config)
+
+
+if __name__ == "__main__":
+    cli(main, __doc__)

@@ -1,0 +1,65 @@
+"""BiGAN / ALI (Donahue et al. 2017, arXiv:1605.09782; Dumoulin et al. 2017, arXiv:1606.00704): latents inferred.
+
+    for each iteration:
+        D descends -log D(x, E(x)) - log(1 - D(G(z), z))
+        G and an encoder E descend -log D(G(z), z) - log(1 - D(x, E(x)))
+
+D sees an example with its latent. At the optimum E inverts G, though neither ever sees a reconstruction. `python -m
+gan_jax.sample RUN reconstruction` shows held-out images above G(E(x)).
+"""
+
+from dataclasses import dataclass
+
+from gan_jax import baseline, losses
+from gan_jax.cli import cli
+from gan_jax.data import Spec
+from gan_jax.networks.encoder import Encoder
+from gan_jax.networks.heads import WithLatent
+from gan_jax.system import averaged_network
+from gan_jax.types import Array, Batch, Condition, Network, System, TrainState
+
+
+@dataclass(frozen=True)
+class Config(baseline.Baseline):
+    """What defines a run."""
+
+    hidden: int = 256
+    """Units of the layer in which the discriminator joins example and latent."""
+
+
+def with_latents(encoder: Network) -> Condition:
+    """Shows each real example's code, and each sample's latent."""
+
+    def condition(state: TrainState, batch: Batch, latents: Array) -> tuple[tuple[Array], tuple[Array]]:
+        params, stats = state.params["encoder"], state.stats["encoder"]
+        return (encoder.apply(params, stats, batch["image"], train=True)[0],), (latents,)
+
+    return condition
+
+
+def build(config: Config, spec: Spec) -> System:
+    """Builds the game."""
+    size = (config.latent_size,)
+    networks = {
+        "generator": baseline.network(config, baseline.generator(config, spec), size),
+        "encoder": baseline.network(config, Encoder(config.latent_size, config.d_width), spec.shape),
+        "discriminator": baseline.network(config, WithLatent(config.d_width, config.hidden), spec.shape, size),
+    }
+    return baseline.game(
+        config,
+        networks,
+        losses.exchanged(losses.non_saturating()),
+        condition=with_latents(networks["encoder"]),
+        moves={"generator": ["encoder"]},
+        averaged=("generator", "encoder"),
+        encode=averaged_network(networks, "encoder"),
+    )
+
+
+def main(config: Config) -> None:
+    """Trains it."""
+    baseline.train(build, config)
+
+
+if __name__ == "__main__":
+    cli(main, __doc__)

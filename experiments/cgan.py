@@ -1,0 +1,48 @@
+"""Conditional GAN (Mirza & Osindero 2014, arXiv:1411.1784): a label joined to the input of both players.
+
+    for each iteration, labels y those of the real batch:
+        D descends -log D(x, y) - log(1 - D(G(z, y), y))
+        G descends -log D(G(z, y), y)
+
+The generator's latent ends in the one-hot vector of the class; the discriminator sees one at every place of the image.
+Samples of a class: `python -m gan_jax.sample RUN --labels 3`; a grid has a column for each.
+"""
+
+from dataclasses import dataclass
+
+from gan_jax import baseline, latents, losses, objectives
+from gan_jax.cli import cli
+from gan_jax.data import Spec
+from gan_jax.networks.heads import WithLabel
+from gan_jax.networks.norm import Norm
+from gan_jax.types import System
+
+
+@dataclass(frozen=True)
+class Config(baseline.Baseline):
+    """What defines a run."""
+
+    d_norm: Norm = "batch"
+    """Normalisation of the discriminator."""
+
+
+def build(config: Config, spec: Spec) -> System:
+    """Builds the game."""
+    latent = latents.labelled(baseline.latent(config), spec.classes)
+    beside = Spec((*spec.shape[:-1], spec.shape[-1] + spec.classes), spec.classes)
+    judge = WithLabel(baseline.discriminator(config, beside, config.d_norm), spec.classes)
+    networks = {
+        "generator": baseline.network(config, baseline.generator(config, spec), (latent.size,)),
+        "discriminator": baseline.network(config, judge, spec.shape, ()),
+    }
+    loss, condition = losses.non_saturating(), objectives.given("label")
+    return baseline.game(config, networks, loss, inputs=latent, condition=condition)
+
+
+def main(config: Config) -> None:
+    """Trains it."""
+    baseline.train(build, config)
+
+
+if __name__ == "__main__":
+    cli(main, __doc__)

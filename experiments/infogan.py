@@ -1,0 +1,67 @@
+"""InfoGAN (Chen et al. 2016, arXiv:1606.03657): codes that a sample must tell come to mean something, unsupervised.
+
+    for each iteration, codes c: one of `--classes`, and `--continuous` numbers, uniform on [-1, 1]
+        D descends -log D(x) - log(1 - D(G(z, c))) - weight log Q(c | G(z, c))
+        G descends -log D(G(z, c)) - weight log Q(c | G(z, c))
+
+D and Q are heads on one body, three networks. As in the authors' code, both players lower the last term: the
+discriminator's moves body, D's head and Q's head by it, the generator's G alone. `--weight 0` is the control: G ignores
+the term, while body and Q are still fitted to read what codes they can.
+"""
+
+from dataclasses import dataclass
+
+from gan_jax import baseline, codes, latents, losses
+from gan_jax.cli import cli
+from gan_jax.data import Spec
+from gan_jax.networks.heads import Body, Head
+from gan_jax.networks.norm import Norm
+from gan_jax.types import System
+
+
+@dataclass(frozen=True)
+class Config(baseline.Baseline):
+    """What defines a run."""
+
+    classes: int = 10
+    """Of the categorical code."""
+    continuous: int = 2
+    """Number of continuous codes."""
+    weight: float = 1.0
+    """Lambda, of mutual information in the generator's loss."""
+    d_norm: Norm = "batch"
+    """Normalisation of the body."""
+
+
+def build(config: Config, spec: Spec) -> System:
+    """Builds the game."""
+    several = {"style": latents.uniform(config.continuous)} if config.continuous else {}
+    latent = latents.joined(baseline.latent(config), digit=latents.categorical(config.classes), **several)
+    body = baseline.network(config, Body(config.d_width, config.d_norm), spec.shape)
+    features = baseline.features(body, spec)
+    posterior = baseline.network(config, Head(codes.size(latent), hidden=128), features)
+    return baseline.game(
+        config,
+        {
+            "generator": baseline.network(config, baseline.generator(config, spec), (latent.size,)),
+            "body": body,
+            "discriminator": baseline.network(config, Head(), features),
+            "posterior": posterior,
+        },
+        losses.non_saturating(),
+        inputs=latent,
+        terms={
+            "discriminator": [codes.told(posterior, "posterior", latent)],
+            "generator": [codes.told(posterior, "posterior", latent, config.weight)] if config.weight else [],
+        },
+        moves={"discriminator": ["body", "posterior"]},
+    )
+
+
+def main(config: Config) -> None:
+    """Trains it."""
+    baseline.train(build, config)
+
+
+if __name__ == "__main__":
+    cli(main, __doc__)

@@ -1,0 +1,76 @@
+"""Semi-supervised GAN (Salimans et al. 2016, arXiv:1606.03498): ten labels a class, a discriminator that classifies.
+
+    for each iteration, labelled examples (x', y), unlabelled ones x, all in K classes or a (K + 1)-th, fake:
+        D descends -log p(y | x', real) - log p(real | x) - log p(fake | G(z))
+        G descends |E f(x) - E f(G(z))|^2, f the last hidden layer of D
+
+`--dataset few:10:0:mnist` keeps 10 labels a class, the draw numbered 0, and hides all others. The paper's run is
+`--dataset few:10:0:mnist --steps 180000 --decay-steps 180000`, 300 epochs.
+"""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import optax
+
+from gan_jax import baseline, losses, rng, terms
+from gan_jax.cli import cli
+from gan_jax.data import Spec
+from gan_jax.networks import mlp
+from gan_jax.networks.noisy import Classifier
+from gan_jax.types import Array, Context, GanLoss, Network, System, Term
+
+
+@dataclass(frozen=True)
+class Config(baseline.Baseline):
+    """What defines a run."""
+
+    dataset: str = "few:10:0:digits"
+    supervised: float = 1.0
+    """Weight of the labelled examples."""
+    unsupervised: float = 1.0
+    """Weight of telling real from fake; 0 learns from the labels alone."""
+    feature_matching: float = 1.0
+    """Weight of the generator's loss."""
+    batch_size: int = 100
+    """Unlabelled examples a batch, and as many labelled ones."""
+    latent_size: int = 100
+    d_learning_rate: float = 1e-3
+
+
+def labelled(discriminator: Network, weight: float) -> Term:
+    """Returns weight * -log p(y | x', real) of the labelled examples."""
+
+    def value(context: Context) -> Array:
+        params, stats = context.state.params["discriminator"], context.state.stats["discriminator"]
+        assert context.key is not None
+        key = rng.named(context.key, "labelled")
+        said, _ = discriminator.apply(params, stats, context.batch["few_image"], train=True, key=key)
+        label = context.batch["few_label"]
+        return weight * optax.softmax_cross_entropy_with_integer_labels(said["classes"], label)
+
+    return Term(value, player="discriminator")
+
+
+def build(config: Config, spec: Spec) -> System:
+    """Builds the game."""
+    networks = {
+        "generator": baseline.network(config, mlp.Generator(spec.shape, (500, 500)), (config.latent_size,)),
+        "discriminator": baseline.network(config, Classifier(spec.classes), spec.shape),
+    }
+    judge, weight = losses.non_saturating().discriminator, config.unsupervised
+    loss = GanLoss(lambda real, fake: weight * judge(real, fake), lambda real, fake: jnp.zeros(len(fake)))
+    added = {
+        "discriminator": [labelled(networks["discriminator"], config.supervised)],
+        "generator": [terms.feature_matching(config.feature_matching)],
+    }
+    return baseline.game(config, networks, loss, terms=added, averaged=("generator", "discriminator"))
+
+
+def main(config: Config) -> None:
+    """Trains it."""
+    baseline.train(build, config)
+
+
+if __name__ == "__main__":
+    cli(main, __doc__)

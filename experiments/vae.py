@@ -1,0 +1,51 @@
+"""Variational autoencoder (Kingma & Welling 2014, arXiv:1312.6114): the comparison that the books make. No adversary.
+
+    for each iteration:
+        E and G descend -E log p(x | z) + KL(q(z | x) | N(0, I)), z drawn from q(z | x) = N(mean(x), variance(x)),
+        p(x | z) = N(G(z), deviation^2 I)
+
+The generator is that of dcgan. `python -m gan_jax.sample RUN reconstruction` shows held-out images above G(mean(x)).
+"""
+
+from dataclasses import dataclass
+
+from gan_jax import baseline, latents, rules, variational
+from gan_jax.cli import cli
+from gan_jax.controllers import ema
+from gan_jax.data import Spec
+from gan_jax.networks.encoder import Encoder
+from gan_jax.system import averaged_network, system
+from gan_jax.types import Player, System
+
+
+@dataclass(frozen=True)
+class Config(baseline.Baseline):
+    """What defines a run."""
+
+    deviation: float = 0.3
+    """Of a pixel in [-1, 1] about its mean: the larger, the less reconstruction weighs."""
+
+
+def build(config: Config, spec: Spec) -> System:
+    """Builds the game, of one player."""
+    size, latent = config.latent_size, latents.normal(config.latent_size)
+    networks = {
+        "generator": baseline.network(config, baseline.generator(config, spec), (size,)),
+        "encoder": baseline.network(config, Encoder(2 * size, config.d_width), spec.shape),
+    }
+    objective = variational.evidence(networks, latent, config.deviation)
+    adam = baseline.adam(config)["generator"]
+    player = Player("generator", tuple(networks), objective, adam, batches=config.accumulate)
+    update = rules.then(rules.alternating([player]), *(ema(name, config.ema_decay) for name in networks))
+    encoder = averaged_network(networks, "encoder")
+    options = {"batches": config.accumulate, "averaged": tuple(networks)}
+    return system(networks, [player], update, latent, **options, encode=lambda *given: encoder(*given)[:, :size])
+
+
+def main(config: Config) -> None:
+    """Trains it."""
+    baseline.train(build, config)
+
+
+if __name__ == "__main__":
+    cli(main, __doc__)

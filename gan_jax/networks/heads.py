@@ -1,0 +1,91 @@
+"""Networks in parts, and discriminators that see more than an image."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from gan_jax.networks import dcgan
+from gan_jax.networks.norm import AnyNorm
+from gan_jax.types import Array
+
+
+class Body(nn.Module):
+    """DCGAN's discriminator up to its last map, for points two hidden layers: what several heads share.
+
+    Attributes:
+        width: Channels of the first map; for points a quarter of each hidden layer's units.
+        norm: Normalisation of the maps but the first; points have none.
+    """
+
+    width: int = 64
+    norm: AnyNorm = "batch"
+
+    @nn.compact
+    def __call__(self, examples: Array, train: bool) -> Array:
+        """Maps `[b, ...]` to features `[b, F]`."""
+        x = examples
+        if x.ndim == 4:
+            return dcgan.encode(x, self.width, self.norm, train).reshape(len(x), -1)
+        for _ in range(2):
+            x = nn.leaky_relu(nn.Dense(4 * self.width)(x), 0.2)
+        return x
+
+
+class Head(nn.Module):
+    """Reads features off.
+
+    Attributes:
+        outputs: How many numbers; 0 for one without an axis of its own, as logits are.
+        hidden: Units of a hidden layer; 0 for none.
+    """
+
+    outputs: int = 0
+    hidden: int = 0
+
+    @nn.compact
+    def __call__(self, features: Array, train: bool) -> Array:
+        """Maps `[b, F]` to `[b, outputs]`, or `[b]`."""
+        x = nn.leaky_relu(nn.Dense(self.hidden)(features), 0.2) if self.hidden else features
+        x = nn.Dense(self.outputs or 1)(x)
+        return x if self.outputs else x[:, 0]
+
+
+class WithLabel(nn.Module):
+    """Shows a discriminator a label beside the image, as a one-hot vector at every place.
+
+    Attributes:
+        network: Of examples with `classes` more channels; of points, with as many more coordinates.
+        classes: Number of classes.
+    """
+
+    network: nn.Module
+    classes: int
+
+    @nn.compact
+    def __call__(self, examples: Array, labels: Array, train: bool) -> Array:
+        """Maps `[b, ..., C]` and labels `[b]` to what the network makes of `[b, ..., C + classes]`."""
+        codes = jax.nn.one_hot(labels, self.classes, dtype=examples.dtype)
+        codes = codes.reshape(len(examples), *[1] * (examples.ndim - 2), self.classes)
+        codes = jnp.broadcast_to(codes, (*examples.shape[:-1], self.classes))
+        return self.network(jnp.concatenate([examples, codes], axis=-1), train)
+
+
+class WithLatent(nn.Module):
+    """Judges an example and a latent together.
+
+    Attributes:
+        width: Of the body that looks at the example.
+        hidden: Units of the layer in which both meet.
+        norm: Of the body.
+    """
+
+    width: int = 64
+    hidden: int = 256
+    norm: AnyNorm = "layer"
+
+    @nn.compact
+    def __call__(self, examples: Array, latents: Array, train: bool) -> Array:
+        """Maps `[b, ...]` and `[b, size]` to logits `[b]`."""
+        features = Body(self.width, self.norm)(examples, train)
+        noticed = nn.leaky_relu(nn.Dense(self.hidden)(latents), 0.2)
+        return Head(hidden=self.hidden)(jnp.concatenate([features, noticed], axis=1), train)

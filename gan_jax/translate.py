@@ -1,0 +1,73 @@
+"""Translates a folder of images by a run: `python -m gan_jax.translate RUN --input DIRECTORY --output DIRECTORY`."""
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from gan_jax import pictures, runs, sample
+from gan_jax.cli import cli
+from gan_jax.data import folder
+from gan_jax.data.batches import scale
+from gan_jax.runs import Restored
+
+
+def translated(run: Restored, images: np.ndarray, backward: bool = False) -> np.ndarray:
+    """Translates images from the source's domain to the target's.
+
+    Norms are by each image's own moments and there is no dropout, so that an image is translated alike in any company.
+
+    Args:
+        run: An opened run of a translator.
+        images: uint8 `[n, H, W, C]`, of the size that it was trained on.
+        backward: From the target's domain to the source's, where there is such a translator.
+
+    Returns:
+        uint8 `[n, H, W, C']`.
+
+    Raises:
+        ValueError: If the run does not translate, or not backward, or other images.
+    """
+    source, target = run.record["data"].get("source"), run.record["data"]["shape"]
+    if source is None:
+        raise ValueError("this run does not translate images: pix2pix and cyclegan do; see gan_jax.sample")
+    if backward and run.system.encode is None:
+        raise ValueError("backward: this run translates one way only; cyclegan translates both ways")
+    if list(images.shape[1:]) != list(target if backward else source):
+        raise ValueError(f"images {images.shape[1:]}: this run translates images of {target if backward else source}")
+    way = run.system.encode if backward and run.system.encode else run.system.generate
+    return pictures.to_uint8(sample.evaluated(way, run.ema, scale(jnp.asarray(images))))
+
+
+def main(
+    run: tyro.conf.Positional[Path],
+    input: Path,
+    output: Path,
+    backward: bool = False,
+    step: int | None = None,
+    best: bool = False,
+) -> None:
+    """Translates the images of a folder and its subfolders, made squares of the run's size, to PNG of the same names.
+
+    Args:
+        run: A run directory of a translator, such as runs/cyclegan-digits.
+        input: A folder of images.
+        output: Where to write theirs; a folder that is not there or empty.
+        backward: From the target's domain to the source's.
+        step: Which checkpoint; the newest good one by default.
+        best: The best checkpoint, which training with --best keeps.
+    """
+    restored = runs.open_run(run, step, best)
+    if output.exists() and any(output.iterdir()):
+        raise ValueError(f"output={output}: the directory has files already; empty it, or give another --output")
+    data = restored.record["data"]
+    side, _, channels = data["shape"] if backward else data.get("source") or data["shape"]
+    names, images = folder.read(str(input), side, channels)
+    for name, image in zip(names, translated(restored, images, backward), strict=True):
+        pictures.save_png((output / name).with_suffix(".png"), image)
+    print(f"{output}: {len(images)} images translated by step {restored.step}")
+
+
+if __name__ == "__main__":
+    cli(main)

@@ -1,0 +1,223 @@
+"""Latents that mean something, conditions, bodies and heads, and the evidence lower bound."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import linen as nn
+from jax.scipy.stats import multivariate_normal
+
+from gan_jax import codes, latents, losses, objectives, rng, variational
+from gan_jax.networks.heads import Body, Head, WithLabel
+from gan_jax.networks.linen import linen
+from gan_jax.objectives import Game
+from gan_jax.system import gan
+from gan_jax.types import Network
+
+KEYS = jax.random.split(jax.random.key(0), 500)
+LATENT = latents.joined(latents.normal(3), digit=latents.categorical(4), style=latents.uniform(2))
+
+
+def test_parts_are_independent_of_one_another_and_each_of_its_own_law():
+    drawn = LATENT.draw(KEYS)
+    assert drawn.shape == (500, 9) and LATENT.size == 9
+    digit, style = (latents.part(LATENT, drawn, name) for name in ("digit", "style"))
+    np.testing.assert_array_equal(digit.sum(axis=1), 1)
+    assert set(np.unique(digit)) == {0, 1}
+    assert np.all(np.abs(np.mean(digit, axis=0) - 1 / 4) < 4 * math.sqrt(3 / 16 / 500))
+    assert np.all(np.abs(style) <= 1) and abs(np.var(style) - 1 / 3) < 0.05
+    correlations = np.corrcoef(np.concatenate([drawn[:, :3], style], axis=1).T) - np.eye(5)
+    assert np.max(np.abs(correlations)) < 4 / math.sqrt(500)
+    np.testing.assert_array_equal(LATENT.draw(KEYS[7:9]), drawn[7:9])
+    more = latents.joined(
+        latents.normal(3), digit=latents.categorical(4), style=latents.uniform(2), more=latents.normal(1)
+    )
+    np.testing.assert_array_equal(more.draw(KEYS)[:, :9], drawn)  # a further code leaves the others as they are
+
+
+def test_labels_are_put_where_they_belong_and_others_are_refused():
+    drawn = LATENT.draw(KEYS[:3])
+    changed = latents.with_labels(LATENT, drawn, jnp.array([3, 0, 1]), "digit")
+    np.testing.assert_array_equal(jnp.argmax(latents.part(LATENT, changed, "digit"), axis=1), [3, 0, 1])
+    np.testing.assert_array_equal(
+        jnp.delete(changed, jnp.arange(3, 7), axis=1), jnp.delete(drawn, jnp.arange(3, 7), axis=1)
+    )
+    with pytest.raises(ValueError, match="digit 4: there are the classes 0 to 3"):
+        latents.with_labels(LATENT, drawn, jnp.array([3, 4, 1]), "digit")
+    with pytest.raises(ValueError, match="'label': this generator has no such code; it has digit, style"):
+        latents.with_labels(LATENT, drawn, jnp.array([3, 0, 1]))
+    with pytest.raises(ValueError, match="style: it is a code of 2 values"):
+        latents.with_labels(LATENT, drawn, jnp.array([0, 0, 1]), "style")
+    with pytest.raises(ValueError, match="classes=0: give at least 2; data without labels"):
+        latents.labelled(latents.normal(3), 0)
+
+
+def test_a_table_has_a_row_for_each_noise_and_a_column_for_each_class():
+    drawn = LATENT.draw(KEYS[:5])
+    table = latents.by_class(LATENT, drawn, rows=2)
+    assert table is not None and table.shape == (8, 9)
+    np.testing.assert_array_equal(table[:, :3], jnp.repeat(drawn[:2, :3], 4, axis=0))
+    np.testing.assert_array_equal(jnp.argmax(table[:, 3:7], axis=1), [0, 1, 2, 3] * 2)
+    assert latents.by_class(latents.normal(3), drawn[:, :3], rows=2) is None
+
+
+def test_a_traversal_moves_one_code_and_holds_the_rest():
+    value = LATENT.draw(KEYS[:1])[0]
+    moved = latents.traversals(LATENT, value, steps=6, low=-2, high=2).reshape(3, 6, 9)
+    np.testing.assert_array_equal(jnp.argmax(moved[0, :, 3:7], axis=1), [0, 1, 2, 3, 0, 1])
+    np.testing.assert_allclose(moved[2, :, 8], np.linspace(-2, 2, 6), rtol=1e-6)
+    np.testing.assert_array_equal(jnp.delete(moved[2], 8, axis=1), jnp.tile(value[:8], (6, 1)))
+
+
+def test_in_training_the_labels_are_the_batchs():
+    latent = latents.labelled(latents.normal(2), 3)
+    assert latent.given is not None
+    labels = jnp.array([2, 0, 1, 1])
+    inputs = latent.given(KEYS[:4], {"label": labels})
+    np.testing.assert_array_equal(jnp.argmax(inputs[:, 2:], axis=1), labels)
+    np.testing.assert_array_equal(inputs[:, :2], latent.draw(KEYS[:4])[:, :2])
+
+
+def test_surprise_is_minus_the_log_likelihood_and_its_bound_is_tight_for_a_perfect_head():
+    drawn = LATENT.draw(KEYS)
+    digit, style = (latents.part(LATENT, drawn, name) for name in ("digit", "style"))
+    output = jax.random.normal(jax.random.key(1), (500, 6))
+    found = codes.surprise(LATENT, output, drawn, spread=0.5)
+    says = jnp.sum(jax.nn.log_softmax(output[:, :4]) * digit, axis=1)
+    says += jnp.sum(jax.scipy.stats.norm.logpdf(style, output[:, 4:], 0.5), axis=1)
+    np.testing.assert_allclose(found, -says, rtol=1e-5)
+    only = latents.joined(latents.normal(1), digit=latents.categorical(4))
+    sure = only.draw(KEYS)
+    np.testing.assert_allclose(codes.surprise(only, 100 * sure[:, 1:], sure), 0, atol=1e-6)  # I = H(c) = ln 4
+    np.testing.assert_allclose(codes.surprise(only, 0 * sure[:, 1:], sure), math.log(4), rtol=1e-6)  # I >= 0
+
+
+class Whole(nn.Module):
+    """Body and head in one module."""
+
+    @nn.compact
+    def __call__(self, x, train):
+        features = Body(2, "none")(x, train)
+        return {"logits": Head()(features, train), "features": features}
+
+
+def points(network, *shapes):
+    return linen(network, *shapes)
+
+
+def play(networks, condition=None, batch=None, **options):
+    system = gan(networks, losses.non_saturating(), latents.normal(2), optax.sgd(0.1), condition=condition, **options)
+    batch = {"image": jax.random.normal(jax.random.key(2), (6, 2))} | (batch or {})
+    state = system.init(jax.random.key(0))
+    return state, lambda state: jax.jit(system.update)(state, batch, jax.random.key(1))
+
+
+def test_a_discriminator_on_a_body_is_the_discriminator_of_both():
+    generator = points(nn_generator(), (2,))
+    parts = {"generator": generator, "body": points(Body(2), (2,)), "discriminator": points(Head(), (8,))}
+    state, update = play(parts, moves={"discriminator": ["body"]})
+    whole, update_whole = play({"generator": generator, "discriminator": points(Whole(), (2,))})
+    same = {"Body_0": state.params["body"], "Head_0": state.params["discriminator"]}
+    whole.params["discriminator"], whole.params["generator"] = same, state.params["generator"]
+    for _ in range(3):
+        (state, metrics), (whole, expected) = update(state), update_whole(whole)
+    same = {"Body_0": state.params["body"], "Head_0": state.params["discriminator"]}
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), same, whole.params["discriminator"]
+    )
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7),
+        state.params["generator"],
+        whole.params["generator"],
+    )
+    assert metrics.keys() == expected.keys()
+
+
+def nn_generator():
+    class Generator(nn.Module):
+        @nn.compact
+        def __call__(self, x, train):
+            return nn.Dense(2)(nn.relu(nn.Dense(5)(x)))
+
+    return Generator()
+
+
+def test_real_and_fake_are_judged_beside_the_condition():
+    seen = []
+
+    def apply(params, stats, images, *beside, train, key=None):
+        seen.append(beside)
+        return jnp.sum(images, axis=1) * params, stats
+
+    judge = Network(lambda key: (jnp.ones(()), {}), apply, lambda: False)
+    labels = jnp.arange(6) % 3
+    networks = {"generator": points(nn_generator(), (2,)), "discriminator": judge}
+    state, _ = play(networks, objectives.given("label"))
+    game = Game(networks, losses.non_saturating(), latents.normal(2), condition=objectives.given("label"))
+    batch = {"image": jnp.zeros((6, 2)), "label": labels}
+    objectives.discriminator(game)(state, batch, jax.random.key(0))
+    assert len(seen) == 2 and all(each[0] is labels for each in seen)
+    with pytest.raises(ValueError, match=r"no \['label'\], only \['image'\]"):
+        objectives.discriminator(game)(state, {"image": batch["image"]}, jax.random.key(0))
+
+
+@pytest.mark.parametrize("shape", [(2,), (4, 4, 1)])
+def test_a_label_reaches_every_place_and_changes_what_is_said(shape):
+    class Sum(nn.Module):
+        @nn.compact
+        def __call__(self, x, train):
+            return jnp.sum(x * jnp.arange(x.shape[-1]), axis=tuple(range(1, x.ndim)))
+
+    network, labels = linen(WithLabel(Sum(), 3), shape, ()), jnp.array([0, 1, 2])
+    said, _ = network.apply({}, {}, jnp.zeros((3, *shape)), labels, train=True)
+    places, channels = math.prod(shape[:-1]), shape[-1]
+    np.testing.assert_allclose(said, places * (channels + labels))
+
+
+def test_exchanged_sides_make_the_generator_descend_what_the_discriminator_climbs():
+    loss = losses.exchanged(losses.non_saturating())
+    real, fake = jnp.array([0.5, -1.0]), jnp.array([2.0, 0.1])
+    np.testing.assert_allclose(loss.generator(real, fake), jax.nn.softplus(real) + jax.nn.softplus(-fake), rtol=1e-6)
+
+
+def test_the_elbo_of_a_linear_model_is_the_evidence_where_q_is_the_posterior_and_less_elsewhere():
+    # x = W z + b + deviation e: z | x is normal with precision I + W^T W / deviation^2, and
+    # x has covariance W^T W + deviation^2 I. One latent dimension, so that the posterior is diagonal, as q is
+    weights, bias, deviation = jnp.array([[0.7, -1.2, 0.4]]), jnp.array([0.1, 0.2, -0.3]), 0.6
+    x = jax.random.normal(jax.random.key(3), (4, 3))
+    precision = 1 + jnp.sum(weights**2) / deviation**2
+    mean = (x - bias) @ weights.T / deviation**2 / precision
+    noise = jax.random.normal(jax.random.key(4), (20_000, 1))
+    evidence = multivariate_normal.logpdf(x, bias, weights.T @ weights + deviation**2 * jnp.eye(3))
+
+    def bound(mean, log_variance):
+        inferred = jnp.concatenate([mean, jnp.full_like(mean, log_variance)], axis=1)
+
+        def of(x, inferred):
+            repeat = (jnp.tile(each, (len(noise), 1)) for each in (x, inferred))
+            parts = variational.negative_elbo(*repeat, noise, lambda z: z @ weights + bias, deviation)
+            return -(parts[0] + parts[1])
+
+        return jax.vmap(of)(x, inferred)
+
+    exact = bound(mean, -jnp.log(precision))
+    error = 4 * jnp.std(exact, axis=1) / math.sqrt(len(noise))
+    assert np.all(np.abs(exact.mean(1) - evidence) < error)
+    gap = 0.5 * precision * 0.3**2  # KL(q | posterior), means 0.3 apart
+    np.testing.assert_allclose(evidence - bound(mean + 0.3, -jnp.log(precision)).mean(1), gap, atol=0.05)
+
+
+def test_a_posterior_that_is_the_prior_costs_nothing():
+    parts = variational.negative_elbo(
+        jnp.zeros((2, 3)), jnp.zeros((2, 4)), jnp.zeros((2, 2)), lambda z: jnp.zeros((2, 3)), 1.0
+    )
+    np.testing.assert_allclose(parts[0], 1.5 * math.log(2 * math.pi), rtol=1e-6)
+    np.testing.assert_array_equal(parts[1], 0)
+
+
+def test_keys_of_codes_are_named():
+    drawn = LATENT.draw(KEYS[:2])
+    np.testing.assert_array_equal(drawn[:, :3], latents.normal(3).draw(rng.each(KEYS[:2], "noise")))

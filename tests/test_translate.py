@@ -1,0 +1,104 @@
+"""Translating folders by a run of a translator, and asking a conditional run for classes and codes."""
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import cgan, cyclegan
+from gan_jax import data, latents, loop, pictures, runs, sample, translate
+
+
+@pytest.fixture(scope="module")
+def translator(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("translator")
+    run = loop.Run(steps=2, workdir=workdir, devices=1)
+    cyclegan.main(cyclegan.Config(batch_size=4, g_width=4, d_width=4, blocks=1, run=run))
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("conditional")
+    cgan.main(cgan.Config(batch_size=8, g_width=4, d_width=4, run=loop.Run(steps=2, workdir=workdir, devices=1)))
+    return workdir
+
+
+def test_a_folder_is_translated_name_by_name_both_ways(translator, tmp_path):
+    images = data.load("recoloured:digits", "test").arrays
+    for i in range(3):
+        pictures.save_png(tmp_path / "in" / "deep" / f"{i}.png", images["source"][i])
+    Image.fromarray(images["source"][0]).resize((60, 60)).save(tmp_path / "in" / "large.jpg")
+    translate.main(translator, tmp_path / "in", tmp_path / "out")
+    found = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png"))
+    assert found == ["deep/0.png", "deep/1.png", "deep/2.png", "large.png"]
+    opened = runs.open_run(translator)
+    made = translate.translated(opened, images["source"][:3])
+    np.testing.assert_array_equal(pictures.load_png(tmp_path / "out" / "deep" / "1.png"), made[1])
+    np.testing.assert_array_equal(translate.translated(opened, images["source"][1:2])[0], made[1])
+    back = translate.translated(opened, images["image"][:3], backward=True)
+    assert back.shape == images["source"][:3].shape and not np.array_equal(back, made)
+    with pytest.raises(ValueError, match=r"output=.* has files already"):
+        translate.main(translator, tmp_path / "in", tmp_path / "out")
+    with pytest.raises(ValueError, match=r"images \(8, 8, 3\): this run translates images of \[28, 28, 3\]"):
+        translate.translated(opened, np.zeros((1, 8, 8, 3), np.uint8))
+
+
+def test_a_translator_draws_no_samples_and_others_do_not_translate(translator, conditional):
+    with pytest.raises(ValueError, match=r"translates images and draws none: python -m gan_jax.translate"):
+        sample.samples(runs.open_run(translator), 0, 3)
+    with pytest.raises(ValueError, match="does not translate images"):
+        translate.translated(runs.open_run(conditional), np.zeros((1, 28, 28, 1), np.uint8))
+
+
+def test_what_a_translation_run_pictures(translator):
+    picture = pictures.load_png(translator / "samples" / "00000002.png")
+    assert picture.shape == (8 * 30 + 2, 8 * 30 + 2, 3)  # four times eight sources, above eight translations
+    np.testing.assert_array_equal(picture[2:30, 2:30], data.load("unpaired:recoloured:digits").arrays["source"][0])
+    assert "gan_jax.translate" in (translator / "report.html").read_text()
+
+
+def test_samples_of_classes_are_those_of_their_latents(conditional, tmp_path):
+    opened = runs.open_run(conditional)
+    labels = np.array([3, 1, 9, 3])
+    made = sample.labelled(opened, 5, labels.tolist())
+    values = latents.with_labels(opened.system.latent, sample.latents_of(opened, 5, 4), labels)
+    np.testing.assert_array_equal(made, sample.generate(opened, values))
+    sample.main(conditional, "npz", count=4, seed=5, labels=(3, 1, 9, 3), out=tmp_path / "a.npz")
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npz")["image"], made)
+    sample.main(conditional, "npz", count=4, seed=5, codes=("label=9",), out=tmp_path / "b.npz")
+    np.testing.assert_array_equal(np.load(tmp_path / "b.npz")["image"][2], made[2])
+    sample.main(conditional, out=tmp_path / "grid.png")
+    assert pictures.load_png(tmp_path / "grid.png").shape == (8 * 30 + 2, 10 * 30 + 2, 3)
+    sample.main(conditional, "traversal", steps=10, out=tmp_path / "line.png")
+    assert pictures.load_png(tmp_path / "line.png").shape == (32, 10 * 30 + 2, 3)
+    assert (conditional / "codes.png").exists() and "Codes" in (conditional / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"labels": (10,)}, "label 10: there are the classes 0 to 9"),
+        ({"codes": ("style=1",)}, "'style': this generator has no such code; it has label"),
+        ({"codes": ("label=x",)}, "'label=x' is not of the form"),
+        ({"codes": ("label=1,2",)}, "gives 2 values; label takes 10"),
+        ({"what": "interpolation", "labels": (1,)}, "they are for grid, images and npz"),
+        ({"what": "reconstruction"}, "no encoder: bigan and vae have"),
+    ],
+)
+def test_labels_and_codes_that_are_not_there_are_refused(conditional, options, message):
+    with pytest.raises(ValueError, match=message):
+        sample.main(conditional, **options)
+
+
+def test_reconstructions_are_those_of_the_averaged_encoder(conditional):
+    opened = runs.open_run(conditional)
+    size = opened.system.latent.size
+
+    def encode(ema, images):
+        return images[:, :size, 0, 0]
+
+    images = np.random.default_rng(0).integers(0, 256, (70, size, 1, 1), np.uint8)
+    made = sample.reconstructions(opened._replace(system=opened.system._replace(encode=encode)), images)
+    expected = sample.generate(opened, jax.numpy.asarray((images[:, :, 0, 0] - 127.5) / 127.5, "float32"))
+    assert made.shape[0] == 70 and np.mean(made != expected) < 0.01  # rounding
