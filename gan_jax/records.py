@@ -33,6 +33,7 @@ def describe(build: Callable, dataset: Dataset | Stream, config: Any) -> Record:
     """
     shape = list(dataset.spec.shape)
     data = {"name": dataset.name, "split": dataset.split, "shape": shape, "classes": dataset.spec.classes}
+    data |= {"source": list(dataset.spec.source)} if dataset.spec.source else {}
     data |= {"count": dataset.count, "fingerprint": dataset.fingerprint}
     source = inspect.getsourcefile(build)
     if source is None:
@@ -74,7 +75,8 @@ def environment() -> dict[str, Any]:
 
 def default_directory(record: Record) -> Path:
     """Returns runs/EXPERIMENT-DATASET, under the working directory."""
-    data = record["data"]["name"].removeprefix("folder:").rstrip("/").split("/")[-1]
+    parts = record["data"]["name"].removeprefix("folder:").split(":")
+    data = "-".join(part.rstrip("/").split("/")[-1] for part in parts)
     return Path("runs") / f"{_stem(record['experiment'])}-{data}"
 
 

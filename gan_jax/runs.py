@@ -111,7 +111,8 @@ def _rebuild(record: Record, directory: Path) -> System:
     known = {field.name for field in dataclasses.fields(experiment.Config)}
     if unknown := record["config"].keys() - known:
         raise ValueError(f"{directory}: its config has {sorted(unknown)}, which {experiment.__name__} no longer knows")
-    spec = Spec(tuple(record["data"]["shape"]), record["data"]["classes"])
+    about = record["data"]
+    spec = Spec(tuple(about["shape"]), about["classes"], tuple(about["source"]) if "source" in about else None)
     return experiment.build(experiment.Config(**record["config"]), spec)
 
 

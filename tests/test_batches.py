@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax import parallel
+from gan_jax import parallel, rng
 from gan_jax.data import batches, permutation
 
 KEY = jax.random.key(0)
@@ -118,6 +118,90 @@ def test_the_number_of_devices_does_not_change_the_batch(repeats):
     one, four = parallel.single(step), parallel.simulated(step, 4)
     for t in range(40):  # some epochs
         np.testing.assert_array_equal(one(jnp.zeros(()), KEY, t)[1], four(jnp.zeros(()), KEY, t)[1])
+
+
+def drawn(draw, data, steps, key=KEY):
+    """Batches of the first steps, each `[steps, ...]`."""
+    found = jax.jit(jax.vmap(lambda t: draw(data, key, t)))(jnp.arange(steps))
+    return {name: np.asarray(x) for name, x in found.items()}
+
+
+APART = (("source",), ("few_image", "few_label"))
+GROUPS = {
+    "image": jnp.arange(24),
+    "label": -jnp.arange(24),
+    "source": jnp.arange(18),
+    "few_image": jnp.arange(7),
+    "few_label": -jnp.arange(7),
+}
+
+
+def test_what_is_drawn_together_is_the_plain_permutation_whatever_is_drawn_apart():
+    order = [permutation(jax.random.fold_in(KEY, epoch), 24, jnp.arange(24)) for epoch in range(2)]
+    expected = np.stack(order).reshape(8, 6)
+    plain = drawn(batches(24, 6), {name: GROUPS[name] for name in ("image", "label")}, 8)
+    beside = drawn(batches(24, 6, apart=APART), GROUPS, 8)
+    for batch in (plain, beside):
+        np.testing.assert_array_equal(batch["image"], expected)
+        np.testing.assert_array_equal(batch["label"], -expected)
+
+
+def test_a_group_is_drawn_by_itself_as_a_data_set_of_its_rows_under_a_key_of_its_name():
+    batch = drawn(batches(24, 6, apart=APART), GROUPS, 12)
+    np.testing.assert_array_equal(batch["few_label"], -batch["few_image"])  # rows of a group stay together
+    for name in ("source", "few_image"):
+        own = {name: GROUPS[name]}
+        alone = drawn(batches(len(own[name]), 6), own, 12, rng.named(KEY, f"apart {name}"))
+        np.testing.assert_array_equal(batch[name], alone[name])
+    for epoch in batch["source"].reshape(4, 18):
+        np.testing.assert_array_equal(np.sort(epoch), np.arange(18))
+    assert all(len(set(rows)) == 6 for rows in batch["few_image"])
+
+
+def test_groups_as_large_as_each_other_are_in_unlike_orders():
+    data = {name: jnp.arange(1000) for name in ("image", "source", "other")}
+    batch = drawn(batches(1000, 100, apart=(("source",), ("other",))), data, 10)
+    for first, second in (("image", "source"), ("image", "other"), ("source", "other")):
+        correlation = np.corrcoef(batch[first].ravel(), batch[second].ravel())[0, 1]
+        assert abs(correlation) < 5 / np.sqrt(1000)
+
+
+def test_repeats_of_a_group_are_consecutive_draws():
+    one, three = batches(24, 6, apart=APART), batches(24, 6, repeats=3, apart=APART)
+    single, triple = drawn(one, GROUPS, 12), drawn(three, GROUPS, 4)
+    for name in GROUPS:
+        np.testing.assert_array_equal(triple[name].reshape(12, 6), single[name])
+
+
+def test_the_number_of_devices_does_not_change_what_is_drawn_apart():
+    draw = batches(24, 4, 2, APART)
+
+    def step(total, key, t):
+        return total + 1, {name: parallel.gather(x.T) for name, x in draw(GROUPS, key, t).items()}
+
+    one, four = parallel.single(step), parallel.simulated(step, 4)
+    for t in range(12):  # some epochs of every group
+        jax.tree.map(np.testing.assert_array_equal, *(f(jnp.zeros(()), KEY, t)[1] for f in (one, four)))
+
+
+@pytest.mark.parametrize(
+    ("size", "arrays", "message"),
+    [
+        (8, {}, r"batch_size=8 exceeds the 7 rows of few_image, few_label.*apart; use at most 7, or"),
+        (4, {"few_label": jnp.zeros(8)}, r"few_image, few_label have 7, 8 rows; a group has as many of each"),
+        (4, {"label": jnp.zeros(7)}, r"arrays\['label'\] has 7 rows.*count=24"),
+    ],
+)
+def test_groups_that_cannot_be_drawn_are_refused(size, arrays, message):
+    with pytest.raises(ValueError, match=message):
+        batches(24, size, apart=APART)(GROUPS | arrays, KEY, jnp.int32(0))
+
+
+def test_groups_must_be_there_once():
+    with pytest.raises(ValueError, match=r"apart=.*has an array twice"):
+        batches(24, 4, apart=(("source", "image"), ("source",)))
+    with pytest.raises(ValueError, match=r"no array few_image, few_label; there are image, source"):
+        batches(24, 4, apart=APART)({name: GROUPS[name] for name in ("image", "source")}, KEY, jnp.int32(0))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax.data import load, toys
+from gan_jax.data import Spec, load, toys
 from gan_jax.data.images import square, squares
 
 RANDOM = np.random.RandomState(0)
@@ -37,7 +37,7 @@ def test_digits():
     train, test = load("digits"), load("digits", "test")
     assert train.arrays["image"].shape == (10_000, 28, 28, 1) and test.arrays["image"].shape == (2_000, 28, 28, 1)
     assert train.arrays["image"].dtype == np.uint8 and train.arrays["label"].dtype == np.int32
-    assert train.spec == ((28, 28, 1), 10)
+    assert train.spec == Spec((28, 28, 1), 10)
     np.testing.assert_array_equal(np.bincount(train.arrays["label"]), [1000] * 10)
     np.testing.assert_array_equal(np.bincount(test.arrays["label"]), [200] * 10)
     assert all(array.flags.c_contiguous for array in (*train.arrays.values(), *test.arrays.values()))
@@ -111,7 +111,7 @@ def test_folder(folder):
     paths = sorted(folder.rglob("*.png"))
     np.testing.assert_array_equal(whole.arrays["image"], np.stack([np.asarray(Image.open(p)) for p in paths]))
     np.testing.assert_array_equal(whole.arrays["label"], [0] * 20 + [1] * 20)
-    assert whole.spec == ((8, 8, 3), 2)
+    assert whole.spec == Spec((8, 8, 3), 2)
     assert load(str(folder), "all").fingerprint == whole.fingerprint
 
 
@@ -151,7 +151,7 @@ def test_grey_folder_has_one_channel_and_no_labels(tmp_path):
     save(tmp_path / "a" / "1.png", noise(8, 8))
     save(tmp_path / "2.png", noise(8, 8))
     dataset = load(str(tmp_path), "all")
-    assert dataset.spec == ((8, 8, 1), 0) and list(dataset.arrays) == ["image"]
+    assert dataset.spec == Spec((8, 8, 1), 0) and list(dataset.arrays) == ["image"]
     save(tmp_path / "b" / "1.png", noise(8, 8))
     assert load(str(tmp_path), "all").spec.classes == 0  # 2.png lies in no subfolder
 
@@ -290,7 +290,7 @@ def test_curves_are_followed_evenly_under_noise_that_is_round(name, arms):
     train, test = load(name), load(name, "test")
     points = test.arrays["image"]
     assert points.dtype == np.float32 and points.shape == (10_000, 2) and train.arrays["image"].shape == (50_000, 2)
-    assert train.spec == ((2,), arms if arms > 1 else 0) and ("label" in test.arrays) == (arms > 1)
+    assert train.spec == Spec((2,), arms if arms > 1 else 0) and ("label" in test.arrays) == (arms > 1)
     label = test.arrays.get("label", np.zeros(10_000, int))
     assert np.abs(np.bincount(label) - 10_000 / arms).max() < 5 * np.sqrt(10_000 / 4)
     found = toys.nearest(points, toys.CURVES[name]())
@@ -414,7 +414,7 @@ def pairs(images, labels):
 def test_mnist_is_prepared_from_archives(data_dir, name, capfd):
     images, labels = put_mnist(data_dir, name)
     train, test = load(name), load(name, "test")
-    assert train.spec == ((28, 28, 1), 10)
+    assert train.spec == Spec((28, 28, 1), 10)
     assert pairs(train.arrays["image"], train.arrays["label"]) == pairs(images[:-5], labels[:-5])
     assert pairs(test.arrays["image"], test.arrays["label"]) == pairs(images[-5:], labels[-5:])
     assert "tensorflow" not in sys.modules
@@ -437,7 +437,7 @@ def test_cifar10_is_prepared_from_an_archive(data_dir):
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
     train, test = load("cifar10"), load("cifar10", "test")
-    assert train.spec == ((32, 32, 3), 10)
+    assert train.spec == Spec((32, 32, 3), 10)
     assert pairs(train.arrays["image"], train.arrays["label"]) == pairs(
         np.ascontiguousarray(images[:10].transpose(0, 2, 3, 1)), labels[:10]
     )
@@ -524,7 +524,7 @@ def test_set_without_labels_of_unequal_sizes(data_dir):
     with pytest.raises(ValueError, match=r"of own train has 8x.*pass resolution"):
         load("own")
     own = load("own", resolution=4)
-    assert own.spec == ((4, 4, 3), 0) and list(own.arrays) == ["image"]
+    assert own.spec == Spec((4, 4, 3), 0) and list(own.arrays) == ["image"]
 
 
 def test_set_without_images(data_dir):

@@ -8,6 +8,8 @@ from gan_jax.data.source import Dataset, Spec, Stream
 
 __all__ = ["Dataset", "Spec", "Stream", "batches", "load", "permutation", "stream"]
 
+PAIRED = ("pairs", "edges", "grey", "inverted", "recoloured")  # tasks in which the partner of every image is known
+
 
 def load(name: str, split: str = "train", resolution: int | None = None) -> Dataset:
     """Loads one split of a data set.
@@ -17,7 +19,11 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
             "moons" (points in the plane, see `toys`); "stacked_digits" or "stacked_mnist" (three digits in the colour
             channels, 1,000 classes, see `stacked`); a directory of images, or "folder:DIRECTORY" (see `folder`); or any
             image set of TensorFlow Datasets, such as "mnist", "fashion_mnist" or "cifar10" (see `tfds`). A directory
-            that exists comes before a set of TensorFlow Datasets of the same name.
+            that exists comes before a set of TensorFlow Datasets of the same name. For translation: "pairs:DIR_A:DIR_B"
+            and, of any image set NAME, "edges:NAME", "grey:NAME", "inverted:NAME" and "recoloured:NAME", with sources
+            beside the images; "unpaired:" before one of these, before two folders DIR_A:DIR_B, or before a set such as
+            "cycle_gan/horse2zebra", has them apart (see `pairs`). For semi-supervised learning:
+            "few:PER_CLASS:DRAW:NAME", such as "few:10:0:mnist" (see `few`).
         split: "train" or "test"; for TensorFlow Datasets also its other splits and slices, such as "train[:10%]".
         resolution: Side of the square to which images are resized and cropped; None leaves them as they are.
 
@@ -29,6 +35,15 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
     """
     # The sources are imported here because they cost up to a second, which sampling need not pay.
     _require_size(resolution)
+    kind = _kind(name)
+    if kind == "few":
+        from gan_jax.data import few
+
+        return few.load(name, split, resolution)
+    if kind in (*PAIRED, "unpaired"):
+        from gan_jax.data import pairs
+
+        return pairs.load(name, split, resolution)
     if name == "digits":
         from gan_jax.data import embedded
 
@@ -66,6 +81,8 @@ def stream(name: str, split: str = "train", resolution: int | None = None) -> St
     _require_size(resolution)
     if name in ("digits", *toys.NAMES, *stacked.SOURCES):
         raise ValueError(f"{name} is made in memory, where it is small: leave --stream out")
+    if _kind(name) in ("few", "unpaired", *PAIRED):
+        raise ValueError(f"{name} is made in memory, of what is there as a whole: leave --stream out")
     if _is_folder(name):
         from gan_jax.data import folder
 
@@ -73,6 +90,11 @@ def stream(name: str, split: str = "train", resolution: int | None = None) -> St
     from gan_jax.data import tfds
 
     return tfds.stream(name, split, resolution)
+
+
+def _kind(name: str) -> str:
+    """Returns what stands before the first colon of a name, "" if there is none."""
+    return name.partition(":")[0] if ":" in name else ""
 
 
 def _is_folder(name: str) -> bool:

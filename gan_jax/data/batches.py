@@ -10,31 +10,37 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from gan_jax import parallel
+from gan_jax import parallel, rng
 from gan_jax.types import Array, Batch
 
 PASSES = 6
 
 
-def batches(count: int, batch_size: int, repeats: int = 1) -> Callable[[dict[str, Array], Array, Array], Batch]:
+def batches(
+    count: int, batch_size: int, repeats: int = 1, apart: tuple[tuple[str, ...], ...] = ()
+) -> Callable[[dict[str, Array], Array, Array], Batch]:
     """Makes the function that draws batch t of a data set.
 
     An epoch is a random order of all examples, cut into `count // batch_size` batches; the remainder is dropped, and
     is another one each epoch. Draws are numbered through: step t takes draws t * repeats to t * repeats + repeats - 1.
+    A group that is drawn apart has such epochs too, of its own rows and by a key of its own, so that which of its rows
+    meet which of the others is left to chance.
 
     Args:
         count: Number of examples.
         batch_size: Examples in the global batch, B.
         repeats: Batches that one step eats.
+        apart: Groups of arrays, by name, that are drawn apart; rows of one group stay together. See `Dataset`.
 
     Returns:
         `draw(arrays, key, step)` of arrays `[count, ...]`, a typed key and a step i32[], for use inside jit. It returns
         leaves `[b, ...]`, or `[repeats, b, ...]` if repeats > 1, where b = B / devices are this device's rows of the
         global batch. uint8 becomes float32 in [-1, 1] by (x - 127.5) / 127.5; other types are left alone. While tracing
-        it raises ValueError if the devices do not divide B or an array has not `count` rows.
+        it raises ValueError if the devices do not divide B, an array has not `count` rows, or those of a group are
+        missing, of unlike numbers of rows, or fewer than B.
 
     Raises:
-        ValueError: If batch_size is not in [1, count], or repeats is below 1.
+        ValueError: If batch_size is not in [1, count], repeats is below 1, or an array is in two groups.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size} must be at least 1")
@@ -42,17 +48,31 @@ def batches(count: int, batch_size: int, repeats: int = 1) -> Callable[[dict[str
         raise ValueError(f"batch_size={batch_size} exceeds the {count} examples of the data set; use at most {count}")
     if repeats < 1:
         raise ValueError(f"repeats={repeats} must be at least 1")
+    grouped = [name for group in apart for name in group]
+    if len(set(grouped)) < len(grouped):
+        raise ValueError(f"apart={apart} has an array twice; name each once")
 
     def draw(arrays: dict[str, Array], key: Array, step: Array) -> Batch:
-        for name, array in arrays.items():
-            if array.shape[0] != count:
-                raise ValueError(f"arrays[{name!r}] has {array.shape[0]} rows, but batches was made for count={count}")
+        together = [name for name in arrays if name not in grouped]
+        for name in together:
+            if arrays[name].shape[0] != count:
+                raise ValueError(
+                    f"arrays[{name!r}] has {arrays[name].shape[0]} rows, but batches was made for count={count}"
+                )
         numbers = jnp.asarray(step, jnp.int32) * repeats + jnp.arange(repeats, dtype=jnp.int32)
         own = (parallel.index() * (rows := _rows(batch_size))) + jnp.arange(rows, dtype=jnp.int32)
-        chosen = jax.vmap(lambda number: examples(key, number, count, batch_size, own))(numbers)
-        chosen = chosen if repeats > 1 else chosen[0]
+
+        def chosen(key: Array, count: int) -> Array:
+            drawn = jax.vmap(lambda number: examples(key, number, count, batch_size, own))(numbers)
+            return drawn if repeats > 1 else drawn[0]
+
+        places = dict.fromkeys(together, chosen(key, count))
+        for group in apart:
+            own_key = rng.named(key, f"apart {group[0]}")
+            places |= dict.fromkeys(group, chosen(own_key, _count(arrays, group, batch_size)))
         return {
-            name: scale(jnp.asarray(array).at[chosen].get(mode="promise_in_bounds")) for name, array in arrays.items()
+            name: scale(jnp.asarray(array).at[places[name]].get(mode="promise_in_bounds"))
+            for name, array in arrays.items()
         }
 
     return draw
@@ -106,6 +126,21 @@ def _hash(x: Array) -> Array:
     x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
     x = (x ^ (x >> 15)) * jnp.uint32(0x846CA68B)
     return x ^ (x >> 16)
+
+
+def _count(arrays: dict[str, Array], group: tuple[str, ...], batch_size: int) -> int:
+    """Returns the number of rows of a group that is drawn apart."""
+    if missing := [name for name in group if name not in arrays]:
+        raise ValueError(f"apart: there is no array {', '.join(missing)}; there are {', '.join(arrays)}")
+    names, rows = ", ".join(group), [arrays[name].shape[0] for name in group]
+    if len(set(rows)) > 1:
+        raise ValueError(f"apart: {names} have {', '.join(map(str, rows))} rows; a group has as many of each")
+    if rows[0] < batch_size:
+        raise ValueError(
+            f"batch_size={batch_size} exceeds the {rows[0]} rows of {names}, which are drawn apart; use at most "
+            f"{rows[0]}, or data with more of them"
+        )
+    return rows[0]
 
 
 def _rows(batch_size: int) -> int:

@@ -77,6 +77,12 @@ def stream(path: str, split: str = "train", resolution: int | None = None) -> St
     )
 
 
+def names(path: str) -> list[str]:
+    """Returns the relative paths of a folder's images, in order; raises ValueError if there are none."""
+    root = Path(path).expanduser()
+    return [file.relative_to(root).as_posix() for file in _files(path)]
+
+
 class _Found(NamedTuple):
     root: Path
     files: list[Path]
@@ -86,35 +92,35 @@ class _Found(NamedTuple):
 
 
 def _find(path: str, split: str) -> _Found:
-    root = Path(path).expanduser()
     if split not in SPLITS:
         raise ValueError(f"split={split!r}: a folder has the splits {', '.join(SPLITS)}; use one of them")
+    root, files = Path(path).expanduser(), _files(path)
+    relative = [file.relative_to(root) for file in files]
+    classes = sorted({name.parts[0] for name in relative if len(name.parts) > 1})
+    labelled = len(classes) > 1 and all(len(name.parts) > 1 for name in relative)
+    chosen = [i for i, name in enumerate(relative) if split == "all" or _held_out(name) == (split == "test")]
+    if not chosen:
+        raise ValueError(f"split={split!r}: none of the {len(files)} files of {path!r} falls to it; use split='all'")
+    label = np.array([classes.index(relative[i].parts[0]) for i in chosen]) if labelled else None
+    return _Found(root, files, chosen, label, classes if labelled else [])
+
+
+def _files(path: str) -> list[Path]:
+    root = Path(path).expanduser()
     if not root.is_dir():
         raise ValueError(f"folder {path!r} does not exist or is not a directory")
-    files = _files(root)
+
+    def wanted(file: Path) -> bool:
+        hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
+        return file.suffix.lower() in SUFFIXES and not hidden and file.is_file()
+
+    files = [file for file in root.rglob("*") if wanted(file)]
     if not files:
         raise ValueError(
             f"folder {path!r} has no {', '.join(SUFFIXES)} file; check the path (a directory comes before a data "
             f"set of the same name)"
         )
-    names = [file.relative_to(root) for file in files]
-    classes = sorted({name.parts[0] for name in names if len(name.parts) > 1})
-    labelled = len(classes) > 1 and all(len(name.parts) > 1 for name in names)
-    chosen = [i for i, name in enumerate(names) if split == "all" or _held_out(name) == (split == "test")]
-    if not chosen:
-        raise ValueError(f"split={split!r}: none of the {len(files)} files of {path!r} falls to it; use split='all'")
-    label = np.array([classes.index(names[i].parts[0]) for i in chosen]) if labelled else None
-    return _Found(root, files, chosen, label, classes if labelled else [])
-
-
-def _files(root: Path) -> list[Path]:
-    def wanted(file: Path) -> bool:
-        hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
-        return file.suffix.lower() in SUFFIXES and not hidden and file.is_file()
-
-    return sorted(
-        (file for file in root.rglob("*") if wanted(file)), key=lambda file: file.relative_to(root).as_posix()
-    )
+    return sorted(files, key=lambda file: file.relative_to(root).as_posix())
 
 
 def _held_out(name: Path) -> bool:

@@ -14,10 +14,12 @@ class Spec(NamedTuple):
     Attributes:
         shape: Shape of one example: `(height, width, channels)`, or `(2,)` for points in the plane.
         classes: Number of classes; 0 where there are no labels.
+        source: Shape of one example of `source`, from which an image is translated; None where there are no sources.
     """
 
     shape: tuple[int, ...]
     classes: int
+    source: tuple[int, ...] | None = None
 
 
 class Dataset(NamedTuple):
@@ -26,10 +28,12 @@ class Dataset(NamedTuple):
     Attributes:
         name: What was asked of `load`.
         split: Name of the split.
-        arrays: `image`, uint8 `[N, H, W, C]` in [0, 255], or float32 `[N, 2]` for points in the plane; and `label`,
-            int32 `[N]` in [0, classes), where there are labels.
+        arrays: `image`, uint8 `[N, H, W, C]` in [0, 255], or float32 `[N, 2]` for points in the plane; `label`, int32
+            `[N]` in [0, classes), where there are labels; and what else a task has, see `pairs` and `few`.
         spec: Shape of one example and number of classes.
-        fingerprint: Of the arrays: equal contents, equal fingerprint, whatever the source.
+        fingerprint: Of the arrays: equal contents, equal fingerprint, wherever they come from.
+        apart: Groups of arrays that are drawn in an order of their own, each by the number of its own rows; the others
+            have N rows, which belong together.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Dataset(NamedTuple):
     arrays: dict[str, np.ndarray]
     spec: Spec
     fingerprint: str
+    apart: tuple[tuple[str, ...], ...] = ()
 
     @property
     def count(self) -> int:
@@ -67,8 +72,16 @@ class Stream(NamedTuple):
     fingerprint: str
 
 
-def dataset(name: str, split: str, image: np.ndarray, label: np.ndarray | None = None, classes: int = 0) -> Dataset:
-    """Makes a `Dataset` of an array of examples and, perhaps, one of labels.
+def dataset(
+    name: str,
+    split: str,
+    image: np.ndarray,
+    label: np.ndarray | None = None,
+    classes: int = 0,
+    others: dict[str, np.ndarray] | None = None,
+    apart: tuple[tuple[str, ...], ...] = (),
+) -> Dataset:
+    """Makes a `Dataset` of an array of examples and, perhaps, one of labels, and others.
 
     Args:
         name: What was asked of `load`.
@@ -76,6 +89,8 @@ def dataset(name: str, split: str, image: np.ndarray, label: np.ndarray | None =
         image: Examples `[N, ...]`, uint8 or float32.
         label: Labels `[N]` in [0, classes), of any integer type.
         classes: Number of classes; ignored without labels.
+        others: Further arrays by name, such as `source`.
+        apart: Groups of them that are drawn in an order of their own, see `Dataset`.
 
     Returns:
         The data set, its arrays C-contiguous.
@@ -83,8 +98,15 @@ def dataset(name: str, split: str, image: np.ndarray, label: np.ndarray | None =
     arrays = {"image": np.ascontiguousarray(image)}
     if label is not None:
         arrays["label"] = np.ascontiguousarray(label, np.int32)
-    spec = Spec(image.shape[1:], 0 if label is None else classes)
-    return Dataset(name, split, arrays, spec, fingerprint(arrays))
+    arrays |= {key: np.ascontiguousarray(array) for key, array in (others or {}).items()}
+    source = arrays["source"].shape[1:] if "source" in arrays else None
+    spec = Spec(image.shape[1:], 0 if label is None else classes, source)
+    return Dataset(name, split, arrays, spec, fingerprint(arrays), apart)
+
+
+def for_training(split: str) -> bool:
+    """Says whether a split, or a slice such as "train[:10%]", is one to train on; the others are held out."""
+    return split.startswith(("train", "all"))
 
 
 def fingerprint(arrays: dict[str, np.ndarray]) -> str:
