@@ -34,8 +34,8 @@ def empty(size: int, shape: tuple[int, ...]) -> Pool:
 def swap(pool: Pool, images: Array, key: Array) -> tuple[Array, Pool]:
     """Swaps new images, one after another, for some of the past.
 
-    While the pool is not full, it keeps a copy of an image and gives it back. Then with probability 1/2 it keeps the
-    image and gives the one in whose random place it is, and else gives it back. No gradient passes.
+    While the pool is not full, it keeps a copy of the image and gives it back. Then with probability 1/2 it keeps it
+    in a random place and gives the image that was there, and else gives it back. No gradient passes.
 
     The order is that of the global batch, so that the number of devices changes nothing.
 
