@@ -1,0 +1,110 @@
+"""PatchGAN, a critic with a logit for each patch (Isola et al. 2017, arXiv:1611.07004), sized by the patch."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from gan_jax.networks.conv import Conv
+from gan_jax.networks.norm import INIT, AnyNorm, initialiser, keeps_bias, layer, normalise
+from gan_jax.types import Array
+
+Field = Literal[1, 16, 34, 70, "image"]
+Window = tuple[int, int]  # its size and stride
+
+
+def windows(halvings: int) -> tuple[Window, ...]:
+    """Returns the windows of the paper's critic that halves sides so often; without halvings it sees single pixels."""
+    return ((4, 2),) * halvings + ((4, 1), (4, 1)) if halvings else ((1, 1),) * 3
+
+
+def receptive_field(layers: Sequence[Window]) -> int:
+    """Returns the side of the patch that an output of convolutions sees: 1 + sum_i (k_i - 1) prod_{j<i} s_j."""
+    return 1 + sum((size - 1) * math.prod(stride for _, stride in layers[:i]) for i, (size, _) in enumerate(layers))
+
+
+HALVINGS = {receptive_field(windows(halvings)): halvings for halvings in range(4)}  # by the field
+LAST = 4  # a critic of whole images halves sides while they are larger than this
+
+
+class PatchGAN(nn.Module):
+    """Scores each patch of an image, by convolutions alone, or an image as a whole.
+
+    A logit sees nothing beyond its patch but what norms tell it: moments of "instance", "layer" and "batch" are of
+    whole maps.
+
+    Attributes:
+        width: Channels of the first map; each further one has twice as many, up to 8 times.
+        receptive_field: Side of the patches, one of 1 (PixelGAN), 16, 34, 70; or "image": one logit an image, from maps
+            of side 4 or less.
+        norm: Normalisation of all layers but the first and the last.
+        with_features: Whether to return `{"logits", "features"}`, the features being what the last layer sees,
+            flattened, rather than logits alone.
+    """
+
+    width: int = 64
+    receptive_field: Field = 70
+    norm: AnyNorm = "instance"
+    with_features: bool = False
+
+    @nn.compact
+    def __call__(self, images: Array, *given: Array, train: bool) -> Array | dict[str, Array]:
+        """Maps `[b, H, W, C]` to logits `[b, h, w]`, or `[b]` of whole images, beside features `[b, F]` if asked for.
+
+        What is given beside, `[b, H, W, ...]` each, as the source of a translation, it sees as further channels.
+        """
+        for other in given:
+            if other.shape[:3] != images.shape[:3]:
+                raise ValueError(
+                    f"given has shape {other.shape}, and images {images.shape}: give it their batch, height and width"
+                )
+        x = jnp.concatenate([images, *given], axis=-1)
+        hidden, last = _windows(self.receptive_field, *x.shape[1:3])
+        for depth, window in enumerate(hidden):
+            bias = depth == 0 or keeps_bias(self.norm)
+            conv = _conv(self.width * min(2**depth, 8), window, bias, initialiser(self.norm))
+            x = layer(conv, self.norm, x, train)
+            x = nn.leaky_relu(normalise(x, self.norm, train) if depth else x, 0.2)
+        features = x.reshape(len(x), -1)
+        if last is None:
+            logits = layer(nn.Dense(1, kernel_init=INIT), self.norm, features, train)[:, 0]
+        else:
+            logits = layer(_conv(1, last, True, INIT), self.norm, x, train)[..., 0]
+        return {"logits": logits, "features": features} if self.with_features else logits
+
+
+def _conv(features: int, window: Window, bias: bool, init: nn.initializers.Initializer) -> Conv:
+    """Returns a convolution padded as the paper's: by 1 around windows of 4, so that strides of 2 halve sides."""
+    size, stride = window
+    padding = ((1, 1), (1, 1)) if size == 4 else "VALID"
+    return Conv(features, size, stride, padding, use_bias=bias, kernel_init=init)
+
+
+def _windows(field: Field, height: int, width: int) -> tuple[Sequence[Window], Window | None]:
+    """Returns the windows of the hidden layers, and that of the last, None where it sees all of the map."""
+    side = min(height, width)
+    if field == "image":
+        if side <= LAST:
+            raise ValueError(
+                f"receptive_field='image': images of {height}x{width} leave nothing to halve, as maps are halved down "
+                f"to side {LAST}; give receptive_field=1 or a larger --resolution"
+            )
+        halvings = next(count for count in range(1, side) if side >> count <= LAST)
+        return windows(halvings)[:halvings], None
+    if field not in HALVINGS:
+        raise ValueError(f"receptive_field={field!r}: give {', '.join(map(str, HALVINGS))} or 'image'")
+    if side < _least(field):
+        fitting = " or ".join(str(field) for field in HALVINGS if _least(field) <= side)
+        raise ValueError(
+            f"receptive_field={field}: images of {height}x{width} vanish on the way, as it takes sides of at least "
+            f"{_least(field)}; give receptive_field={fitting}, or a larger --resolution"
+        )
+    *hidden, last = windows(HALVINGS[field])
+    return hidden, last
+
+
+def _least(field: int) -> int:
+    """Returns the least side of images: 3 after the halvings, as each of the two layers that follow takes 1."""
+    return 3 * 2 ** HALVINGS[field] if HALVINGS[field] else 1

@@ -1,0 +1,68 @@
+"""CycleGAN's residual translator, from images to images of the same size.
+
+Johnson et al. 2016, arXiv:1603.08155; Zhu et al. 2017, arXiv:1703.10593, appendix 7.2.
+"""
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from gan_jax.networks.conv import Conv, ConvTranspose
+from gan_jax.networks.norm import INIT, AnyNorm, initialiser, keeps_bias, layer, normalise
+from gan_jax.networks.unet import require_halvings
+from gan_jax.types import Array
+
+
+class Translator(nn.Module):
+    """Halves the sides of images a few times, adds to the maps what residual blocks make of them, and doubles them.
+
+    Where a convolution keeps the side, maps are reflected at their borders, so that these leave no frame.
+
+    Attributes:
+        channels: Of the images that it makes.
+        width: Channels of the first map; each halving doubles them.
+        blocks: Residual blocks: 6 in the paper for sides of 128, 9 for 256.
+        norm: Normalisation of all layers but the last.
+        downs: How often sides are halved; they are multiples of 2^downs.
+    """
+
+    channels: int
+    width: int = 64
+    blocks: int = 6
+    norm: AnyNorm = "instance"
+    downs: int = 2
+
+    @nn.compact
+    def __call__(self, images: Array, train: bool) -> Array:
+        """Maps `[b, H, W, C]` to `[b, H, W, channels]` in [-1, 1]."""
+        require_halvings(images, "downs", self.downs)
+        bias = keeps_bias(self.norm)
+
+        def normalised(module: nn.Module, x: Array) -> Array:
+            return normalise(layer(module, self.norm, x, train), self.norm, train)
+
+        def keep(x: Array, width: int, size: int) -> Array:
+            conv = Conv(width, size, padding="VALID", use_bias=bias, kernel_init=initialiser(self.norm))
+            return normalised(conv, _reflected(x, size // 2))
+
+        def halve(x: Array, width: int) -> Array:
+            padding = ((1, 1), (1, 1))
+            conv = Conv(width, 3, 2, padding, use_bias=bias, kernel_init=initialiser(self.norm))
+            return normalised(conv, x)
+
+        def double(x: Array, width: int) -> Array:
+            deconv = ConvTranspose(width, 3, 2, use_bias=bias, kernel_init=initialiser(self.norm, share=4))
+            return normalised(deconv, x)
+
+        widths = [self.width * 2**level for level in range(self.downs + 1)]
+        x = nn.relu(keep(images, widths[0], 7))
+        for width in widths[1:]:
+            x = nn.relu(halve(x, width))
+        for _ in range(self.blocks):
+            x = x + keep(nn.relu(keep(x, widths[-1], 3)), widths[-1], 3)
+        for width in reversed(widths[:-1]):
+            x = nn.relu(double(x, width))
+        return jnp.tanh(Conv(self.channels, 7, padding="VALID", kernel_init=INIT)(_reflected(x, 3)))
+
+
+def _reflected(x: Array, width: int) -> Array:
+    return jnp.pad(x, ((0, 0), (width, width), (width, width), (0, 0)), mode="reflect")
