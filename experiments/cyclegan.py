@@ -22,7 +22,7 @@ from gan_jax import baseline, latents, losses, pool, rng, rules
 from gan_jax.cli import cli
 from gan_jax.controllers import ema
 from gan_jax.data import Spec
-from gan_jax.networks.patchgan import PatchGAN, Receptive
+from gan_jax.networks.patchgan import Field, PatchGAN
 from gan_jax.networks.translator import Translator
 from gan_jax.system import averaged_network, system
 from gan_jax.types import Array, Aux, Batch, Player, System, TrainState
@@ -48,7 +48,7 @@ class Config(baseline.Baseline):
     """Fakes that a critic remembers; 0 for none."""
     blocks: int = 2
     """Residual blocks of a translator."""
-    receptive_field: Receptive = 16
+    receptive_field: Field = 16
     """Side of the patches that are judged."""
     g_width: int = 16
     batch_size: int = 16

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from gan_jax import baseline, latents, losses, objectives
 from gan_jax.cli import cli
 from gan_jax.data import Spec
-from gan_jax.networks.patchgan import PatchGAN, Receptive
+from gan_jax.networks.patchgan import Field, PatchGAN
 from gan_jax.networks.unet import UNet
 from gan_jax.types import Context, GanLoss, System, Term
 
@@ -34,7 +34,7 @@ class Config(baseline.Baseline):
     """Weight of the discriminator's opinion; 0 for none."""
     conditional: bool = True
     """Whether the discriminator sees the source."""
-    receptive_field: Receptive = 16
+    receptive_field: Field = 16
     """Side of the patches that are judged."""
     depth: int = 2
     """How often the U-Net halves the image."""
@@ -46,12 +46,12 @@ class Config(baseline.Baseline):
 
 def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
-    inputs = latents.source(spec.source)
+    inputs, source = latents.source(spec.source), spec.source or ()
     unet = UNet(spec.shape[-1], config.g_width, config.depth, dropout=config.dropout)
-    shapes = (spec.shape, spec.source) if config.conditional else (spec.shape,)
+    shapes = (spec.shape, source) if config.conditional else (spec.shape,)
     critic = PatchGAN(config.d_width, config.receptive_field)
     networks = {
-        "generator": baseline.network(config, unet, spec.source),
+        "generator": baseline.network(config, unet, source),
         "discriminator": baseline.network(config, critic, *shapes),
     }
     base = losses.non_saturating()

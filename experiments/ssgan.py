@@ -17,7 +17,7 @@ from gan_jax import baseline, losses, rng, terms
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.networks import mlp
-from gan_jax.networks.noisy import Classifier
+from gan_jax.networks.semi_supervised import Classifier
 from gan_jax.types import Array, Context, GanLoss, Network, System, Term
 
 

@@ -7,6 +7,8 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
 
 from gan_jax import rng
 from gan_jax.types import Array, Batch, Latent, Part
@@ -125,7 +127,7 @@ def labelled(noise: Latent, classes: int) -> Latent:
     return latent._replace(given=given)
 
 
-def source(shape: tuple[int, ...]) -> Latent:
+def source(shape: tuple[int, ...] | None) -> Latent:
     """Returns no distribution: the generator translates the batch's "source", images of this shape.
 
     Args:
@@ -161,7 +163,7 @@ def put(latent: Latent, values: Array, name: str, new: Array) -> Array:
     return values.at[..., found.start : found.start + found.size].set(new)
 
 
-def with_labels(latent: Latent, values: Array, labels: Array, name: str = "label") -> Array:
+def with_labels(latent: Latent, values: Array, labels: ArrayLike, name: str = "label") -> Array:
     """Returns latents with a categorical part set.
 
     Args:
@@ -176,7 +178,7 @@ def with_labels(latent: Latent, values: Array, labels: Array, name: str = "label
     found = _part(latent, name)
     if not found.categorical:
         raise ValueError(f"{name}: it is a code of {found.size} values, not of classes; give it values")
-    if wrong := sorted({int(i) for i in labels if not 0 <= i < found.size}):
+    if wrong := sorted({int(i) for i in np.asarray(labels) if not 0 <= i < found.size}):
         raise ValueError(f"{name} {wrong[0]}: there are the classes 0 to {found.size - 1}; give one of them")
     return put(latent, values, name, jax.nn.one_hot(jnp.asarray(labels), found.size))
 

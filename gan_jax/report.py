@@ -76,7 +76,7 @@ def write(run: Path | str) -> Path:
     first, later = list(samples)[:1], list(samples)[1:]
     if len(later) > 7:  # evenly on a logarithmic scale
         later = sorted({min(later, key=lambda s: abs(np.log(s / t))) for t in np.geomspace(later[0], later[-1], 7)})
-    codes = [_picture(run / "codes.png", "one code after another, all else held", 0)]
+    codes = [_picture(path, "one code after another, all else held", 0) for path in run.glob("codes.png")]
     small = [_picture(samples[step], f"step {step:,}", 230) for step in first + later]
     events = []
     for event in (record for record in log if "event" in record):
@@ -96,7 +96,7 @@ def write(run: Path | str) -> Path:
 <header><h1>{name}</h1><p>{escape(str(run))}</p><dl>{"".join(terms)}</dl></header>
 {_section("Samples", large, "large")}
 {_section("Evolution", small if len(small) > 1 else [], "small")}
-{_section("Codes", codes if (run / "codes.png").is_file() else [], "wide")}
+{_section("Codes", codes, "wide")}
 {_section("Scores", [charts.draw(*each, last) for each in scores], "charts")}
 {_section("Curves", [charts.draw(*each, last) for each in charts.of_log(log).items()], "charts")}
 {_section("Exploration", [_picture(path, caption, 0) for path, caption in explored], "wide")}

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from gan_jax import latents, parallel, pictures
@@ -55,7 +56,7 @@ def _translations(
     held = [sources] if dataset.apart else [sources, partners]
 
     def picture(state: TrainState, step: int) -> None:
-        made = pictures.to_uint8(generate(parallel.first(state.ema), scale(sources)))
+        made = pictures.to_uint8(generate(parallel.first(state.ema), scale(jnp.asarray(sources))))
         pictures.save_png(run / "samples" / f"{step:08d}.png", pictures.compared([held[0], made, *held[1:]]))
 
     return picture

@@ -197,8 +197,8 @@ def test_the_elbo_of_a_linear_model_is_the_evidence_where_q_is_the_posterior_and
         inferred = jnp.concatenate([mean, jnp.full_like(mean, log_variance)], axis=1)
 
         def of(x, inferred):
-            repeat = (jnp.tile(each, (len(noise), 1)) for each in (x, inferred))
-            parts = variational.negative_elbo(*repeat, noise, lambda z: z @ weights + bias, deviation)
+            many, often = (jnp.tile(each, (len(noise), 1)) for each in (x, inferred))
+            parts = variational.negative_elbo(many, often, noise, lambda z: z @ weights + bias, deviation)
             return -(parts[0] + parts[1])
 
         return jax.vmap(of)(x, inferred)

@@ -12,7 +12,7 @@ from gan_jax.networks import dcgan, mlp
 from gan_jax.networks.linen import linen
 from gan_jax.networks.noise import Dropout, dropout
 from gan_jax.networks.norm import normalise
-from gan_jax.networks.patchgan import HALVINGS, PatchGAN, receptive_field, windows
+from gan_jax.networks.patchgan import HALVINGS, Field, PatchGAN, receptive_field, windows
 from gan_jax.networks.precision import mixed
 from gan_jax.networks.remat import rematerialised
 from gan_jax.networks.translator import Translator
@@ -292,7 +292,7 @@ def test_dropout_is_off_unless_training_and_needs_noise_when_it_is_on():
     np.testing.assert_array_equal(linen(Noisy(0.0), (6,)).apply({}, {}, x, train=True)[0], x)
     one, other = (network.apply({}, {}, x, train=True, key=jax.random.key(seed))[0] for seed in (0, 1))
     assert np.any(one != x) and np.any(one != other)
-    with pytest.raises(ValueError, match=r"key=None: dropout of rate=0\.5"):
+    with pytest.raises(ValueError, match=r"key=None: Dropout draws noise"):
         network.apply({}, {}, x, train=True)
     for rate in (-0.1, 1.0):
         with pytest.raises(ValueError, match=f"rate={rate}"):
@@ -388,6 +388,7 @@ def test_sizes_that_do_not_fit_are_refused_with_ones_that_do(module, shape, matc
 
 
 def test_the_least_sides_that_a_critic_takes_suffice():
-    for field, side in ((1, 2), (16, 6), (34, 12), (70, 24)):
-        assert outputs(PatchGAN(2, field), (side, side, 1)) == (2, *((1, 1) if field > 1 else (2, 2)))
+    sides: dict[Field, int] = {1: 2, 16: 6, 34: 12, 70: 24}
+    for field, side in sides.items():
+        assert outputs(PatchGAN(2, field), (side, side, 1)) == (2, *((2, 2) if field == 1 else (1, 1)))
     assert outputs(PatchGAN(2, "image"), (5, 5, 1)) == (2,)

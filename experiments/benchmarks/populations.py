@@ -24,6 +24,7 @@ from gan_jax import data, parallel, population, records, rng, rules
 from gan_jax.cli import cli
 from gan_jax.data import Dataset
 from gan_jax.pictures import atomic
+from gan_jax.settings import validated
 
 WAYS = ("in_turn", "at_once")
 _HEAD = ("experiment", "members", "in turn", "at once", "gain", "compiling")
@@ -87,7 +88,7 @@ def _compare(module: Any, dataset: Dataset, configs: Sequence[Any], rounds: int,
         began = time.perf_counter()
         ways[name] = make(module, dataset, configs)
         compiled[name] = round(time.perf_counter() - began, 2)
-        per_call = configs[0].run.steps_per_call
+        per_call = validated(configs[0].run).steps_per_call
         counts[name] = per_call * max(1, round(seconds / ways[name](per_call)))
     found = [{name: turn(counts[name]) / counts[name] for name, turn in ways.items()} for _ in range(rounds)]
     gains = [each["in_turn"] / each["at_once"] for each in found]
@@ -101,7 +102,7 @@ def _in_turn(module: Any, dataset: Dataset, configs: Sequence[Any]) -> Turn:
     config, device = configs[0], jax.local_devices()[:1]
     system = module.build(config, dataset.spec)
     draw = data.batches(len(dataset.arrays["image"]), config.batch_size, system.batches)
-    per_call = config.run.steps_per_call
+    per_call = validated(config.run).steps_per_call
     step = parallel.single(rules.many(system.update, draw, per_call))
     init = jax.jit(lambda key: system.init(rng.named(key, "init")))
     keys = parallel.replicate([jax.random.key(each.seed) for each in configs], device)
@@ -126,7 +127,7 @@ def _at_once(module: Any, dataset: Dataset, configs: Sequence[Any]) -> Turn:
     compiled = population.programs(module.build, dataset, configs, lambda system, state: None, device)
     values = compiled.values(range(len(configs)))
     held = [compiled.begin(values)]
-    per_call = configs[0].run.steps_per_call
+    per_call = validated(configs[0].run).steps_per_call
 
     def turn(iterations: int) -> float:
         began = time.perf_counter()

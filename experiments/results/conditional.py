@@ -65,7 +65,7 @@ def scored(directory: Path, count_per_class: int, seed: int, classifier_steps: i
     began = time.monotonic()
     run = runs.open_run(directory)
     train, test = runs.dataset(run.record), runs.held_out(run.record)
-    shape, classes = train.spec
+    shape, classes = train.spec.shape, train.spec.classes
     if len(shape) != 3 or not classes:
         raise ValueError(f"{directory} was trained on {train.name}, which is no set of images with labels")
     asked = np.tile(np.arange(classes), count_per_class)

@@ -83,6 +83,21 @@ def names(path: str) -> list[str]:
     return [file.relative_to(root).as_posix() for file in _files(path)]
 
 
+def read(path: str, resolution: int, channels: int) -> tuple[list[str], np.ndarray]:
+    """Reads all images of a folder as squares of one size.
+
+    Args:
+        path: The folder.
+        resolution: Side of the squares, see `images.square`.
+        channels: 1 for greyscale, 3 for RGB.
+
+    Returns:
+        Their relative paths, and uint8 `[N, resolution, resolution, channels]`.
+    """
+    files = _files(path)
+    return names(path), stack([(str(file), file) for file in files], len(files), resolution, channels)
+
+
 class _Found(NamedTuple):
     root: Path
     files: list[Path]

@@ -52,7 +52,8 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
     if task == "pairs":
         sources, images = _folders(name, rest)
         _require_same_names(name, sources, images)
-        return _joined(name, *(folder.load(path, split, resolution) for path in (sources, images)))
+        found = [folder.load(path, split, resolution) for path in (sources, images)]
+        return _joined(name, found[0], found[1])
     if not rest:
         raise ValueError(f"data set {name!r}: give the name of a set of images after the colon, such as {task}:digits")
     found = data.load(rest, split, resolution)

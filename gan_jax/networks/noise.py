@@ -47,6 +47,26 @@ class Dropout(nn.Module):
         """Maps `[b, ...]` to `[b, ...]`; the identity unless training."""
         if not train or self.rate == 0:
             return x
-        if not self.has_rng("noise"):
-            raise ValueError(f"key=None: dropout of rate={self.rate} draws noise while training; give `apply` a key")
-        return dropout(x, self.rate, rng.per_example(self.make_rng("noise"), len(x)))
+        return dropout(x, self.rate, _keys(self, len(x)))
+
+
+class GaussianNoise(nn.Module):
+    """Adds normal noise while training, by the network's noise.
+
+    Attributes:
+        deviation: Its, at least 0.
+    """
+
+    deviation: float
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """Maps `[b, ...]` to the same."""
+        return x + self.deviation * rng.normal(_keys(self, len(x)), x) if train and self.deviation else x
+
+
+def _keys(module: nn.Module, count: int) -> Array:
+    """Returns a key for each example, of the network's noise."""
+    if not module.has_rng("noise"):
+        raise ValueError(f"key=None: {type(module).__name__} draws noise while training; give `apply` a key")
+    return rng.per_example(module.make_rng("noise"), count)

@@ -3,25 +3,8 @@
 import jax
 from flax import linen as nn
 
-from gan_jax import rng
+from gan_jax.networks.noise import GaussianNoise
 from gan_jax.types import Array
-
-
-class GaussianNoise(nn.Module):
-    """Adds normal noise in training, by per-example keys.
-
-    Attributes:
-        deviation: Its.
-    """
-
-    deviation: float
-
-    @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
-        """Maps `[b, ...]` to the same."""
-        if not train:
-            return x
-        return x + self.deviation * rng.normal(rng.per_example(self.make_rng("noise"), len(x)), x)
 
 
 class Classifier(nn.Module):
