@@ -110,7 +110,7 @@ def test_a_made_task_has_the_images_and_labels_of_its_set_and_their_sources():
 
 def test_a_recoloured_image_is_had_from_its_source_by_one_map_of_colours():
     found = load("recoloured:digits", "test").arrays
-    source, image = (found[name].reshape(-1, 3) for name in ("source", "image"))
+    source, image = (found[name][:300].reshape(-1, 3) for name in ("source", "image"))
     colours = np.unique(np.concatenate([source, image], 1), axis=0)
     assert len(colours) == 256 and len(np.unique(colours[:, 3:], axis=0)) == 256
     paper = (found["image"] == maps.ORANGE_ON_GREEN[1]).all(-1)
