@@ -242,7 +242,7 @@ def test_toys_are_their_mixtures(name, mixture):
     train, test = load(name), load(name, "test")
     points, modes = train.arrays["image"], train.arrays["label"]
     assert points.dtype == np.float32 and points.shape == (50_000, 2) and test.arrays["image"].shape == (10_000, 2)
-    assert train.spec == ((2,), len(mixture.centers))
+    assert train.spec == Spec((2,), len(mixture.centers))
     offsets = points - mixture.centers[modes]
     np.testing.assert_allclose(offsets.mean(0), 0, atol=5 * mixture.std / np.sqrt(50_000))
     np.testing.assert_allclose(offsets.std(0), mixture.std, rtol=5 / np.sqrt(2 * 50_000))

@@ -59,6 +59,7 @@ def batches(
                 raise ValueError(
                     f"arrays[{name!r}] has {arrays[name].shape[0]} rows, but batches was made for count={count}"
                 )
+        counts = [_count(arrays, group, batch_size) for group in apart]
         numbers = jnp.asarray(step, jnp.int32) * repeats + jnp.arange(repeats, dtype=jnp.int32)
         own = (parallel.index() * (rows := _rows(batch_size))) + jnp.arange(rows, dtype=jnp.int32)
 
@@ -67,9 +68,8 @@ def batches(
             return drawn if repeats > 1 else drawn[0]
 
         places = dict.fromkeys(together, chosen(key, count))
-        for group in apart:
-            own_key = rng.named(key, f"apart {group[0]}")
-            places |= dict.fromkeys(group, chosen(own_key, _count(arrays, group, batch_size)))
+        for group, rows_of_group in zip(apart, counts, strict=True):
+            places |= dict.fromkeys(group, chosen(rng.named(key, f"apart {group[0]}"), rows_of_group))
         return {
             name: scale(jnp.asarray(array).at[places[name]].get(mode="promise_in_bounds"))
             for name, array in arrays.items()

@@ -71,21 +71,22 @@ def _unpaired(name: str, rest: str, split: str, resolution: int | None) -> Datas
     if further and task in data.PAIRED:
         return _held_apart(name, load(rest, split, resolution))
     if further and not VERSION.fullmatch(further):
-        sources, images = _folders(name, rest)
-        if folder.names(sources) == folder.names(images):
+        paths = _folders(name, rest)
+        if folder.names(paths[0]) == folder.names(paths[1]):
             return _held_apart(name, load(f"pairs:{rest}", split, resolution))
-        return _joined(name, *(folder.load(path, split, resolution) for path in (sources, images)), apart=True)
+        sources, images = (folder.load(path, split, resolution) for path in paths)
+        return _joined(name, sources, images, apart=True)
     from gan_jax.data import tfds  # takes a second
 
     which, bracket, rows = split.partition("[")
     try:
-        found = [tfds.load(rest, f"{which}{domain}{bracket}{rows}", resolution) for domain in "AB"]
+        sources, images = (tfds.load(rest, f"{which}{domain}{bracket}{rows}", resolution) for domain in "AB")
     except ValueError as error:
         raise ValueError(
-            f"data set {name!r}: {error}. After unpaired: comes a paired task, such as unpaired:edges:digits, or two "
-            "folders, DIR_A:DIR_B, or a set of TensorFlow Datasets with the splits trainA, trainB, testA and testB"
+            f"data set {name!r}: after unpaired: comes a paired task, such as unpaired:edges:digits, or two folders, "
+            f"DIR_A:DIR_B, or a set of TensorFlow Datasets with the splits trainA, trainB, testA and testB; {error}"
         ) from error
-    return _joined(name, *found, apart=True)._replace(split=split)
+    return _joined(name, sources, images, apart=True)._replace(split=split)
 
 
 def _held_apart(name: str, found: Dataset) -> Dataset:
