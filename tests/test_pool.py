@@ -18,8 +18,9 @@ def images(first, count):
 
 
 def numbers(images):
-    np.testing.assert_array_equal(images, np.broadcast_to(np.asarray(images)[:, :1], images.shape))
-    return [int(image[0, 0, 0]) for image in images]
+    images = np.asarray(images)
+    np.testing.assert_array_equal(images, np.broadcast_to(images[:, :1], images.shape))
+    return images[:, 0, 0, 0].astype(int).tolist()
 
 
 @functools.cache

@@ -1,3 +1,4 @@
+import functools
 import math
 
 import jax
@@ -9,6 +10,7 @@ from toy import double
 
 from gan_jax import parallel, rng
 from gan_jax.networks import dcgan, mlp
+from gan_jax.networks.conv import forced
 from gan_jax.networks.linen import linen
 from gan_jax.networks.noise import Dropout, dropout
 from gan_jax.networks.norm import normalise
@@ -21,12 +23,19 @@ from gan_jax.networks.unet import UNet
 KEY = jax.random.key(0)
 SHAPE = (8, 8, 2)
 NETWORKS = {  # with the shapes of their inputs
-    "unet": (UNet(3, 4, 3, dropout=0.5), [SHAPE]),
+    "unet": (UNet(3, 4, 2, dropout=0.5), [SHAPE]),
     "translator": (Translator(3, 4, 1, downs=1), [SHAPE]),
     "patches": (PatchGAN(4, 16), [SHAPE, (8, 8, 1)]),
     "pixels": (PatchGAN(4, 1), [SHAPE]),
     "whole": (PatchGAN(4, "image", with_features=True), [SHAPE]),
 }
+
+
+@pytest.fixture(autouse=True)
+def _native():
+    """XLA's own convolutions, which compile sooner; tests/test_conv.py tells that they agree with ours."""
+    with forced("native"):
+        yield
 
 
 def normal(seed, *shape):
@@ -181,17 +190,26 @@ def test_instance_norm_refuses_what_it_would_erase_and_fits_the_networks_of_imag
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_an_example_does_not_depend_on_its_batch(name):
+def test_an_example_depends_neither_on_the_others_nor_on_its_place(name):
     network, params, inputs = built(name)
+
+    @functools.partial(jax.jit, static_argnames="train")
+    def apply(*inputs, train):
+        return network.apply(params, {}, *inputs, train=train, key=KEY if train else None)[0]
+
+    def equal(one, other):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), one, other)
+
     order = np.random.default_rng(0).permutation(8)
-    apply = jax.jit(lambda *inputs: network.apply(params, {}, *inputs, train=False)[0])
-    straight, permuted = apply(*inputs), apply(*[x[order] for x in inputs])
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[order], b, rtol=1e-4, atol=1e-5), straight, permuted)
-    assert network.batch_dependent() is False
+    straight, permuted = apply(*inputs, train=False), apply(*[x[order] for x in inputs], train=False)
+    equal(jax.tree.map(lambda x: x[order], straight), permuted)
+    others = [normal(5 + i, *x.shape).at[3].set(x[3]) for i, x in enumerate(inputs)]
+    equal(*[jax.tree.map(lambda x: x[3], apply(*x, train=True)) for x in (inputs, others)])
 
 
-def test_under_batch_norm_it_does():
-    assert linen(UNet(1, 4, 2, "batch"), (8, 8, 1)).batch_dependent() is True
+@pytest.mark.parametrize(("norm", "dependent"), [("instance", False), ("batch", True)])
+def test_a_critic_is_batch_dependent_under_batch_norm_alone(norm, dependent):
+    assert linen(PatchGAN(2, 1, norm), (4, 4, 1)).batch_dependent() is dependent
 
 
 def test_a_unet_can_copy_images_through_its_outermost_skip():
@@ -348,20 +366,18 @@ def test_they_compute_in_bfloat16(name):
         np.testing.assert_allclose(ours, theirs, atol=0.1 * np.abs(theirs).max())
 
 
-@pytest.mark.parametrize("name", ["unet", "translator"])
-def test_what_is_made_again_for_the_backward_pass_is_the_same(name):
+@pytest.mark.parametrize(("name", "keep"), [("unet", "nothing"), ("translator", "layers")])
+def test_what_is_made_again_for_the_backward_pass_is_the_same(name, keep):
     whole, params, inputs = built(name)
     results = []
-    for keep in ("everything", "layers", "nothing"):
-        network = rematerialised(whole, keep)
+    for network in (whole, rematerialised(whole, keep)):
 
         def loss(params, network=network):
             output, _ = network.apply(params, {}, *inputs, train=True, key=KEY)
             return jnp.mean((output - 0.1) ** 2)
 
         results.append(jax.jit(jax.value_and_grad(loss))(params))
-    for other in results[1:]:
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), results[0], other)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), *results)
 
 
 @pytest.mark.parametrize(
