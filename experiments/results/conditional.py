@@ -142,9 +142,7 @@ def of_each_class(labels: np.ndarray, classes: int, count: int, seed: int) -> np
     for label in range(classes):
         own = np.flatnonzero(labels == label)
         if len(own) < count:
-            raise ValueError(
-                f"count_per_class={count}: there are {len(own)} training images of class {label}; ask less"
-            )
+            raise ValueError(f"count_per_class={count}: {len(own)} training images are of class {label}; give less")
         chosen.append(draws.choice(own, count, replace=False))
     return draws.permutation(np.concatenate(chosen))
 
