@@ -21,6 +21,7 @@ from gan_jax.cli import cli
 from gan_jax.evaluate import TRAINING
 from gan_jax.metrics import by_class, features
 from gan_jax.metrics.by_class import ByClass
+from gan_jax.runs import Restored
 
 TEST = "test images"
 NAMES = {  # of classes, where their numbers say nothing
@@ -91,19 +92,8 @@ def scored(directory: Path, count_per_class: int, seed: int, classifier_steps: i
             "classification_accuracy": _rounded(by_class.classification_accuracy_score(*learnt)),
         }
 
-    environment = run.record["environment"]
-    experiment = run.record["experiment"]
     return {
-        "experiment": (experiment["module"] or Path(experiment["file"]).stem).split(".")[-1],
-        "command": environment["command"],
-        "config": run.record["config"],
-        "data": run.record["data"],
-        "commit": environment["commit"],
-        "device": environment["device"]
-        if environment["devices"] == 1
-        else f"{environment['devices']} x {environment['device']}",
-        "steps": run.step,
-        "minutes": round(_seconds(directory, run.step) / 60, 2),
+        **_trained(directory, run),
         "judge": {"name": judge.name, "fingerprint": judge.fingerprint},
         "protocol": {
             "count_per_class": count_per_class,
@@ -142,9 +132,7 @@ def of_each_class(labels: np.ndarray, classes: int, count: int, seed: int) -> np
     for label in range(classes):
         own = np.flatnonzero(labels == label)
         if len(own) < count:
-            raise ValueError(
-                f"count_per_class={count}: there are {len(own)} training images of class {label}; ask less"
-            )
+            raise ValueError(f"count_per_class={count}: {len(own)} training images are of class {label}; give less")
         chosen.append(draws.choice(own, count, replace=False))
     return draws.permutation(np.concatenate(chosen))
 
@@ -169,15 +157,32 @@ def sentence(record: dict[str, Any]) -> str:
     )
 
 
-def markdown(records: Sequence[dict[str, Any]]) -> str:
+def markdown(made: Sequence[dict[str, Any]]) -> str:
     """Returns the table of records, a row each, and below real images of each data set in the samples' place."""
     head = "| | of the class asked for | worst class | recall in classes | FID in classes | accuracy by them alone |"
     rows, real = [], {}
-    for record in records:
+    for record in made:
         data = record["data"]["name"]
         rows.append(_row(f"`{record['experiment']}`, {data}", record, record["samples"]))
         real[data] = _row(f"real images, {data}", record, record[TRAINING] | record[TEST])
     return "\n".join([head, "| --- |" + " --- |" * 5, *rows, *real.values()])
+
+
+def _trained(directory: Path, run: Restored) -> dict[str, Any]:
+    """Returns what a run is, and how long it took until the checkpoint that is scored."""
+    experiment, environment = run.record["experiment"], run.record["environment"]
+    count, device = environment["devices"], environment["device"]
+    seconds = [line.get("seconds", 0.0) for line in log.read(directory) if line["step"] <= run.step]
+    return {
+        "experiment": (experiment["module"] or Path(experiment["file"]).stem).split(".")[-1],
+        "command": environment["command"],
+        "config": run.record["config"],
+        "data": run.record["data"],
+        "commit": environment["commit"],
+        "device": device if count == 1 else f"{count} x {device}",
+        "steps": run.step,
+        "minutes": round(max(seconds, default=0.0) / 60, 2),
+    }
 
 
 def _row(name: str, record: dict[str, Any], scores: dict[str, Any]) -> str:
@@ -199,11 +204,6 @@ def _rounded(found: ByClass) -> dict[str, Any]:
         "overall": [round(x, 4) for x in found.overall],
         "per_class": [round(each.value, 4) for each in found.per_class],
     }
-
-
-def _seconds(directory: Path, step: int) -> float:
-    """Returns how long a run trained up to a step."""
-    return max((line.get("seconds", 0.0) for line in log.read(directory) if line["step"] <= step), default=0.0)
 
 
 if __name__ == "__main__":
