@@ -59,6 +59,7 @@ def features_of(
         raise ValueError(
             f"features: {name} has no labels, so no classifier; give --features inception, or pixels, which say little"
         )
+    name = data.images_of(name)
     return features.of_classifier(classifier.load(name, resolution), name)
 
 

@@ -95,30 +95,13 @@ def test_scores_do_not_change_with_the_order():
 # A classifier that learns from samples
 
 
-@pytest.fixture(scope="module")
-def tests():
-    return quadrants(400, seed=9)
-
-
-def test_a_classifier_learns_from_samples_of_the_classes_asked_for(tests):
-    image, label = quadrants(256)
-    found = classification_accuracy_score(image, label, tests[0], tests[1], 4, steps=60)
-    assert found.overall.value > 0.95 and min(each.value for each in found.per_class) > 0.9
-    weights = make_classifier.train(
-        dataset("a", "train", image, label, 4), dataset("b", "test", tests[0], tests[1], 4), 0, 60
-    )
-    expected = agreement(classifier(weights).probabilities(tests[0]).argmax(1), tests[1], 4)
-    assert found == expected and found.overall.value == pytest.approx(float(weights["accuracy"]))
-    turned = classification_accuracy_score(image, (label + 1) % 4, tests[0], tests[1], 4, steps=60)
-    assert turned.overall.value < 0.05  # it learns what it is told
-
-
-def test_from_shuffled_labels_it_learns_nothing(tests):
-    image, label = quadrants(256)
+def test_a_classifier_learns_from_samples_of_the_classes_asked_for_and_nothing_from_shuffled_labels():
+    (image, label), tests = squares(256), squares(320, seed=9)
     shuffled = np.random.default_rng(0).permutation(label)
-    assert (
-        abs(classification_accuracy_score(image, shuffled, tests[0], tests[1], 4, steps=60).overall.value - 1 / 4) < 0.2
-    )
+    told, misled = (classification_accuracy_score(image, each, *tests, 16, steps=30) for each in (label, shuffled))
+    assert told.overall.value > 0.95 and min(each.value for each in told.per_class) > 0.8
+    # what it takes a class for is chance: one class of the 16 on average, rarely four, comes out right
+    assert misled.overall.value < 1 / 16 + 4 / 16
 
 
 # What is refused

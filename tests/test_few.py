@@ -51,7 +51,7 @@ def test_all_of_a_class_can_be_taken():
 
 def test_few_are_drawn_with_their_labels_beside_all():
     found = load("few:3:1:digits", "train", 4)
-    draw, arrays = data.batches(found.count, 10, apart=found.apart), jax.tree.map(jax.numpy.asarray, found.arrays)
+    draw, arrays = data.batches(found.count, 10, apart=found.apart), jax.tree.map(jnp.asarray, found.arrays)
     batch = jax.jit(jax.vmap(lambda t: draw(arrays, jax.random.key(0), t)))(np.arange(3))
     np.testing.assert_array_equal(np.bincount(np.asarray(batch["few_label"]).ravel()), [3] * 10)  # an epoch of them
     known = {(image.tobytes(), int(label)) for image, label in zip(*few_of(found.arrays), strict=True)}
@@ -59,7 +59,7 @@ def test_few_are_drawn_with_their_labels_beside_all():
     seen["few_image"] = np.round(seen["few_image"] * 127.5 + 127.5).astype(np.uint8)
     assert {(image.tobytes(), int(label)) for image, label in zip(*few_of(seen), strict=True)} == known
     with pytest.raises(ValueError, match=r"batch_size=31 exceeds the 30 rows of few_image, few_label"):
-        data.batches(found.count, 31, apart=found.apart)(arrays, jax.random.key(0), jax.numpy.int32(0))
+        data.batches(found.count, 31, apart=found.apart)(arrays, jax.random.key(0), jnp.int32(0))
 
 
 def few_of(arrays):

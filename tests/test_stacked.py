@@ -41,7 +41,7 @@ def summary(labels: np.ndarray, count: int) -> Summary:
 
 
 def test_channels_are_the_digits_of_the_label(train, test):
-    assert train.spec == test.spec == ((28, 28, 3), 1000) and train.name == "stacked_digits"
+    assert train.spec == test.spec == data.Spec((28, 28, 3), 1000) and train.name == "stacked_digits"
     for split in (train, test):
         digits = data.load("digits", split.split).arrays
         known = {image.tobytes(): label for image, label in zip(digits["image"], digits["label"], strict=True)}
@@ -71,7 +71,7 @@ def test_it_is_the_same_everywhere(train):
 
 
 def test_resolution_and_splits():
-    assert data.load("stacked_digits", "test", 32).spec == ((32, 32, 3), 1000)
+    assert data.load("stacked_digits", "test", 32).spec == data.Spec((32, 32, 3), 1000)
     with pytest.raises(ValueError, match=r"split='valid': stacked_digits has the splits train and test"):
         data.load("stacked_digits", "valid")
 
@@ -81,7 +81,7 @@ def test_stacked_mnist():
     if not data_dir or not (Path(data_dir) / "mnist").is_dir():
         pytest.skip("mnist is not in $TFDS_DATA_DIR")
     made = data.load("stacked_mnist", "test")  # the training images take 300 MB
-    assert made.spec == ((28, 28, 3), 1000) and len(made.arrays["image"]) == 10_000
+    assert made.spec == data.Spec((28, 28, 3), 1000) and len(made.arrays["image"]) == 10_000
 
 
 # Classifier

@@ -94,7 +94,7 @@ def sentence(record: dict[str, Any]) -> str:
 
 
 def _distances(about: dict[str, Any], made: np.ndarray, true: np.ndarray) -> dict[str, float]:
-    name, resolution = about["data"]["name"].removeprefix("unpaired:"), about["config"].get("resolution")
+    name, resolution = data.images_of(about["data"]["name"]), about["config"].get("resolution")
     spec = data.load(name, "test", resolution).spec
     kind = None if spec.classes else "pixels"
     judge = evaluate.features_of(kind, name, spec, resolution)

@@ -6,7 +6,7 @@ from gan_jax.data import stacked, toys
 from gan_jax.data.batches import batches, permutation
 from gan_jax.data.source import Dataset, Spec, Stream
 
-__all__ = ["Dataset", "Spec", "Stream", "batches", "load", "permutation", "stream"]
+__all__ = ["Dataset", "Spec", "Stream", "batches", "images_of", "load", "permutation", "stream"]
 
 PAIRED = ("pairs", "edges", "grey", "inverted", "recoloured")  # tasks in which the partner of every image is known
 
@@ -90,6 +90,14 @@ def stream(name: str, split: str = "train", resolution: int | None = None) -> St
     from gan_jax.data import tfds
 
     return tfds.stream(name, split, resolution)
+
+
+def images_of(name: str) -> str:
+    """Returns the data set whose very images those of a task are: mnist for few:10:0:mnist or unpaired:edges:mnist."""
+    kind, _, rest = name.partition(":")
+    if kind == "few":
+        return images_of(rest.split(":", 2)[-1])
+    return images_of(rest) if kind in ("unpaired", "edges", "grey", "inverted") else name
 
 
 def _kind(name: str) -> str:

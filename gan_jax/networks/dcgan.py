@@ -7,10 +7,9 @@ from flax import linen as nn
 
 from gan_jax.networks.batch import Minibatch, minibatch_layer
 from gan_jax.networks.conv import Conv, ConvTranspose
-from gan_jax.networks.norm import AnyNorm, layer, normalise
+from gan_jax.networks.norm import INIT, AnyNorm, initialiser, keeps_bias, layer, normalise
 from gan_jax.types import Array
 
-INIT = nn.initializers.normal(0.02)  # the paper's, for layers whose scale a normalisation sets
 SIDES = {28: (4, 7, 14, 28), 32: (4, 8, 16, 32), 64: (4, 8, 16, 32, 64)}  # of the maps, from latents to images
 
 
@@ -34,15 +33,15 @@ class Generator(nn.Module):
         """Maps `[b, size]` to `[b, H, W, C]`."""
         first, *sides = _sides(self.shape)
         width = self.width * 2 ** (len(sides) - 1)
-        bias = _keeps_bias(self.norm)
-        dense = nn.Dense(first * first * width, use_bias=bias, kernel_init=_init(self.norm))
+        bias = keeps_bias(self.norm)
+        dense = nn.Dense(first * first * width, use_bias=bias, kernel_init=initialiser(self.norm))
         x = layer(dense, self.norm, latents, train)
         x = x.reshape(-1, first, first, width)
         for side in sides[:-1]:
             x = nn.relu(normalise(x, self.norm, train))
             width //= 2
             # each output sees a quarter of the window
-            deconv = ConvTranspose(width, **_window(side), use_bias=bias, kernel_init=_init(self.norm, 4))
+            deconv = ConvTranspose(width, **_window(side), use_bias=bias, kernel_init=initialiser(self.norm, 4))
             x = layer(deconv, self.norm, x, train)
         x = nn.relu(normalise(x, self.norm, train))
         x = ConvTranspose(self.shape[2], **_window(sides[-1]), kernel_init=INIT)(x)
@@ -92,26 +91,11 @@ def encode(images: Array, width: int, norm: AnyNorm, train: bool) -> Array:
     """
     x = images
     for depth, side in enumerate(reversed(_sides(images.shape[1:])[1:])):
-        bias = depth == 0 or _keeps_bias(norm)
-        conv = Conv(width * 2**depth, **_window(side), use_bias=bias, kernel_init=_init(norm))
+        bias = depth == 0 or keeps_bias(norm)
+        conv = Conv(width * 2**depth, **_window(side), use_bias=bias, kernel_init=initialiser(norm))
         x = layer(conv, norm, x, train)
         x = nn.leaky_relu(x if depth == 0 else normalise(x, norm, train), 0.2)
     return x
-
-
-def _init(norm: AnyNorm, share: int = 1) -> nn.initializers.Initializer:
-    """Returns the paper's initialiser, or without any normalisation He's, as signals would die out under the paper's.
-
-    Args:
-        norm: Of the layer.
-        share: One in so many of the window's inputs reaches an output.
-    """
-    return INIT if norm != "none" else nn.initializers.variance_scaling(2.0 * share, "fan_in", "normal")
-
-
-def _keeps_bias(norm: AnyNorm) -> bool:
-    """Returns whether a bias before the normalisation survives it."""
-    return norm not in ("batch", "virtual")
 
 
 def _sides(shape: tuple[int, ...]) -> tuple[int, ...]:
