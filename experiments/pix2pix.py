@@ -15,12 +15,12 @@ Translate a folder: `python -m gan_jax.translate RUN --input DIRECTORY --output 
 
 from dataclasses import dataclass
 
-from gan_jax import baseline, latents, losses, objectives
+from gan_jax import baseline, latents, losses, objectives, terms
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.networks.patchgan import Field, PatchGAN
 from gan_jax.networks.unet import UNet
-from gan_jax.types import Context, GanLoss, System, Term
+from gan_jax.types import GanLoss, System
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,8 @@ def build(config: Config, spec: Spec) -> System:
     base = losses.non_saturating()
     loss = GanLoss(base.discriminator, lambda real, fake: config.adversarial * base.generator(real, fake))
     condition = objectives.given("source") if config.conditional else None
-    terms = {"generator": [absolute_error(config.l1)] if config.l1 else []}
-    return baseline.game(config, networks, loss, inputs=inputs, condition=condition, terms=terms)
-
-
-def absolute_error(weight: float) -> Term:
-    """Returns weight * |x - G(s)|, averaged over pixels and channels."""
-    return Term(lambda context: weight * _distance(context), player="generator")
-
-
-def _distance(context: Context) -> losses.Array:
-    return losses.average(abs(context.real - context.fake))
+    added = {"generator": [terms.absolute_error(config.l1)] if config.l1 else []}
+    return baseline.game(config, networks, loss, inputs=inputs, condition=condition, terms=added)
 
 
 def main(config: Config) -> None:

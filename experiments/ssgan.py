@@ -11,14 +11,13 @@
 from dataclasses import dataclass
 
 import jax.numpy as jnp
-import optax
 
-from gan_jax import baseline, losses, rng, terms
+from gan_jax import baseline, codes, losses, terms
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.networks import mlp
 from gan_jax.networks.semi_supervised import Classifier
-from gan_jax.types import Array, Context, GanLoss, Network, System, Term
+from gan_jax.types import GanLoss, System
 
 
 @dataclass(frozen=True)
@@ -38,20 +37,6 @@ class Config(baseline.Baseline):
     d_learning_rate: float = 1e-3
 
 
-def labelled(discriminator: Network, weight: float) -> Term:
-    """Returns weight * -log p(y | x', real) of the labelled examples."""
-
-    def value(context: Context) -> Array:
-        params, stats = context.state.params["discriminator"], context.state.stats["discriminator"]
-        assert context.key is not None
-        key = rng.named(context.key, "labelled")
-        said, _ = discriminator.apply(params, stats, context.batch["few_image"], train=True, key=key)
-        label = context.batch["few_label"]
-        return weight * optax.softmax_cross_entropy_with_integer_labels(said["classes"], label)
-
-    return Term(value, player="discriminator")
-
-
 def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
     networks = {
@@ -61,7 +46,7 @@ def build(config: Config, spec: Spec) -> System:
     judge, weight = losses.non_saturating().discriminator, config.unsupervised
     loss = GanLoss(lambda real, fake: weight * judge(real, fake), lambda real, fake: jnp.zeros(len(fake)))
     added = {
-        "discriminator": [labelled(networks["discriminator"], config.supervised)],
+        "discriminator": [codes.labelled(networks["discriminator"], config.supervised)],
         "generator": [terms.feature_matching(config.feature_matching)],
     }
     return baseline.game(config, networks, loss, terms=added, averaged=("generator", "discriminator"))

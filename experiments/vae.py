@@ -9,13 +9,12 @@ The generator is that of dcgan. `python -m gan_jax.sample RUN reconstruction` sh
 
 from dataclasses import dataclass
 
-from gan_jax import baseline, latents, rules, variational
+from gan_jax import baseline, latents, variational
 from gan_jax.cli import cli
-from gan_jax.controllers import ema
 from gan_jax.data import Spec
 from gan_jax.networks.encoder import Encoder
-from gan_jax.system import averaged_network, system
-from gan_jax.types import Player, System
+from gan_jax.system import averaged_network
+from gan_jax.types import System
 
 
 @dataclass(frozen=True)
@@ -34,12 +33,15 @@ def build(config: Config, spec: Spec) -> System:
         "encoder": baseline.network(config, Encoder(2 * size, config.d_width), spec.shape),
     }
     objective = variational.evidence(networks, latent, config.deviation)
-    adam = baseline.adam(config)["generator"]
-    player = Player("generator", tuple(networks), objective, adam, batches=config.accumulate)
-    update = rules.then(rules.alternating([player]), *(ema(name, config.ema_decay) for name in networks))
     encoder = averaged_network(networks, "encoder")
-    options = {"batches": config.accumulate, "averaged": tuple(networks)}
-    return system(networks, [player], update, latent, **options, encode=lambda *given: encoder(*given)[:, :size])
+    return baseline.others(
+        config,
+        networks,
+        {"generator": (("generator", "encoder"), objective)},
+        latent,
+        averaged=("generator", "encoder"),
+        encode=lambda ema, images: encoder(ema, images)[:, :size],
+    )
 
 
 def main(config: Config) -> None:

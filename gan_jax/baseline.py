@@ -6,7 +6,7 @@ An experiment's `Config` extends `Baseline` by what is its paper's own, and its 
     return baseline.game(config, networks, losses.least_squares())
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,15 +15,16 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from gan_jax import data, latents, loop
+from gan_jax import data, latents, loop, rules
 from gan_jax.checks import require
+from gan_jax.controllers import ema
 from gan_jax.data import Spec
 from gan_jax.networks import dcgan, mlp, remat, resnet
 from gan_jax.networks.linen import linen
 from gan_jax.networks.norm import AnyNorm
 from gan_jax.networks.precision import mixed
-from gan_jax.system import PLAYERS, gan
-from gan_jax.types import Latent, Loss, Network, System
+from gan_jax.system import PLAYERS, gan, system
+from gan_jax.types import Latent, Loss, Network, Objective, Player, System
 
 Kind = Literal["dcgan", "resnet"]
 Precision = Literal["float32", "bfloat16"]
@@ -196,6 +197,30 @@ def game(
         optimizers = adam(config, repeats)
     shared = {"repeats": repeats, "ema_decay": config.ema_decay, "accumulate": config.accumulate}
     return gan(networks, loss, inputs or latent(config), optimizers, **shared, **options)
+
+
+def others(
+    config: Baseline,
+    networks: Mapping[str, Network],
+    players: Mapping[str, tuple[Sequence[str], Objective]],
+    inputs: Latent,
+    averaged: Sequence[str],
+    **options: Any,
+) -> System:
+    """Returns a game of other players than `game`'s, who take turns, with the config's Adam and averages.
+
+    Args:
+        config: The experiment's.
+        networks: All, by name.
+        players: Name, "discriminator" or "generator" -> the networks that it moves, and its objective.
+        inputs: The generator's.
+        averaged: Networks to average.
+        options: Any others of `system.system`.
+    """
+    rates, count = adam(config), config.accumulate
+    moving = [Player(n, tuple(own), objective, rates[n], batches=count) for n, (own, objective) in players.items()]
+    update = rules.then(rules.alternating(moving), *(ema(name, config.ema_decay) for name in averaged))
+    return system(networks, moving, update, inputs, batches=count, averaged=averaged, **options)
 
 
 def train(build: Callable[..., System], config: Common) -> None:

@@ -1,8 +1,9 @@
-"""Terms that make a sample tell the codes it was made of: by a head that reads them off the discriminator's body."""
+"""Terms of what an image tells: the codes that it was made of, or its class, as a network besides realness says."""
 
 import jax.numpy as jnp
 import optax
 
+from gan_jax import rng
 from gan_jax.checks import require_weight
 from gan_jax.types import Array, Context, Latent, Network, Term
 
@@ -66,6 +67,29 @@ def classified(head: Network, name: str, weight: float = 1.0) -> Term:
     def value(context: Context) -> Array:
         output = _read(head, name, context, context.real_output["features"])
         return weight * optax.softmax_cross_entropy_with_integer_labels(output, context.batch["label"])
+
+    return Term(value, player="discriminator")
+
+
+def labelled(discriminator: Network, weight: float = 1.0) -> Term:
+    """Returns weight * -log p(y | x, real) of the labelled few of `data.few`, for a discriminator that gives "classes".
+
+    Salimans et al. 2016, arXiv:1606.03498.
+
+    Args:
+        discriminator: The game's, which knows none of `objectives.Game`'s bodies.
+        weight: Positive.
+    """
+    require_weight("weight", weight)
+
+    def value(context: Context) -> Array:
+        if "few_image" not in context.batch or context.key is None:
+            raise ValueError("the data have no labelled few; give such as --dataset few:10:0:digits")
+        params, stats = context.state.params["discriminator"], context.state.stats["discriminator"]
+        key = rng.named(context.key, "labelled")
+        said, _ = discriminator.apply(params, stats, context.batch["few_image"], train=True, key=key)
+        label = context.batch["few_label"]
+        return weight * optax.softmax_cross_entropy_with_integer_labels(said["classes"], label)
 
     return Term(value, player="discriminator")
 

@@ -113,6 +113,18 @@ def feature_matching(weight: float = 1.0) -> Term:
     return Term(value, player="generator")
 
 
+def absolute_error(weight: float = 100.0) -> Term:
+    """Returns pix2pix's L1 term (Isola et al. 2017, arXiv:1611.07004), for generators that translate pairs.
+
+    weight * |x - G(s)|, averaged over pixels and channels.
+
+    Args:
+        weight: Lambda, positive.
+    """
+    require_weight("weight", weight)
+    return Term(lambda context: weight * losses.average(jnp.abs(context.real - context.fake)), player="generator")
+
+
 def pull_away(weight: float = 0.1) -> Term:
     """Returns EBGAN's pulling-away term (Zhao et al. 2017, arXiv:1609.03126), against samples that are all alike.
 

@@ -104,3 +104,20 @@ def test_images_that_dcgan_cannot_make_are_refused():
 def test_configs_say_what_their_fields_are(name):
     experiment = importlib.import_module(f"experiments.{name}")
     assert {"dataset", "batch_size", "seed", "run"} <= {f.name for f in dataclasses.fields(experiment.Config)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_experiment_is_about_a_page(name):
+    text = (ROOT / "experiments" / f"{name}.py").read_text()
+    docstring = text.split('"""')[1]
+    limit = {"mix_gan": 90, "adagan": 90, "cyclegan": 90}.get(name, 60)
+    assert len(text.splitlines()) - len(docstring.splitlines()) <= limit
+
+
+def test_the_engine_names_no_system():
+    parts = ["loop.py", "training.py", "checkpoint.py", "parallel.py", "objectives.py"]
+    parts += [path.relative_to(ROOT / "gan_jax").as_posix() for path in (ROOT / "gan_jax" / "rules").glob("*.py")]
+    systems = ["cgan", "acgan", "infogan", "ssgan", "bigan", "vae", "pix2pix", "cyclegan"]
+    for part in parts:
+        text = (ROOT / "gan_jax" / part).read_text().lower()
+        assert not [name for name in systems if name in text], part

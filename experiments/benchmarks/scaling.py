@@ -17,8 +17,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from gan_jax import data, parallel, records, rng, rules
 from gan_jax.cli import cli
@@ -52,14 +50,23 @@ def main(
             images = [ratio * size / batch_size for ratio in ratios]
             row = {"kind": kind, "devices": count, "batch_size": size, "speed": _spread(images)}
             rows.append(row | {"efficiency": _spread([speed / count for speed in images])})
-    table = Table("scaling", "devices", "batch", "images/s beside one device's (least, most)", "efficiency")
-    for row in rows:
-        speed = "{:.2f} ({:.2f}, {:.2f})".format(*row["speed"])
-        table.add_row(row["kind"], str(row["devices"]), str(row["batch_size"]), speed, f"{row['efficiency'][0]:.2f}")
-    Console().print(table)
+    record = {"experiment": experiment, "rows": rows, "environment": records.environment()}
     with atomic(out) as file:
-        record = {"experiment": experiment, "rows": rows, "environment": records.environment()}
         file.write((json.dumps(record, indent=2) + "\n").encode())
+    print(markdown(record))
+
+
+def markdown(record: dict[str, Any]) -> str:
+    """Returns the table as README.md shows it."""
+    lines = [
+        "| scaling | devices | batch | images/s beside one device's | efficiency |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for row in record["rows"]:
+        speed = "{:.2f} ({:.2f} to {:.2f})".format(*row["speed"])
+        about = [row["kind"], str(row["devices"]), str(row["batch_size"]), speed, f"{row['efficiency'][0]:.2f}"]
+        lines.append(f"| {' | '.join(about)} |")
+    return "\n".join(lines)
 
 
 def _iterations(experiment: str, batch_size: int, devices: int) -> Callable[[int], None]:

@@ -25,7 +25,7 @@ WAYS = {
         "cGAN": "--l1 0",
         "L1 + cGAN": "",
     },
-    "cyclegan": {"cycle alone": "--adversarial 0", "GAN alone": "--cycle 0 --identity 0", "CycleGAN": ""},
+    "cyclegan": {"cycle alone": "--realism 0", "GAN alone": "--cycle 0 --identity 0", "CycleGAN": ""},
 }
 SHOWN = 16
 
