@@ -13,7 +13,7 @@ import pytest
 from toy import images_game
 
 from experiments import loss_zoo
-from experiments.benchmarks import costs
+from experiments.benchmarks import convolutions, costs, peers, populations, scaling
 from experiments.results import comparison, scores, stacked_mnist
 from experiments.results.__main__ import sentence
 from gan_jax import log, runs
@@ -138,3 +138,10 @@ def test_ci_runs_the_readmes_commands():
 def test_links_lead_somewhere():
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("benchmark", [peers, populations, scaling, convolutions])
+def test_the_benchmarks_tables_are_what_was_measured(benchmark):
+    name = benchmark.__name__.rpartition(".")[2]
+    table = benchmark.markdown(json.loads((ROOT / "experiments" / "results" / f"{name}.json").read_text()))
+    assert table in README, f"README.md must have the table\n{table}"
