@@ -10,7 +10,7 @@ from PIL import Image
 
 from experiments import mlp_gan
 from gan_jax import data, log, loop, rng
-from gan_jax.data import streams
+from gan_jax.data import images, streams
 
 SIDE, COUNT = 8, 60
 
@@ -94,6 +94,29 @@ def test_a_streamed_run_is_the_run_from_memory_also_in_parts_and_on_several_devi
     # Adam turns rounding into steps of its own size, 2e-4; seven of them stay far below what another batch would do
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-3), whole.params, spread.params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), whole.stats, spread.stats)
+
+
+@pytest.mark.slow
+def test_a_folder_of_thousands_of_photographs_streams_where_it_does_not_fit_in_memory(tmp_path, monkeypatch):
+    count, sizes = 4096, [(500, 375), (375, 500), (640, 427), (333, 500)]  # as ImageNet's
+    for i in range(count):  # each in a colour of its own
+        colour = tuple(16 * (i // 16**place % 16) + 8 for place in range(3))
+        path = tmp_path / f"n{i % 8:08d}" / f"{i}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", sizes[i % 4], colour).save(path, quality=90)
+    monkeypatch.setattr(images, "LIMIT", 16 * 2**20)  # of 48 MiB that they take at 64 pixels
+    with pytest.raises(ValueError, match="more than the 0 GiB that are held in memory"):
+        data.load(str(tmp_path), "all", 64)
+    stream = data.stream(str(tmp_path), "all", 64)
+    assert (stream.count, stream.spec) == (count, data.Spec((64, 64, 3), 8))
+    seen = []
+    for batch in taken(stream, batch_size=64, repeats=1, steps=count // 64, capacity=8):
+        assert batch["image"].shape == (64, 64, 64, 3)
+        levels = np.round(((batch["image"].mean((1, 2)) + 1) * 127.5 - 8) / 16).astype(int)
+        number = levels @ [1, 16, 256]
+        np.testing.assert_array_equal(batch["label"], number % 8)
+        seen += number.tolist()
+    assert sorted(seen) == list(range(count)) and seen != sorted(seen)  # an epoch, in an order of its own
 
 
 def test_a_damaged_image_is_named_or_skipped(folder, tmp_path):

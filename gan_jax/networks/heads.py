@@ -64,7 +64,7 @@ class WithLabel(nn.Module):
     @nn.compact
     def __call__(self, examples: Array, labels: Array, train: bool) -> Array:
         """Maps `[b, ..., C]` and labels `[b]` to what the network makes of `[b, ..., C + classes]`."""
-        codes = jax.nn.one_hot(labels, self.classes, dtype=examples.dtype)
+        codes = jax.nn.one_hot(labels.astype(int), self.classes, dtype=examples.dtype)  # zeros of `linen` are floats
         codes = codes.reshape(len(examples), *[1] * (examples.ndim - 2), self.classes)
         codes = jnp.broadcast_to(codes, (*examples.shape[:-1], self.classes))
         return self.network(jnp.concatenate([examples, codes], axis=-1), train)
