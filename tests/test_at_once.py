@@ -108,6 +108,7 @@ def networks():
     }
 
 
+@pytest.mark.slow
 def test_a_shared_forward_pass_gives_each_player_its_own_gradient():
     # two gradients of one evaluation = the gradients of each loss alone, at the same key
     game = objectives.Game(networks(), losses.relativistic(losses.non_saturating()), latents.normal(4))

@@ -95,6 +95,7 @@ def test_scores_do_not_change_with_the_order():
 # A classifier that learns from samples
 
 
+@pytest.mark.slow
 def test_a_classifier_learns_from_samples_of_the_classes_asked_for_and_nothing_from_shuffled_labels():
     (image, label), tests = squares(256), squares(320, seed=9)
     shuffled = np.random.default_rng(0).permutation(label)

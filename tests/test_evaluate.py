@@ -85,6 +85,7 @@ def test_the_command_scores_checkpoints_with_a_yardstick(digits, capsys):
     assert "fid" in (digits / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_points_are_scored_by_their_coordinates(points):
     evaluate.main(points, metrics=("fid", "coverage", "copying"), count=500)
     found = {s.metric: s for s in protocol.read(points) if s.weights == "averaged"}

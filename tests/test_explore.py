@@ -45,6 +45,7 @@ def run(workdir):
     return runs.open_run(workdir)
 
 
+@pytest.mark.slow
 def test_all_kinds_are_made_and_gathered_and_what_cannot_be_is_told(workdir, capsys):
     quick = partial(command.main, count=2, samples=40, steps=2, keys=2, starts=2, iterations=2)
     quick(workdir, "all", layer="Dense_0")  # which gives no maps to be dissected

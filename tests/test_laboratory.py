@@ -75,6 +75,7 @@ def test_choices_that_make_no_game_are_refused_when_built(changes, message):
         build(dataclasses.replace(SMALL, **changes), POINTS)
 
 
+@pytest.mark.slow
 def test_a_seed_of_many_is_the_run_of_that_seed(tmp_path):
     # the same as the loop makes of it, in calls of any length, up to rounding
     choice = dataclasses.replace(SMALL, dataset="ring")
@@ -101,6 +102,7 @@ def test_looking_must_fit_the_run():
         trajectories(system, {"image": jnp.zeros((32, 2))}, 16, 20, [0], every=7)
 
 
+@pytest.mark.slow
 def test_zero_centred_penalties_cover_the_ring():
     choice = Choice(terms=("r1", "r2"), loss="relativistic", weight=3.0, width=64, steps=2000, seeds=(0,))
     system, states, _ = play(choice)
@@ -108,6 +110,7 @@ def test_zero_centred_penalties_cover_the_ring():
     assert score["covered"] == 8 and score["reverse_kl"] < 0.02 and score["high_quality"] > 0.2, score
 
 
+@pytest.mark.slow
 def test_toy2d_writes_scores_and_an_animation(tmp_path):
     toy2d.main(toy2d.Config(choice=dataclasses.replace(SMALL, dataset="moons"), frames=4, workdir=tmp_path))
     record = json.loads((tmp_path / "scores.json").read_text())

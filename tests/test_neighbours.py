@@ -140,6 +140,7 @@ def test_truncating_gains_density_and_costs_recall():
     assert shrunk[0] > perfect[0] and shrunk[2] > 1.3 and shrunk[1] < 0.7 * perfect[1] and shrunk[3] < perfect[3]
 
 
+@pytest.mark.slow
 def test_errors_are_the_spread_over_the_set_that_is_averaged():
     """Within 1.3, the other set being fixed."""
     draws = np.random.default_rng(0)

@@ -214,6 +214,7 @@ def test_racers_are_timed_by_themselves_and_may_fail():
     assert turns.enter(sleeper, -1).costs == {"failed": "ValueError: seconds: they are"}
 
 
+@pytest.mark.slow
 def test_without_torch_gan_jax_is_measured_alone(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(peers, "torch_peers", None)
     peers.main(("toy",), rounds=1, seconds=0.01, out=tmp_path / "peers.json")

@@ -100,6 +100,7 @@ def test_began_settles_at_its_diversity_ratio():
     assert 0 < last["balance/k"] < 0.5
 
 
+@pytest.mark.slow
 def test_ebgan_energies_stand_in_order():
     # Zhao et al. 2017, theorem 1: real ones are pulled down, fake ones pushed up to the margin and no further
     margin = 1.0
