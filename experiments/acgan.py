@@ -6,6 +6,11 @@
 
 D and C are heads on one body; the discriminator's player moves all three. Samples of a class: `python -m gan_jax.sample
 RUN --labels 3`; a grid has a column for each.
+
+What to expect: One run of 11,000 iterations on digits, 5.3 minutes on 1 CPU core: of 10,000 samples, 1,000 a class, the
+classifier puts 99.0% in the class that was asked for, of the worst class, 2, 97.2% (of real test images 99.1%); within
+the classes their recall is 0.70 (training images: 0.88) and their FID 6.61 (2.18); a classifier that learns from them
+alone is right on 95.9% of the real test images (from as many training images 98.7%).
 """
 
 from dataclasses import dataclass

@@ -6,6 +6,11 @@
 
 The generator's latent ends in the one-hot vector of the class; the discriminator sees one at every place of the image.
 Samples of a class: `python -m gan_jax.sample RUN --labels 3`; a grid has a column for each.
+
+What to expect: One run of 11,000 iterations on digits, 6.5 minutes on 1 CPU core: of 10,000 samples, 1,000 a class, the
+classifier puts 98.8% in the class that was asked for, of the worst class, 5, 97.8% (of real test images 99.1%); within
+the classes their recall is 0.75 (training images: 0.88) and their FID 4.96 (2.18); a classifier that learns from them
+alone is right on 97.7% of the real test images (from as many training images 98.7%).
 """
 
 from dataclasses import dataclass

@@ -14,7 +14,7 @@ from toy import images_game
 
 from experiments import loss_zoo
 from experiments.benchmarks import convolutions, costs, peers, populations, scaling
-from experiments.results import comparison, scores, stacked_mnist
+from experiments.results import comparison, conditional, scores, stacked_mnist
 from experiments.results.__main__ import sentence
 from gan_jax import log, runs
 
@@ -100,6 +100,21 @@ def test_the_comparison_is_what_was_measured_in_readme_and_docstrings():
         docstring = " ".join((importlib.import_module(f"experiments.{name}").__doc__ or "").split())
         said = comparison.sentence(record, name)
         assert said in docstring, f"the docstring of experiments.{name} must say: {said}"
+
+
+def test_the_scores_by_class_are_what_was_measured_and_reach_what_was_asked():
+    made = json.loads((ROOT / "experiments" / "results" / "conditional.json").read_text())
+    assert conditional.markdown(made) in README
+    for record, goal in zip(made, (0.9, 0.95), strict=True):
+        name = record["experiment"]
+        docstring = " ".join((importlib.import_module(f"experiments.{name}").__doc__ or "").split())
+        assert conditional.sentence(record) in docstring, conditional.sentence(record)
+        agreement = record["samples"]["agreement"]
+        assert agreement["overall"][0] >= goal and min(agreement["per_class"]) >= 0.8
+        assert (
+            record["samples"]["intra_recall"]["overall"][0]
+            >= record["training images"]["intra_recall"]["overall"][0] / 2
+        )
 
 
 def test_the_costs_are_what_was_measured():
