@@ -41,13 +41,12 @@ class Config(baseline.Baseline):
     """Weight of leaving alone what is in the target's domain already; 0 for none."""
     realism: float = 1.0
     """Weight of the critics' opinion; 0 for none."""
-    pool: int = 50
-    """Fakes that a critic remembers; 0 for none."""
     blocks: int = 2
     """Residual blocks of a translator."""
     receptive_field: Field = 16
     """Side of the patches that are judged."""
     g_width: int = 16
+    batch_size: int = 8
     g_learning_rate: float = 5e-4
 
 
@@ -91,7 +90,7 @@ def build(config: Config, spec: Spec) -> System:
         latents.source(spec.source),
         averaged=tuple(WAYS),
         encode=averaged_network(networks, "inverse"),
-        slots=[lambda params: {"pools": {end: pool.empty(config.pool, shape) for end, shape in shapes.items()}}],
+        slots=[lambda params: {"pools": {end: pool.empty(50, shape) for end, shape in shapes.items()}}],
     )
 
 
