@@ -11,6 +11,9 @@ inverted:NAME of any image set, or pairs:DIRECTORY:DIRECTORY of the same file na
 64 --d-width 64 --receptive-field 70 --dropout 0.5`, at a batch size of 1, both rates 2e-4.
 
 Translate a folder: `python -m gan_jax.translate RUN --input DIRECTORY --output DIRECTORY`.
+
+What to expect: 3,000 iterations on edges:digits, 3.4 minutes on 1 CPU core: on 2,000 held-out pairs an L1 of 0.0206 and
+0.112 by features; another pair's partner is at 0.1686 and 0.862.
 """
 
 from dataclasses import dataclass

@@ -166,10 +166,10 @@ def _run(
         name = received[0].name if received else "SIGTERM"
         print(f"stopped by {name} at step {step_reached}, saved; the same command goes on")
         raise SystemExit(128 + received[0] if received else 0)
-    print(
-        f"done, in {memory.text(memory.peak())} of memory at most: open {workdir / 'report.html'}, or sample: "
-        f"python -m gan_jax.sample {workdir}"
-    )
+    use = f"sample: python -m gan_jax.sample {workdir}"
+    if dataset.spec.source:
+        use = f"translate: python -m gan_jax.translate {workdir} --input DIRECTORY --output DIRECTORY"
+    print(f"done, in {memory.text(memory.peak())} of memory at most: open {workdir / 'report.html'}, or {use}")
     return state
 
 

@@ -14,7 +14,7 @@ from toy import images_game
 
 from experiments import loss_zoo
 from experiments.benchmarks import convolutions, costs, peers, populations, scaling
-from experiments.results import comparison, conditional, scores, stacked_mnist
+from experiments.results import comparison, conditional, scores, stacked_mnist, translation
 from experiments.results.__main__ import sentence
 from gan_jax import log, runs
 
@@ -115,6 +115,15 @@ def test_the_scores_by_class_are_what_was_measured_and_reach_what_was_asked():
             record["samples"]["intra_recall"]["overall"][0]
             >= record["training images"]["intra_recall"]["overall"][0] / 2
         )
+
+
+def test_the_translations_are_what_was_measured_and_l1_helps():
+    record = json.loads((ROOT / "experiments" / "results" / "pix2pix.json").read_text())
+    assert translation.markdown(record) in README
+    docstring = " ".join((importlib.import_module("experiments.pix2pix").__doc__ or "").split())
+    assert translation.sentence(record) in docstring, translation.sentence(record)
+    far = {row["way"]: (row["l1"], row["features"]) for row in record["rows"]}
+    assert far["L1 + cGAN"] < far["cGAN"] and far["L1 + cGAN"][1] < far["cGAN"][1]
 
 
 def test_the_costs_are_what_was_measured():
