@@ -7,8 +7,8 @@
 D sees an example with its latent. At the optimum E inverts G, though neither ever sees a reconstruction. `python -m
 gan_jax.sample RUN reconstruction` shows held-out images above G(E(x)).
 
-What to expect: after 11,000 iterations on digits, 10.2 minutes on 1 CPU core beside other work, most held-out digits come
-back as the same digit in much the same hand (README.md shows 32); it was looked at, not scored.
+What to expect: after 11,000 iterations on digits, 10.2 minutes on 1 CPU core beside other work, most held-out digits
+come back as the same digit in much the same hand (README.md shows 32); it was looked at, not scored.
 """
 
 from dataclasses import dataclass
