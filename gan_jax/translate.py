@@ -51,7 +51,7 @@ def main(
     """Translates the images of a folder and its subfolders, made squares of the run's size, to PNG of the same names.
 
     Args:
-        run: A run directory of a translator, such as runs/cyclegan-digits.
+        run: A run directory of a translator, such as runs/pix2pix-edges-digits.
         input: A folder of images.
         output: Where to write theirs; a folder that is not there or empty.
         backward: From the target's domain to the source's.
