@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from gan_jax import baseline, codes, latents, losses
 from gan_jax.cli import cli
 from gan_jax.data import Spec
-from gan_jax.networks.heads import Body, Head
+from gan_jax.networks.heads import Head
 from gan_jax.networks.norm import Norm
 from gan_jax.types import System
 
@@ -36,24 +36,15 @@ class Config(baseline.Baseline):
 def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
     latent = latents.labelled(baseline.latent(config), spec.classes)
-    body = baseline.network(config, Body(config.d_width, config.d_norm), spec.shape)
-    features = baseline.features(body, spec)
-    classifier = baseline.network(config, Head(spec.classes), features)
-    told = codes.told(classifier, "classifier", latent, config.weight)
+    networks = baseline.headed(config, spec, latent, config.d_norm, classifier=Head(spec.classes))
+    told = codes.told(networks["classifier"], "classifier", latent, config.weight)
+    classified = codes.classified(networks["classifier"], "classifier", config.weight)
     return baseline.game(
         config,
-        {
-            "generator": baseline.network(config, baseline.generator(config, spec), (latent.size,)),
-            "body": body,
-            "discriminator": baseline.network(config, Head(), features),
-            "classifier": classifier,
-        },
+        networks,
         losses.non_saturating(),
         inputs=latent,
-        terms={
-            "discriminator": [told, codes.classified(classifier, "classifier", config.weight)],
-            "generator": [told],
-        },
+        terms={"discriminator": [told, classified], "generator": [told]},
         moves={"discriminator": ["body", "classifier"]},
     )
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from gan_jax import baseline, codes, latents, losses
 from gan_jax.cli import cli
 from gan_jax.data import Spec
-from gan_jax.networks.heads import Body, Head
+from gan_jax.networks.heads import Head
 from gan_jax.networks.norm import Norm
 from gan_jax.types import System
 
@@ -37,22 +37,18 @@ def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
     several = {"style": latents.uniform(config.continuous)} if config.continuous else {}
     latent = latents.joined(baseline.latent(config), digit=latents.categorical(config.classes), **several)
-    body = baseline.network(config, Body(config.d_width, config.d_norm), spec.shape)
-    features = baseline.features(body, spec)
-    posterior = baseline.network(config, Head(codes.size(latent), hidden=128), features)
+    head = Head(codes.size(latent), hidden=128)
+    networks = baseline.headed(config, spec, latent, config.d_norm, posterior=head)
     return baseline.game(
         config,
-        {
-            "generator": baseline.network(config, baseline.generator(config, spec), (latent.size,)),
-            "body": body,
-            "discriminator": baseline.network(config, Head(), features),
-            "posterior": posterior,
-        },
+        networks,
         losses.non_saturating(),
         inputs=latent,
         terms={
-            "discriminator": [codes.told(posterior, "posterior", latent)],
-            "generator": [codes.told(posterior, "posterior", latent, config.weight)] if config.weight else [],
+            "discriminator": [codes.told(networks["posterior"], "posterior", latent)],
+            "generator": [codes.told(networks["posterior"], "posterior", latent, config.weight)]
+            if config.weight
+            else [],
         },
         moves={"discriminator": ["body", "posterior"]},
     )

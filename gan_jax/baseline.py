@@ -20,6 +20,7 @@ from gan_jax.checks import require
 from gan_jax.controllers import ema
 from gan_jax.data import Spec
 from gan_jax.networks import dcgan, mlp, remat, resnet
+from gan_jax.networks.heads import Body, Head
 from gan_jax.networks.linen import linen
 from gan_jax.networks.norm import AnyNorm
 from gan_jax.networks.precision import mixed
@@ -140,11 +141,24 @@ def network(config: Common, module: nn.Module, *shapes: tuple[int, ...]) -> Netw
     return remat.rematerialised(mixed(linen(module, *shapes), config.precision), config.activations)
 
 
-def features(body: Network, spec: Spec) -> tuple[int, ...]:
-    """Returns the shape of what a body makes of one example, as heads are given it."""
+def headed(
+    config: Baseline, spec: Spec, inputs: Latent, norm: AnyNorm = "batch", **heads: nn.Module
+) -> dict[str, Network]:
+    """Returns a generator with batch norm, and a discriminator that is a head on a "body", which others share.
+
+    Args:
+        config: Their widths.
+        spec: What they make and judge.
+        inputs: The generator's.
+        norm: Of the body.
+        heads: More of them by name, of features `[b, F]`.
+    """
+    body = network(config, Body(config.d_width, norm), spec.shape)
     example = jax.ShapeDtypeStruct((1, *spec.shape), jnp.float32)
     made = jax.eval_shape(lambda key, x: body.apply(*body.init(key), x, train=False)[0], jax.random.key(0), example)
-    return made.shape[1:]
+    parts = {"generator": network(config, generator(config, spec), (inputs.size,)), "body": body}
+    heads = {"discriminator": Head(), **heads}
+    return parts | {name: network(config, head, made.shape[1:]) for name, head in heads.items()}
 
 
 def adam(

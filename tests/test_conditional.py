@@ -104,10 +104,6 @@ class Whole(nn.Module):
         return {"logits": Head()(features, train), "features": features}
 
 
-def points(network, *shapes):
-    return linen(network, *shapes)
-
-
 def play(networks, condition=None, batch=None, **options):
     system = gan(networks, losses.non_saturating(), latents.normal(2), optax.sgd(0.1), condition=condition, **options)
     batch = {"image": jax.random.normal(jax.random.key(2), (6, 2))} | (batch or {})
@@ -116,10 +112,10 @@ def play(networks, condition=None, batch=None, **options):
 
 
 def test_a_discriminator_on_a_body_is_the_discriminator_of_both():
-    generator = points(nn_generator(), (2,))
-    parts = {"generator": generator, "body": points(Body(2), (2,)), "discriminator": points(Head(), (8,))}
+    generator = linen(nn_generator(), (2,))
+    parts = {"generator": generator, "body": linen(Body(2), (2,)), "discriminator": linen(Head(), (8,))}
     state, update = play(parts, moves={"discriminator": ["body"]})
-    whole, update_whole = play({"generator": generator, "discriminator": points(Whole(), (2,))})
+    whole, update_whole = play({"generator": generator, "discriminator": linen(Whole(), (2,))})
     same = {"Body_0": state.params["body"], "Head_0": state.params["discriminator"]}
     whole.params["discriminator"], whole.params["generator"] = same, state.params["generator"]
     for _ in range(3):
@@ -154,7 +150,7 @@ def test_real_and_fake_are_judged_beside_the_condition():
 
     judge = Network(lambda key: (jnp.ones(()), {}), apply, lambda: False)
     labels = jnp.arange(6) % 3
-    networks = {"generator": points(nn_generator(), (2,)), "discriminator": judge}
+    networks = {"generator": linen(nn_generator(), (2,)), "discriminator": judge}
     state, _ = play(networks, objectives.given("label"))
     game = Game(networks, losses.non_saturating(), latents.normal(2), condition=objectives.given("label"))
     batch = {"image": jnp.zeros((6, 2)), "label": labels}

@@ -101,3 +101,9 @@ def test_errors(name, message):
 def test_streams_refuse():
     with pytest.raises(ValueError, match=r"few:10:0:digits is made in memory.*leave --stream out"):
         data.stream("few:10:0:digits")
+
+
+def test_a_tasks_images_are_known_by_the_set_they_are_of():
+    for name in ("few:10:0:mnist", "unpaired:edges:mnist", "inverted:mnist", "mnist"):
+        assert data.images_of(name) == "mnist"
+    assert data.images_of("unpaired:recoloured:mnist") == "recoloured:mnist"  # of other colours
