@@ -6,7 +6,7 @@
         the translators G and F descend (D(G(s)) - 1)^2 + (C(F(x)) - 1)^2 + 10 (|F(G(s)) - s| + |G(F(x)) - x|)
             + 5 (|G(x) - x| + |F(s) - s|)
 
-The default, recoloured digits, is learnt in `--steps 2500`: an L1 to the true partners of 0.03 on held-out digits, where
+The default, recoloured digits, is learnt in `--steps 2500`: an L1 to the true partners of 0.03 on held-out ones, where
 another digit's partner is at 0.08.
 
 Ablations: `--cycle 0 --identity 0` is GAN alone, `--realism 0` cycles alone. `--dataset`: unpaired:NAME, where NAME
