@@ -14,7 +14,7 @@ import numpy as np
 import tyro
 from jax.typing import ArrayLike
 
-from gan_jax import latents, pictures, runs
+from gan_jax import latents, parts, pictures, runs
 from gan_jax.cli import cli
 from gan_jax.data.batches import scale
 from gan_jax.runs import Restored
@@ -79,7 +79,7 @@ def labelled(run: Restored, seed: int, labels: Sequence[int], name: str = "label
         ValueError: If the generator has no such part, or it no such class.
     """
     drawn = latents_of(run, seed, len(labels))
-    return generate(run, latents.with_labels(run.system.latent, drawn, np.asarray(labels), name))
+    return generate(run, parts.with_labels(run.system.latent, drawn, np.asarray(labels), name))
 
 
 def reconstructions(run: Restored, images: np.ndarray) -> np.ndarray:
@@ -204,7 +204,7 @@ def main(
         made = interpolation(restored, seed, rows, steps, getattr(latents, path))
     elif what == "traversal":
         if latent.parts and not dimensions:
-            made = generate(restored, latents.traversals(latent, latents_of(restored, seed, 1)[0], steps, low, high))
+            made = generate(restored, parts.traversals(latent, latents_of(restored, seed, 1)[0], steps, low, high))
         else:
             made = traversal(restored, seed, dimensions or range(min(8, latent.size)), steps, low, high)
     elif what == "reconstruction":
@@ -213,9 +213,9 @@ def main(
     else:
         values = latents_of(restored, seed, count, truncation)
         if labels:
-            values = latents.with_labels(latent, values, np.resize(labels, count))
+            values = parts.with_labels(latent, values, np.resize(labels, count))
         elif what == "grid" and not codes and count == 64:
-            table = latents.by_class(latent, values, rows=8)
+            table = parts.by_class(latent, values, rows=8)
             columns = None if table is None else len(table) // 8
             values = values if table is None else table
         made = generate(restored, _coded(latent, values, codes))
@@ -252,11 +252,11 @@ def _coded(latent: Latent, values: Array, codes: Sequence[str]) -> Array:
             numbers = [float(number) for number in given.split(",")]
         except ValueError:
             raise ValueError(f"codes: {code!r} is not of the form name=value or name=value,value") from None
-        size = latents.part(latent, values, name).shape[-1]
+        size = parts.read(latent, values, name).shape[-1]
         if len(numbers) == size:
-            values = latents.put(latent, values, name, jnp.asarray(numbers))
+            values = parts.put(latent, values, name, jnp.asarray(numbers))
         elif len(numbers) == 1 and numbers[0].is_integer():
-            values = latents.with_labels(latent, values, np.full(len(values), int(numbers[0])), name)
+            values = parts.with_labels(latent, values, np.full(len(values), int(numbers[0])), name)
         else:
             raise ValueError(f"codes: {code!r} gives {len(numbers)} values; {name} takes {size}, or its class's number")
     return values

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax import latents, parallel, pictures
+from gan_jax import parallel, parts, pictures
 from gan_jax.data import Dataset
 from gan_jax.data.batches import scale
 from gan_jax.types import Array, PyTree, System, TrainState
@@ -33,7 +33,7 @@ def grids(system: System, key: Array, dataset: Dataset, run: Path) -> Callable[[
     points = len(dataset.spec.shape) == 1
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(np.arange(1024 if points else 64))
     drawn = system.latent.draw(keys)
-    table = None if points else latents.by_class(system.latent, drawn, rows=8)
+    table = None if points else parts.by_class(system.latent, drawn, rows=8)
     columns = None if table is None else len(table) // 8
     values = drawn if table is None else table
 
@@ -43,7 +43,7 @@ def grids(system: System, key: Array, dataset: Dataset, run: Path) -> Callable[[
         shown = pictures.scatter(samples, dataset.arrays["image"][:1024]) if points else pictures.grid(samples, columns)
         pictures.save_png(run / "samples" / f"{step:08d}.png", shown)
         if system.latent.parts and not points:
-            moved = latents.traversals(system.latent, drawn[0], steps=10, low=-2.0, high=2.0)
+            moved = parts.traversals(system.latent, drawn[0], steps=10, low=-2.0, high=2.0)
             pictures.save_png(run / "codes.png", pictures.grid(generate(ema, moved), 10))
 
     return picture

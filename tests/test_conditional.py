@@ -10,7 +10,7 @@ import pytest
 from flax import linen as nn
 from jax.scipy.stats import multivariate_normal
 
-from gan_jax import codes, latents, losses, objectives, rng, variational
+from gan_jax import codes, latents, losses, objectives, parts, rng, variational
 from gan_jax.networks.heads import Body, Head, WithLabel
 from gan_jax.networks.linen import linen
 from gan_jax.objectives import Game
@@ -24,7 +24,7 @@ LATENT = latents.joined(latents.normal(3), digit=latents.categorical(4), style=l
 def test_parts_are_independent_of_one_another_and_each_of_its_own_law():
     drawn = LATENT.draw(KEYS)
     assert drawn.shape == (500, 9) and LATENT.size == 9
-    digit, style = (latents.part(LATENT, drawn, name) for name in ("digit", "style"))
+    digit, style = (parts.read(LATENT, drawn, name) for name in ("digit", "style"))
     np.testing.assert_array_equal(digit.sum(axis=1), 1)
     assert set(np.unique(digit)) == {0, 1}
     assert np.all(np.abs(np.mean(digit, axis=0) - 1 / 4) < 4 * math.sqrt(3 / 16 / 500))
@@ -40,33 +40,33 @@ def test_parts_are_independent_of_one_another_and_each_of_its_own_law():
 
 def test_labels_are_put_where_they_belong_and_others_are_refused():
     drawn = LATENT.draw(KEYS[:3])
-    changed = latents.with_labels(LATENT, drawn, jnp.array([3, 0, 1]), "digit")
-    np.testing.assert_array_equal(jnp.argmax(latents.part(LATENT, changed, "digit"), axis=1), [3, 0, 1])
+    changed = parts.with_labels(LATENT, drawn, jnp.array([3, 0, 1]), "digit")
+    np.testing.assert_array_equal(jnp.argmax(parts.read(LATENT, changed, "digit"), axis=1), [3, 0, 1])
     np.testing.assert_array_equal(
         jnp.delete(changed, jnp.arange(3, 7), axis=1), jnp.delete(drawn, jnp.arange(3, 7), axis=1)
     )
     with pytest.raises(ValueError, match="digit 4: there are the classes 0 to 3"):
-        latents.with_labels(LATENT, drawn, jnp.array([3, 4, 1]), "digit")
+        parts.with_labels(LATENT, drawn, jnp.array([3, 4, 1]), "digit")
     with pytest.raises(ValueError, match="'label': this generator has no such code; it has digit, style"):
-        latents.with_labels(LATENT, drawn, jnp.array([3, 0, 1]))
+        parts.with_labels(LATENT, drawn, jnp.array([3, 0, 1]))
     with pytest.raises(ValueError, match="style: it is a code of 2 values"):
-        latents.with_labels(LATENT, drawn, jnp.array([0, 0, 1]), "style")
+        parts.with_labels(LATENT, drawn, jnp.array([0, 0, 1]), "style")
     with pytest.raises(ValueError, match="classes=0: give at least 2; data without labels"):
         latents.labelled(latents.normal(3), 0)
 
 
 def test_a_table_has_a_row_for_each_noise_and_a_column_for_each_class():
     drawn = LATENT.draw(KEYS[:5])
-    table = latents.by_class(LATENT, drawn, rows=2)
+    table = parts.by_class(LATENT, drawn, rows=2)
     assert table is not None and table.shape == (8, 9)
     np.testing.assert_array_equal(table[:, :3], jnp.repeat(drawn[:2, :3], 4, axis=0))
     np.testing.assert_array_equal(jnp.argmax(table[:, 3:7], axis=1), [0, 1, 2, 3] * 2)
-    assert latents.by_class(latents.normal(3), drawn[:, :3], rows=2) is None
+    assert parts.by_class(latents.normal(3), drawn[:, :3], rows=2) is None
 
 
 def test_a_traversal_moves_one_code_and_holds_the_rest():
     value = LATENT.draw(KEYS[:1])[0]
-    moved = latents.traversals(LATENT, value, steps=6, low=-2, high=2).reshape(3, 6, 9)
+    moved = parts.traversals(LATENT, value, steps=6, low=-2, high=2).reshape(3, 6, 9)
     np.testing.assert_array_equal(jnp.argmax(moved[0, :, 3:7], axis=1), [0, 1, 2, 3, 0, 1])
     np.testing.assert_allclose(moved[2, :, 8], np.linspace(-2, 2, 6), rtol=1e-6)
     np.testing.assert_array_equal(jnp.delete(moved[2], 8, axis=1), jnp.tile(value[:8], (6, 1)))
@@ -83,7 +83,7 @@ def test_in_training_the_labels_are_the_batchs():
 
 def test_surprise_is_minus_the_log_likelihood_and_its_bound_is_tight_for_a_perfect_head():
     drawn = LATENT.draw(KEYS)
-    digit, style = (latents.part(LATENT, drawn, name) for name in ("digit", "style"))
+    digit, style = (parts.read(LATENT, drawn, name) for name in ("digit", "style"))
     output = jax.random.normal(jax.random.key(1), (500, 6))
     found = codes.surprise(LATENT, output, drawn, spread=0.5)
     says = jnp.sum(jax.nn.log_softmax(output[:, :4]) * digit, axis=1)

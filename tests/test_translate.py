@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from experiments import cgan, cyclegan
-from gan_jax import data, latents, loop, pictures, runs, sample, translate
+from gan_jax import data, loop, parts, pictures, runs, sample, translate
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_samples_of_classes_are_those_of_their_latents(conditional, tmp_path):
     opened = runs.open_run(conditional)
     labels = np.array([3, 1, 9, 3])
     made = sample.labelled(opened, 5, labels.tolist())
-    values = latents.with_labels(opened.system.latent, sample.latents_of(opened, 5, 4), labels)
+    values = parts.with_labels(opened.system.latent, sample.latents_of(opened, 5, 4), labels)
     np.testing.assert_array_equal(made, sample.generate(opened, values))
     sample.main(conditional, "npz", count=4, seed=5, labels=(3, 1, 9, 3), out=tmp_path / "a.npz")
     np.testing.assert_array_equal(np.load(tmp_path / "a.npz")["image"], made)

@@ -6,25 +6,20 @@ real test images and on samples of the untrained generator. The record goes to `
 first run's last grid of samples to `NAME.png`.
 """
 
-import json
-import shlex
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import jax
 import tyro
 
+from experiments.results import running
 from gan_jax import checkpoint, log, rng, runs, sample
 from gan_jax.cli import cli
 from gan_jax.data import load
 from gan_jax.metrics import classifier
-from gan_jax.pictures import atomic
 
 SAMPLES = 2_000
 
@@ -47,11 +42,12 @@ def main(
         name: Of the record; the experiment's by default.
         judge: Whether to judge samples by a classifier of the data set.
         animation: Whether to keep the animation of the first run, beside its last grid.
-        workdir: Keep the runs here, SEED each, rather than in a temporary directory.
+        workdir: Keep the runs here, SEED each; those that are there already are not made again.
     """
     with tempfile.TemporaryDirectory() as temporary:
         root = workdir or Path(temporary)
-        made = [_run(experiment, shlex.split(settings), seed, root / str(seed)) for seed in seeds]
+        kept = f"{settings} --keep 1000"  # all checkpoints, to judge each
+        made = [running.timed(experiment, kept, seed, root / str(seed)) for seed in seeds]
         record = _record(experiment, settings, list(seeds), made, root)
         if judge:
             record["figures"] = _judge(record, root)
@@ -60,8 +56,7 @@ def main(
         shutil.copyfile(first / "samples" / f"{record['steps']:08d}.png", directory / f"{name or experiment}.png")
         if animation:
             shutil.copyfile(first / "animation.gif", directory / f"{name or experiment}.gif")
-    with atomic(directory / f"{name or experiment}.json") as file:
-        file.write((json.dumps(record, indent=2) + "\n").encode())
+    running.write(name or experiment, record)
     print(sentence(record))
 
 
@@ -85,20 +80,11 @@ def sentence(record: dict[str, Any]) -> str:
     )
 
 
-def _run(experiment: str, settings: list[str], seed: int, workdir: Path) -> float:
-    """Makes one run and returns its minutes."""
-    began = time.monotonic()
-    keep = ["--keep", "1000"]  # all checkpoints, to judge each
-    command = [sys.executable, "-m", f"experiments.{experiment}", *settings, "--seed", str(seed), "--workdir", workdir]
-    subprocess.run([*command, *keep], check=True)
-    return (time.monotonic() - began) / 60
-
-
 def _record(experiment: str, settings: str, seeds: list[int], minutes: list[float], root: Path) -> dict[str, Any]:
     run = runs.open_run(root / str(seeds[0]))
     environment = run.record["environment"]
     return {
-        "command": " ".join(["python -m", f"experiments.{experiment}", settings]).strip(),
+        "command": running.command(experiment, settings),
         "config": run.record["config"],
         "data": run.record["data"],
         "commit": environment["commit"],

@@ -7,18 +7,15 @@ stacked_mnist.json and stacked_mnist.png, samples of the first seed, a panel for
 """
 
 import json
-import shlex
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from experiments.results import running
 from experiments.stacked_mnist import METRICS
 from gan_jax import data, pictures, records, runs, sample
 from gan_jax.cli import cli
@@ -42,18 +39,14 @@ def main(
         packs: Numbers of images that the discriminator judges at once.
         seeds: One run each, of every pack.
         settings: More flags of the experiment, in one string.
-        workdir: Keep the runs here, PACK-SEED each, rather than in a temporary directory.
+        workdir: Keep the runs here, PACK-SEED each; those that are there already are not made again.
     """
     rows, floor, about = [], {}, {}
     with tempfile.TemporaryDirectory() as temporary:
         for seed in seeds:
             for pack in packs:
                 run = (workdir or Path(temporary)) / f"{pack}-{seed}"
-                command = ["-m", "experiments.stacked_mnist", *shlex.split(settings)]
-                flags = ["--pack", pack, "--seed", seed, "--workdir", run]
-                began = time.monotonic()
-                subprocess.run([sys.executable, *command, *map(str, flags)], check=True)
-                minutes = round((time.monotonic() - began) / 60, 2)
+                minutes = round(running.timed("stacked_mnist", f"{settings} --pack {pack}", seed, run), 2)
                 scores = [score for score in protocol.read(run) if score.metric in METRICS]
                 newest = max(score.step for score in scores if score.step is not None)
                 found = {s.metric: round(s.value, 4) for s in scores if s.step == newest}
@@ -66,7 +59,7 @@ def main(
         pictures.save_png(Path(__file__).with_name("stacked_mnist.png"), panels)
     name = about["data"]["name"]
     record = {
-        "command": " ".join(["python -m experiments.stacked_mnist", settings]).strip(),
+        "command": running.command("stacked_mnist", settings),
         "config": {name: value for name, value in about["config"].items() if name not in ("pack", "seed")},
         "data": about["data"],
         **{name: about[name] for name in ("steps", "samples", "judge")},
@@ -75,8 +68,7 @@ def main(
         "rows": rows,
         "environment": records.environment(),
     }
-    with pictures.atomic(Path(__file__).with_name("stacked_mnist.json")) as file:
-        file.write((json.dumps(record, indent=1) + "\n").encode())
+    running.write("stacked_mnist", record)
     print(markdown(record))
 
 
@@ -86,9 +78,8 @@ def markdown(record: dict[str, Any]) -> str:
     for pack in sorted({row["pack"] for row in record["rows"]}):
         rows = [row for row in record["rows"] if row["pack"] == pack]
         spread = [
-            f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+            running.spread([row[name] for row in rows], form)
             for name, form in (("classes", ".0f"), ("uniform_kl", ".2f"), ("sure", ".0%"))
-            for values in [[row[name] for row in rows]]
         ]
         minutes = statistics.median(row["minutes"] for row in rows)
         lines.append(
