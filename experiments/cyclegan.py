@@ -6,10 +6,10 @@
         the translators G and F descend (D(G(s)) - 1)^2 + (C(F(x)) - 1)^2 + 10 (|F(G(s)) - s| + |G(F(x)) - x|)
             + 5 (|G(x) - x| + |F(s) - s|)
 
-The default, recoloured digits, is learnt in `--steps 2500`: an L1 to the true partners of 0.03 on held-out ones, where
+The default, recoloured digits, is learnt in 2,500: an L1 to the true partners of 0.03 on held-out ones, where
 another digit's partner is at 0.08.
 
-Ablations: `--cycle 0 --identity 0` is GAN alone, `--realism 0` cycles alone. `--dataset`: unpaired:NAME, where NAME
+Ablations: `--cycle 0 --identity 0` is GAN alone, `--adversarial 0` cycles alone. `--dataset`: unpaired:NAME, where NAME
 is recoloured:digits, edges:cifar10, DIRECTORY:DIRECTORY or a set of TensorFlow Datasets such as cycle_gan/horse2zebra.
 The paper's networks are `--resolution 256 --g-width 64 --d-width 64 --blocks 9 --receptive-field 70`, at a batch of
 1, both rates 2e-4.
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
-from gan_jax import baseline, latents, losses, pool, rng
+from gan_jax import baseline, latents, loop, losses, pool, rng
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.networks.patchgan import Field, PatchGAN
@@ -42,7 +42,7 @@ class Config(baseline.Baseline):
     """Weight of coming back to where one started; 0 for none."""
     identity: float = 5.0
     """Weight of leaving alone what is in the target's domain already; 0 for none."""
-    realism: float = 1.0
+    adversarial: float = 1.0
     """Weight of the critics' opinion; 0 for none."""
     blocks: int = 2
     """Residual blocks of a translator."""
@@ -51,12 +51,12 @@ class Config(baseline.Baseline):
     g_width: int = 16
     batch_size: int = 8
     g_learning_rate: float = 5e-4
+    run: loop.Run = baseline.lasting(2_500)
 
 
 def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
-    shapes = {"image": spec.shape, "source": spec.source or ()}
-    networks = {}
+    shapes, networks = {"image": spec.shape, "source": spec.source or ()}, {}
     for name, (start, end, critic) in WAYS.items():
         translator = Translator(shapes[end][-1], config.g_width, config.blocks)
         networks[name] = baseline.network(config, translator, shapes[start])
@@ -78,7 +78,7 @@ def build(config: Config, spec: Spec) -> System:
         metrics = {"loss": jnp.zeros(())}
         for name, (start, end, critic) in WAYS.items():
             said = run(state, critic, made[end])
-            parts = {"realism": jnp.mean(losses.least_squares().generator(said, said))}
+            parts = {"adversarial": jnp.mean(losses.least_squares().generator(said, said))}
             parts["cycle"] = jnp.mean(jnp.abs(run(state, name, made[start]) - batch[end]))
             if spec.shape == spec.source:
                 parts["identity"] = jnp.mean(jnp.abs(run(state, name, batch[end]) - batch[end]))

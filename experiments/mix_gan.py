@@ -16,7 +16,7 @@ its classifier's features, precision 0.72, recall 0.44; an iteration takes 4.88 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import jax
@@ -45,7 +45,7 @@ class Config(baseline.Baseline):
     """Of each pair; Wasserstein's needs --d-norm spectral, which bounds the slopes of the critics."""
     d_norm: Norm = "batch"
     """Normalisation of the discriminators."""
-    run: loop.Run = field(default_factory=lambda: loop.Run(steps=5_000, log_every=100, sample_every=250))
+    run: loop.Run = baseline.lasting(5_000)
 
 
 def payoff(base: GanLoss) -> Loss:

@@ -31,6 +31,11 @@ Kind = Literal["dcgan", "resnet"]
 Precision = Literal["float32", "bfloat16"]
 
 
+def lasting(steps: int) -> Any:
+    """Returns the field of a config that says how long its experiment runs, and how often it reports."""
+    return field(default_factory=lambda: loop.Run(steps=steps, log_every=100, sample_every=250))
+
+
 @dataclass(frozen=True)
 class Common:
     """What every experiment can be told."""
@@ -57,7 +62,7 @@ class Common:
     """What is kept of a forward pass for the backward one, to which less memory is more time; see networks/remat."""
     seed: int = 0
     """Everything random follows from it."""
-    run: loop.Run = field(default_factory=lambda: loop.Run(steps=11_000, log_every=100, sample_every=250))
+    run: loop.Run = lasting(11_000)
 
 
 @dataclass(frozen=True)

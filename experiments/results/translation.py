@@ -25,7 +25,7 @@ WAYS = {
         "cGAN": "--l1 0",
         "L1 + cGAN": "",
     },
-    "cyclegan": {"cycle alone": "--realism 0", "GAN alone": "--cycle 0 --identity 0", "CycleGAN": ""},
+    "cyclegan": {"cycle alone": "--adversarial 0", "GAN alone": "--cycle 0 --identity 0", "CycleGAN": ""},
 }
 SHOWN = 16
 
@@ -57,11 +57,11 @@ def main(
                 test = runs.dataset(opened.record, "test").arrays
                 made = translated(opened, test["source"])
                 row = {"way": way, "seed": seed, "steps": opened.step, "minutes": round(minutes, 2)}
-                rows.append(row | _distances(opened.record, made, test["image"]))
+                rows.append(row | distances(opened.record, made, test["image"]))
                 about = opened.record
                 panels += [made[:SHOWN]] if seed == seeds[0] else []
         test = runs.dataset(about, "test").arrays
-        chance = _distances(about, np.roll(test["image"], 1, axis=0), test["image"])
+        chance = distances(about, np.roll(test["image"], 1, axis=0), test["image"])
     shown = pictures.compared([test["source"][:SHOWN], *panels, test["image"][:SHOWN]], SHOWN)
     pictures.save_png(Path(__file__).with_name(f"{name or experiment}.png"), shown)
     record = {"command": running.command(experiment, settings), "config": about["config"], "data": about["data"]}
@@ -93,7 +93,14 @@ def sentence(record: dict[str, Any]) -> str:
     )
 
 
-def _distances(about: dict[str, Any], made: np.ndarray, true: np.ndarray) -> dict[str, float]:
+def distances(about: dict[str, Any], made: np.ndarray, true: np.ndarray) -> dict[str, float]:
+    """Returns how far images are from their true partners, by L1 and by features.
+
+    Args:
+        about: Record of a run, which says of what data they are.
+        made: uint8 `[n, H, W, C]`.
+        true: As many.
+    """
     name, resolution = data.images_of(about["data"]["name"]), about["config"].get("resolution")
     spec = data.load(name, "test", resolution).spec
     kind = None if spec.classes else "pixels"
