@@ -30,15 +30,22 @@ class Config(baseline.Baseline):
     weight: float = 1.0
     """Lambda, of mutual information in the generator's loss."""
     d_norm: Norm = "batch"
-    """Normalisation of the body."""
+    """Normalisation of body and Q."""
+    latent_size: int = 10
+    """Dimensions of z: the fewer, the more is left to the codes."""
+    latent: latents.Distribution = "symmetric"
+    g_width: int = 16
+    d_width: int = 16
+    batch_size: int = 64
+    d_learning_rate: float = 5e-4
 
 
 def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
     several = {"style": latents.uniform(config.continuous)} if config.continuous else {}
     latent = latents.joined(baseline.latent(config), digit=latents.categorical(config.classes), **several)
-    head = Head(codes.size(latent), hidden=128)
-    networks = baseline.headed(config, spec, latent, config.d_norm, posterior=head)
+    head = Head(codes.size(latent), hidden=128, norm=config.d_norm)
+    networks = baseline.headed(config, spec, latent, config.d_norm, hidden=16 * config.d_width, posterior=head)
     return baseline.game(
         config,
         networks,

@@ -147,7 +147,7 @@ def network(config: Common, module: nn.Module, *shapes: tuple[int, ...]) -> Netw
 
 
 def headed(
-    config: Baseline, spec: Spec, inputs: Latent, norm: AnyNorm = "batch", **heads: nn.Module
+    config: Baseline, spec: Spec, inputs: Latent, norm: AnyNorm = "batch", hidden: int = 0, **heads: nn.Module
 ) -> dict[str, Network]:
     """Returns a generator with batch norm, and a discriminator that is a head on a "body", which others share.
 
@@ -156,9 +156,10 @@ def headed(
         spec: What they make and judge.
         inputs: The generator's.
         norm: Of the body.
+        hidden: Units of the body's last layer, after the maps; 0 for none.
         heads: More of them by name, of features `[b, F]`.
     """
-    body = network(config, Body(config.d_width, norm), spec.shape)
+    body = network(config, Body(config.d_width, norm, hidden), spec.shape)
     example = jax.ShapeDtypeStruct((1, *spec.shape), jnp.float32)
     made = jax.eval_shape(lambda key, x: body.apply(*body.init(key), x, train=False)[0], jax.random.key(0), example)
     parts = {"generator": network(config, generator(config, spec), (inputs.size,)), "body": body}

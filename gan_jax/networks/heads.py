@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gan_jax.networks import dcgan
-from gan_jax.networks.norm import AnyNorm
+from gan_jax.networks.norm import AnyNorm, initialiser, keeps_bias, layer, normalise
 from gan_jax.types import Array
 
 
@@ -14,18 +14,21 @@ class Body(nn.Module):
 
     Attributes:
         width: Channels of the first map; for points a quarter of each hidden layer's units.
-        norm: Normalisation of the maps but the first; points have none.
+        norm: Normalisation of the maps but the first, and of what follows; points have none.
+        hidden: Units of a layer after the last map; 0 for none.
     """
 
     width: int = 64
     norm: AnyNorm = "batch"
+    hidden: int = 0
 
     @nn.compact
     def __call__(self, examples: Array, train: bool) -> Array:
         """Maps `[b, ...]` to features `[b, F]`."""
         x = examples
         if x.ndim == 4:
-            return dcgan.encode(x, self.width, self.norm, train).reshape(len(x), -1)
+            x = dcgan.encode(x, self.width, self.norm, train).reshape(len(x), -1)
+            return _hidden(x, self.hidden, self.norm, train) if self.hidden else x
         for _ in range(2):
             x = nn.leaky_relu(nn.Dense(4 * self.width)(x), 0.2)
         return x
@@ -37,15 +40,17 @@ class Head(nn.Module):
     Attributes:
         outputs: How many numbers; 0 for one without an axis of its own, as logits are.
         hidden: Units of a hidden layer; 0 for none.
+        norm: Its normalisation.
     """
 
     outputs: int = 0
     hidden: int = 0
+    norm: AnyNorm = "none"
 
     @nn.compact
     def __call__(self, features: Array, train: bool) -> Array:
         """Maps `[b, F]` to `[b, outputs]`, or `[b]`."""
-        x = nn.leaky_relu(nn.Dense(self.hidden)(features), 0.2) if self.hidden else features
+        x = _hidden(features, self.hidden, self.norm, train) if self.hidden else features
         x = nn.Dense(self.outputs or 1)(x)
         return x if self.outputs else x[:, 0]
 
@@ -89,3 +94,8 @@ class WithLatent(nn.Module):
         features = Body(self.width, self.norm)(examples, train)
         noticed = nn.leaky_relu(nn.Dense(self.hidden)(latents), 0.2)
         return Head(hidden=self.hidden)(jnp.concatenate([features, noticed], axis=1), train)
+
+
+def _hidden(x: Array, units: int, norm: AnyNorm, train: bool) -> Array:
+    dense = nn.Dense(units, use_bias=keeps_bias(norm), kernel_init=initialiser(norm))
+    return nn.leaky_relu(normalise(layer(dense, norm, x, train), norm, train), 0.2)
