@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -95,7 +96,9 @@ def mixing(
 
     @functools.cache
     def batch_dependent() -> bool:
-        with jax.ensure_compile_time_eval():  # a system may be built while something else is traced
-            return trial()
+        # A system may be built while something else is traced, of which a new thread knows nothing; under
+        # `jax.ensure_compile_time_eval` each initialiser would be compiled, as Flax asks them for shapes.
+        with ThreadPoolExecutor(1) as apart:
+            return apart.submit(trial).result()
 
     return batch_dependent
