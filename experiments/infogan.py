@@ -31,7 +31,7 @@ class Config(baseline.Baseline):
     """Lambda, of mutual information in the generator's loss."""
     d_norm: Norm = "batch"
     """Normalisation of body and Q."""
-    latent_size: int = 10
+    latent_size: int = 4
     """Dimensions of z: the fewer, the more is left to the codes."""
     latent: latents.Distribution = "symmetric"
     g_width: int = 16

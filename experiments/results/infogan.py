@@ -23,7 +23,7 @@ from gan_jax.data.batches import scale
 from gan_jax.types import Array
 
 SAMPLES = 10_000
-SETTINGS = "--dataset mnist --steps 6000"
+SETTINGS = "--dataset mnist --steps 12000"
 
 
 def main(seeds: tuple[int, ...] = (0, 1, 2), settings: str = SETTINGS, workdir: Path | None = None) -> None:

@@ -1,7 +1,7 @@
 """Errors of the semi-supervised classifier with 10 labels a class: `python -m experiments.results.ssgan`.
 
 Each draw of labels is a run, judged on all test images by the averaged discriminator; beside it the same classifier of
-the same labels alone, without unlabelled images and generator.
+the same labels alone, without unlabelled images and generator. ssgan.png shows samples of the first draw.
 """
 
 import tempfile
@@ -11,7 +11,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from experiments.results import running
-from gan_jax import records, runs, sample
+from gan_jax import pictures, records, runs, sample
 from gan_jax.cli import cli
 from gan_jax.data.batches import scale
 from gan_jax.system import averaged_network
@@ -47,9 +47,12 @@ def main(
                 minutes = running.timed("ssgan", f"--dataset few:10:{draw}:{dataset} {flags}", draw, run)
                 row[name] = _errors(run) | {"minutes": round(minutes, 2)}
             rows.append(row)
-        about = runs.open_run(root / f"semi-supervised-{draws[0]}").record
+        first = runs.open_run(root / f"semi-supervised-{draws[0]}")
+        samples = pictures.grid(sample.samples(first, seed=0, count=32), 16)
+    pictures.save_png(Path(__file__).with_name("ssgan.png"), samples)
     record = {"command": running.command("ssgan", f"--dataset few:10:0:{dataset} {settings}"), "alone": alone}
-    record |= {"config": about["config"], "data": about["data"], "rows": rows, "environment": records.environment()}
+    record |= {"config": first.record["config"], "data": first.record["data"], "rows": rows}
+    record["environment"] = records.environment()
     running.write("ssgan", record)
     print(sentence(record))
 
