@@ -6,6 +6,9 @@
 
 `--dataset few:10:0:mnist` keeps 10 labels a class, the draw numbered 0, and hides all others. The paper's run is
 `--dataset few:10:0:mnist --steps 180000 --decay-steps 180000`, 300 epochs.
+
+What to expect: 3 draws of 100 labels of mnist, 18,000 iterations, 22.9 (22.7 to 23.5) minutes on 1 CPU core: 153 (144
+to 241) of 10,000 test images wrong; by the labels alone 2455 (2427 to 2690).
 """
 
 from dataclasses import dataclass

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.results.conditional import markdown, names, of_each_class, sentence
+from experiments.results.infogan import matched
 from gan_jax.evaluate import TRAINING
 
 
@@ -68,3 +69,12 @@ def test_as_many_images_of_each_class_are_chosen_once_each():
     assert set(chosen) != set(of_each_class(labels, 3, 5, seed=1))
     with pytest.raises(ValueError, match="count_per_class=6: 5 training images are of class 0"):
         of_each_class(labels, 3, 6, seed=0)
+
+
+def test_codes_are_matched_to_classes_one_to_one():
+    labels = np.repeat(np.arange(4), 25)
+    assert matched(np.array([2, 0, 3, 1])[labels], labels, 4) == 1  # whatever they are called
+    assert matched(np.zeros(100, int), labels, 4) == 0.25  # one code cannot stand for all
+    assert matched(np.where(labels == 3, 2, labels), labels, 4) == 0.75  # nor for two
+    split = np.where((labels == 0) & (np.arange(100) % 5 == 0), 3, np.where(labels == 3, 2, labels))
+    assert matched(split, labels, 4) == (20 + 25 + 25) / 100  # code 3 is left with class 3, of which it has none
