@@ -8,6 +8,10 @@ D and Q are heads on one body, three networks. As in the authors' code, both pla
 discriminator's moves body, D's head and Q's head by it, the generator's G alone. `--weight 0` is the control: G ignores
 the term, while body and Q are still fitted to read what codes they can. With less noise beside them, codes come to mean
 more; the paper's run is `--latent-size 62 --g-width 64 --d-width 64 --batch-size 128 --d-learning-rate 2e-4`.
+
+What to expect: 3 runs of 12,000 iterations on mnist, 14.3 (12.4 to 18.4) minutes on 1 CPU core: I(c; G(z, c)) is at
+least 2.30 (2.30 to 2.30) nats of the 2.30 that there are, and 84.8% (84.1% to 90.7%) of the test images have their
+class's code. Without the term: 2.25 nats, 86.5%.
 """
 
 from dataclasses import dataclass

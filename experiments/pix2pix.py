@@ -50,6 +50,8 @@ class Config(baseline.Baseline):
 
 def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
+    if config.dataset.startswith("unpaired:"):
+        raise ValueError(f"dataset={config.dataset}: pix2pix learns from pairs; leave out unpaired:, or use cyclegan")
     inputs, source = latents.source(spec.source), spec.source or ()
     unet = UNet(spec.shape[-1], config.g_width, config.depth, dropout=config.dropout)
     shapes = (spec.shape, source) if config.conditional else (spec.shape,)

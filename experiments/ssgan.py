@@ -42,6 +42,8 @@ class Config(baseline.Baseline):
 
 def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
+    if not config.dataset.startswith("few:"):
+        raise ValueError(f"dataset={config.dataset}: say how few labels are kept; give few:10:0:{config.dataset}")
     networks = {
         "generator": baseline.network(config, mlp.Generator(spec.shape, (500, 500)), (config.latent_size,)),
         "discriminator": baseline.network(config, Classifier(spec.classes), spec.shape),

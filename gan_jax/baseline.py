@@ -41,9 +41,11 @@ class Common:
     """What every experiment can be told."""
 
     dataset: str = "digits"
-    """digits (in the package), a TFDS name such as fashion_mnist, a folder of images, or points: ring, grid, ..."""
+    """digits (in the package), a TFDS name such as fashion_mnist, a folder of images, or points: ring, grid, ...; to
+    translate edges:NAME, grey:NAME, inverted:NAME, recoloured:NAME or pairs:DIRECTORY:DIRECTORY, and with unpaired:
+    before them without pairs; few:10:0:NAME for few labels."""
     resolution: int | None = None
-    """Resize images to this side; for convolutional networks it must be 28, 32 or 64."""
+    """Resize images to this side; for DCGAN's networks it must be 28, 32 or 64."""
     batch_size: int = 32
     """Examples a batch, over all devices."""
     latent_size: int = 32

@@ -11,7 +11,7 @@ import numpy as np
 from gan_jax.metrics import protocol
 
 NOTES = {  # the usual charts in order, and what they show
-    "loss": "what each player descends",
+    "loss": "of the game, without the terms beside it",
     "accuracy": "share of images the discriminator tells rightly",
     "probability": "D(x) of real images, D(G(z)) of fake ones",
 }

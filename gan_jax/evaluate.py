@@ -83,6 +83,8 @@ def in_training(
         kind: See `features_of`.
         count: Number of samples in each.
     """
+    if system.latent.translates:
+        raise ValueError("eval_every, best: a translator's images are not scored in training; leave them out")
     began = time.monotonic()
     judge = features_of(kind, train.name, train.spec, resolution)
     test = data.load(train.name, "test", resolution)
@@ -160,6 +162,11 @@ def main(
         chosen = [*checkpoint.steps(run / "checkpoints")] or [None]
     opened = runs.open_run(run, chosen[0], best)
     record, system = opened.record, opened.system
+    if system.latent.translates:
+        raise ValueError(f"{run}: a translator draws no samples; see python -m experiments.results.translation")
+    movers = [player.name for player in system.players]
+    if players and "discriminator" not in movers:
+        raise ValueError(f"--players: this run has only {', '.join(movers)}; leave it out")
     train, real = runs.dataset(record), runs.dataset(record, split)
     judge = features_of(features, real.name, real.spec, record["config"].get("resolution"), inception, resize)
     names = metrics or DEFAULT + (WITH_CLASSES if features != "inception" and judge.classes else ())

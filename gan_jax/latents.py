@@ -80,7 +80,7 @@ def categorical(classes: int) -> Latent:
         classes: Their number, at least 2.
     """
     if classes < 2:
-        raise ValueError(f"classes={classes}: give at least 2; data without labels have none")
+        raise ValueError(f"classes={classes}: give at least 2")
 
     def draw(keys: Array, truncation: float | None = None) -> Array:
         return jax.nn.one_hot(jax.vmap(lambda key: jax.random.randint(key, (), 0, classes))(keys), classes)
@@ -117,6 +117,8 @@ def labelled(noise: Latent, classes: int) -> Latent:
         noise: What varies within a class.
         classes: Their number; 0, where the data have no labels, is refused.
     """
+    if not classes:
+        raise ValueError("classes=0: the data have no labels; give a set that has, such as --dataset digits")
     latent = joined(noise, label=categorical(classes))
 
     def given(keys: Array, batch: Batch) -> Array:
@@ -135,7 +137,10 @@ def source(shape: tuple[int, ...] | None) -> Latent:
         raise ValueError("the data have no source to translate; give pairs, such as --dataset edges:digits")
 
     def draw(keys: Array, truncation: float | None = None) -> Array:
-        raise ValueError("this generator translates images and draws none: python -m gan_jax.translate RUN")
+        raise ValueError(
+            "this generator translates images and draws none: "
+            "python -m gan_jax.translate RUN --input DIRECTORY --output DIRECTORY"
+        )
 
     return Latent(math.prod(shape), draw, given=lambda keys, batch: batch["source"])
 

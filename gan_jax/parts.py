@@ -95,5 +95,5 @@ def _part(latent: Latent, name: str) -> Part:
     for found in latent.parts:
         if found.name == name:
             return found
-    known = ", ".join(found.name for found in latent.parts) or "none: its latents are noise alone"
-    raise ValueError(f"{name!r}: this generator has no such code; it has {known}")
+    known = ", ".join(found.name for found in latent.parts)
+    raise ValueError(f"{name!r}: this generator {f'has no such code; it has {known}' if known else 'has no codes'}")

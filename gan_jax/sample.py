@@ -188,8 +188,8 @@ def main(
         steps: Images from end to end (interpolation, traversal).
         path: Walk on the great circle or on the straight line (interpolation).
         dimensions: Latent dimensions to traverse, a row each; by default the codes that there are, or the first 8.
-        labels: Classes of the samples, in turns; by default a grid has a column for each class.
-        codes: Values of codes, for all samples, such as style=0.5,-1 or digit=3.
+        labels: Classes of the samples, in turns; by default a grid has a column for each class (not interpolation).
+        codes: Values of codes, for all samples, such as style=0.5,-1 or digit=3; also held in a traversal.
         low: First value of a traversed dimension.
         high: Last value of a traversed dimension.
         gif: Write an animation that walks to and fro instead of a strip (interpolation, traversal).
@@ -197,14 +197,20 @@ def main(
     """
     restored = runs.open_run(run, step, best)
     latent, columns = restored.system.latent, None
-    if (labels or codes) and what not in ("grid", "images", "npz"):
-        raise ValueError(f"labels, codes: they are for grid, images and npz, not for {what}; leave them out")
+    if (labels or codes) and what in ("interpolation", "reconstruction"):
+        raise ValueError(f"labels, codes: they are not for {what}; leave them out")
+    if labels and not any(part.name == "label" for part in latent.parts):
+        known = " or ".join(f"--codes {part.name}=..." for part in latent.parts)
+        raise ValueError(f"--labels: this generator takes none; {known or 'leave them out'}")
     held = np.empty(0)
     if what == "interpolation":
         made = interpolation(restored, seed, rows, steps, getattr(latents, path))
     elif what == "traversal":
         if latent.parts and not dimensions:
-            made = generate(restored, parts.traversals(latent, latents_of(restored, seed, 1)[0], steps, low, high))
+            base = _coded(latent, _labelled(latent, latents_of(restored, seed, 1), labels), codes)
+            made = generate(restored, parts.traversals(latent, base[0], steps, low, high))
+        elif labels or codes:
+            raise ValueError("labels, codes: with dimensions they are not heeded; leave out one or the other")
         else:
             made = traversal(restored, seed, dimensions or range(min(8, latent.size)), steps, low, high)
     elif what == "reconstruction":
@@ -212,14 +218,15 @@ def main(
         made = reconstructions(restored, held)
     else:
         values = latents_of(restored, seed, count, truncation)
-        if labels:
-            values = parts.with_labels(latent, values, np.resize(labels, count))
-        elif what == "grid" and not codes and count == 64:
+        values = _labelled(latent, values, labels)
+        if what == "grid" and not labels and not codes and count == 64:
             table = parts.by_class(latent, values, rows=8)
             columns = None if table is None else len(table) // 8
             values = values if table is None else table
         made = generate(restored, _coded(latent, values, codes))
     cut = "" if truncation is None or what in ("interpolation", "traversal") else f"-truncation{truncation}"
+    chosen = [f"-labels{','.join(map(str, labels))}"] if labels else []
+    cut += "".join([*chosen, *(f"-{code}" for code in codes)])
     suffix = {"images": "", "npz": ".npz"}.get(what, ".gif" if gif else ".png")
     target = out or run / f"{what}-step{restored.step}-seed{seed}{cut}{suffix}"
     if what == "npz":
@@ -244,6 +251,11 @@ def main(
     print(f"{target}: {len(made)} images of step {restored.step}")
 
 
+def _labelled(latent: Latent, values: Array, labels: Sequence[int]) -> Array:
+    """Sets labels, in turns."""
+    return parts.with_labels(latent, values, np.resize(labels, len(values))) if labels else values
+
+
 def _coded(latent: Latent, values: Array, codes: Sequence[str]) -> Array:
     """Sets codes given as "name=value" or "name=value,value"."""
     for code in codes:
@@ -251,14 +263,15 @@ def _coded(latent: Latent, values: Array, codes: Sequence[str]) -> Array:
         try:
             numbers = [float(number) for number in given.split(",")]
         except ValueError:
-            raise ValueError(f"codes: {code!r} is not of the form name=value or name=value,value") from None
+            raise ValueError(f"codes: {code!r} is not of the form name=number or name=number,number") from None
         size = parts.read(latent, values, name).shape[-1]
         if len(numbers) == size:
             values = parts.put(latent, values, name, jnp.asarray(numbers))
         elif len(numbers) == 1 and numbers[0].is_integer():
             values = parts.with_labels(latent, values, np.full(len(values), int(numbers[0])), name)
         else:
-            raise ValueError(f"codes: {code!r} gives {len(numbers)} values; {name} takes {size}, or its class's number")
+            takes = f"{size} values" if size > 1 else "1 value"
+            raise ValueError(f"codes: {code!r} gives {len(numbers)}; {name} takes {takes}, or the number of a class")
     return values
 
 

@@ -30,10 +30,10 @@ def translated(run: Restored, images: np.ndarray, backward: bool = False) -> np.
         ValueError: If the run does not translate, or not backward, or other images.
     """
     source, target = run.record["data"].get("source"), run.record["data"]["shape"]
-    if source is None:
+    if not run.system.latent.translates:
         raise ValueError("this run does not translate images: pix2pix and cyclegan do; see gan_jax.sample")
     if backward and run.system.encode is None:
-        raise ValueError("backward: this run translates one way only; cyclegan translates both ways")
+        raise ValueError("--backward: this run translates one way only; cyclegan translates both ways")
     if list(images.shape[1:]) != list(target if backward else source):
         raise ValueError(f"images {images.shape[1:]}: this run translates images of {target if backward else source}")
     way = run.system.encode if backward and run.system.encode else run.system.generate
@@ -64,8 +64,13 @@ def main(
     data = restored.record["data"]
     side, _, channels = data["shape"] if backward else data.get("source") or data["shape"]
     names, images = folder.read(str(input), side, channels)
-    for name, image in zip(names, translated(restored, images, backward), strict=True):
-        pictures.save_png((output / name).with_suffix(".png"), image)
+    targets: dict[Path, str] = {}
+    for name in names:
+        if other := targets.get(target := (output / name).with_suffix(".png")):
+            raise ValueError(f"input={input}: {other} and {name} would both become {target}; rename one")
+        targets[target] = name
+    for target, image in zip(targets, translated(restored, images, backward), strict=True):
+        pictures.save_png(target, pictures.grid(image[None], padding=0))
     print(f"{output}: {len(images)} images translated by step {restored.step}")
 
 

@@ -213,6 +213,11 @@ class Latent(NamedTuple):
     parts: tuple[Part, ...] = ()
     given: Callable[[Array, Batch], Array] | None = None
 
+    @property
+    def translates(self) -> bool:
+        """Whether these are not drawn, but the batch's sources; see `latents.source`."""
+        return self.given is not None and not self.parts
+
 
 Condition = Callable[[TrainState, Batch, Array], tuple[tuple[Array, ...], tuple[Array, ...]]]
 """`(state, batch, inputs of the generator) -> (beside real, beside fake)`: what a discriminator sees beside images."""

@@ -19,7 +19,7 @@ def grids(system: System, key: Array, dataset: Dataset, run: Path) -> Callable[[
     Args:
         system: Its averaged generator is drawn from.
         key: Chooses the latents.
-        dataset: Tells images, 64 in a grid, from points in the plane, 1,024 over as many real ones, and from pairs.
+        dataset: Tells images, 64 in a grid, from points in the plane, 1,024 over as many real ones.
         run: The run directory.
 
     Returns:
@@ -28,7 +28,7 @@ def grids(system: System, key: Array, dataset: Dataset, run: Path) -> Callable[[
         above what is made of it, and above its true partner where that is known.
     """
     generate = jax.jit(system.generate)
-    if dataset.spec.source is not None:
+    if system.latent.translates:
         return _translations(generate, dataset, run)
     points = len(dataset.spec.shape) == 1
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(np.arange(1024 if points else 64))

@@ -168,7 +168,7 @@ def test_folder_turns_images_upright(tmp_path):
 def test_unequal_sizes_need_a_resolution(tmp_path):
     save(tmp_path / "1.png", noise(8, 8, 3))
     save(tmp_path / "2.png", noise(9, 12, 3))
-    with pytest.raises(ValueError, match=r"1.png has 8x8 .*2.png has 9x12.*pass resolution"):
+    with pytest.raises(ValueError, match=r"1.png has 8x8 .*2.png has 9x12.*give --resolution"):
         load(str(tmp_path), "all")
     assert load(str(tmp_path), "all", 4).spec.shape == (4, 4, 3)
 
@@ -521,7 +521,7 @@ def test_set_without_labels_of_unequal_sizes(data_dir):
     import tensorflow_datasets as tfds
 
     prepare_own(data_dir, [noise(8, 8, 3), noise(8, 10, 3)], {"picture": tfds.features.Image()})
-    with pytest.raises(ValueError, match=r"of own train has 8x.*pass resolution"):
+    with pytest.raises(ValueError, match=r"of own train has 8x.*give --resolution"):
         load("own")
     own = load("own", resolution=4)
     assert own.spec == Spec((4, 4, 3), 0) and list(own.arrays) == ["image"]

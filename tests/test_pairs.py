@@ -181,7 +181,7 @@ def test_sizes_that_differ_need_a_resolution(folders, tmp_path):
         load(f"pairs:{folders}")
     assert load(f"pairs:{folders}", resolution=6).spec == Spec((6, 6, 3), 2, (6, 6, 1))
     save(tmp_path / "A/a/00.png", noise(11, 9))
-    with pytest.raises(ValueError, match=r"00.png has 11x9.*02.png has 10x9.*pass resolution"):
+    with pytest.raises(ValueError, match=r"00.png has 11x9.*02.png has 10x9.*give --resolution"):
         load(f"pairs:{folders}", "all")
 
 

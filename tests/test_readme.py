@@ -2,8 +2,10 @@
 
 import importlib
 import json
+import math
 import re
 import shlex
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -14,13 +16,31 @@ from toy import images_game
 
 from experiments import loss_zoo
 from experiments.benchmarks import convolutions, costs, peers, populations, scaling
-from experiments.results import comparison, conditional, scores, stacked_mnist, translation
+from experiments.results import (
+    comparison,
+    conditional,
+    inference,
+    infogan,
+    papers,
+    scores,
+    ssgan,
+    stacked_mnist,
+    translation,
+)
 from experiments.results.__main__ import sentence
 from gan_jax import log, runs
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 RECORDS = [p for p in sorted((ROOT / "experiments" / "results").glob("*.json")) if "seeds" in json.loads(p.read_text())]
+
+
+def recorded(name):
+    return json.loads((ROOT / "experiments" / "results" / f"{name}.json").read_text())
+
+
+def docstring(name):
+    return " ".join((importlib.import_module(f"experiments.{name}").__doc__ or "").split())
 
 
 def test_a_users_own_loss_term_rule_and_experiment_train_go_on_and_are_sampled(tmp_path):
@@ -62,14 +82,13 @@ def test_what_is_said_of_a_run_is_what_was_recorded(path):
     record = json.loads(path.read_text())
     said = sentence(record)
     assert said in " ".join(README.split()), f"README.md must say: {said}"
-    experiment = re.match(r"python -m (experiments\.\w+)", record["command"])
+    experiment = re.match(r"python -m experiments\.(\w+)", record["command"])
     assert experiment
-    docstring = " ".join((importlib.import_module(experiment[1]).__doc__ or "").split())
-    assert said in docstring, f"the docstring of {experiment[1]} must say: {said}"
+    assert said in docstring(experiment[1]), f"the docstring of {experiment[1]} must say: {said}"
 
 
 def test_the_throughput_table_is_what_was_measured():
-    measured = json.loads((ROOT / "experiments" / "results" / "throughput.json").read_text())
+    measured = recorded("throughput")
     for name, row in measured["rows"].items():
         cells = (
             f"| {name} | {row['batch_size']} | {row['gan_jax']:,.0f} | {row['stock']:,.0f} | {row['ratio'][0]:.2f} |"
@@ -78,7 +97,7 @@ def test_the_throughput_table_is_what_was_measured():
 
 
 def test_the_standing_table_is_what_was_measured_and_shows_what_is_known():
-    rows = json.loads((ROOT / "experiments" / "results" / "toys.json").read_text())["rows"]
+    rows = recorded("toys")["rows"]
     table = loss_zoo.markdown(rows)
     assert table in README, f"README.md must have the tables\n{table}"
     scores = {(row["data"], row["game"]): row["scores"] for row in rows}
@@ -91,24 +110,22 @@ def test_the_standing_table_is_what_was_measured_and_shows_what_is_known():
 
 
 def test_the_comparison_is_what_was_measured_in_readme_and_docstrings():
-    record = json.loads((ROOT / "experiments" / "results" / "comparison.json").read_text())
+    record = recorded("comparison")
     assert set(record["runs"]) == set(comparison.EXPERIMENTS)
     assert {len(runs) for runs in record["runs"].values()} == {3}
     table = comparison.markdown(record)
     assert table in README, f"README.md must have the table\n{table}"
     for name in record["runs"]:
-        docstring = " ".join((importlib.import_module(f"experiments.{name}").__doc__ or "").split())
         said = comparison.sentence(record, name)
-        assert said in docstring, f"the docstring of experiments.{name} must say: {said}"
+        assert said in docstring(name), f"the docstring of experiments.{name} must say: {said}"
 
 
 def test_the_scores_by_class_are_what_was_measured_and_reach_what_was_asked():
-    made = json.loads((ROOT / "experiments" / "results" / "conditional.json").read_text())
+    made = recorded("conditional")
     assert conditional.markdown(made) in README
     for record, goal in zip(made, (0.9, 0.95), strict=True):
         name = record["experiment"]
-        docstring = " ".join((importlib.import_module(f"experiments.{name}").__doc__ or "").split())
-        assert conditional.sentence(record) in docstring, conditional.sentence(record)
+        assert conditional.sentence(record) in docstring(name), conditional.sentence(record)
         agreement = record["samples"]["agreement"]
         assert agreement["overall"][0] >= goal and min(agreement["per_class"]) >= 0.8
         assert (
@@ -117,23 +134,59 @@ def test_the_scores_by_class_are_what_was_measured_and_reach_what_was_asked():
         )
 
 
-def test_the_translations_are_what_was_measured_and_l1_helps():
-    record = json.loads((ROOT / "experiments" / "results" / "pix2pix.json").read_text())
-    assert translation.markdown(record) in README
-    docstring = " ".join((importlib.import_module("experiments.pix2pix").__doc__ or "").split())
-    assert translation.sentence(record) in docstring, translation.sentence(record)
-    far = {row["way"]: (row["l1"], row["features"]) for row in record["rows"]}
-    assert far["L1 + cGAN"] < far["cGAN"] and far["L1 + cGAN"][1] < far["cGAN"][1]
+def test_the_translations_are_what_was_measured_and_both_terms_help():
+    far = {}
+    for name in ("pix2pix", "cyclegan"):
+        record = recorded(name)
+        assert translation.markdown(record) in README, translation.markdown(record)
+        assert translation.sentence(record) in docstring(name), translation.sentence(record)
+        far |= {row["way"]: (row["l1"], row["features"]) for row in record["rows"]}
+        far[f"{name} by chance"] = (record["chance"]["l1"], record["chance"]["features"])
+    better = [("L1 + cGAN", "cGAN"), ("cGAN", "pix2pix by chance"), ("CycleGAN", "cyclegan by chance")]
+    better += [("CycleGAN", "cycle alone"), ("CycleGAN", "GAN alone")]
+    for one, other in better:
+        assert far[one][0] < far[other][0] and far[one][1] < far[other][1], (one, other)
+
+
+def test_the_codes_are_what_was_measured_and_mean_digits():
+    record = recorded("infogan")
+    said = infogan.sentence(record)
+    assert said in docstring("infogan") and said in " ".join(README.split()), said
+    assert len(record["rows"]) == 3
+    assert all(row["bound"] > math.log(10) - 0.1 for row in record["rows"])
+    assert max(row["accuracy"] for row in record["rows"]) >= 0.9
+
+
+def test_the_errors_of_few_labels_are_what_was_measured_and_unlabelled_images_help():
+    record = recorded("ssgan")
+    said = ssgan.sentence(record)
+    assert said in docstring("ssgan") and said in " ".join(README.split()), said
+    wrong = [row["semi-supervised"]["wrong"] for row in record["rows"]]
+    assert len(wrong) == 3 and statistics.median(wrong) <= 300
+    assert all(row["semi-supervised"]["wrong"] < row["supervised"]["wrong"] / 2 for row in record["rows"])
+
+
+def test_the_encoders_are_what_was_measured():
+    record = recorded("inference")
+    assert inference.markdown(record) in README, inference.markdown(record)
+    for name in inference.ENCODERS:
+        assert inference.sentence(record, name) in docstring(name), inference.sentence(record, name)
+        (row,) = [each for each in record["rows"] if each["name"] == name]
+        assert row["l1"] < record["chance"]["l1"] / 2 and row["features"] < record["chance"]["features"] / 2
+
+
+def test_the_table_beside_the_papers_is_of_what_was_measured():
+    assert papers.markdown() in README, f"README.md must have the table\n{papers.markdown()}"
 
 
 def test_the_costs_are_what_was_measured():
-    record = json.loads((ROOT / "experiments" / "results" / "costs.json").read_text())
+    record = recorded("costs")
     table = costs.markdown(record)
     assert table in README, f"README.md must have the table\n{table}"
 
 
 def test_the_modes_of_stacked_digits_are_what_was_counted_and_packs_cover_more():
-    record = json.loads((ROOT / "experiments" / "results" / "stacked_mnist.json").read_text())
+    record = recorded("stacked_mnist")
     table = stacked_mnist.markdown(record)
     assert table in README, f"README.md must have the table\n{table}"
     modes = {pack: [row["classes"] for row in record["rows"] if row["pack"] == pack] for pack in (1, 2)}
@@ -141,7 +194,7 @@ def test_the_modes_of_stacked_digits_are_what_was_counted_and_packs_cover_more()
 
 
 def test_the_scores_over_time_are_what_was_measured():
-    record = json.loads((ROOT / "experiments" / "results" / "scores.json").read_text())
+    record = recorded("scores")
     table = scores.markdown(record)
     assert table in README, f"README.md must have the table\n{table}"
     for dataset, curve in record["curves"].items():
@@ -167,5 +220,5 @@ def test_links_lead_somewhere():
 @pytest.mark.parametrize("benchmark", [peers, populations, scaling, convolutions])
 def test_the_benchmarks_tables_are_what_was_measured(benchmark):
     name = benchmark.__name__.rpartition(".")[2]
-    table = benchmark.markdown(json.loads((ROOT / "experiments" / "results" / f"{name}.json").read_text()))
+    table = benchmark.markdown(recorded(name))
     assert table in README, f"README.md must have the table\n{table}"

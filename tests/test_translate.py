@@ -1,27 +1,31 @@
 """Translating folders by a run of a translator, and asking a conditional run for classes and codes."""
 
+import importlib
+
 import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import cgan, cyclegan
-from gan_jax import data, loop, parts, pictures, runs, sample, translate
+from gan_jax import data, evaluate, loop, parts, pictures, runs, sample, translate
+
+
+def trained(name, workdir, **settings):
+    """Two iterations of an experiment."""
+    experiment = importlib.import_module(f"experiments.{name}")
+    run = loop.Run(steps=2, workdir=workdir, devices=1)
+    experiment.main(experiment.Config(batch_size=4, g_width=4, d_width=4, run=run, **settings))
+    return workdir
 
 
 @pytest.fixture(scope="module")
 def translator(tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("translator")
-    run = loop.Run(steps=2, workdir=workdir, devices=1)
-    cyclegan.main(cyclegan.Config(batch_size=4, g_width=4, d_width=4, blocks=1, run=run))
-    return workdir
+    return trained("cyclegan", tmp_path_factory.mktemp("translator"), blocks=1)
 
 
 @pytest.fixture(scope="module")
 def conditional(tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("conditional")
-    cgan.main(cgan.Config(batch_size=8, g_width=4, d_width=4, run=loop.Run(steps=2, workdir=workdir, devices=1)))
-    return workdir
+    return trained("cgan", tmp_path_factory.mktemp("conditional"))
 
 
 def test_a_folder_is_translated_name_by_name_both_ways(translator, tmp_path):
@@ -49,6 +53,37 @@ def test_a_translator_draws_no_samples_and_others_do_not_translate(translator, c
         sample.samples(runs.open_run(translator), 0, 3)
     with pytest.raises(ValueError, match="does not translate images"):
         translate.translated(runs.open_run(conditional), np.zeros((1, 28, 28, 1), np.uint8))
+
+
+def test_grey_images_are_translated_to_files_and_none_replaces_another(tmp_path):
+    opened = runs.open_run(trained("pix2pix", tmp_path / "run"))
+    sources = data.load("edges:digits").arrays["source"][:2]
+    for name, image in zip(("a.png", "b.png"), sources, strict=True):
+        pictures.save_png(tmp_path / "in" / name, np.repeat(image, 3, axis=2))
+    translate.main(tmp_path / "run", tmp_path / "in", tmp_path / "out")
+    expected = translate.translated(opened, sources)
+    np.testing.assert_array_equal(pictures.load_png(tmp_path / "out" / "b.png"), np.repeat(expected[1], 3, axis=2))
+    (tmp_path / "in" / "a.png").rename(tmp_path / "in" / "b.jpg")
+    with pytest.raises(ValueError, match=r"b.jpg and b.png would both become .*b.png; rename one"):
+        translate.main(tmp_path / "run", tmp_path / "in", tmp_path / "again")
+
+
+def test_data_with_sources_may_be_drawn_without_them_and_a_translator_needs_the_right_ones(tmp_path):
+    trained("dcgan", tmp_path, dataset="edges:digits")
+    assert pictures.load_png(tmp_path / "samples" / "00000002.png").shape == (8 * 30 + 2, 8 * 30 + 2, 3)
+    for name in ("pix2pix", "cyclegan"):
+        with pytest.raises(ValueError, match="the data have no source to translate"):
+            trained(name, tmp_path / name, dataset="digits")
+    with pytest.raises(ValueError, match="pix2pix learns from pairs; leave out unpaired:"):
+        trained("pix2pix", tmp_path / "apart", dataset="unpaired:edges:digits")
+
+
+def test_a_translator_is_not_scored_and_one_player_has_no_game(translator, tmp_path):
+    with pytest.raises(ValueError, match="a translator draws no samples"):
+        evaluate.main(translator)
+    with pytest.raises(ValueError, match="eval_every, best: a translator's images"):
+        opened, found = runs.open_run(translator), data.load("unpaired:recoloured:digits")
+        evaluate.in_training(opened.system, found, None, tmp_path, ("fid",), None, 100)
 
 
 def test_what_a_translation_run_pictures(translator):
@@ -81,8 +116,9 @@ def test_samples_of_classes_are_those_of_their_latents(conditional, tmp_path):
         ({"labels": (10,)}, "label 10: there are the classes 0 to 9"),
         ({"codes": ("style=1",)}, "'style': this generator has no such code; it has label"),
         ({"codes": ("label=x",)}, "'label=x' is not of the form"),
-        ({"codes": ("label=1,2",)}, "gives 2 values; label takes 10"),
-        ({"what": "interpolation", "labels": (1,)}, "they are for grid, images and npz"),
+        ({"codes": ("label=1,2",)}, "gives 2; label takes 10 values"),
+        ({"what": "interpolation", "labels": (1,)}, "they are not for interpolation"),
+        ({"what": "traversal", "labels": (1,), "dimensions": (0,)}, "with dimensions they are not heeded"),
         ({"what": "reconstruction"}, "no encoder: bigan and vae have"),
     ],
 )

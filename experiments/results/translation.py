@@ -107,7 +107,7 @@ def distances(about: dict[str, Any], made: np.ndarray, true: np.ndarray) -> dict
     judge = evaluate.features_of(kind, name, spec, resolution)
     read = features.extractor(judge, features.of_data)
     vectors = [np.concatenate([batch for batch, _ in read(None, images)]) for images in (made, true)]
-    vectors = [each / np.linalg.norm(each, axis=1, keepdims=True) for each in vectors]
+    vectors = [each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-12) for each in vectors]  # 0 stays 0
     apart = float(np.mean(np.linalg.norm(vectors[0] - vectors[1], axis=1)))
     l1 = float(np.mean(np.abs(made.astype(np.float32) - true))) / 255
     return {"l1": round(l1, 5), "features": round(apart, 4)}

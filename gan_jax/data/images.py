@@ -46,7 +46,7 @@ def stack(files: Iterable[tuple[str, Path | bytes]], count: int, resolution: int
         if shape != result.shape[1:]:
             raise ValueError(
                 f"images differ in size: {first} has {result.shape[1]}x{result.shape[2]} (height x width) pixels, "
-                f"{name} has {shape[0]}x{shape[1]}; pass resolution to make them squares of one size"
+                f"{name} has {shape[0]}x{shape[1]}; give --resolution to make them squares of one size"
             )
         result[i] = np.asarray(image).reshape(shape)
     return result

@@ -138,7 +138,8 @@ def _unknown(name: str, data_dir: Path, error: BaseException) -> str:
     meant = f"Did you mean {' or '.join(close)}? " if close else ""
     return (
         f"data set {name!r} is neither an existing directory nor a set of TensorFlow Datasets "
-        f"({str(error).splitlines()[0][:300]}). {meant}Built in are {', '.join(BUILT_IN)}"
+        f"{f'({said}). ' if (said := ' '.join(str(error).split())[:300].rstrip('.')) else '. '}{meant}"
+        f"Built in are {', '.join(BUILT_IN)}; and see the README for edges:NAME, pairs:..., few:... and their like"
     )
 
 
