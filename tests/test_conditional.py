@@ -51,7 +51,7 @@ def test_labels_are_put_where_they_belong_and_others_are_refused():
         parts.with_labels(LATENT, drawn, jnp.array([3, 0, 1]))
     with pytest.raises(ValueError, match="style: it is a code of 2 values"):
         parts.with_labels(LATENT, drawn, jnp.array([0, 0, 1]), "style")
-    with pytest.raises(ValueError, match="classes=0: give at least 2; data without labels"):
+    with pytest.raises(ValueError, match="classes=0: the data have no labels; give a set that has"):
         latents.labelled(latents.normal(3), 0)
 
 
