@@ -51,17 +51,14 @@ def build(config: Config, spec: Spec) -> System:
     latent = latents.joined(baseline.latent(config), digit=latents.categorical(config.classes), **several)
     head = Head(codes.size(latent), hidden=128, norm=config.d_norm)
     networks = baseline.headed(config, spec, latent, config.d_norm, hidden=16 * config.d_width, posterior=head)
+    judge = codes.told(networks["posterior"], "posterior", latent)
+    please = [codes.told(networks["posterior"], "posterior", latent, config.weight)] if config.weight else []
     return baseline.game(
         config,
         networks,
         losses.non_saturating(),
         inputs=latent,
-        terms={
-            "discriminator": [codes.told(networks["posterior"], "posterior", latent)],
-            "generator": [codes.told(networks["posterior"], "posterior", latent, config.weight)]
-            if config.weight
-            else [],
-        },
+        terms={"discriminator": [judge], "generator": please},
         moves={"discriminator": ["body", "posterior"]},
     )
 
