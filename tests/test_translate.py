@@ -68,17 +68,21 @@ def test_grey_images_are_translated_to_files_and_none_replaces_another(tmp_path)
         translate.main(tmp_path / "run", tmp_path / "in", tmp_path / "again")
 
 
-def test_data_with_sources_may_be_drawn_without_them_and_a_translator_needs_the_right_ones(tmp_path):
+def test_data_with_sources_may_be_drawn_without_them_and_a_game_needs_the_right_data(tmp_path):
     trained("dcgan", tmp_path, dataset="edges:digits")
     assert pictures.load_png(tmp_path / "samples" / "00000002.png").shape == (8 * 30 + 2, 8 * 30 + 2, 3)
     for name in ("pix2pix", "cyclegan"):
         with pytest.raises(ValueError, match="the data have no source to translate"):
             trained(name, tmp_path / name, dataset="digits")
+    with pytest.raises(ValueError, match="say how few labels are kept; give few:10:0:digits"):
+        trained("ssgan", tmp_path / "ssgan", dataset="digits")
     with pytest.raises(ValueError, match="pix2pix learns from pairs; leave out unpaired:"):
         trained("pix2pix", tmp_path / "apart", dataset="unpaired:edges:digits")
 
 
 def test_a_translator_is_not_scored_and_one_player_has_no_game(translator, tmp_path):
+    with pytest.raises(ValueError, match="--players: this run has only generator; leave it out"):
+        evaluate.main(trained("vae", tmp_path / "vae"), players=True)
     with pytest.raises(ValueError, match="a translator draws no samples"):
         evaluate.main(translator)
     with pytest.raises(ValueError, match="eval_every, best: a translator's images"):
