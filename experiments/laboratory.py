@@ -16,6 +16,7 @@ import optax
 from gan_jax import augment, consistency, controllers, data, f_gan, labels, latents, losses, penalties, rules, terms
 from gan_jax.checks import require, require_weight
 from gan_jax.data import Spec, toys
+from gan_jax.errors import UserError
 from gan_jax.metrics import classifier
 from gan_jax.metrics.modes import modes
 from gan_jax.networks import dcgan, mlp
@@ -126,12 +127,12 @@ def networks(choice: Choice, spec: Spec) -> dict[str, Network]:
     """Returns fully connected networks for points, convolutional ones for images.
 
     Raises:
-        ValueError: If the loss takes energies, of an autoencoder, and there is none for these data or this norm.
+        UserError: If the loss takes energies, of an autoencoder, and there is none for these data or this norm.
     """
     size = (choice.latent_size,)
     energies = choice.loss in ("energy", "began")
     if energies and (len(spec.shape) == 3 or choice.d_norm != "none"):
-        raise ValueError(
+        raise UserError(
             f"loss={choice.loss!r}: it takes the energies of an autoencoder, here one for points and without norm; "
             "choose another loss, or such a data set and d_norm='none'"
         )
@@ -156,7 +157,7 @@ def build(choice: Choice, spec: Spec) -> System:
     """Builds the game.
 
     Raises:
-        ValueError: If a name is on no menu.
+        UserError: If a name is on no menu.
     """
     loss, rule = _on("loss", choice.loss, LOSSES), _on("rule", choice.rule, RULES)
     chosen = [_on("terms", name, TERMS) for name in choice.terms if name != "none"]
@@ -228,5 +229,5 @@ def scores(choice: Choice, system: System, states: TrainState) -> list[dict[str,
 
 def _on(argument: str, name: str, menu: dict[str, Any]) -> Any:
     if name not in menu:
-        raise ValueError(f"{argument}: {name!r} is not on the menu; choose of {', '.join(menu)}")
+        raise UserError(f"{argument}: {name!r} is not on the menu; choose of {', '.join(menu)}")
     return menu[name]

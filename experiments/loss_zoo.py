@@ -25,6 +25,7 @@ from experiments.laboratory import MENU, SAMPLES, Choice, build, play, scores
 from gan_jax import data, records
 from gan_jax.cli import cli
 from gan_jax.data import toys
+from gan_jax.errors import UserError
 from gan_jax.metrics.modes import perfect
 from gan_jax.pictures import atomic
 
@@ -62,7 +63,7 @@ def main(
     """
     for field, many in (("dataset", "datasets"), ("loss", "losses"), ("terms", "term_sets"), ("rule", "rules")):
         if getattr(choice, field) != getattr(Choice(), field):
-            raise ValueError(f"{field}: the zoo plays many; give {many}")
+            raise UserError(f"{field}: the zoo plays many; give {many}")
     games = STANDING if not losses else _product(losses, term_sets, rules)
     for dataset, changes in itertools.product(datasets, games.values()):  # what cannot be built is refused before hours
         build(dataclasses.replace(choice, dataset=dataset, **changes), data.load(dataset).spec)

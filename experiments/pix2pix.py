@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from gan_jax import baseline, latents, loop, losses, objectives, terms
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.errors import UserError
 from gan_jax.networks.patchgan import Field, PatchGAN
 from gan_jax.networks.unet import UNet
 from gan_jax.types import GanLoss, System
@@ -51,7 +52,7 @@ class Config(baseline.Baseline):
 def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
     if config.dataset.startswith("unpaired:"):
-        raise ValueError(f"dataset={config.dataset}: pix2pix learns from pairs; leave out unpaired:, or use cyclegan")
+        raise UserError(f"dataset={config.dataset}: pix2pix learns from pairs; leave out unpaired:, or use cyclegan")
     inputs, source = latents.source(spec.source), spec.source or ()
     unet = UNet(spec.shape[-1], config.g_width, config.depth, dropout=config.dropout)
     shapes = (spec.shape, source) if config.conditional else (spec.shape,)

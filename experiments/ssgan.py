@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from gan_jax import baseline, codes, losses, terms
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.errors import UserError
 from gan_jax.networks import mlp
 from gan_jax.networks.semi_supervised import Classifier
 from gan_jax.types import GanLoss, System
@@ -43,7 +44,7 @@ class Config(baseline.Baseline):
 def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
     if not config.dataset.startswith("few:"):
-        raise ValueError(f"dataset={config.dataset}: say how few labels are kept; give few:10:0:{config.dataset}")
+        raise UserError(f"dataset={config.dataset}: say how few labels are kept; give few:10:0:{config.dataset}")
     networks = {
         "generator": baseline.network(config, mlp.Generator(spec.shape, (500, 500)), (config.latent_size,)),
         "discriminator": baseline.network(config, Classifier(spec.classes), spec.shape),

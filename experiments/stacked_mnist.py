@@ -26,6 +26,7 @@ from experiments import pacgan
 from gan_jax import baseline, evaluate, loop
 from gan_jax.cli import cli
 from gan_jax.data import Spec, stacked
+from gan_jax.errors import UserError
 from gan_jax.metrics.classes import perfect
 from gan_jax.metrics.scores import Name
 from gan_jax.networks.norm import Norm
@@ -67,7 +68,7 @@ def score(run: Path, count: int = 26_000, seed: int = 0) -> None:
 def main(config: Config) -> None:
     """Trains it, and counts its modes."""
     if config.dataset not in stacked.SOURCES:
-        raise ValueError(f"dataset={config.dataset!r}: modes are counted on {' or '.join(stacked.SOURCES)}")
+        raise UserError(f"dataset={config.dataset!r}: modes are counted on {' or '.join(stacked.SOURCES)}")
     workdir = config.run.workdir or Path("runs") / f"stacked_mnist-{config.dataset}"
     baseline.train(build, replace(config, run=replace(config.run, workdir=workdir)))
     score(workdir, config.run.eval_count)

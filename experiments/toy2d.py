@@ -23,6 +23,7 @@ import numpy as np
 from experiments.laboratory import MENU, Choice, networks, play, scores
 from gan_jax import data, pictures
 from gan_jax.cli import cli
+from gan_jax.errors import UserError
 from gan_jax.types import System, TrainState
 
 
@@ -41,9 +42,9 @@ def main(config: Config) -> None:
     """Trains, scores and draws it."""
     choice, dataset = config.choice, data.load(config.choice.dataset)
     if len(dataset.spec.shape) != 1:
-        raise ValueError(f"dataset={choice.dataset}: not points in the plane; experiments.loss_zoo takes images")
+        raise UserError(f"dataset={choice.dataset}: not points in the plane; experiments.loss_zoo takes images")
     if config.frames < 1:
-        raise ValueError(f"frames={config.frames}: at least 1 is drawn")
+        raise UserError(f"frames={config.frames}: at least 1 is drawn")
     frames = max(n for n in range(1, config.frames + 1) if choice.steps % n == 0)
     real = dataset.arrays["image"][:2048]
     limit = 1.2 * float(np.abs(real).max())

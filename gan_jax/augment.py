@@ -15,6 +15,7 @@ from jax import lax
 from gan_jax import ada as changes
 from gan_jax import rng
 from gan_jax.checks import carried, require, require_noise
+from gan_jax.errors import UserError
 from gan_jax.types import Array, Augment, TrainState
 
 
@@ -145,11 +146,11 @@ def ada(
         cutout: Sets a rectangle of half the side to zero.
 
     Raises:
-        ValueError: If all are off; when called, if the state has no such slot, or `color` meets other than 1 or 3
+        UserError: If all are off; when called, if the state has no such slot, or `color` meets other than 1 or 3
             channels.
     """
     if not (blit or geometry or color or filtering or noise or cutout):
-        raise ValueError("ada: every change is off; switch one on, or leave the augmentation out")
+        raise UserError("ada: every change is off; switch one on, or leave the augmentation out")
 
     def one(image: Array, key: Array, p: Array) -> Array:
         if blit or geometry:
@@ -172,7 +173,7 @@ def ada(
     def augment(images: Array, keys: Array, state: TrainState) -> Array:
         p = carried(state, slot, "controllers.adaptive_augmentation()")
         if color and images.shape[-1] not in (1, 3):
-            raise ValueError(f"ada: images of {images.shape[-1]} channels; colour needs 1 or 3, or give color=False")
+            raise UserError(f"ada: images of {images.shape[-1]} channels; colour needs 1 or 3, or give color=False")
         return _each(lambda image, key: one(image, key, p))(images, keys, state)
 
     return augment
@@ -183,7 +184,7 @@ def _each(one: Callable[[Array, Array], Array]) -> Augment:
 
     def augment(images: Array, keys: Array, state: TrainState) -> Array:
         if images.ndim != 4:
-            raise ValueError(f"images of shape {images.shape}: give [b, H, W, C]; only instance_noise takes others")
+            raise UserError(f"images of shape {images.shape}: give [b, H, W, C]; only instance_noise takes others")
         return jax.vmap(one)(images, keys).astype(images.dtype)
 
     return augment

@@ -19,6 +19,7 @@ from gan_jax import data, latents, loop, rules
 from gan_jax.checks import require
 from gan_jax.controllers import ema
 from gan_jax.data import Spec
+from gan_jax.errors import UserError
 from gan_jax.networks import dcgan, mlp, remat, resnet
 from gan_jax.networks.heads import Body, Head
 from gan_jax.networks.linen import linen
@@ -103,7 +104,7 @@ def generator(config: Baseline, spec: Spec, norm: AnyNorm = "batch", kind: Kind 
     _require_sizes(config)
     if len(spec.shape) == 1:
         if kind != "dcgan":
-            raise ValueError(f"network={kind!r}: it is for images, and these are points; leave it out")
+            raise UserError(f"network={kind!r}: it is for images, and these are points; leave it out")
         return mlp.Generator(spec.shape, (4 * config.g_width,) * 2, norm="none", bounded=False)
     module = dcgan.Generator if kind == "dcgan" else resnet.Generator
     return module(spec.shape, config.g_width, norm)
@@ -112,7 +113,7 @@ def generator(config: Baseline, spec: Spec, norm: AnyNorm = "batch", kind: Kind 
 def _require_sizes(config: Baseline) -> None:
     for name in ("g_width", "d_width", "latent_size", "accumulate"):
         if getattr(config, name) < 1:
-            raise ValueError(f"{name}={getattr(config, name)} must be at least 1")
+            raise UserError(f"{name}={getattr(config, name)} must be at least 1")
 
 
 def discriminator(

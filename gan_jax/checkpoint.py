@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gan_jax.errors import UserError
 from gan_jax.types import PyTree, TrainState
 
 
@@ -42,12 +43,12 @@ def writer(directory: Path, keep: int = 2) -> Iterator[Callable[[TrainState, dic
         `save(state, meta)`, which saves at `int(state.step)`; `meta` is a dict that JSON can hold.
 
     Raises:
-        ValueError: If `keep` is less than 1; by `save`, if the step is not later than all that are there.
+        UserError: If `keep` is less than 1; by `save`, if the step is not later than all that are there.
         FloatingPointError: By `save`, naming an array that is not finite: a checkpoint never holds NaN.
         OSError: If the disk is full (ENOSPC). Earlier checkpoints stay, whatever is raised.
     """
     if keep < 1:
-        raise ValueError(f"keep={keep} would leave no checkpoint: give 1 or more")
+        raise UserError(f"keep={keep} would leave no checkpoint: give 1 or more")
     import orbax.checkpoint as ocp  # here and below: takes a second, which sampling and `--help` need not wait for
 
     def save(state: TrainState, meta: dict) -> None:
@@ -62,7 +63,7 @@ def writer(directory: Path, keep: int = 2) -> Iterator[Callable[[TrainState, dic
         with _disk_full(directory):
             saved = manager.save(step, args=ocp.args.Composite(**items))
         if not saved:
-            raise ValueError(
+            raise UserError(
                 f"step {step} is not saved: {directory} holds steps {steps(directory)}, and a new one must be later; "
                 f"to go on from an earlier step call discard_after first"
             )
@@ -96,7 +97,7 @@ def restore(directory: Path, like: TrainState, step: int | None = None) -> tuple
 
     Raises:
         FileNotFoundError: If there is no checkpoint, or not that step.
-        ValueError: If that step, or without `step` every one, is damaged; or if it is sound but differs from `like`.
+        UserError: If that step, or without `step` every one, is damaged; or if it is sound but differs from `like`.
     """
     arrays, _, meta = _sound(directory, step, ("state", "ema"))
     expected = _flat(like)
@@ -106,7 +107,7 @@ def restore(directory: Path, like: TrainState, step: int | None = None) -> tuple
         if (there := _describe(arrays.get(path))) != (here := _describe(expected.get(path)))
     ]
     if differ:
-        raise ValueError(
+        raise UserError(
             f"step {meta['step']} of {directory} is sound but does not fit in {len(differ)} arrays: "
             f"{'; '.join(differ[:5])}{' ...' * (len(differ) > 5)}. Build with the configuration it was saved under "
             f"(read_meta shows it), or use another directory"
@@ -184,7 +185,7 @@ def _sound(directory: Path, step: int | None, items: tuple[str, ...]) -> tuple[d
     remedy = (
         "no other is there: train anew (--fresh)" if len(damaged) == len(present) else f"try another of steps {present}"
     )
-    raise ValueError(f"{directory}: {'; '.join(damaged)}; {remedy}")
+    raise UserError(f"{directory}: {'; '.join(damaged)}; {remedy}")
 
 
 def _read(path: Path, items: tuple[str, ...]) -> tuple[dict[str, np.ndarray], PyTree, dict]:
@@ -194,7 +195,7 @@ def _read(path: Path, items: tuple[str, ...]) -> tuple[dict[str, np.ndarray], Py
     with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
         document = reader.restore(path.absolute() / "meta")
     if document.pop("crc32") != _digest(document):
-        raise ValueError("the checksum of the meta is wrong")
+        raise UserError("the checksum of the meta is wrong")
     records = {name: record for name, record in document["arrays"].items() if _item(name) in items}
     arrays = {name: np.zeros(r["shape"], r["dtype"]) for name, r in records.items() if 0 in r["shape"]}
     with ocp.Checkpointer(_handler()) as reader:
@@ -202,7 +203,7 @@ def _read(path: Path, items: tuple[str, ...]) -> tuple[dict[str, np.ndarray], Py
             arrays.update(reader.restore(path.absolute() / item))
     wrong = [name for name in records if _record(arrays[name]) != records[name]]
     if wrong:
-        raise ValueError(f"the checksum, shape or dtype of {', '.join(wrong)} is wrong")
+        raise UserError(f"the checksum, shape or dtype of {', '.join(wrong)} is wrong")
     return {name: arrays[name] for name in records}, document["ema"], document["meta"]
 
 
@@ -229,7 +230,7 @@ def _flat(tree: PyTree) -> dict[str, Any]:
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     flat = {_path(path): leaf for path, leaf in leaves}
     if len(flat) < len(leaves):
-        raise ValueError("two arrays of the state have the same path: rename what has a '/' in its name")
+        raise UserError("two arrays of the state have the same path: rename what has a '/' in its name")
     return flat
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 
+from gan_jax.errors import UserError
 from gan_jax.types import PyTree, TrainState
 
 
@@ -16,14 +17,14 @@ def require(holds: Callable[[], Any], message: str) -> None:
         message: Names the argument, the value and the mend.
 
     Raises:
-        ValueError: With the message.
+        UserError: With the message.
     """
     try:
         held = bool(holds())
     except jax.errors.TracerBoolConversionError:
         return
     if not held:
-        raise ValueError(message)
+        raise UserError(message)
 
 
 def require_weight(name: str, value: float) -> None:
@@ -50,8 +51,8 @@ def carried(state: TrainState, slot: str, controller: str) -> PyTree:
     """Reads a slot that some controller carries.
 
     Raises:
-        ValueError: If there is none, naming the controller that is missing.
+        UserError: If there is none, naming the controller that is missing.
     """
     if slot not in state.extra:
-        raise ValueError(f"the state has no slot {slot!r}; add {controller} to the controllers")
+        raise UserError(f"the state has no slot {slot!r}; add {controller} to the controllers")
     return state.extra[slot]

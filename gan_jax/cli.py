@@ -8,6 +8,8 @@ from typing import Any
 
 import tyro
 
+from gan_jax.errors import UserError
+
 
 def cli(main: Callable[..., Any], description: str | None = None) -> None:
     """Runs a function with arguments from the command line, and tells bad input from a bug.
@@ -33,7 +35,7 @@ def cli(main: Callable[..., Any], description: str | None = None) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
-    except (ValueError, OSError, FloatingPointError, MemoryError) as error:
+    except (UserError, OSError, FloatingPointError, MemoryError) as error:
         if os.environ.get("GAN_JAX_TRACEBACK"):
             raise
         print(f"error: {error}\n(GAN_JAX_TRACEBACK=1 shows where)", file=sys.stderr)

@@ -17,6 +17,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from gan_jax.errors import UserError
+
 COORDINATOR, PROCESSES, PROCESS = "GAN_JAX_COORDINATOR", "GAN_JAX_PROCESSES", "GAN_JAX_PROCESS"
 RESTARTS = "GAN_JAX_RESTARTS"  # how often the launcher has started this run again
 HEARTBEAT = 10  # seconds of silence after which a process counts as dead; the others then end, some seconds later
@@ -26,7 +28,7 @@ def join() -> None:
     """Joins the processes that the environment names, if any; before JAX computes anything. All but one fall silent.
 
     Raises:
-        ValueError: If a part of the environment is missing or is no number.
+        UserError: If a part of the environment is missing or is no number.
     """
     coordinator = os.environ.get(COORDINATOR)
     if not coordinator:
@@ -36,9 +38,9 @@ def join() -> None:
         try:
             count, index = (int(os.environ[name]) for name in (PROCESSES, PROCESS))
         except (KeyError, ValueError) as error:
-            raise ValueError(f"{COORDINATOR}={coordinator} needs the numbers {PROCESSES} and {PROCESS} too") from error
+            raise UserError(f"{COORDINATOR}={coordinator} needs the numbers {PROCESSES} and {PROCESS} too") from error
         if not 0 <= index < count:
-            raise ValueError(f"{PROCESS}={index}: with {PROCESSES}={count} it must be 0 to {count - 1}")
+            raise UserError(f"{PROCESS}={index}: with {PROCESSES}={count} it must be 0 to {count - 1}")
         options = {"coordinator_address": coordinator, "num_processes": count, "process_id": index}
     try:
         jax.distributed.initialize(**options, heartbeat_timeout_seconds=HEARTBEAT)
@@ -46,7 +48,7 @@ def join() -> None:
         if "must be called before" not in str(error):
             raise
         mend = "a module has computed with JAX when it was imported; move that into functions"
-        raise ValueError(f"{COORDINATOR}={coordinator}: it is too late to join, as {mend}") from error
+        raise UserError(f"{COORDINATOR}={coordinator}: it is too late to join, as {mend}") from error
     if not chief():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  until the process ends
 

@@ -5,6 +5,7 @@ import optax
 
 from gan_jax import rng
 from gan_jax.checks import require_weight
+from gan_jax.errors import UserError
 from gan_jax.types import Array, Context, Latent, Network, Term
 
 
@@ -23,7 +24,7 @@ def surprise(latent: Latent, output: Array, latents: Array, spread: float = 1.0)
         `[b]`, in nats; E [-surprise] + H(c) is a lower bound of the mutual information I(c; x).
     """
     if not latent.parts:
-        raise ValueError("the latent has no codes; join some to the noise by latents.joined")
+        raise UserError("the latent has no codes; join some to the noise by latents.joined")
     total, start = jnp.zeros(len(output)), 0
     for part in latent.parts:
         said, true = output[:, start : start + part.size], latents[:, part.start : part.start + part.size]
@@ -84,7 +85,7 @@ def labelled(discriminator: Network, weight: float = 1.0) -> Term:
 
     def value(context: Context) -> Array:
         if "few_image" not in context.batch or context.key is None:
-            raise ValueError("the data have no labelled few; give such as --dataset few:10:0:digits")
+            raise UserError("the data have no labelled few; give such as --dataset few:10:0:digits")
         params, stats = context.state.params["discriminator"], context.state.stats["discriminator"]
         key = rng.named(context.key, "labelled")
         said, _ = discriminator.apply(params, stats, context.batch["few_image"], train=True, key=key)

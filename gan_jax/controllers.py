@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.checks import carried, require, require_decay
+from gan_jax.errors import UserError
 from gan_jax.types import Array, Controller, Metrics, PyTree, TrainState
 
 
@@ -28,7 +29,7 @@ def ema(network: str, decay: float) -> Controller:
 
     def hook(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
         if network not in state.ema:
-            raise ValueError(f"network={network!r}: the state keeps averages of {sorted(state.ema)} only")
+            raise UserError(f"network={network!r}: the state keeps averages of {sorted(state.ema)} only")
         ramped = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
         current = {"params": state.params[network], "stats": state.stats[network]}
         average = jax.tree.map(
@@ -64,7 +65,7 @@ def lookahead(networks: Sequence[str], every: int = 5, fraction: float = 0.5, sl
     def slots(params: dict[str, PyTree]) -> dict[str, PyTree]:
         unknown = set(networks) - set(params)
         if unknown:
-            raise ValueError(f"networks: there is no {sorted(unknown)}; there are {sorted(params)}")
+            raise UserError(f"networks: there is no {sorted(unknown)}; there are {sorted(params)}")
         return {slot: jax.tree.map(jnp.copy, {name: params[name] for name in networks})}
 
     return Controller(hook, slots)

@@ -46,6 +46,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from gan_jax import latents, rules
+from gan_jax.errors import UserError
 from gan_jax.system import gan
 from gan_jax.types import Array, Aux, Batch, Loss, Metrics, Network, Player, PyTree, TrainState, Update
 
@@ -130,12 +131,12 @@ def quadratic(
         start: x `[n]` and y `[m]`, or numbers for all of either.
 
     Raises:
-        ValueError: If the shapes do not fit.
+        UserError: If the shapes do not fit.
     """
     a, b, c = (np.atleast_2d(np.asarray(matrix, float)) for matrix in (a, b, c))
     n, m = b.shape
     if a.shape != (n, n) or c.shape != (m, m):
-        raise ValueError(f"a {a.shape}, b {b.shape}, c {c.shape}: they must be [n, n], [n, m], [m, m]")
+        raise UserError(f"a {a.shape}, b {b.shape}, c {c.shape}: they must be [n, n], [n, m], [m, m]")
 
     def value(x: Array, y: Array) -> Array:
         return x @ a @ x / 2 + x @ b @ y - y @ c @ y / 2
@@ -161,7 +162,7 @@ def repeated(update: Update, times: int) -> Update:
         times: Number of iterations, at least 1.
     """
     if times < 1:
-        raise ValueError(f"times={times}: at least 1 iteration is made")
+        raise UserError(f"times={times}: at least 1 iteration is made")
 
     def several(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         def one(now: TrainState, i: Array) -> tuple[TrainState, Metrics]:
@@ -197,7 +198,7 @@ def stability(update: Update, state: TrainState, batch: Batch | None = None, key
         key: Of all randomness, drawn the same each time.
 
     Raises:
-        ValueError: If the update moves the state.
+        UserError: If the update moves the state.
     """
     with jax.enable_x64(True):
         found = jax.jit(functools.partial(_linearised, update))(
@@ -205,7 +206,7 @@ def stability(update: Update, state: TrainState, batch: Batch | None = None, key
         )
         moved, jacobian, errors = (np.asarray(x) for x in found)
     if not moved <= 1e-9:
-        raise ValueError(
+        raise UserError(
             f"state: the update moves it by {moved:.3g}, so it is no fixed point; give an equilibrium, and a batch at "
             "which each player is at rest"
         )

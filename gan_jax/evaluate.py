@@ -14,6 +14,7 @@ import tyro
 from gan_jax import checkpoint, data, report, runs
 from gan_jax.cli import cli
 from gan_jax.data import Dataset, Spec
+from gan_jax.errors import UserError
 from gan_jax.metrics import classifier, features, game, inception, protocol
 from gan_jax.metrics.features import Features
 from gan_jax.metrics.inception import Resize
@@ -49,14 +50,14 @@ def features_of(
         resize: How images are brought to Inception's size.
 
     Raises:
-        ValueError: If the data set has no labels, so that there is no classifier.
+        UserError: If the data set has no labels, so that there is no classifier.
     """
     if kind == "inception":
         return inception.features(weights, resize)
     if kind == "pixels" or len(spec.shape) == 1:
         return features.pixels(spec)
     if not spec.classes:
-        raise ValueError(
+        raise UserError(
             f"features: {name} has no labels, so no classifier; give --features inception, or pixels, which say little"
         )
     name = data.images_of(name)
@@ -84,7 +85,7 @@ def in_training(
         count: Number of samples in each.
     """
     if system.latent.translates:
-        raise ValueError("eval_every, best: a translator's images are not scored in training; leave them out")
+        raise UserError("eval_every, best: a translator's images are not scored in training; leave them out")
     began = time.monotonic()
     judge = features_of(kind, train.name, train.spec, resolution)
     test = data.load(train.name, "test", resolution)
@@ -163,10 +164,10 @@ def main(
     opened = runs.open_run(run, chosen[0], best)
     record, system = opened.record, opened.system
     if system.latent.translates:
-        raise ValueError(f"{run}: a translator draws no samples; see python -m experiments.results.translation")
+        raise UserError(f"{run}: a translator draws no samples; see python -m experiments.results.translation")
     movers = [player.name for player in system.players]
     if players and "discriminator" not in movers:
-        raise ValueError(f"--players: this run has only {', '.join(movers)}; leave it out")
+        raise UserError(f"--players: this run has only {', '.join(movers)}; leave it out")
     train, real = runs.dataset(record), runs.dataset(record, split)
     judge = features_of(features, real.name, real.spec, record["config"].get("resolution"), inception, resize)
     names = metrics or DEFAULT + (WITH_CLASSES if features != "inception" and judge.classes else ())

@@ -11,6 +11,7 @@ import jax
 from gan_jax import memory, parallel, rng
 from gan_jax.data import Dataset, Stream, batches, streams
 from gan_jax.data.streams import Take
+from gan_jax.errors import UserError
 from gan_jax.types import Array, Batch
 
 CHUNK = 256 * 2**20  # bytes of streamed images that a call eats at most
@@ -68,10 +69,10 @@ def streamed(
         skip_damaged: Whether the next image takes the place of one that cannot be read.
 
     Raises:
-        ValueError: If there are fewer examples than in a batch.
+        UserError: If there are fewer examples than in a batch.
     """
     if batch_size > stream.count:
-        raise ValueError(f"batch_size={batch_size} exceeds the {stream.count} examples; use at most as many")
+        raise UserError(f"batch_size={batch_size} exceeds the {stream.count} examples; use at most as many")
     capacity = min(capacity, max(1, CHUNK // (repeats * batch_size * math.prod(stream.spec.shape))))
     share = (jax.process_index(), jax.process_count())
 

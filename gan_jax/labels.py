@@ -7,6 +7,7 @@ from jax.core import Tracer
 
 from gan_jax import losses, rng
 from gan_jax.checks import require
+from gan_jax.errors import UserError
 from gan_jax.types import Array, GanLoss, Loss, TrainState
 
 
@@ -26,7 +27,7 @@ def smooth(loss: Loss, real: float = 0.1, fake: float = 0.0) -> Loss:
         fake: How much fake ones are taken for real, in [0, 0.5].
 
     Raises:
-        ValueError: If a rate is outside [0, 0.5], or if they differ and `loss` is not a sum. It is tried with numbers
+        UserError: If a rate is outside [0, 0.5], or if they differ and `loss` is not a sum. It is tried with numbers
             when the `GanLoss` is known; one that depends on traced values is taken to be a sum.
     """
     for name, rate in {"real": real, "fake": fake}.items():
@@ -52,7 +53,7 @@ def flip(loss: Loss, probability: float) -> Loss:
         A function of the state and a key; the pairs are drawn for the global batch, alike on every device.
 
     Raises:
-        ValueError: If `probability` is outside (0, 0.5].
+        UserError: If `probability` is outside (0, 0.5].
     """
     wrong = f"probability={probability}: it must lie in (0, 0.5]; leave flip out to keep all labels"
     require(lambda: 0 < probability <= 0.5, wrong)
@@ -84,7 +85,7 @@ def _smoothed(loss: GanLoss, real: float, fake: float) -> GanLoss:
 
     if real != fake and not _is_sum(loss):
         rate = max(real, fake)
-        raise ValueError(
+        raise UserError(
             f"real={real}, fake={fake}: this loss compares real with fake, so both can only be smoothed alike: "
             f"smooth(loss, real={rate}, fake={rate})"
         )

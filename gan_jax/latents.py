@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax import parts, rng
+from gan_jax.errors import UserError
 from gan_jax.types import Array, Batch, Latent, Part
 
 Distribution = Literal["normal", "uniform", "symmetric"]
@@ -43,7 +44,7 @@ def uniform(size: int, low: float = -1.0, high: float = 1.0) -> Latent:
     """
     _require_size(size)
     if low >= high:
-        raise ValueError(f"low={low}, high={high}: the interval is empty; give low < high")
+        raise UserError(f"low={low}, high={high}: the interval is empty; give low < high")
 
     def draw(keys: Array, truncation: float | None = None) -> Array:
         a, b = low, high
@@ -51,7 +52,7 @@ def uniform(size: int, low: float = -1.0, high: float = 1.0) -> Latent:
             _require_threshold(truncation)
             a, b = max(low, -truncation), min(high, truncation)
             if a >= b:
-                raise ValueError(f"truncation={truncation} leaves nothing of the interval [{low}, {high}]; raise it")
+                raise UserError(f"truncation={truncation} leaves nothing of the interval [{low}, {high}]; raise it")
         return jax.vmap(lambda key: jax.random.uniform(key, (size,), minval=a, maxval=b))(keys)
 
     return Latent(size, draw)
@@ -70,7 +71,7 @@ def latent(distribution: Distribution, size: int) -> Latent:
         return uniform(size, 0.0, 1.0)
     if distribution == "symmetric":
         return uniform(size)
-    raise ValueError(f"distribution={distribution!r}: give 'normal', 'uniform' ([0, 1]) or 'symmetric' ([-1, 1])")
+    raise UserError(f"distribution={distribution!r}: give 'normal', 'uniform' ([0, 1]) or 'symmetric' ([-1, 1])")
 
 
 def categorical(classes: int) -> Latent:
@@ -80,7 +81,7 @@ def categorical(classes: int) -> Latent:
         classes: Their number, at least 2.
     """
     if classes < 2:
-        raise ValueError(f"classes={classes}: give at least 2")
+        raise UserError(f"classes={classes}: give at least 2")
 
     def draw(keys: Array, truncation: float | None = None) -> Array:
         return jax.nn.one_hot(jax.vmap(lambda key: jax.random.randint(key, (), 0, classes))(keys), classes)
@@ -118,7 +119,7 @@ def labelled(noise: Latent, classes: int) -> Latent:
         classes: Their number; 0, where the data have no labels, is refused.
     """
     if not classes:
-        raise ValueError("classes=0: the data have no labels; give a set that has, such as --dataset digits")
+        raise UserError("classes=0: the data have no labels; give a set that has, such as --dataset digits")
     latent = joined(noise, label=categorical(classes))
 
     def given(keys: Array, batch: Batch) -> Array:
@@ -134,10 +135,10 @@ def source(shape: tuple[int, ...] | None) -> Latent:
         shape: `(H, W, C)`; None is refused.
     """
     if shape is None:
-        raise ValueError("the data have no source to translate; give pairs, such as --dataset edges:digits")
+        raise UserError("the data have no source to translate; give pairs, such as --dataset edges:digits")
 
     def draw(keys: Array, truncation: float | None = None) -> Array:
-        raise ValueError(
+        raise UserError(
             "this generator translates images and draws none: "
             "python -m gan_jax.translate RUN --input DIRECTORY --output DIRECTORY"
         )
@@ -158,7 +159,7 @@ def numbered(latent: Latent, seed: int, count: int, truncation: float | None = N
         `[count, size]`.
     """
     if count < 1:
-        raise ValueError(f"count={count}: give at least 1")
+        raise UserError(f"count={count}: give at least 1")
     key, draw = rng.named(jax.random.key(seed), "sample"), _drawer(latent, truncation)
     # always drawn by as many: another size would compile anew, and may change last bits
     return jnp.concatenate([draw(key, start + jnp.arange(BATCH)) for start in range(0, count, BATCH)])[:count]
@@ -210,9 +211,9 @@ def spherical(start: Array, end: Array, fractions: Array) -> Array:
 
 def _require_size(size: int) -> None:
     if size < 1:
-        raise ValueError(f"size={size}: a latent needs at least 1 dimension")
+        raise UserError(f"size={size}: a latent needs at least 1 dimension")
 
 
 def _require_threshold(truncation: float) -> None:
     if truncation <= 0:
-        raise ValueError(f"truncation={truncation}: the threshold must be positive; None truncates nothing")
+        raise UserError(f"truncation={truncation}: the threshold must be positive; None truncates nothing")

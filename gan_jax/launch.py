@@ -24,6 +24,7 @@ import tyro
 
 from gan_jax.cli import cli
 from gan_jax.cluster import COORDINATOR, PROCESS, PROCESSES, RESTARTS
+from gan_jax.errors import UserError
 
 GRACE = 5.0  # seconds in which the others may end by themselves; where one was killed, they wait for it for ever
 FINAL = (1, 2)  # exit statuses of a command that failed for a reason which it has told
@@ -43,9 +44,9 @@ def main(
         restarts: How often all are started again before the launcher gives up.
     """
     if processes < 1 or restarts < 0:
-        raise ValueError(f"processes={processes}, restarts={restarts}: give at least 1 process, and no negative number")
+        raise UserError(f"processes={processes}, restarts={restarts}: give at least 1 process, and no negative number")
     if not command or shutil.which(command[0]) is None:
-        raise ValueError(
+        raise UserError(
             f"command: {' '.join(command[:1]) or 'none'} is not to be run; give one after --, such as python"
         )
     asked: list[int] = []

@@ -25,6 +25,7 @@ from gan_jax import (
     watch,
 )
 from gan_jax.data import Dataset, Stream
+from gan_jax.errors import UserError
 from gan_jax.settings import Config, Run, validated
 from gan_jax.training import Job, train
 from gan_jax.types import System, TrainState
@@ -46,7 +47,7 @@ def run(build: Callable[..., System], dataset: Dataset | Stream, config: Config)
         The last state.
 
     Raises:
-        ValueError: If the settings do not fit the devices, or the directory holds another run.
+        UserError: If the settings do not fit the devices, or the directory holds another run.
         FloatingPointError: If a metric or a parameter is no longer finite; the last good checkpoint stays.
         MemoryError: If a device has not enough, saying what to lower.
         SystemExit: If SIGINT or SIGTERM came, after saving.
@@ -175,13 +176,13 @@ def _run(
 
 def _devices(count: int | None, batch_size: int) -> list[Any]:
     if cluster.several() and count is not None:
-        raise ValueError(f"devices={count}: several processes share batches over all their devices; leave it out")
+        raise UserError(f"devices={count}: several processes share batches over all their devices; leave it out")
     available = jax.devices()
     count = len(available) if count is None else count
     if not 1 <= count <= len(available):
-        raise ValueError(f"devices={count}: this machine has {len(available)}; give 1 to that, or leave it out")
+        raise UserError(f"devices={count}: this machine has {len(available)}; give 1 to that, or leave it out")
     if batch_size % count:
-        raise ValueError(
+        raise UserError(
             f"batch_size={batch_size} is not divisible by the {count} devices; "
             f"give --batch-size {(batch_size // count + 1) * count}, or --devices another number"
         )

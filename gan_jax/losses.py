@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from gan_jax.checks import carried, require
+from gan_jax.errors import UserError
 from gan_jax.types import Array, GanLoss, Loss, TrainState
 
 
@@ -125,7 +126,7 @@ def energy(margin: float) -> GanLoss:
         margin: The energy above which samples are left alone; positive.
 
     Raises:
-        ValueError: If `margin` is not positive.
+        UserError: If `margin` is not positive.
     """
     require(lambda: margin > 0, f"margin={margin}: energies are not negative, so the margin must be positive")
     return GanLoss(
@@ -143,7 +144,7 @@ def began(balance: float | Array) -> GanLoss:
         balance: k of the paper, in [0, 1]; `balanced` takes it from where it is carried.
 
     Raises:
-        ValueError: If `balance` is a number outside [0, 1].
+        UserError: If `balance` is a number outside [0, 1].
     """
     require(lambda: 0 <= balance <= 1, f"balance={balance}: it must lie in [0, 1]; clip it where it is carried on")
     return GanLoss(
@@ -198,7 +199,7 @@ def top_k(loss: Loss, fraction: float | optax.Schedule) -> Loss:
             as 1 / B. Samples of a patch critic are ranked by their average logit.
 
     Raises:
-        ValueError: If `fraction` is a number outside (0, 1].
+        UserError: If `fraction` is a number outside (0, 1].
     """
     if callable(fraction):
         return lambda state, key: _top(resolve(loss, state, key), fraction(state.step))
@@ -233,7 +234,7 @@ def average(values: Array) -> Array:
 
 def _require_plain(base: GanLoss) -> None:
     if not isinstance(base, GanLoss):
-        raise ValueError(
+        raise UserError(
             "base: a loss that is a function of the state and a key cannot be made relativistic; wrap the other way "
             "round, as labels.flip(losses.relativistic(base), 0.1)"
         )

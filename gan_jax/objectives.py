@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax import losses, parallel, rng
+from gan_jax.errors import UserError
 from gan_jax.types import (
     Array,
     Augment,
@@ -54,7 +55,7 @@ def given(*names: str) -> Condition:
 
     def condition(state: TrainState, batch: Batch, inputs: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
         if missing := [name for name in names if name not in batch]:
-            raise ValueError(f"condition: the data have no {missing}, only {sorted(batch)}; use a data set that has")
+            raise UserError(f"condition: the data have no {missing}, only {sorted(batch)}; use a data set that has")
         beside = tuple(batch[name] for name in names)
         return beside, beside
 
@@ -76,7 +77,7 @@ def discriminator(game: Game, terms: Sequence[Term] = ()) -> Objective:
         `(state, batch, key) -> (loss, Aux)`; the batch holds "image" `[b, ...]`.
 
     Raises:
-        ValueError: If a term differentiates single examples and the network mixes its batch.
+        UserError: If a term differentiates single examples and the network mixes its batch.
     """
     _require_examples_apart(game, terms)
     return lambda state, batch, key: _discriminator(game, terms, _play(game, state, batch, key))
@@ -95,7 +96,7 @@ def generator(game: Game, terms: Sequence[Term] = ()) -> Objective:
         `(state, batch, key) -> (loss, Aux)`; the batch holds "image" `[b, ...]`, which relativistic losses judge too.
 
     Raises:
-        ValueError: If a term differentiates single examples and the network mixes its batch.
+        UserError: If a term differentiates single examples and the network mixes its batch.
     """
     _require_examples_apart(game, terms)
     return lambda state, batch, key: _generator(game, terms, _play(game, state, batch, key))
@@ -238,7 +239,7 @@ def _require_examples_apart(game: Game, terms: Sequence[Term]) -> None:
     named = {network for term in terms for network in term.per_example}
     for network in sorted(named | ({"body"} & set(game.networks) if "discriminator" in named else set())):
         if game.networks[network].batch_dependent():
-            raise ValueError(
+            raise UserError(
                 f"terms: one differentiates what the {network} makes of each example, but that depends on the whole "
                 "batch (minibatch layer, batch norm?), so that does not exist; use spectral or layer norm, or none"
             )

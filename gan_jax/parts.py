@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from gan_jax.errors import UserError
 from gan_jax.types import Array, Latent, Part
 
 
@@ -17,7 +18,7 @@ def read(latent: Latent, values: Array, name: str) -> Array:
         name: Of the part.
 
     Raises:
-        ValueError: If there is no such part.
+        UserError: If there is no such part.
     """
     found = _part(latent, name)
     return values[..., found.start : found.start + found.size]
@@ -39,13 +40,13 @@ def with_labels(latent: Latent, values: Array, labels: ArrayLike, name: str = "l
         name: Of the part.
 
     Raises:
-        ValueError: If there is no such part, or no such class.
+        UserError: If there is no such part, or no such class.
     """
     found = _part(latent, name)
     if not found.categorical:
-        raise ValueError(f"{name}: it is a code of {found.size} values, not of classes; give it values")
+        raise UserError(f"{name}: it is a code of {found.size} values, not of classes; give it values")
     if wrong := sorted({int(i) for i in np.asarray(labels) if not 0 <= i < found.size}):
-        raise ValueError(f"{name} {wrong[0]}: there are the classes 0 to {found.size - 1}; give one of them")
+        raise UserError(f"{name} {wrong[0]}: there are the classes 0 to {found.size - 1}; give one of them")
     return put(latent, values, name, jax.nn.one_hot(jnp.asarray(labels), found.size))
 
 
@@ -96,4 +97,4 @@ def _part(latent: Latent, name: str) -> Part:
         if found.name == name:
             return found
     known = ", ".join(found.name for found in latent.parts)
-    raise ValueError(f"{name!r}: this generator {f'has no such code; it has {known}' if known else 'has no codes'}")
+    raise UserError(f"{name!r}: this generator {f'has no such code; it has {known}' if known else 'has no codes'}")

@@ -7,6 +7,7 @@ import jax
 from jax import lax
 
 from gan_jax import rng
+from gan_jax.errors import UserError
 from gan_jax.types import Array, Batch, Metrics, System, TrainState, Update
 
 
@@ -21,10 +22,10 @@ def phased(system: System, steps: int, keep: Callable[[TrainState, TrainState], 
         keep: `(fresh, last) -> state`: how a phase begins, from a fresh state and the last one of the phase before.
 
     Raises:
-        ValueError: If a phase has no steps.
+        UserError: If a phase has no steps.
     """
     if steps < 1:
-        raise ValueError(f"steps={steps}: a phase has at least 1 iteration")
+        raise UserError(f"steps={steps}: a phase has at least 1 iteration")
 
     def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         step = state.step % steps

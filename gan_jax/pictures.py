@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
+from gan_jax.errors import UserError
+
 REFERENCE = "#b4bac4"  # real points
 LEVELS = ["#ffffff", "#f8fafc", "#f1f5f9", "#eaf0f6", "#e3ebf3", "#dce6f0", "#d5e1ed", "#cedcea", "#c7d7e7", "#c0d2e4"]
 NEUTRAL = 112  # the grey between images: set off from black and from white, on light pages and on dark ones
@@ -41,7 +43,7 @@ def grid(images: ArrayLike, columns: int | None = None, padding: int = 2, scale:
     _expect(images.ndim == 4 and images.size > 0 and images.shape[3] in (1, 3), "images", images, "[N, H, W, 1 or 3]")
     columns = math.ceil(math.sqrt(len(images))) if columns is None else columns
     if columns < 1 or padding < 0 or scale < 1:
-        raise ValueError(f"columns, padding, scale: got {columns}, {padding}, {scale}, expected at least 1, 0, 1")
+        raise UserError(f"columns, padding, scale: got {columns}, {padding}, {scale}, expected at least 1, 0, 1")
     images = (images if images.dtype == np.uint8 else to_uint8(images)).repeat(scale, axis=1).repeat(scale, axis=2)
     height, width = (size + padding for size in images.shape[1:3])
     picture = np.full((-(-len(images) // columns) * height + padding, columns * width + padding, 3), NEUTRAL, np.uint8)
@@ -103,7 +105,7 @@ def field(
         limit: Half the side of the square shown around the origin; by default that of the axis.
 
     Raises:
-        ValueError: For arrays of other shapes.
+        UserError: For arrays of other shapes.
     """
     axis, logits = np.asarray(axis, np.float64), np.asarray(logits, np.float64)
     _expect(axis.ndim == 1 and len(axis) > 1 and bool((np.diff(axis) > 0).all()), "axis", axis, "[n], increasing")
@@ -149,7 +151,7 @@ def save_gif(path: Path | str, frames: Sequence[ArrayLike], milliseconds: int = 
     A frame has 256 colours of its own, so that greys are exact. Equal neighbours become one frame, shown for longer.
     """
     if len(frames) == 0:
-        raise ValueError("frames: got none, expected at least one picture")
+        raise UserError("frames: got none, expected at least one picture")
     first, *rest = [_palette(_picture(f"frames[{i}]", frame, np.shape(frames[0]))) for i, frame in enumerate(frames)]
     times = [milliseconds] * len(rest) + [hold]
     with atomic(path) as stream:
@@ -230,4 +232,4 @@ def _picture(name: str, image: ArrayLike, shape: tuple[int, ...] | None = None) 
 
 def _expect(valid: bool, name: str, array: np.ndarray, expected: str) -> None:
     if not valid:
-        raise ValueError(f"{name}: got {array.dtype} of shape {array.shape}, expected {expected}")
+        raise UserError(f"{name}: got {array.dtype} of shape {array.shape}, expected {expected}")

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gan_jax import parallel, rng
+from gan_jax.errors import UserError
 from gan_jax.types import Array
 
 Pool = dict[str, Array]
@@ -24,10 +25,10 @@ def empty(size: int, shape: tuple[int, ...]) -> Pool:
         "images" `[size, *shape]`, and how many of them, from the first, are "filled", i32[].
 
     Raises:
-        ValueError: If the size is negative.
+        UserError: If the size is negative.
     """
     if size < 0:
-        raise ValueError(f"size={size}: a pool holds that many images; give 0 for none, or 50 as CycleGAN")
+        raise UserError(f"size={size}: a pool holds that many images; give 0 for none, or 50 as CycleGAN")
     return {"images": jnp.zeros((size, *shape)), "filled": jnp.zeros((), jnp.int32)}
 
 
@@ -48,11 +49,11 @@ def swap(pool: Pool, images: Array, key: Array) -> tuple[Array, Pool]:
         Images to judge, `[b, *shape]`, and the pool thereafter.
 
     Raises:
-        ValueError: If the images are of another shape than the pool's.
+        UserError: If the images are of another shape than the pool's.
     """
     size, *shape = pool["images"].shape
     if images.shape[1:] != tuple(shape):
-        raise ValueError(f"images are {images.shape[1:]}, and the pool was made for shape={tuple(shape)}")
+        raise UserError(f"images are {images.shape[1:]}, and the pool was made for shape={tuple(shape)}")
     images = lax.stop_gradient(images)
     if size == 0:
         return images, pool

@@ -31,6 +31,7 @@ from jax.sharding import PartitionSpec as P
 
 from gan_jax import rng, rules
 from gan_jax.data import Dataset, batches
+from gan_jax.errors import UserError
 from gan_jax.parallel import Devices
 from gan_jax.settings import Config, validated
 from gan_jax.types import Array, Metrics, PyTree, System, TrainState
@@ -117,7 +118,7 @@ def train(
         The members, in the order of `configs`.
 
     Raises:
-        ValueError: If `build` refuses a config, configs differ in what makes another program, or arguments do not fit
+        UserError: If `build` refuses a config, configs differ in what makes another program, or arguments do not fit
             each other.
     """
     devices = list(devices or jax.local_devices())[: len(configs)]
@@ -126,7 +127,7 @@ def train(
     cuts = _cuts(options.steps, halving, score)
     every = options.steps if every is None else every
     if every < 1:
-        raise ValueError(f"every={every}: at least 1 iteration lies between stops")
+        raise UserError(f"every={every}: at least 1 iteration lies between stops")
 
     alive, scores = list(range(len(configs))), [math.nan] * len(configs)
     states: list[Any] = [None] * len(configs)
@@ -164,7 +165,7 @@ def programs(
         devices: They share what is mapped evenly: `values` takes a multiple of them.
 
     Raises:
-        ValueError: If `build` refuses a config, or configs differ in what makes another program.
+        UserError: If `build` refuses a config, or configs differ in what makes another program.
     """
     varied = columns(configs)
     numbers = [column for name, column in varied.items() if name != "seed"]
@@ -257,7 +258,7 @@ def _cuts(steps: int, halving: Sequence[float], score: Callable[[PyTree], float]
     """Returns the steps at which members are dropped, and the last one."""
     cuts = [round(fraction * steps) for fraction in halving] + [steps]
     if halving and score is None:
-        raise ValueError(f"halving={halving}: the worse half is dropped by its scores; give score")
+        raise UserError(f"halving={halving}: the worse half is dropped by its scores; give score")
     if any(a >= b for a, b in itertools.pairwise((0, *cuts))):
-        raise ValueError(f"halving={halving}: fractions of {steps} steps, in (0, 1) and ascending, make {cuts[:-1]}")
+        raise UserError(f"halving={halving}: fractions of {steps} steps, in (0, 1) and ascending, make {cuts[:-1]}")
     return cuts

@@ -18,6 +18,7 @@ from typing import Any
 import jax
 
 from gan_jax.data import Dataset, Stream
+from gan_jax.errors import UserError
 from gan_jax.pictures import atomic
 
 Record = dict[str, Any]
@@ -37,7 +38,7 @@ def describe(build: Callable, dataset: Dataset | Stream, config: Any) -> Record:
     data |= {"count": dataset.count, "fingerprint": dataset.fingerprint}
     source = inspect.getsourcefile(build)
     if source is None:
-        raise ValueError(
+        raise UserError(
             "build: its source file is not to be found; define it in a module, so that runs can be reopened"
         )
     return {
@@ -126,22 +127,22 @@ def require_same(record: Record, found: Record, directory: Path, defaults: dict[
         defaults: What fields were before there were such fields, when an experiment has gained some.
 
     Raises:
-        ValueError: Naming what differs, and the mends.
+        UserError: Naming what differs, and the mends.
     """
     mend = "give another --workdir, or --fresh to move the old run aside"
     name, old_name = (_stem(r["experiment"]) for r in (record, found))
     if name != old_name:
-        raise ValueError(f"{directory} holds a run of {old_name}, and this is {name}: {mend}")
+        raise UserError(f"{directory} holds a run of {old_name}, and this is {name}: {mend}")
     config, before = record["config"], defaults or {}
     old = {name: before[name] for name in config if name in before} | found["config"]
     if differ := [key for key in old | config if config.get(key) != old.get(key)]:
         its, ours = (", ".join(f"{key}={values.get(key)!r}" for key in differ) for values in (old, config))
         flags = " ".join(f"--{key.replace('_', '-')} {old.get(key)}" for key in differ)
-        raise ValueError(
+        raise UserError(
             f"{directory} holds a run with {its}, and this one has {ours}: {mend}, or {flags} to continue it"
         )
     if record["data"]["fingerprint"] != found["data"]["fingerprint"]:
-        raise ValueError(f"{directory} holds a run on other contents of {record['data']['name']!r}: {mend}")
+        raise UserError(f"{directory} holds a run on other contents of {record['data']['name']!r}: {mend}")
 
 
 def _module_name(build: Callable) -> str | None:

@@ -17,6 +17,7 @@ import jax
 
 from gan_jax import checkpoint
 from gan_jax.data import Dataset, Spec, load
+from gan_jax.errors import UserError
 from gan_jax.records import Record
 from gan_jax.types import PyTree, System, TrainState
 
@@ -49,7 +50,7 @@ def open_run(directory: Path, step: int | None = None, best: bool = False) -> Re
 
     Raises:
         FileNotFoundError: If it is no run directory, or has no checkpoint yet, or no best one.
-        ValueError: If the checkpoint, or the experiment's code, no longer fits.
+        UserError: If the checkpoint, or the experiment's code, no longer fits.
     """
     ema, record = checkpoint.restore_averaged(_checkpoints(directory, step, best), step)
     system = _rebuild(record, directory)
@@ -75,12 +76,12 @@ def dataset(record: Record, split: str | None = None) -> Dataset:
     """Loads a split of the data that a run was trained on, by default the very images of its training.
 
     Raises:
-        ValueError: If the training images are not what they were.
+        UserError: If the training images are not what they were.
     """
     about = record["data"]
     found = load(about["name"], split or about["split"], record["config"].get("resolution"))
     if split in (None, about["split"]) and found.fingerprint != about["fingerprint"]:
-        raise ValueError(f"the run was trained on other contents of {about['name']!r} than are there now; restore them")
+        raise UserError(f"the run was trained on other contents of {about['name']!r} than are there now; restore them")
     return found
 
 
@@ -88,7 +89,7 @@ def held_out(record: Record) -> Dataset:
     """Loads the test images of the data that a run was trained on; raises ValueError if it was trained on them."""
     found = dataset(record, "test")
     if found.fingerprint == record["data"]["fingerprint"]:
-        raise ValueError(f"the run was trained on the test split of {found.name!r}, so that nothing is held out")
+        raise UserError(f"the run was trained on the test split of {found.name!r}, so that nothing is held out")
     return found
 
 
@@ -96,7 +97,7 @@ def _checkpoints(directory: Path, step: int | None, best: bool) -> Path:
     if not (directory / "checkpoints").is_dir():
         raise FileNotFoundError(f"{directory} is not a run directory: it has no checkpoints/; give one that a run made")
     if best and step is not None:
-        raise ValueError(f"step={step}, best=True: give one of them")
+        raise UserError(f"step={step}, best=True: give one of them")
     if not checkpoint.steps(directory / "checkpoints"):
         raise FileNotFoundError(f"{directory} holds no checkpoint: it ended before the first; train it again")
     if best and not (directory / BEST).is_dir():
@@ -110,7 +111,7 @@ def _rebuild(record: Record, directory: Path) -> System:
     experiment = _load_experiment(record["experiment"], directory)
     known = {field.name for field in dataclasses.fields(experiment.Config)}
     if unknown := record["config"].keys() - known:
-        raise ValueError(f"{directory}: its config has {sorted(unknown)}, which {experiment.__name__} no longer knows")
+        raise UserError(f"{directory}: its config has {sorted(unknown)}, which {experiment.__name__} no longer knows")
     about = record["data"]
     spec = Spec(tuple(about["shape"]), about["classes"], tuple(about["source"]) if "source" in about else None)
     return experiment.build(experiment.Config(**record["config"]), spec)
@@ -125,14 +126,14 @@ def _require_shapes(system: System, ema: dict[str, PyTree], directory: Path) -> 
     ]
     if shapes[0] != shapes[1]:
         odd = sorted(set(map(str, shapes[0].items())) ^ set(map(str, shapes[1].items())))[0]
-        raise ValueError(f"{directory}: its generator differs from what the experiment's code builds now, at {odd}")
+        raise UserError(f"{directory}: its generator differs from what the experiment's code builds now, at {odd}")
 
 
 def _load_experiment(experiment: Record, directory: Path) -> ModuleType:
     """Imports an experiment from the run's copy, so that later edits change nothing; else from where it was."""
     original, copy = Path(experiment["file"]), directory / "experiment.py"
     if not copy.exists() and not original.exists():
-        raise ValueError(f"{directory}: its experiment.py is missing, and {original} is not there either")
+        raise UserError(f"{directory}: its experiment.py is missing, and {original} is not there either")
     file = copy if copy.exists() else original
     spec = importlib.util.spec_from_file_location(f"experiment_{original.stem}", file)
     assert spec and spec.loader, f"{file} is no Python source"
@@ -143,7 +144,7 @@ def _load_experiment(experiment: Record, directory: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except ModuleNotFoundError as error:
-        raise ValueError(
+        raise UserError(
             f"{directory}: its experiment imports {error.name!r}, which is not there; add its folder to PYTHONPATH"
         ) from error
     return module

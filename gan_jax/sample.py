@@ -17,6 +17,7 @@ from jax.typing import ArrayLike
 from gan_jax import latents, parts, pictures, runs
 from gan_jax.cli import cli
 from gan_jax.data.batches import scale
+from gan_jax.errors import UserError
 from gan_jax.runs import Restored
 from gan_jax.types import Array, Latent
 
@@ -49,11 +50,11 @@ def generate(run: Restored, values: Array) -> np.ndarray:
         Images `[n, H, W, C]` uint8, or points `[n, 2]` float32.
 
     Raises:
-        ValueError: If the latents do not have the generator's size.
+        UserError: If the latents do not have the generator's size.
     """
     size = run.system.latent.size
     if values.ndim != 2 or values.shape[1] != size or not len(values):
-        raise ValueError(f"values {values.shape}: this generator takes latents [n, {size}], n at least 1")
+        raise UserError(f"values {values.shape}: this generator takes latents [n, {size}], n at least 1")
     images = evaluated(run.system.generate, run.ema, values)
     return pictures.to_uint8(images) if images.ndim == 4 else images
 
@@ -76,7 +77,7 @@ def labelled(run: Restored, seed: int, labels: Sequence[int], name: str = "label
         name: Of the part of the latent, see `latents.joined`.
 
     Raises:
-        ValueError: If the generator has no such part, or it no such class.
+        UserError: If the generator has no such part, or it no such class.
     """
     drawn = latents_of(run, seed, len(labels))
     return generate(run, parts.with_labels(run.system.latent, drawn, np.asarray(labels), name))
@@ -90,10 +91,10 @@ def reconstructions(run: Restored, images: np.ndarray) -> np.ndarray:
         images: uint8 `[n, H, W, C]`, of the size that it was trained on.
 
     Raises:
-        ValueError: If there is no encoder.
+        UserError: If there is no encoder.
     """
     if run.system.encode is None:
-        raise ValueError("this run has no encoder: bigan and vae have; for others see gan_jax.explore, inversion")
+        raise UserError("this run has no encoder: bigan and vae have; for others see gan_jax.explore, inversion")
     return generate(run, jnp.asarray(evaluated(run.system.encode, run.ema, scale(jnp.asarray(images)))))
 
 
@@ -116,7 +117,7 @@ def interpolation(run: Restored, seed: int, rows: int, steps: int, path: Callabl
         Images `[rows * steps, ...]`, row by row.
     """
     if steps < 2 or rows < 1:
-        raise ValueError(f"steps={steps}, rows={rows}: a walk has at least its 2 ends, and there is at least 1 walk")
+        raise UserError(f"steps={steps}, rows={rows}: a walk has at least its 2 ends, and there is at least 1 walk")
     ends = latents_of(run, seed, rows + 1)
     walks = path(ends[:-1], ends[1:], jnp.linspace(0.0, 1.0, steps))
     return generate(run, walks.swapaxes(0, 1).reshape(rows * steps, -1))
@@ -139,14 +140,14 @@ def traversal(
         Images `[len(dimensions) * steps, ...]`, row by row.
 
     Raises:
-        ValueError: If there is no such dimension.
+        UserError: If there is no such dimension.
     """
     size = run.system.latent.size
     if steps < 2 or not len(dimensions):
-        raise ValueError(f"steps={steps}, dimensions={tuple(dimensions)}: give at least 2 steps and 1 dimension")
+        raise UserError(f"steps={steps}, dimensions={tuple(dimensions)}: give at least 2 steps and 1 dimension")
     for dimension in dimensions:
         if not 0 <= dimension < size:
-            raise ValueError(f"dimension {dimension}: the latent has {size}, numbered from 0")
+            raise UserError(f"dimension {dimension}: the latent has {size}, numbered from 0")
     base = jnp.tile(latents_of(run, seed, 1), (steps, 1))
     values = jnp.linspace(low, high, steps)
     return generate(run, jnp.concatenate([base.at[:, dimension].set(values) for dimension in dimensions]))
@@ -198,10 +199,10 @@ def main(
     restored = runs.open_run(run, step, best)
     latent, columns = restored.system.latent, None
     if (labels or codes) and what in ("interpolation", "reconstruction"):
-        raise ValueError(f"labels, codes: they are not for {what}; leave them out")
+        raise UserError(f"labels, codes: they are not for {what}; leave them out")
     if labels and not any(part.name == "label" for part in latent.parts):
         known = " or ".join(f"--codes {part.name}=..." for part in latent.parts)
-        raise ValueError(f"--labels: this generator takes none; {known or 'leave them out'}")
+        raise UserError(f"--labels: this generator takes none; {known or 'leave them out'}")
     held = np.empty(0)
     if what == "interpolation":
         made = interpolation(restored, seed, rows, steps, getattr(latents, path))
@@ -210,7 +211,7 @@ def main(
             base = _coded(latent, _labelled(latent, latents_of(restored, seed, 1), labels), codes)
             made = generate(restored, parts.traversals(latent, base[0], steps, low, high))
         elif labels or codes:
-            raise ValueError("labels, codes: with dimensions they are not heeded; leave out one or the other")
+            raise UserError("labels, codes: with dimensions they are not heeded; leave out one or the other")
         else:
             made = traversal(restored, seed, dimensions or range(min(8, latent.size)), steps, low, high)
     elif what == "reconstruction":
@@ -233,14 +234,14 @@ def main(
         pictures.save_npz(target, image=made)
     elif what == "images":
         if made.ndim != 4:
-            raise ValueError("images: this run makes points in the plane; ask for npz or grid")
+            raise UserError("images: this run makes points in the plane; ask for npz or grid")
         if target.exists() and any(target.iterdir()):
-            raise ValueError(f"out={target}: the directory has files already; empty it, or give another --out")
+            raise UserError(f"out={target}: the directory has files already; empty it, or give another --out")
         for i in range(len(made)):
             pictures.save_png(target / f"{i:06d}.png", _picture(made[i : i + 1]))
     elif gif:
         if what in ("grid", "reconstruction"):
-            raise ValueError(f"gif: a {what} does not move; ask for interpolation or traversal")
+            raise UserError(f"gif: a {what} does not move; ask for interpolation or traversal")
         moments = made.reshape(-1, steps, *made.shape[1:]).swapaxes(0, 1)
         frames = [_picture(moment) for moment in moments]
         pictures.save_gif(target, [*frames, *frames[-2:0:-1]], hold=120)
@@ -263,7 +264,7 @@ def _coded(latent: Latent, values: Array, codes: Sequence[str]) -> Array:
         try:
             numbers = [float(number) for number in given.split(",")]
         except ValueError:
-            raise ValueError(f"codes: {code!r} is not of the form name=number or name=number,number") from None
+            raise UserError(f"codes: {code!r} is not of the form name=number or name=number,number") from None
         size = parts.read(latent, values, name).shape[-1]
         if len(numbers) == size:
             values = parts.put(latent, values, name, jnp.asarray(numbers))
@@ -271,7 +272,7 @@ def _coded(latent: Latent, values: Array, codes: Sequence[str]) -> Array:
             values = parts.with_labels(latent, values, np.full(len(values), int(numbers[0])), name)
         else:
             takes = f"{size} values" if size > 1 else "1 value"
-            raise ValueError(f"codes: {code!r} gives {len(numbers)}; {name} takes {takes}, or the number of a class")
+            raise UserError(f"codes: {code!r} gives {len(numbers)}; {name} takes {takes}, or the number of a class")
     return values
 
 

@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 import jax
 
+from gan_jax.errors import UserError
 from gan_jax.evaluate import Kind
 from gan_jax.guard import Policy
 from gan_jax.metrics.scores import Name
@@ -81,11 +82,11 @@ def validated(options: Run) -> Run:
         options = dataclasses.replace(options, compilation_cache="off" if on_cpu else "on")
     for name in ("steps", "steps_per_call", "log_every", "sample_every", "save_every", "keep"):
         if getattr(options, name) < 1:
-            raise ValueError(f"{name}={getattr(options, name)} must be at least 1")
+            raise UserError(f"{name}={getattr(options, name)} must be at least 1")
     if options.skip_damaged and not options.stream:
-        raise ValueError("skip_damaged: it is for data that are streamed; give --stream too")
+        raise UserError("skip_damaged: it is for data that are streamed; give --stream too")
     if options.eval_every < 0 or not options.eval_metrics:
-        raise ValueError(
+        raise UserError(
             f"eval_every={options.eval_every}, eval_metrics={options.eval_metrics}: give 0 to make no scores"
         )
     if options.best is None:

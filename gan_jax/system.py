@@ -11,6 +11,7 @@ from jax import lax
 
 from gan_jax import objectives, rng, rules
 from gan_jax.controllers import ema
+from gan_jax.errors import UserError
 from gan_jax.objectives import Game
 from gan_jax.types import (
     Array,
@@ -80,22 +81,22 @@ def gan(
         encode: From images back to latents, of the averaged networks, see `averaged_network`.
 
     Raises:
-        ValueError: If a name is no player's, two parts carry one slot, or the rule cannot repeat or share.
+        UserError: If a name is no player's, two parts carry one slot, or the rule cannot repeat or share.
     """
     terms, active, moves = dict(terms or {}), dict(active or {}), dict(moves or {})
     if isinstance(optimizers, optax.GradientTransformation):
         optimizers = dict.fromkeys(PLAYERS, optimizers)
     if set(optimizers) != set(PLAYERS):
-        raise ValueError(f"optimizers: given for {sorted(optimizers)}; give one for each of {' and '.join(PLAYERS)}")
+        raise UserError(f"optimizers: given for {sorted(optimizers)}; give one for each of {' and '.join(PLAYERS)}")
     for argument, named in (("terms", terms), ("active", active), ("moves", moves)):
         if set(named) - set(PLAYERS):
-            raise ValueError(f"{argument}: keys {sorted(named)}; the players are {' and '.join(PLAYERS)}")
+            raise UserError(f"{argument}: keys {sorted(named)}; the players are {' and '.join(PLAYERS)}")
     if isinstance(controllers, Controller) or any(isinstance(each, Term) for each in terms.values()):
-        raise ValueError("terms, controllers: give lists, such as [penalties.r1(1.0)], even of one")
+        raise UserError("terms, controllers: give lists, such as [penalties.r1(1.0)], even of one")
     for name, term in ((name, term) for name, each in terms.items() for term in each):
         if not isinstance(term, Term) or term.player not in ("", name):
             whose = f"is the {term.player}'s" if isinstance(term, Term) else f"is a {type(term).__name__}, not a Term"
-            raise ValueError(f"terms[{name!r}]: one {whose}; give the {name}'s terms, such as [penalties.r1(1.0)]")
+            raise UserError(f"terms[{name!r}]: one {whose}; give the {name}'s terms, such as [penalties.r1(1.0)]")
     game = Game(networks, loss, latent, augment, condition)
     objective = {"discriminator": objectives.discriminator, "generator": objectives.generator}
     players = [
@@ -109,17 +110,17 @@ def gan(
         for name in PLAYERS
     ]
     if accumulate < 1 or (accumulate > 1 and share_fake):
-        raise ValueError(f"accumulate={accumulate}: give at least 1, and with share_fake no more")
+        raise UserError(f"accumulate={accumulate}: give at least 1, and with share_fake no more")
     players = [player._replace(batches=accumulate) for player in (*players, *also)]
     if bound := {"repeats", "joint"} & set(getattr(rule, "keywords", {})):
-        raise ValueError(f"rule: it has {sorted(bound)} bound already; give repeats= and share_fake= to gan itself")
+        raise UserError(f"rule: it has {sorted(bound)} bound already; give repeats= and share_fake= to gan itself")
     options = {"repeats": repeats} if repeats else {}
     options |= {"joint": objectives.joint(game, terms)} if share_fake else {}
     for option in options:
         if option not in inspect.signature(rule).parameters:
             mend = "let them alternate" if option == "repeats" else "players that take turns see different fakes"
             name = getattr(getattr(rule, "func", rule), "__name__", rule)
-            raise ValueError(f"{'share_fake' if option == 'joint' else option}: rules.{name} has none; {mend}")
+            raise UserError(f"{'share_fake' if option == 'joint' else option}: rules.{name} has none; {mend}")
     parts = [*controllers, *(ema(name, ema_decay) for name in averaged)]
     slots = [part.slots for part in (*itertools.chain(*terms.values()), *parts)]
     update = rules.then(rule(players, **options), *parts)
@@ -150,12 +151,12 @@ def system(
         encode: From images back to latents, of the averaged networks.
 
     Raises:
-        ValueError: If a player moves a network that is not there, or (by `init`) two parts carry one slot.
+        UserError: If a player moves a network that is not there, or (by `init`) two parts carry one slot.
     """
     for player in players:
         for name in player.networks:
             if name not in networks:
-                raise ValueError(f"player {player.name!r} moves {name!r}; the networks are {sorted(networks)}")
+                raise UserError(f"player {player.name!r} moves {name!r}; the networks are {sorted(networks)}")
 
     def init(key: Array) -> TrainState:
         fresh = {name: network.init(rng.named(key, name)) for name, network in networks.items()}
@@ -194,6 +195,6 @@ def _filled(slots: Sequence[Slots], params: dict[str, PyTree]) -> dict[str, PyTr
     for each in slots:
         first = each(params)
         if twice := set(first) & set(extra):
-            raise ValueError(f"two terms or controllers carry the slot {sorted(twice)}; name one of them otherwise")
+            raise UserError(f"two terms or controllers carry the slot {sorted(twice)}; name one of them otherwise")
         extra |= jax.tree.map(lambda x: lax.convert_element_type(x, x.dtype), first)  # weak types would compile twice
     return extra

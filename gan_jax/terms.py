@@ -13,6 +13,7 @@ from jax import lax
 from gan_jax import losses, parallel, rng
 from gan_jax.checks import require_decay, require_noise, require_weight
 from gan_jax.consistency import nearby
+from gan_jax.errors import UserError
 from gan_jax.penalties import safe_root
 from gan_jax.types import Array, Context, PyTree, Term, TrainState
 
@@ -27,7 +28,7 @@ def lazy(term: Term, every: int) -> Term:
         every: Steps between evaluations, at least 1; it is due at step 0.
     """
     if every < 1:
-        raise ValueError(f"every={every}: a lazy term is due once in at least 1 step")
+        raise UserError(f"every={every}: a lazy term is due once in at least 1 step")
 
     def value(context: Context) -> tuple[Array, dict[str, PyTree]]:
         def due() -> tuple[Array, dict[str, PyTree]]:
@@ -68,7 +69,7 @@ def combine(*terms: Term) -> Term:
         terms: At least one; no two may carry the same slot.
     """
     if not terms:
-        raise ValueError("terms=(): there is nothing to combine; give at least one term")
+        raise UserError("terms=(): there is nothing to combine; give at least one term")
 
     def value(context: Context) -> tuple[Array, dict[str, PyTree]]:
         total, joined = jnp.zeros(()), {}
@@ -82,13 +83,13 @@ def combine(*terms: Term) -> Term:
         joined: dict[str, PyTree] = {}
         for first in (term.slots(params) for term in terms):
             if twice := set(first) & set(joined):
-                raise ValueError(f"two combined terms carry the slot {sorted(twice)}; name one of them otherwise")
+                raise UserError(f"two combined terms carry the slot {sorted(twice)}; name one of them otherwise")
             joined |= first
         return joined
 
     players = {term.player for term in terms} - {""}
     if len(players) > 1:
-        raise ValueError(f"terms: they are of different players, {sorted(players)}; combine those of one")
+        raise UserError(f"terms: they are of different players, {sorted(players)}; combine those of one")
     return Term(value, tuple({name for term in terms for name in term.per_example}), slots, "".join(players))
 
 
@@ -101,7 +102,7 @@ def feature_matching(weight: float = 1.0) -> Term:
         weight: Positive.
 
     Raises:
-        ValueError: While tracing, if the discriminator returns no features.
+        UserError: While tracing, if the discriminator returns no features.
     """
     require_weight("weight", weight)
 
@@ -134,7 +135,7 @@ def pull_away(weight: float = 0.1) -> Term:
         weight: Positive.
 
     Raises:
-        ValueError: While tracing, if the discriminator returns no features, or there is but one example.
+        UserError: While tracing, if the discriminator returns no features, or there is but one example.
     """
     require_weight("weight", weight)
 
@@ -158,7 +159,7 @@ def mode_seeking(weight: float = 1.0) -> Term:
         weight: Lambda, positive.
 
     Raises:
-        ValueError: While tracing, if there is but one example.
+        UserError: While tracing, if there is but one example.
     """
     require_weight("weight", weight)
 
@@ -270,7 +271,7 @@ def _evaluate(term: Term, context: Context) -> tuple[Array, dict[str, PyTree]]:
 
 def _features(output: dict[str, PyTree]) -> Array:
     if "features" not in output:
-        raise ValueError(
+        raise UserError(
             f"the discriminator returns no features, only {sorted(output)}; build it with with_features=True"
         )
     return output["features"].reshape(len(output["features"]), -1)
@@ -278,7 +279,7 @@ def _features(output: dict[str, PyTree]) -> Array:
 
 def _require_several(name: str, rows: Array) -> int:
     if len(rows) < 2:
-        raise ValueError(f"{name} compares the examples of a batch, and there is only 1; make the batch larger")
+        raise UserError(f"{name} compares the examples of a batch, and there is only 1; make the batch larger")
     return len(rows)
 
 
@@ -289,4 +290,4 @@ def _params(state: TrainState, network: str) -> PyTree:
 
 def _require_network(params: dict[str, PyTree], network: str) -> None:
     if network not in params:
-        raise ValueError(f"network={network!r}: there is none of that name; there are {sorted(params)}")
+        raise UserError(f"network={network!r}: there is none of that name; there are {sorted(params)}")

@@ -9,6 +9,7 @@ from jax import lax
 
 from gan_jax import rng, rules
 from gan_jax.data import batches
+from gan_jax.errors import UserError
 from gan_jax.types import Array, PyTree, System, TrainState
 
 
@@ -39,13 +40,13 @@ def trajectories(
         The last states, and what was watched; leaves `[seeds, ...]` and `[seeds, 1 + steps // every, ...]`.
 
     Raises:
-        ValueError: If `every` does not divide `steps`.
+        UserError: If `every` does not divide `steps`.
     """
     if not seeds:
-        raise ValueError("seeds: give at least one")
+        raise UserError("seeds: give at least one")
     every = every or steps
     if steps < 1 or steps % every:
-        raise ValueError(f"steps={steps}: it must be a positive multiple of every={every}")
+        raise UserError(f"steps={steps}: it must be a positive multiple of every={every}")
     many = rules.many(system.update, batches(len(arrays["image"]), batch_size, system.batches), every)
 
     def run(seed: Array, arrays: dict[str, Array]) -> tuple[TrainState, PyTree]:

@@ -10,6 +10,7 @@ from gan_jax import pictures, runs, sample
 from gan_jax.cli import cli
 from gan_jax.data import folder
 from gan_jax.data.batches import scale
+from gan_jax.errors import UserError
 from gan_jax.runs import Restored
 
 
@@ -27,15 +28,15 @@ def translated(run: Restored, images: np.ndarray, backward: bool = False) -> np.
         uint8 `[n, H, W, C']`.
 
     Raises:
-        ValueError: If the run does not translate, or not backward, or other images.
+        UserError: If the run does not translate, or not backward, or other images.
     """
     source, target = run.record["data"].get("source"), run.record["data"]["shape"]
     if not run.system.latent.translates:
-        raise ValueError("this run does not translate images: pix2pix and cyclegan do; see gan_jax.sample")
+        raise UserError("this run does not translate images: pix2pix and cyclegan do; see gan_jax.sample")
     if backward and run.system.encode is None:
-        raise ValueError("--backward: this run translates one way only; cyclegan translates both ways")
+        raise UserError("--backward: this run translates one way only; cyclegan translates both ways")
     if list(images.shape[1:]) != list(target if backward else source):
-        raise ValueError(f"images {images.shape[1:]}: this run translates images of {target if backward else source}")
+        raise UserError(f"images {images.shape[1:]}: this run translates images of {target if backward else source}")
     way = run.system.encode if backward and run.system.encode else run.system.generate
     return pictures.to_uint8(sample.evaluated(way, run.ema, scale(jnp.asarray(images))))
 
@@ -60,14 +61,14 @@ def main(
     """
     restored = runs.open_run(run, step, best)
     if output.exists() and any(output.iterdir()):
-        raise ValueError(f"output={output}: the directory has files already; empty it, or give another --output")
+        raise UserError(f"output={output}: the directory has files already; empty it, or give another --output")
     data = restored.record["data"]
     side, _, channels = data["shape"] if backward else data.get("source") or data["shape"]
     names, images = folder.read(str(input), side, channels)
     targets: dict[Path, str] = {}
     for name in names:
         if other := targets.get(target := (output / name).with_suffix(".png")):
-            raise ValueError(f"input={input}: {other} and {name} would both become {target}; rename one")
+            raise UserError(f"input={input}: {other} and {name} would both become {target}; rename one")
         targets[target] = name
     for target, image in zip(targets, translated(restored, images, backward), strict=True):
         pictures.save_png(target, pictures.grid(image[None], padding=0))

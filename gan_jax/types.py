@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
+from gan_jax.errors import UserError
+
 Array = jax.Array
 PyTree = Any
 Batch = dict[str, Array]
@@ -14,7 +16,7 @@ Metrics = dict[str, Array]
 
 
 def _opaque(*arguments: Any, **options: Any) -> Any:
-    raise ValueError("network: it is not made by `linen`, so its layers cannot be looked at; give it an `inspect`")
+    raise UserError("network: it is not made by `linen`, so its layers cannot be looked at; give it an `inspect`")
 
 
 class Network(NamedTuple):

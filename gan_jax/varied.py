@@ -7,6 +7,8 @@ from typing import Any
 
 import jax
 
+from gan_jax.errors import UserError
+
 Columns = dict[str, list[Any]]  # field's name -> its value in every config
 
 
@@ -17,27 +19,27 @@ def columns(configs: Sequence[Any]) -> Columns:
         configs: Of one experiment; dataclasses. Of their field `run` only `steps` is looked at.
 
     Raises:
-        ValueError: If a field differs that is no float, or there is no config, or there are several kinds.
+        UserError: If a field differs that is no float, or there is no config, or there are several kinds.
     """
     kinds = {type(config) for config in configs}
     if len(kinds) != 1:
-        raise ValueError(f"configs: of {[kind.__name__ for kind in kinds]}; give at least one, all of one experiment")
+        raise UserError(f"configs: of {[kind.__name__ for kind in kinds]}; give at least one, all of one experiment")
     (kind,) = kinds
     hints = typing.get_type_hints(kind)
     found: Columns = {"seed": [config.seed for config in configs]}
     if any(not -(2**31) <= seed < 2**31 for seed in found["seed"]):
-        raise ValueError(f"seed: {found['seed']} do not all fit in 32 bits; give smaller ones")
+        raise UserError(f"seed: {found['seed']} do not all fit in 32 bits; give smaller ones")
     for name in (field.name for field in fields(kind) if field.name not in ("seed", "run")):
         column = [getattr(config, name) for config in configs]
         if all(value == column[0] for value in column):
             continue
         is_float = float in (hints[name], *typing.get_args(hints[name]))
         if not is_float or not all(isinstance(value, int | float) for value in column):
-            raise ValueError(_refusal(name, column, "it is no float, and may change the program"))
+            raise UserError(_refusal(name, column, "it is no float, and may change the program"))
         found[name] = [float(value) for value in column]
     steps = [config.run.steps for config in configs]
     if len(set(steps)) > 1:
-        raise ValueError(_refusal("run.steps", steps, "all are at one step"))
+        raise UserError(_refusal("run.steps", steps, "all are at one step"))
     return found
 
 
@@ -50,7 +52,7 @@ def require_traced(f: Callable[..., Any], varied: Columns, *arguments: Any) -> N
         arguments: Traced too.
 
     Raises:
-        ValueError: Naming the field.
+        UserError: Naming the field.
     """
 
     def trace(*names: str) -> None:
@@ -65,7 +67,7 @@ def require_traced(f: Callable[..., Any], varied: Columns, *arguments: Any) -> N
             except TypeError:
                 said = str(error).splitlines()[0]
                 why = f"its value decides something in Python ({said})"
-                raise ValueError(_refusal(name, column, why)) from error
+                raise UserError(_refusal(name, column, why)) from error
         raise
 
 

@@ -35,6 +35,7 @@ from experiments.benchmarks.turns import Run, enter, race
 from gan_jax import data, parallel, records, rules
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.errors import UserError
 from gan_jax.networks.conv import forced
 from gan_jax.pictures import atomic
 from gan_jax.types import Player, System, TrainState
@@ -92,7 +93,7 @@ def main(
         out: The JSON file.
     """
     if unknown := sorted(set(games) - set(GAMES)):
-        raise ValueError(f"games: there is no {', '.join(unknown)}; choose of {', '.join(GAMES)}")
+        raise UserError(f"games: there is no {', '.join(unknown)}; choose of {', '.join(GAMES)}")
     with tempfile.TemporaryDirectory() as empty:
         # the processes of the race share the GPU, and none finds compiled what it compiles
         os.environ |= {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "JAX_ENABLE_COMPILATION_CACHE": "false"}

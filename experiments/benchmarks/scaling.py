@@ -20,6 +20,7 @@ import numpy as np
 
 from gan_jax import data, parallel, records, rng, rules
 from gan_jax.cli import cli
+from gan_jax.errors import UserError
 from gan_jax.pictures import atomic
 
 
@@ -41,7 +42,7 @@ def main(
     """
     counts = [2**n for n in range(1, jax.local_device_count().bit_length())]
     if not counts:
-        raise ValueError("this machine has one device; on a CPU, XLA_FLAGS=--xla_force_host_platform_device_count=4")
+        raise UserError("this machine has one device; on a CPU, XLA_FLAGS=--xla_force_host_platform_device_count=4")
     rows = []
     one = _iterations(experiment, batch_size, 1)
     for count in counts:

@@ -18,6 +18,7 @@ import tyro
 
 from gan_jax import evaluate, log, pictures, records, runs, sample
 from gan_jax.cli import cli
+from gan_jax.errors import UserError
 from gan_jax.evaluate import TRAINING
 from gan_jax.metrics import by_class, features
 from gan_jax.metrics.by_class import ByClass
@@ -47,7 +48,7 @@ def main(
         classifier_steps: Updates of each of these.
     """
     if not run:
-        raise ValueError("run: give at least one run directory")
+        raise UserError("run: give at least one run directory")
     made = []
     for directory in run:
         made.append(scored(directory, count_per_class, seed, classifier_steps))
@@ -61,14 +62,14 @@ def scored(directory: Path, count_per_class: int, seed: int, classifier_steps: i
     """Scores the newest checkpoint of a run.
 
     Raises:
-        ValueError: If the run has no labels, or too few training images of a class.
+        UserError: If the run has no labels, or too few training images of a class.
     """
     began = time.monotonic()
     run = runs.open_run(directory)
     train, test = runs.dataset(run.record), runs.held_out(run.record)
     shape, classes = train.spec.shape, train.spec.classes
     if len(shape) != 3 or not classes:
-        raise ValueError(f"{directory} was trained on {train.name}, which is no set of images with labels")
+        raise UserError(f"{directory} was trained on {train.name}, which is no set of images with labels")
     asked = np.tile(np.arange(classes), count_per_class)
     images = sample.labelled(run, seed, asked.tolist())
     chosen = of_each_class(train.arrays["label"], classes, count_per_class, seed)
@@ -126,13 +127,13 @@ def of_each_class(labels: np.ndarray, classes: int, count: int, seed: int) -> np
         seed: Which.
 
     Raises:
-        ValueError: If there are fewer images of a class.
+        UserError: If there are fewer images of a class.
     """
     draws, chosen = np.random.default_rng(seed), []
     for label in range(classes):
         own = np.flatnonzero(labels == label)
         if len(own) < count:
-            raise ValueError(f"count_per_class={count}: {len(own)} training images are of class {label}; give less")
+            raise UserError(f"count_per_class={count}: {len(own)} training images are of class {label}; give less")
         chosen.append(draws.choice(own, count, replace=False))
     return draws.permutation(np.concatenate(chosen))
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from gan_jax.data import stacked, toys
 from gan_jax.data.batches import batches, permutation
 from gan_jax.data.source import Dataset, Spec, Stream
+from gan_jax.errors import UserError
 
 __all__ = ["Dataset", "Spec", "Stream", "batches", "images_of", "load", "permutation", "stream"]
 
@@ -31,7 +32,7 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
         The split, whole.
 
     Raises:
-        ValueError: If there is no such data set or split, or its images cannot be made into one array.
+        UserError: If there is no such data set or split, or its images cannot be made into one array.
     """
     # The sources are imported here because they cost up to a second, which sampling need not pay.
     _require_size(resolution)
@@ -50,7 +51,7 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
         return embedded.load(split, resolution)
     if name in toys.NAMES:
         if resolution is not None:
-            raise ValueError(f"resolution={resolution}: {name} is made of points, not images; leave resolution out")
+            raise UserError(f"resolution={resolution}: {name} is made of points, not images; leave resolution out")
         return toys.load(name, split)
     if name in stacked.SOURCES:
         stacked.require(name, split)
@@ -76,13 +77,13 @@ def stream(name: str, split: str = "train", resolution: int | None = None) -> St
         The split, to be read by `streams`.
 
     Raises:
-        ValueError: If there is no such data set or split, or it is one that is made in memory.
+        UserError: If there is no such data set or split, or it is one that is made in memory.
     """
     _require_size(resolution)
     if name in ("digits", *toys.NAMES, *stacked.SOURCES):
-        raise ValueError(f"{name} is made in memory, where it is small: leave --stream out")
+        raise UserError(f"{name} is made in memory, where it is small: leave --stream out")
     if _kind(name) in ("few", "unpaired", *PAIRED):
-        raise ValueError(f"{name} is made in memory, of what is there as a whole: leave --stream out")
+        raise UserError(f"{name} is made in memory, of what is there as a whole: leave --stream out")
     if _is_folder(name):
         from gan_jax.data import folder
 
@@ -111,4 +112,4 @@ def _is_folder(name: str) -> bool:
 
 def _require_size(resolution: int | None) -> None:
     if resolution is not None and resolution < 1:
-        raise ValueError(f"resolution={resolution} must be at least 1")
+        raise UserError(f"resolution={resolution} must be at least 1")

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax import parallel, rng
+from gan_jax.errors import UserError
 from gan_jax.types import Array, Batch
 
 PASSES = 6
@@ -40,23 +41,23 @@ def batches(
         missing, of unlike numbers of rows, or fewer than B.
 
     Raises:
-        ValueError: If batch_size is not in [1, count], repeats is below 1, or an array is in two groups.
+        UserError: If batch_size is not in [1, count], repeats is below 1, or an array is in two groups.
     """
     if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size} must be at least 1")
+        raise UserError(f"batch_size={batch_size} must be at least 1")
     if batch_size > count:
-        raise ValueError(f"batch_size={batch_size} exceeds the {count} examples of the data set; use at most {count}")
+        raise UserError(f"batch_size={batch_size} exceeds the {count} examples of the data set; use at most {count}")
     if repeats < 1:
-        raise ValueError(f"repeats={repeats} must be at least 1")
+        raise UserError(f"repeats={repeats} must be at least 1")
     grouped = [name for group in apart for name in group]
     if len(set(grouped)) < len(grouped):
-        raise ValueError(f"apart={apart} has an array twice; name each once")
+        raise UserError(f"apart={apart} has an array twice; name each once")
 
     def draw(arrays: dict[str, Array], key: Array, step: Array) -> Batch:
         together = [name for name in arrays if name not in grouped]
         for name in together:
             if arrays[name].shape[0] != count:
-                raise ValueError(
+                raise UserError(
                     f"arrays[{name!r}] has {arrays[name].shape[0]} rows, but batches was made for count={count}"
                 )
         counts = [_count(arrays, group, batch_size) for group in apart]
@@ -131,12 +132,12 @@ def _hash(x: Array) -> Array:
 def _count(arrays: dict[str, Array], group: tuple[str, ...], batch_size: int) -> int:
     """Returns the number of rows of a group that is drawn apart."""
     if missing := [name for name in group if name not in arrays]:
-        raise ValueError(f"apart: there is no array {', '.join(missing)}; there are {', '.join(arrays)}")
+        raise UserError(f"apart: there is no array {', '.join(missing)}; there are {', '.join(arrays)}")
     names, rows = ", ".join(group), [arrays[name].shape[0] for name in group]
     if len(set(rows)) > 1:
-        raise ValueError(f"apart: {names} have {', '.join(map(str, rows))} rows; a group has as many of each")
+        raise UserError(f"apart: {names} have {', '.join(map(str, rows))} rows; a group has as many of each")
     if rows[0] < batch_size:
-        raise ValueError(
+        raise UserError(
             f"batch_size={batch_size} exceeds the {rows[0]} rows of {names}, which are drawn apart; use at most "
             f"{rows[0]}, or data with more of them"
         )
@@ -149,7 +150,7 @@ def _rows(batch_size: int) -> int:
     if batch_size % devices:
         below = batch_size - batch_size % devices
         near = f"{below} or {below + devices}" if below else f"{devices}"
-        raise ValueError(f"batch_size={batch_size} cannot be shared evenly by {devices} devices; use {near}")
+        raise UserError(f"batch_size={batch_size} cannot be shared evenly by {devices} devices; use {near}")
     return batch_size // devices
 
 

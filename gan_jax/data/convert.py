@@ -13,6 +13,8 @@ from pathlib import Path
 
 from array_record.python.array_record_module import ArrayRecordWriter  # pyright: ignore[reportMissingImports]
 
+from gan_jax.errors import UserError
+
 
 def convert(directory: Path) -> list[Path]:
     """Writes an array_record file for each tfrecord file of a set, and notes the new form in its `dataset_info.json`.
@@ -26,21 +28,21 @@ def convert(directory: Path) -> list[Path]:
         The files written.
 
     Raises:
-        ValueError: If the directory holds no such set, or a file of it is damaged.
+        UserError: If the directory holds no such set, or a file of it is damaged.
     """
     about = directory / "dataset_info.json"
     if not about.exists():
-        raise ValueError(f"directory {directory} has no dataset_info.json; give that of one version of a TFDS set")
+        raise UserError(f"directory {directory} has no dataset_info.json; give that of one version of a TFDS set")
     info = json.loads(about.read_text())
     forms = [info.get("fileFormat", "tfrecord"), *info.get("alternativeFileFormats", [])]
     if "tfrecord" not in forms or "array_record" in forms:
-        raise ValueError(f"directory {directory} holds {' and '.join(forms)}; only tfrecord is converted, and once")
+        raise UserError(f"directory {directory} holds {' and '.join(forms)}; only tfrecord is converted, and once")
     sources = sorted(directory.glob("*.tfrecord-*-of-*"))
     targets = [source.with_name(source.name.replace(".tfrecord-", ".array_record-")) for source in sources]
     count = sum(_convert_file(source, target) for source, target in zip(sources, targets, strict=True))
     expected = sum(int(length) for split in info["splits"] for length in split["shardLengths"])
     if count != expected:
-        raise ValueError(
+        raise UserError(
             f"directory {directory} has {count} records, dataset_info.json says {expected}; prepare it anew"
         )
     info.setdefault("alternativeFileFormats", []).append("array_record")
@@ -75,7 +77,7 @@ def _records(path: Path) -> Iterator[bytes]:
             header = file.read(12)
             length = struct.unpack("<Q", header[:8])[0] if len(header) == 12 else size
             if file.tell() + length + 4 > size:
-                raise ValueError(
+                raise UserError(
                     f"{path} is damaged or cut off at byte {file.tell() - len(header)}; prepare the set anew"
                 )
             yield file.read(length)

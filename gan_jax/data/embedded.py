@@ -6,6 +6,7 @@ import numpy as np
 
 from gan_jax.data.images import squares
 from gan_jax.data.source import Dataset, dataset
+from gan_jax.errors import UserError
 
 SPLITS = ("train", "test")
 
@@ -21,10 +22,10 @@ def load(split: str = "train", resolution: int | None = None) -> Dataset:
         Images `[N, 28, 28, 1]`, white on black, and labels in [0, 10).
 
     Raises:
-        ValueError: If there is no such split.
+        UserError: If there is no such split.
     """
     if split not in SPLITS:
-        raise ValueError(f"split={split!r}: digits has the splits {' and '.join(SPLITS)}; use one of them")
+        raise UserError(f"split={split!r}: digits has the splits {' and '.join(SPLITS)}; use one of them")
     with resources.files("gan_jax.data").joinpath("digits.npz").open("rb") as file, np.load(file) as arrays:
         image, label = arrays[f"{split}_image"], arrays[f"{split}_label"]
     return dataset("digits", split, squares(image[..., None], resolution), label, classes=10)

@@ -4,6 +4,7 @@ import numpy as np
 
 from gan_jax import data
 from gan_jax.data.source import Dataset, dataset, for_training
+from gan_jax.errors import UserError
 
 APART = (("few_image", "few_label"),)
 
@@ -23,14 +24,14 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
         The specification, with the number of classes, is that of NAME.
 
     Raises:
-        ValueError: If the name is malformed, NAME has no labels, or a class fewer examples than asked for.
+        UserError: If the name is malformed, NAME has no labels, or a class fewer examples than asked for.
     """
     per_class, draw, of = _parsed(name)
     whole = data.load(of, split, resolution)
     if "label" not in whole.arrays:
-        raise ValueError(f"data set {name!r}: {of} has no labels; give a set that has")
+        raise UserError(f"data set {name!r}: {of} has no labels; give a set that has")
     if whole.spec.source or whole.apart:
-        raise ValueError(f"data set {name!r}: {of} is made for a task already; give a set of plain images")
+        raise UserError(f"data set {name!r}: {of} is made for a task already; give a set of plain images")
     if not for_training(split):
         return whole._replace(name=name)
     image, label = whole.arrays["image"], whole.arrays["label"]
@@ -52,12 +53,12 @@ def choose(label: np.ndarray, classes: int, per_class: int, draw: int) -> np.nda
         Numbers of examples `[per_class * classes]`, class after class.
 
     Raises:
-        ValueError: Naming a class that has not as many.
+        UserError: Naming a class that has not as many.
     """
     found = np.bincount(label, minlength=classes)
     if found.min() < per_class:
         rare = int(found.argmin())
-        raise ValueError(f"per_class={per_class}: class {rare} has {found[rare]} examples; use at most {found[rare]}")
+        raise UserError(f"per_class={per_class}: class {rare} has {found[rare]} examples; use at most {found[rare]}")
     random = np.random.RandomState(draw)  # its streams are frozen
     return np.concatenate([random.permutation(np.flatnonzero(label == c))[:per_class] for c in range(classes)])
 
@@ -65,7 +66,7 @@ def choose(label: np.ndarray, classes: int, per_class: int, draw: int) -> np.nda
 def _parsed(name: str) -> tuple[int, int, str]:
     per_class, draw, of = [*name.split(":", 3)[1:], "", "", ""][:3]
     if not (per_class.isdecimal() and draw.isdecimal() and int(per_class) > 0 and int(draw) < 2**32 and of):
-        raise ValueError(
+        raise UserError(
             f"data set {name!r} is not few:PER_CLASS:DRAW:NAME, such as few:10:0:mnist; PER_CLASS is at least 1, and "
             "DRAW in [0, 2**32)"
         )

@@ -11,6 +11,7 @@ from PIL import Image
 from gan_jax.data.cache import cached
 from gan_jax.data.images import stack
 from gan_jax.data.source import Dataset, Spec, Stream, dataset
+from gan_jax.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 SPLITS = ("train", "test", "all")
@@ -36,7 +37,7 @@ def load(path: str, split: str = "train", resolution: int | None = None) -> Data
         The images and, perhaps, labels.
 
     Raises:
-        ValueError: If there is no such folder, split or image; or naming the image that cannot be decoded, or two that
+        UserError: If there is no such folder, split or image; or naming the image that cannot be decoded, or two that
             differ in size.
     """
     found = _find(path, split)
@@ -108,14 +109,14 @@ class _Found(NamedTuple):
 
 def _find(path: str, split: str) -> _Found:
     if split not in SPLITS:
-        raise ValueError(f"split={split!r}: a folder has the splits {', '.join(SPLITS)}; use one of them")
+        raise UserError(f"split={split!r}: a folder has the splits {', '.join(SPLITS)}; use one of them")
     root, files = Path(path).expanduser(), _files(path)
     relative = [file.relative_to(root) for file in files]
     classes = sorted({name.parts[0] for name in relative if len(name.parts) > 1})
     labelled = len(classes) > 1 and all(len(name.parts) > 1 for name in relative)
     chosen = [i for i, name in enumerate(relative) if split == "all" or _held_out(name) == (split == "test")]
     if not chosen:
-        raise ValueError(f"split={split!r}: none of the {len(files)} files of {path!r} falls to it; use split='all'")
+        raise UserError(f"split={split!r}: none of the {len(files)} files of {path!r} falls to it; use split='all'")
     label = np.array([classes.index(relative[i].parts[0]) for i in chosen]) if labelled else None
     return _Found(root, files, chosen, label, classes if labelled else [])
 
@@ -123,7 +124,7 @@ def _find(path: str, split: str) -> _Found:
 def _files(path: str) -> list[Path]:
     root = Path(path).expanduser()
     if not root.is_dir():
-        raise ValueError(f"folder {path!r} does not exist or is not a directory")
+        raise UserError(f"folder {path!r} does not exist or is not a directory")
 
     def wanted(file: Path) -> bool:
         hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
@@ -131,7 +132,7 @@ def _files(path: str) -> list[Path]:
 
     files = [file for file in root.rglob("*") if wanted(file)]
     if not files:
-        raise ValueError(
+        raise UserError(
             f"folder {path!r} has no {', '.join(SUFFIXES)} file; check the path (a directory comes before a data "
             f"set of the same name)"
         )

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from gan_jax.errors import UserError
+
 LIMIT = 8 * 2**30  # bytes held in memory
 
 
@@ -25,7 +27,7 @@ def stack(files: Iterable[tuple[str, Path | bytes]], count: int, resolution: int
         uint8 `[count, H, W, channels]`.
 
     Raises:
-        ValueError: Naming the image which cannot be decoded, or two that differ in size; or if the array would be
+        UserError: Naming the image which cannot be decoded, or two that differ in size; or if the array would be
             larger than `LIMIT`.
     """
     if resolution is not None:
@@ -36,7 +38,7 @@ def stack(files: Iterable[tuple[str, Path | bytes]], count: int, resolution: int
             with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as encoded:
                 image = flatten(ImageOps.exif_transpose(encoded), "L" if channels == 1 else "RGB")
         except Exception as error:  # decoders raise OSError, SyntaxError, EOFError, struct.error and others
-            raise ValueError(f"cannot read the image {name}: {error}; repair or remove it") from error
+            raise UserError(f"cannot read the image {name}: {error}; repair or remove it") from error
         if resolution is not None:
             image = square(image, resolution)
         shape = (image.height, image.width, channels)
@@ -44,7 +46,7 @@ def stack(files: Iterable[tuple[str, Path | bytes]], count: int, resolution: int
             _check_size((count, *shape))
             result, first = np.empty((count, *shape), np.uint8), name
         if shape != result.shape[1:]:
-            raise ValueError(
+            raise UserError(
                 f"images differ in size: {first} has {result.shape[1]}x{result.shape[2]} (height x width) pixels, "
                 f"{name} has {shape[0]}x{shape[1]}; give --resolution to make them squares of one size"
             )
@@ -108,7 +110,7 @@ def _check_size(shape: tuple[int, int, int, int]) -> None:
     count, height, width, channels = shape
     size = count * height * width * channels
     if size > LIMIT:
-        raise ValueError(
+        raise UserError(
             f"{count:,} images of {height}x{width}x{channels} take {size / 2**30:.1f} GiB, more than the "
             f"{LIMIT / 2**30:.0f} GiB that are held in memory; pass a smaller resolution, or fewer images"
         )

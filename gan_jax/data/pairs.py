@@ -9,6 +9,7 @@ from pathlib import Path
 from gan_jax import data
 from gan_jax.data import folder, maps
 from gan_jax.data.source import Dataset, dataset, for_training
+from gan_jax.errors import UserError
 
 APART = (("source",),)
 VERSION = re.compile(r"\d+\.[\d*]+\.[\d*]+")  # of a set of TensorFlow Datasets, after its name and a colon
@@ -43,7 +44,7 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
         resolution: Side of the squares that images and sources are made into; None leaves them as they are.
 
     Raises:
-        ValueError: If the name is malformed, folders do not match, the images are not such as the task needs, or
+        UserError: If the name is malformed, folders do not match, the images are not such as the task needs, or
             images and sources differ in size.
     """
     task, _, rest = name.partition(":")
@@ -55,7 +56,7 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
         found = [folder.load(path, split, resolution) for path in (sources, images)]
         return _joined(name, found[0], found[1])
     if not rest:
-        raise ValueError(f"data set {name!r}: give the name of a set of images after the colon, such as {task}:digits")
+        raise UserError(f"data set {name!r}: give the name of a set of images after the colon, such as {task}:digits")
     found = data.load(rest, split, resolution)
     _require(task, found)
     image, label = found.arrays["image"], found.arrays.get("label")
@@ -82,7 +83,7 @@ def _unpaired(name: str, rest: str, split: str, resolution: int | None) -> Datas
     try:
         sources, images = (tfds.load(rest, f"{which}{domain}{bracket}{rows}", resolution) for domain in "AB")
     except ValueError as error:
-        raise ValueError(
+        raise UserError(
             f"data set {name!r}: after unpaired: comes a paired task, such as unpaired:edges:digits, or two folders, "
             f"DIR_A:DIR_B, or a set of TensorFlow Datasets with the splits trainA, trainB, testA and testB; {error}"
         ) from error
@@ -95,7 +96,7 @@ def _held_apart(name: str, found: Dataset) -> Dataset:
     if not for_training(found.split):
         return dataset(name, found.split, image, others={"source": source})
     if len(image) < 2:
-        raise ValueError(f"data set {name!r}: {found.split} has one example, of which nothing is apart; take more")
+        raise UserError(f"data set {name!r}: {found.split} has one example, of which nothing is apart; take more")
     return dataset(name, found.split, image[1::2], others={"source": source[::2]}, apart=APART)
 
 
@@ -104,7 +105,7 @@ def _joined(name: str, sources: Dataset, images: Dataset, apart: bool = False) -
     source, image = sources.arrays["image"], images.arrays["image"]
     if source.shape[1:3] != image.shape[1:3]:
         (height, width), (other, wide) = source.shape[1:3], image.shape[1:3]
-        raise ValueError(
+        raise UserError(
             f"images differ in size: the sources of {name!r} have {height}x{width} (height x width) pixels, the images "
             f"{other}x{wide}; give --resolution to make them squares of one size"
         )
@@ -118,10 +119,10 @@ def _folders(name: str, rest: str) -> tuple[str, str]:
     paths = rest.split(":")
     mend = "two folders are separated by a colon, and a path can contain none"
     if len(paths) != 2 or not all(paths):
-        raise ValueError(f"data set {name!r} has {rest!r} where two folders, DIR_A:DIR_B, belong; {mend}")
+        raise UserError(f"data set {name!r} has {rest!r} where two folders, DIR_A:DIR_B, belong; {mend}")
     for path in paths:
         if not Path(path).expanduser().is_dir():
-            raise ValueError(f"folder {path!r} of {name!r} does not exist or is not a directory; {mend}")
+            raise UserError(f"folder {path!r} of {name!r} does not exist or is not a directory; {mend}")
     return paths[0], paths[1]
 
 
@@ -131,7 +132,7 @@ def _require_same_names(name: str, sources: str, images: str) -> None:
         return
     lacks = [(images, set(of_sources) - set(of_images)), (sources, set(of_images) - set(of_sources))]
     missing = ", and ".join(f"{path!r} lacks {min(files)!r}" for path, files in lacks if files)
-    raise ValueError(
+    raise UserError(
         f"data set {name!r}: {sources!r} has {len(of_sources)} images and {images!r} {len(of_images)}, whose names do "
         f"not match: {missing}; add or remove files, or take unpaired:{sources}:{images}"
     )
@@ -141,10 +142,10 @@ def _require(task: str, found: Dataset) -> None:
     """Raises ValueError if a task cannot be made of a data set."""
     shape = found.spec.shape
     if len(shape) != 3:
-        raise ValueError(f"{task}:{found.name}: {found.name} is made of points; give a set of images")
+        raise UserError(f"{task}:{found.name}: {found.name} is made of points; give a set of images")
     if found.spec.source or found.apart:
-        raise ValueError(f"{task}:{found.name}: {found.name} is made for a task already; give a set of plain images")
+        raise UserError(f"{task}:{found.name}: {found.name} is made for a task already; give a set of plain images")
     if task == "grey" and shape[-1] != 3:
-        raise ValueError(f"{task}:{found.name}: {found.name} is greyscale; give a set of colour images")
+        raise UserError(f"{task}:{found.name}: {found.name} is greyscale; give a set of colour images")
     if task == "recoloured" and shape[-1] != 1:
-        raise ValueError(f"{task}:{found.name}: {found.name} is in colour; give a greyscale set, such as digits")
+        raise UserError(f"{task}:{found.name}: {found.name} is in colour; give a greyscale set, such as digits")

@@ -21,6 +21,8 @@ from PIL import Image
 from tensorflow_datasets.core import registered
 from tensorflow_datasets.image_classification import cifar, mnist
 
+from gan_jax.errors import UserError
+
 SETS = {"mnist": mnist.MNIST, "fashion_mnist": mnist.FashionMNIST, "cifar10": cifar.Cifar10}
 TIMEOUT = 3.0  # seconds; TFDS itself retries for minutes
 
@@ -100,7 +102,7 @@ def _read_idx(path: Path) -> np.ndarray:
     content = gzip.decompress(Path(path).read_bytes())
     dimensions = content[3]
     if content[:3] != b"\0\0\x08":
-        raise ValueError(f"{path} is not an idx file of bytes")
+        raise UserError(f"{path} is not an idx file of bytes")
     shape = np.frombuffer(content, ">i4", dimensions, offset=4)
     return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
 
@@ -127,7 +129,7 @@ def _cifar_examples(archive: Path, prefix: str, files: list[str]) -> Examples:
 def _member(tar: tarfile.TarFile, name: str) -> bytes:
     file = tar.extractfile(name)
     if file is None:
-        raise ValueError(f"{tar.name} has no file {name}")
+        raise UserError(f"{tar.name} has no file {name}")
     return file.read()
 
 

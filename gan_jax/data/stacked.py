@@ -7,6 +7,7 @@ is that of Lin et al. 2018, "PacGAN" (arXiv:1712.04086).
 import numpy as np
 
 from gan_jax.data.source import Dataset, dataset
+from gan_jax.errors import UserError
 
 CHANNELS = 3
 SOURCES = {"stacked_digits": "digits", "stacked_mnist": "mnist"}  # what is stacked
@@ -17,7 +18,7 @@ TESTED = 10_000
 def require(name: str, split: str) -> None:
     """Raises ValueError if there is no such split."""
     if split not in ("train", "test"):
-        raise ValueError(f"split={split!r}: {name} has the splits train and test; use one of them")
+        raise UserError(f"split={split!r}: {name} has the splits train and test; use one of them")
 
 
 def stack(digits: Dataset, name: str) -> Dataset:

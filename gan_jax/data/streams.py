@@ -20,6 +20,7 @@ import numpy as np
 from gan_jax.data.batches import examples, scale
 from gan_jax.data.images import stack
 from gan_jax.data.source import Dataset, Stream, dataset
+from gan_jax.errors import UserError
 from gan_jax.types import Array, Batch
 
 AHEAD = 2  # calls whose batches are read ahead
@@ -73,7 +74,7 @@ def feed(
         `take() -> (chunk, seconds)`: what the next call eats, for `draw`, and how long it had to be waited for.
 
     Raises:
-        ValueError: By `take`, naming an image that cannot be read, or is of another size.
+        UserError: By `take`, naming an image that cannot be read, or is of another size.
     """
     import grain  # takes a second
 
@@ -142,7 +143,7 @@ def _decode(stream: Stream, numbers: np.ndarray, skip_damaged: bool) -> dict[str
             images[row], labels[row] = _one(stream, name, encoded), label
         except ValueError as error:
             if not skip_damaged:
-                raise ValueError(f"{error}; or give --skip-damaged") from error
+                raise UserError(f"{error}; or give --skip-damaged") from error
             images[row], labels[row] = _next(stream, int(numbers[row]), error)
     return {"image": images} | ({"label": labels} if stream.spec.classes else {})
 
@@ -150,7 +151,7 @@ def _decode(stream: Stream, numbers: np.ndarray, skip_damaged: bool) -> dict[str
 def _one(stream: Stream, name: str, encoded: Any) -> np.ndarray:
     image = stack([(name, encoded)], 1, stream.resolution, stream.spec.shape[-1])[0]
     if image.shape != stream.spec.shape:
-        raise ValueError(
+        raise UserError(
             f"images differ in size: {name} has {image.shape[:2]} (height, width), the first {stream.spec.shape[:2]}; "
             "give --resolution to make them squares of one size"
         )
@@ -166,4 +167,4 @@ def _next(stream: Stream, number: int, error: ValueError) -> tuple[np.ndarray, i
             return _one(stream, name, encoded), label
         except ValueError:
             continue
-    raise ValueError(f"{TRIES} images after {number} of {stream.name} are damaged too: {error}") from error
+    raise UserError(f"{TRIES} images after {number} of {stream.name} are damaged too: {error}") from error

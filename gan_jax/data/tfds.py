@@ -18,6 +18,7 @@ from gan_jax.data import prepare, stacked, toys
 from gan_jax.data.cache import cached
 from gan_jax.data.images import stack
 from gan_jax.data.source import Dataset, Spec, Stream, dataset
+from gan_jax.errors import UserError
 
 CHUNK = 1024  # records read at once
 BUILT_IN = ("digits", *toys.NAMES, *stacked.SOURCES)
@@ -38,7 +39,7 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
         The split, whole.
 
     Raises:
-        ValueError: If there is no such set or split, it has no 8-bit images or ones of unequal sizes, or it is in a
+        UserError: If there is no such set or split, it has no 8-bit images or ones of unequal sizes, or it is in a
             form that only TensorFlow reads.
         FileNotFoundError: If the set is not prepared, and needs TensorFlow for that.
         ConnectionError: If it is not prepared, and cannot be downloaded.
@@ -80,9 +81,9 @@ def _open(name: str, split: str) -> tuple[Any, str, str | None, int]:
         count = builder.info.splits[split].num_examples
     except (KeyError, ValueError) as error:
         known = ", ".join(builder.info.splits)
-        raise ValueError(f"split={split!r}: {name} has the splits {known}; use one of them") from error
+        raise UserError(f"split={split!r}: {name} has the splits {known}; use one of them") from error
     if not count:
-        raise ValueError(f"split={split!r} of {name} has no examples; take a larger slice")
+        raise UserError(f"split={split!r} of {name} has no examples; take a larger slice")
     return builder, image, label, count
 
 
@@ -105,7 +106,7 @@ def _builder(name: str, data_dir: Path) -> Any:
             prepare.prepare(builder.name, data_dir)
             builder = tfds.builder(name, data_dir=data_dir)
     except (registered.DatasetNotFoundError, AssertionError, ImportError, ValueError) as error:
-        raise ValueError(_unknown(name, data_dir, error)) from None
+        raise UserError(_unknown(name, data_dir, error)) from None
     if not builder.is_prepared():
         command = (
             f"tfds.builder({name!r}, data_dir={str(data_dir)!r}, file_format='array_record').download_and_prepare()"
@@ -118,7 +119,7 @@ def _builder(name: str, data_dir: Path) -> Any:
     if not _readable(builder):  # forms that were added later are seen only by a builder made from the files
         builder = tfds.builder_from_directory(builder.data_path)
     if not _readable(builder):
-        raise ValueError(
+        raise UserError(
             f"data set {name!r} is in {builder.info.as_proto.file_format} form, which cannot be read by index; "
             f"add the array_record form to it: python -m gan_jax.data.convert {builder.data_path}"
         )
@@ -149,7 +150,7 @@ def _features(name: str, builder: Any) -> tuple[str, str | None]:
     images = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
     labels = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
     if not images or features[images[0]].np_dtype != np.uint8:
-        raise ValueError(f"data set {name!r} has no feature of 8-bit images; it has {', '.join(features) or 'none'}")
+        raise UserError(f"data set {name!r} has no feature of 8-bit images; it has {', '.join(features) or 'none'}")
     return images[0], labels[0] if labels else None
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gan_jax.data.source import Dataset, dataset
+from gan_jax.errors import UserError
 
 SIZES = {"train": 50_000, "test": 10_000}
 
@@ -153,12 +154,12 @@ def load(name: str, split: str = "train") -> Dataset:
         Points under the key `image`, float32 `[N, 2]`, in plane coordinates, unscaled; and labels, if any.
 
     Raises:
-        ValueError: If there is no such set or split.
+        UserError: If there is no such set or split.
     """
     if name not in NAMES:
-        raise ValueError(f"name={name!r}: there are no such points; use one of {', '.join(NAMES)}")
+        raise UserError(f"name={name!r}: there are no such points; use one of {', '.join(NAMES)}")
     if split not in SIZES:
-        raise ValueError(f"split={split!r}: {name} has the splits {' and '.join(SIZES)}; use one of them")
+        raise UserError(f"split={split!r}: {name} has the splits {' and '.join(SIZES)}; use one of them")
     seed = list(SIZES).index(split)
     if name in MIXTURES:
         mixture = MIXTURES[name]()

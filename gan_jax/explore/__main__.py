@@ -10,6 +10,7 @@ import tyro
 
 from gan_jax import evaluate, pictures, report, runs
 from gan_jax.cli import cli
+from gan_jax.errors import UserError
 from gan_jax.explore import views
 
 What = Literal["neighbours", "memorisation", "collapse", "directions", "interpolation", "filters", "inversion"]
@@ -63,7 +64,7 @@ def main(
     """
     opened = runs.open_run(run, step, best)
     if len(opened.record["data"]["shape"]) != 3:
-        raise ValueError(f"{run} makes points, of which there are no images to look at; its samples/ show all of it")
+        raise UserError(f"{run} makes points, of which there are no images to look at; its samples/ show all of it")
 
     def given() -> np.ndarray:
         if images:

@@ -13,6 +13,7 @@ import numpy as np
 from jax import lax
 from numpy.typing import ArrayLike
 
+from gan_jax.errors import UserError
 from gan_jax.runs import Restored
 from gan_jax.sample import generate, latents_of
 from gan_jax.types import Array, PyTree
@@ -72,7 +73,7 @@ def sefa(run: Restored, count: int = 8, layer: str | None = None, samples: int =
         Orthonormal directions; their strengths are the eigenvalues, the mean of |J v|^2: squared singular values of A.
 
     Raises:
-        ValueError: If there is no such layer, or none is asked for.
+        UserError: If there is no such layer, or none is asked for.
     """
     layer, values = _prepare(run, count, layer, samples, seed, bent=False)
     size = values.shape[1]
@@ -112,7 +113,7 @@ def pca(run: Restored, count: int = 8, layer: str | None = None, samples: int = 
         Directions, not always orthogonal; their strengths are the variances of the components.
 
     Raises:
-        ValueError: If there is no such layer, or it does not vary, or none is asked for.
+        UserError: If there is no such layer, or it does not vary, or none is asked for.
     """
     layer, values = _prepare(run, count, layer, samples, seed, bent=True)
     size, units = values.shape[1], math.prod(layers(run)[layer])
@@ -140,7 +141,7 @@ def pca(run: Restored, count: int = 8, layer: str | None = None, samples: int = 
     least = max(1e-4 * deviations[0], 1e-6 * math.sqrt(samples) * np.linalg.norm(mean))  # below it is rounding
     kept = min(count, size, int((deviations > least).sum()))
     if not kept:
-        raise ValueError(f"layer={layer!r}: its activations do not vary with the latent; give another, of layers(run)")
+        raise UserError(f"layer={layer!r}: its activations do not vary with the latent; give another, of layers(run)")
     vectors = components[:, :kept].T @ (values - values.mean(axis=0))
     return _directions(vectors, deviations[:kept] ** 2 / samples, layer)
 
@@ -166,12 +167,12 @@ def traverse(
     """
     size, along = run.system.latent.size, np.asarray(vectors, np.float32)
     if along.ndim != 2 or along.shape[1] != size or not len(along):
-        raise ValueError(f"vectors {along.shape}: this generator's latents take [count, {size}], count at least 1")
+        raise UserError(f"vectors {along.shape}: this generator's latents take [count, {size}], count at least 1")
     lengths = np.linalg.norm(along, axis=1, keepdims=True)
     if not (np.isfinite(lengths) & (lengths > 0)).all():
-        raise ValueError(f"vectors: lengths {lengths[:, 0]}; each must be finite and above 0 to be a direction")
+        raise UserError(f"vectors: lengths {lengths[:, 0]}; each must be finite and above 0 to be a direction")
     if steps < 2 or samples < 1 or not 0 < extent < math.inf:
-        raise ValueError(f"steps={steps}, samples={samples}, extent={extent}: give at least 2 and 1, and an extent > 0")
+        raise UserError(f"steps={steps}, samples={samples}, extent={extent}: give at least 2 and 1, and an extent > 0")
     along, drawn = along / lengths, np.asarray(latents_of(run, seed, max(samples, SCALE)))
     along = along * np.std(drawn @ along.T, axis=0)[:, None]
     offsets = np.linspace(-extent, extent, steps, dtype=np.float32)[:, None] * along[:, None, None]
@@ -188,10 +189,10 @@ def _prepare(
 ) -> tuple[str, np.ndarray]:
     """Checks the arguments; returns the layer, by default the first that the latent moves or bends, and the latents."""
     if count < 1 or samples < 2:
-        raise ValueError(f"count={count}, samples={samples}: give at least 1 direction and 2 latents")
+        raise UserError(f"count={count}, samples={samples}: give at least 1 direction and 2 latents")
     names = list(layers(run))
     if layer is not None and layer not in names:
-        raise ValueError(f"layer={layer!r}: the generator has {', '.join(names)}")
+        raise UserError(f"layer={layer!r}: the generator has {', '.join(names)}")
     drawn = np.asarray(latents_of(run, seed, samples))
     if layer is not None:
         return layer, drawn
@@ -202,7 +203,7 @@ def _prepare(
     moved = [name for name, (a, b, _) in ends.items() if _apart(a, b, 1e-6)]
     curved = [name for name in moved if _apart(ends[name][:2].mean(axis=0), ends[name][2], 1e-3)]
     if not moved:
-        raise ValueError("layer: no layer of the generator depends on the latent, so there are no directions")
+        raise UserError("layer: no layer of the generator depends on the latent, so there are no directions")
     return (curved if bent and curved else moved)[0], drawn
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gan_jax import sample
+from gan_jax.errors import UserError
 from gan_jax.runs import Restored
 from gan_jax.types import Array, Network, PyTree
 
@@ -120,7 +121,7 @@ def dissect(
             is not told twice, and the last layer's channels, the colours, are left out.
 
     Raises:
-        ValueError: If the network has no such layers.
+        UserError: If the network has no such layers.
     """
     shapes, means = map_shapes(network, average, latent), mean_maps(network, average, others)
     kernels = {path: kernel for path in shapes if (kernel := _kernel(average["params"], path)) is not None}
@@ -128,9 +129,9 @@ def dissect(
         painted = [path for path in shapes if path in kernels or path == next(iter(shapes))]
         paths = [path for path in painted if path != painted[-1] or path not in kernels]
     if unknown := [path for path in paths if path not in shapes]:
-        raise ValueError(f"paths: {unknown[0]!r} gives no maps [h, w, channels]; give some of {list(shapes)}")
+        raise UserError(f"paths: {unknown[0]!r} gives no maps [h, w, channels]; give some of {list(shapes)}")
     if not paths:
-        raise ValueError("network: none of its layers gives maps [h, w, channels] for others to paint with")
+        raise UserError("network: none of its layers gives maps [h, w, channels] for others to paint with")
     maps = mean_maps(network, average, latent[None])  # the mean over one is its own
     found, order = [], list(shapes)
     for path in paths:
@@ -165,7 +166,7 @@ def of_image(run: Restored, seed: int, paths: Sequence[str] | None = None, other
         others: Number of latents, images 1 to `others` of the seed, whose mean stands for a channel taken away.
 
     Raises:
-        ValueError: If the run's generator has no such layers.
+        UserError: If the run's generator has no such layers.
     """
     latent, *rest = sample.latents_of(run, seed, 1 + others)
     return dissect(run.system.networks["generator"], run.ema["generator"], latent, jnp.stack(rest), paths)

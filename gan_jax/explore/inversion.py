@@ -14,6 +14,7 @@ import optax
 from jax import lax
 from numpy.typing import ArrayLike
 
+from gan_jax.errors import UserError
 from gan_jax.metrics.features import Features, of_data
 from gan_jax.runs import Restored
 from gan_jax.sample import generate, latents_of
@@ -78,14 +79,14 @@ def invert(
         seed: Of the latents drawn: the starts, and those that tell what is likely.
 
     Raises:
-        ValueError: If the images are not of the generator's shape or range, or a number makes no search.
+        UserError: If the images are not of the generator's shape or range, or a number makes no search.
     """
     target = _target(run, images)
     if starts < 1 or iterations < 1:
-        raise ValueError(f"starts={starts}, iterations={iterations}: give at least 1 of each")
+        raise UserError(f"starts={starts}, iterations={iterations}: give at least 1 of each")
     for name, value in {"learning_rate": learning_rate, "prior": prior, "feature_weight": feature_weight}.items():
         if not 0 <= value < math.inf or (name == "learning_rate" and not value):
-            raise ValueError(f"{name}={value}: give a finite number {'above' if name == 'learning_rate' else 'from'} 0")
+            raise UserError(f"{name}={value}: give a finite number {'above' if name == 'learning_rate' else 'from'} 0")
     drawn = np.asarray(latents_of(run, seed, max(starts, TYPICAL)))
     away = _distance(run, features, feature_weight)
     search = jax.jit(_search(away, drawn[:TYPICAL], iterations, learning_rate, prior))
@@ -154,7 +155,7 @@ def _target(run: Restored, images: ArrayLike) -> np.ndarray:
     one = jax.ShapeDtypeStruct((1, run.system.latent.size), jnp.float32)
     shape = jax.eval_shape(run.system.generate, run.ema, one).shape[1:]
     if given.shape[1:] != shape or not len(given):
-        raise ValueError(
+        raise UserError(
             f"images {given.shape}: this generator makes {shape}; give [n, {', '.join(map(str, shape))}], n at least "
             "1, resized by data.load(..., resolution=) where they are larger"
         )
@@ -162,7 +163,7 @@ def _target(run: Restored, images: ArrayLike) -> np.ndarray:
         return np.asarray(of_data(None, jnp.asarray(given)))
     limit = 1.0 + 1e-3 if len(shape) == 3 else np.finfo(np.float32).max
     if not np.issubdtype(given.dtype, np.floating) or not (np.abs(given) <= limit).all():
-        raise ValueError(
+        raise UserError(
             f"images of {given.dtype} in [{given.min()}, {given.max()}]: give uint8, or floating point in [-1, 1]"
         )
     return given.astype(np.float32)

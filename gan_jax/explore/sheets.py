@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gan_jax.errors import UserError
 from gan_jax.explore.tables import Cell, below, beside, table, tinted
 from gan_jax.metrics.search import nearest
 
@@ -104,7 +105,7 @@ def collapse(
     made, data = _features(features, images)
     number = min(len(made), len(data) // 2)
     if number < 2:
-        raise ValueError(f"samples, real: got {len(made)} and {len(data)}; give at least 2 and 4 to find pairs among")
+        raise UserError(f"samples, real: got {len(made)} and {len(data)}; give at least 2 and 4 to find pairs among")
     count, half, parts = min(count, number - 1), slice(number, 2 * number), []
     for what, shown, values in (("samples", images[0], made), ("real images", images[1][half], data[half])):
         values = values[:number]
@@ -150,11 +151,11 @@ def _images(**given: ArrayLike) -> list[np.ndarray]:
     images, first = {name: np.asarray(value) for name, value in given.items()}, next(iter(given))
     for name, value in images.items():
         if value.ndim == 2:
-            raise ValueError(f"{name} {value.shape}: points have no pixels to look at; pictures.scatter draws them")
+            raise UserError(f"{name} {value.shape}: points have no pixels to look at; pictures.scatter draws them")
         if value.dtype != np.uint8 or value.ndim != 4 or value.shape[3] not in (1, 3) or not len(value):
-            raise ValueError(f"{name}: got {value.dtype} {value.shape}, expected uint8 [n, H, W, 1 or 3], n at least 1")
+            raise UserError(f"{name}: got {value.dtype} {value.shape}, expected uint8 [n, H, W, 1 or 3], n at least 1")
         if value.shape[1:] != images[first].shape[1:]:
-            raise ValueError(f"{name} {value.shape}: {first} is {images[first].shape}; give images of one size")
+            raise UserError(f"{name} {value.shape}: {first} is {images[first].shape}; give images of one size")
     return list(images.values())
 
 
@@ -164,7 +165,7 @@ def _features(features: Sequence[ArrayLike], images: Sequence[np.ndarray]) -> li
     ]
     if [len(value) for value in found] != [len(image) for image in images]:
         shapes = ", ".join(str(value.shape) for value in found)
-        raise ValueError(f"features: got {shapes} for {', '.join(str(len(i)) for i in images)} images; give a row each")
+        raise UserError(f"features: got {shapes} for {', '.join(str(len(i)) for i in images)} images; give a row each")
     return found
 
 

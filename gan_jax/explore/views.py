@@ -14,6 +14,7 @@ import numpy as np
 from gan_jax import data, evaluate, latents, pictures, runs, sample
 from gan_jax.data.folder import SUFFIXES
 from gan_jax.data.images import stack
+from gan_jax.errors import UserError
 from gan_jax.explore import directions as axes
 from gan_jax.explore import filter_sheets, filters, sheets
 from gan_jax.explore.inversion import invert
@@ -87,7 +88,7 @@ def interpolation(
         path: `latents.spherical` or `latents.linear`.
     """
     if keys < 2 or steps < 1 or count < 1:
-        raise ValueError(f"count={count}, keys={keys}, steps={steps}: give at least 1 walk, 2 samples, 1 step")
+        raise UserError(f"count={count}, keys={keys}, steps={steps}: give at least 1 walk, 2 samples, 1 step")
     ends = sample.latents_of(run, seed, count * keys).reshape(count, keys, -1)
     walks = path(ends, jnp.roll(ends, -1, axis=1), (1 - jnp.cos(jnp.pi * jnp.arange(steps) / steps)) / 2)
     moments = walks.transpose(2, 0, 1, 3).reshape(keys * steps * count, -1)  # of [steps, count, keys, size]
@@ -123,7 +124,7 @@ def load_images(run: Restored, paths: Sequence[Path]) -> np.ndarray:
         uint8 `[n, H, W, C]`.
 
     Raises:
-        ValueError: If there are none, or one cannot be read.
+        UserError: If there are none, or one cannot be read.
     """
     height, width, channels = run.record["data"]["shape"]
     files = [
@@ -133,7 +134,7 @@ def load_images(run: Restored, paths: Sequence[Path]) -> np.ndarray:
         if not path.is_dir() or file.suffix.lower() in SUFFIXES
     ]
     if not files:
-        raise ValueError(f"images: no {', '.join(SUFFIXES)} file in {', '.join(map(str, paths))}; give some")
+        raise UserError(f"images: no {', '.join(SUFFIXES)} file in {', '.join(map(str, paths))}; give some")
     return stack([(str(file), file) for file in files], len(files), height if height == width else None, channels)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gan_jax.data.source import dataset
+from gan_jax.errors import UserError
 from gan_jax.metrics import frechet, make_classifier, neighbours
 from gan_jax.metrics.classifier import classifier
 from gan_jax.metrics.estimate import Estimate, average
@@ -46,7 +47,7 @@ def agreement(predicted: ArrayLike, labels: ArrayLike, classes: int) -> ByClass:
         classes: K.
 
     Raises:
-        ValueError: If a label is out of range, a class has no samples, or the shapes do not fit.
+        UserError: If a label is out of range, a class has no samples, or the shapes do not fit.
     """
     asked = _labels("labels", labels, classes)
     found = _labels("predicted", predicted, classes, len(asked))
@@ -79,7 +80,7 @@ def intra_class_fid(
         Distances and their mean, with errors as of `frechet.fid`.
 
     Raises:
-        ValueError: If a label is out of range, a class has no images or too few, or the shapes do not fit.
+        UserError: If a label is out of range, a class has no images or too few, or the shapes do not fit.
     """
     return _within(lambda x, y: frechet.fid(x, y, few), real, real_labels, fake, fake_labels, classes)
 
@@ -105,7 +106,7 @@ def intra_class_recall(
         Recalls and their mean, with errors as of `neighbours.Overlap`.
 
     Raises:
-        ValueError: If a label is out of range, a class has no images or too few, or the shapes do not fit.
+        UserError: If a label is out of range, a class has no images or too few, or the shapes do not fit.
     """
     return _within(lambda x, y: neighbours.overlap(x, y, k, k).recall, real, real_labels, fake, fake_labels, classes)
 
@@ -139,7 +140,7 @@ def classification_accuracy_score(
         the means over these, the classifier being what it is.
 
     Raises:
-        ValueError: If a label is out of range, a class has no images, or the shapes do not fit.
+        UserError: If a label is out of range, a class has no images, or the shapes do not fit.
     """
     known, asked = np.asarray(images), np.asarray(test_images)
     label = _labels("labels", labels, classes, len(known))
@@ -170,7 +171,7 @@ def _within(
         try:
             found.append(score(x, y))
         except ValueError as error:
-            raise ValueError(f"class {label}: {error}") from error
+            raise UserError(f"class {label}: {error}") from error
     values, errors = zip(*found, strict=True)
     return ByClass(Estimate(float(np.mean(values)), math.hypot(*errors) / classes), tuple(found))
 
@@ -179,7 +180,7 @@ def _summaries(name: str, features: ArrayLike, labels: ArrayLike, classes: int) 
     """Summarises the features of each class."""
     x = np.asarray(features)
     if x.ndim != 2:
-        raise ValueError(f"{name} has shape {x.shape}: pass features [n, D]")
+        raise UserError(f"{name} has shape {x.shape}: pass features [n, D]")
     rows = _rows(f"{name}_labels", _labels(f"{name}_labels", labels, classes, len(x)), classes)
     return [summarise([(x[own], np.zeros((len(own), 0)))], len(own), min(GROUPS, len(own)), keep=True) for own in rows]
 
@@ -189,10 +190,10 @@ def _labels(name: str, labels: ArrayLike, classes: int, count: int | None = None
     found = np.asarray(labels)
     if found.ndim != 1 or not np.issubdtype(found.dtype, np.integer) or count not in (None, len(found)):
         wanted = "[n]" if count is None else f"[{count}]"
-        raise ValueError(f"{name} has shape {found.shape} of {found.dtype}: pass integers {wanted}, one an image")
+        raise UserError(f"{name} has shape {found.shape} of {found.dtype}: pass integers {wanted}, one an image")
     outside = found[(found < 0) | (found >= classes)]
     if outside.size:
-        raise ValueError(f"{name} has label {outside[0]}: with classes={classes} labels lie in [0, {classes - 1}]")
+        raise UserError(f"{name} has label {outside[0]}: with classes={classes} labels lie in [0, {classes - 1}]")
     return found
 
 
@@ -201,7 +202,7 @@ def _rows(name: str, labels: np.ndarray, classes: int) -> list[np.ndarray]:
     rows = [np.flatnonzero(labels == label) for label in range(classes)]
     for label, own in enumerate(rows):
         if not own.size:
-            raise ValueError(
+            raise UserError(
                 f"{name} has no label {label}: with classes={classes} there must be images of each; add some of it"
             )
     return rows

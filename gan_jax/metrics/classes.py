@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gan_jax.errors import UserError
 from gan_jax.metrics.estimate import Estimate, jackknife
 from gan_jax.metrics.summary import Summary
 
@@ -21,10 +22,10 @@ def covered(fake: Summary, least: int = 1) -> Estimate:
         least: Samples that make a class covered.
 
     Raises:
-        ValueError: If there are no probabilities, or if `least` is less than 1.
+        UserError: If there are no probabilities, or if `least` is less than 1.
     """
     if least < 1:
-        raise ValueError(f"least={least}: a class is covered by at least 1 sample; use 1 or more")
+        raise UserError(f"least={least}: a class is covered by at least 1 sample; use 1 or more")
     _check("fake", fake)
     votes = fake.votes.sum(0)
     return jackknife(np.sum(votes >= least), np.sum(votes - fake.votes >= least, axis=1))
@@ -42,13 +43,13 @@ def class_kl(real: Summary, fake: Summary) -> Estimate:
         fake: The samples, with probabilities; the error is over its groups.
 
     Raises:
-        ValueError: If there are no probabilities, or not of the same classes.
+        UserError: If there are no probabilities, or not of the same classes.
     """
     _check("real", real)
     _check("fake", fake)
     p, votes = real.votes.sum(0), fake.votes.sum(0)
     if p.shape != votes.shape:
-        raise ValueError(f"fake has {len(votes)} classes and real has {len(p)}: summarise both by the same classifier")
+        raise UserError(f"fake has {len(votes)} classes and real has {len(p)}: summarise both by the same classifier")
     if np.any(votes[p == 0]):
         return Estimate(math.inf, math.nan)
     return jackknife(_kl(votes, p), [_kl(votes - group, p) for group in fake.votes])
@@ -64,7 +65,7 @@ def uniform_kl(fake: Summary) -> Estimate:
         fake: The samples, with probabilities; the error is over its groups.
 
     Raises:
-        ValueError: If there are no probabilities.
+        UserError: If there are no probabilities.
     """
     _check("fake", fake)
     votes = fake.votes.sum(0)
@@ -94,10 +95,10 @@ def perfect(classes: int, count: int) -> Perfect:
         count: Number of samples n, at least 1.
 
     Raises:
-        ValueError: If there are no classes or no samples.
+        UserError: If there are no classes or no samples.
     """
     if min(classes, count) < 1:
-        raise ValueError(f"classes={classes}, count={count}: there is at least 1 of each")
+        raise UserError(f"classes={classes}, count={count}: there is at least 1 of each")
     return Perfect(classes * (1 - (1 - 1 / classes) ** count), (classes - 1) / (2 * count))
 
 
@@ -108,4 +109,4 @@ def _kl(votes: np.ndarray, reference: np.ndarray) -> float:
 
 def _check(name: str, summary: Summary) -> None:
     if not summary.votes.shape[1]:
-        raise ValueError(f"{name} has no probabilities: summarise it by features of a classifier")
+        raise UserError(f"{name} has no probabilities: summarise it by features of a classifier")

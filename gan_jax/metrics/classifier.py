@@ -22,6 +22,7 @@ from gan_jax.data import Dataset
 from gan_jax.data.cache import cached
 from gan_jax.data.source import fingerprint
 from gan_jax.data.stacked import SOURCES
+from gan_jax.errors import UserError
 from gan_jax.networks.conv import Conv
 from gan_jax.networks.linen import linen
 from gan_jax.pictures import to_uint8
@@ -76,7 +77,7 @@ def verdict(probabilities: ArrayLike, threshold: float = 0.9) -> Verdict:
     """Sums up `Classifier.probabilities`, `[N, classes]`; raises ValueError if there are none."""
     p = np.asarray(probabilities)
     if p.ndim != 2 or not p.size:
-        raise ValueError(f"probabilities has shape {p.shape}: pass [N, classes] of at least one sample")
+        raise UserError(f"probabilities has shape {p.shape}: pass [N, classes] of at least one sample")
     shares = np.bincount(p.argmax(1), minlength=p.shape[1]) / len(p)
     return Verdict(float(np.mean(p.max(1) > threshold)), tuple(shares.tolist()))
 
@@ -91,7 +92,7 @@ def load(name: str = "digits", resolution: int | None = None) -> Classifier:
         resolution: Side of the images; None for that of the data.
 
     Raises:
-        ValueError: If the data set has no labels, or is not of images, or is not to be had.
+        UserError: If the data set has no labels, or is not of images, or is not to be had.
     """
     if name == "digits" and resolution in (None, 28):
         with resources.files("gan_jax.metrics").joinpath("digits.npz").open("rb") as file, np.load(file) as arrays:
@@ -120,7 +121,7 @@ def classifier(arrays: dict[str, np.ndarray]) -> Classifier:
 
     def judge(params: PyTree, images: Array) -> tuple[Array, Array]:
         if images.shape[1:] != shape:
-            raise ValueError(f"images of shape {images.shape[1:]}: this classifier was trained on images of {shape}")
+            raise UserError(f"images of shape {images.shape[1:]}: this classifier was trained on images of {shape}")
         return _judge(params, images, classes)
 
     def run(images: ArrayLike, output: int) -> np.ndarray:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gan_jax.errors import UserError
+
 
 class Estimate(NamedTuple):
     """A score.
@@ -25,11 +27,11 @@ def average(values: ArrayLike) -> Estimate:
     """Returns the mean of independent values `[n]`, and its error std / sqrt(n), NaN for a single one.
 
     Raises:
-        ValueError: If there are none.
+        UserError: If there are none.
     """
     x = np.asarray(values, np.float64)
     if x.ndim != 1 or not x.size:
-        raise ValueError(f"values has shape {x.shape}: pass [n] of at least one value")
+        raise UserError(f"values has shape {x.shape}: pass [n] of at least one value")
     return Estimate(float(x.mean()), float(x.std(ddof=1) / math.sqrt(x.size)) if x.size > 1 else math.nan)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gan_jax.errors import UserError
 from gan_jax.metrics.estimate import Estimate, jackknife
 from gan_jax.metrics.summary import Moments, Summary, remove
 
@@ -20,12 +21,12 @@ def frechet_distance(mean_a: ArrayLike, covariance_a: ArrayLike, mean_b: ArrayLi
         covariance_b: As the other.
 
     Raises:
-        ValueError: If the shapes do not fit.
+        UserError: If the shapes do not fit.
     """
     m, a, n, b = (np.asarray(x, np.float64) for x in (mean_a, covariance_a, mean_b, covariance_b))
     size = m.size
     if [x.shape for x in (m, a, n, b)] != [(size,), (size, size)] * 2:
-        raise ValueError(
+        raise UserError(
             f"mean_a {m.shape}, covariance_a {a.shape}, mean_b {n.shape}, covariance_b {b.shape}: "
             "they must be [D], [D, D], [D], [D, D]"
         )
@@ -49,13 +50,13 @@ def fid(real: Summary, fake: Summary, few: bool = False) -> Estimate:
         few: Whether to score fewer images than there are features.
 
     Raises:
-        ValueError: If the two have not the same features, or too few images of either.
+        UserError: If the two have not the same features, or too few images of either.
     """
     if real.size != fake.size:
-        raise ValueError(f"fake has {fake.size} features and real has {real.size}: summarise both by the same ones")
+        raise UserError(f"fake has {fake.size} features and real has {real.size}: summarise both by the same ones")
     for name, each in (("real", real), ("fake", fake)):
         if each.count < 2 or (each.count <= real.size and not few):
-            raise ValueError(
+            raise UserError(
                 f"{name} has {each.count:,} images for {real.size:,} features: their covariance is singular, and FID "
                 "tells more of their number than of them; take more samples, or real images of --split train, or pass "
                 "few=True"

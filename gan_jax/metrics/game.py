@@ -18,6 +18,7 @@ from jax import lax
 
 from gan_jax import data, rng, rules
 from gan_jax.checks import require
+from gan_jax.errors import UserError
 from gan_jax.types import Array, Metrics, Player, System, TrainState
 
 Arrays = Mapping[str, Array | np.ndarray]
@@ -105,7 +106,7 @@ def duality_gap(
         seed: Of batches and latents: equal seeds, equal gaps.
 
     Raises:
-        ValueError: If a player is missing, a set is smaller than a batch, or the objective has no metric "loss".
+        UserError: If a player is missing, a set is smaller than a batch, or the objective has no metric "loss".
     """
     require(lambda: moves >= 1, f"moves={moves}: either player makes at least 1; the gap after none is 0")
     require(lambda: batches >= 1, f"batches={batches}: values are averaged over at least 1; use 2 or more for an error")
@@ -145,7 +146,7 @@ def equilibrium(
         seed: Of batches and latents.
 
     Raises:
-        ValueError: If there is no discriminator, the set is smaller than a batch, or a metric is missing.
+        UserError: If there is no discriminator, the set is smaller than a batch, or a metric is missing.
     """
     _require_batch("held_out", held_out, batch_size)
     batches = _count(held_out) // batch_size if batches is None else batches
@@ -211,7 +212,7 @@ def _metrics(
         batch = draw(arrays, rng.named(key, "data"), t)
         seen = player.objective(state, batch, jax.random.fold_in(rng.named(key, "step"), t))[1].metrics
         if missing := set(names) - set(seen):
-            raise ValueError(
+            raise UserError(
                 f"system: the objective of {player.name!r} has the metrics {sorted(seen)}; let it also return "
                 f"{sorted(missing)}, as objectives.discriminator does"
             )
@@ -228,7 +229,7 @@ def _error(values: Array) -> Array:
 def _player(system: System, name: str) -> Player:
     players = {player.name: player for player in system.players}
     if name not in players:
-        raise ValueError(f"system: its players are {list(players)}; call one {name!r}, as the game is scored by it")
+        raise UserError(f"system: its players are {list(players)}; call one {name!r}, as the game is scored by it")
     return players[name]
 
 

@@ -17,6 +17,7 @@ from flax import linen as nn
 from flax import traverse_util
 
 from gan_jax.data.source import fingerprint
+from gan_jax.errors import UserError
 from gan_jax.metrics import resize as resizing
 from gan_jax.metrics import weights
 from gan_jax.metrics.features import Features
@@ -47,11 +48,11 @@ def features(path: Path | str | None = None, resize: Resize = "reference") -> Fe
             (Heusel et al. 2017, arXiv:1706.08500), which torch-fidelity follows.
 
     Raises:
-        ValueError: If `resize` is none of these, or the weights are damaged, lack a layer, or are another network's.
+        UserError: If `resize` is none of these, or the weights are damaged, lack a layer, or are another network's.
         ConnectionError: If they cannot be downloaded.
     """
     if resize not in _PREPARE:
-        raise ValueError(f"resize={resize!r}: give one of {', '.join(_PREPARE)}")
+        raise UserError(f"resize={resize!r}: give one of {', '.join(_PREPARE)}")
     path = weights.downloaded(URL) if path is None else Path(path)
     if URL.endswith(f"/{path.name}"):
         weights.verify(path, path.name)
@@ -71,7 +72,7 @@ _PREPARE: dict[str, tuple[str, Callable[[Array], Array]]] = {
 
 def _apply(prepare: Callable[[Array], Array], params: PyTree, images: Array) -> tuple[Array, Array]:
     if images.ndim != 4 or images.shape[3] not in (1, 3):
-        raise ValueError(f"images has shape {images.shape}: Inception takes [b, H, W, C] of C = 1 or 3 channels")
+        raise UserError(f"images has shape {images.shape}: Inception takes [b, H, W, C] of C = 1 or 3 channels")
 
     def judge(images: Array) -> tuple[Array, Array]:
         x = prepare(images)
@@ -212,7 +213,7 @@ def _params(arrays: dict[str, np.ndarray], path: Path) -> tuple[PyTree, str]:
         values = arrays.get(name)
         if values is None or values.shape != shape or not np.isfinite(values).all():
             fault = "is missing" if values is None else f"is {values.shape}, to be {shape} and finite"
-            raise ValueError(
+            raise UserError(
                 f"path={str(path)!r}: {name} {fault}; give pytorch-fid's weights of 2015-12-05, whole (torchvision's "
                 f"are another network's)"
             )

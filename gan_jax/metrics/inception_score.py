@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gan_jax.errors import UserError
 from gan_jax.metrics.estimate import Estimate, average
 from gan_jax.metrics.summary import Summary
 
@@ -19,10 +20,10 @@ def inception_score(fake: Summary) -> Estimate:
         fake: The samples, with probabilities.
 
     Raises:
-        ValueError: If there are no probabilities.
+        UserError: If there are no probabilities.
     """
     if not fake.mass.shape[1]:
-        raise ValueError("fake has no probabilities: summarise it by features of a classifier")
+        raise UserError("fake has no probabilities: summarise it by features of a classifier")
     counts = np.array([group.count for group in fake.groups])
     share = fake.mass / counts[:, None]
     entropy = -np.sum(share * np.log(share, where=share > 0, out=np.zeros_like(share)), axis=1)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gan_jax.errors import UserError
 from gan_jax.metrics.estimate import Estimate, average
 from gan_jax.metrics.summary import Summary, kept
 
@@ -24,13 +25,13 @@ def kid(real: Summary, fake: Summary, block: int | None = None) -> Estimate:
             One of all images leaves no error.
 
     Raises:
-        ValueError: If features were not kept, or are not of the same size, or if the block does not fit.
+        UserError: If features were not kept, or are not of the same size, or if the block does not fit.
     """
     x, y = kept(real, fake)
     smaller = min(len(x), len(y))
     block = max(2, min(1000, smaller // 10)) if block is None else block
     if not 2 <= block <= smaller:
-        raise ValueError(f"block={block}: real has {len(x)} images and fake {len(y)}; pass 2 to {smaller}")
+        raise UserError(f"block={block}: real has {len(x)} images and fake {len(y)}; pass 2 to {smaller}")
     draws = np.random.default_rng(0)
     orders = [draws.permutation(len(features))[: smaller // block * block].reshape(-1, block) for features in (x, y)]
     return average([_squared(x[i], y[j]) for i, j in zip(*orders, strict=True)])

@@ -27,6 +27,7 @@ from jax.scipy.ndimage import map_coordinates
 
 from gan_jax import data, rng
 from gan_jax.data import Dataset
+from gan_jax.errors import UserError
 from gan_jax.metrics.classifier import STEPS, Classifier, Net, classifier, verdict
 from gan_jax.networks.linen import linen
 from gan_jax.pictures import save_npz
@@ -48,12 +49,12 @@ def train(train_set: Dataset, test_set: Dataset, seed: int = 0, steps: int = STE
         What `classifier` takes: weights by path, in float16; "shape", of an image; "accuracy", on the test split.
 
     Raises:
-        ValueError: If the data set has no labels, or is not of images.
+        UserError: If the data set has no labels, or is not of images.
     """
     if len(train_set.spec.shape) != 3:
-        raise ValueError(f"{train_set.name} is made of points: a classifier judges images")
+        raise UserError(f"{train_set.name} is made of points: a classifier judges images")
     if "label" not in train_set.arrays:
-        raise ValueError(f"{train_set.name} has no labels, so no classifier can be trained on it; take a set that has")
+        raise UserError(f"{train_set.name} has no labels, so no classifier can be trained on it; take a set that has")
     print(f"training a classifier of {train_set.name}: minutes on a CPU", flush=True)
     shape, classes = train_set.spec.shape, train_set.spec.classes
     count, key = len(train_set.arrays["label"]), jax.random.key(seed)

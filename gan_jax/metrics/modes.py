@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.scipy.special import xlogy
 
 from gan_jax.data.toys import Mixture
+from gan_jax.errors import UserError
 from gan_jax.types import Array
 
 REACH = 3.0  # standard deviations from its centre within which a mode owns a sample
@@ -45,10 +46,10 @@ def modes(points: Array, mixture: Mixture, least: int = 1) -> Modes:
             stray into, the more of them the larger N.
 
     Raises:
-        ValueError: If `least` is less than 1.
+        UserError: If `least` is less than 1.
     """
     if least < 1:
-        raise ValueError(f"least={least}: a mode is covered by at least 1 sample; use 1 or more")
+        raise UserError(f"least={least}: a mode is covered by at least 1 sample; use 1 or more")
     centers = jnp.asarray(mixture.centers)
     squares = jnp.sum((points[:, None] - centers) ** 2, axis=-1)  # not expanded: it would cancel where it matters
     distance, nearest = jnp.min(squares, axis=1), jnp.argmin(squares, axis=1)
@@ -71,9 +72,9 @@ def perfect(mixture: Mixture, count: int) -> Modes:
         count: Number of samples N, at least 1.
 
     Raises:
-        ValueError: If there are no samples.
+        UserError: If there are no samples.
     """
     if count < 1:
-        raise ValueError(f"count={count}: no samples have no scores; use 1 or more")
+        raise UserError(f"count={count}: no samples have no scores; use 1 or more")
     size, share = len(mixture.centers), -math.expm1(-(REACH**2) / 2)
     return Modes(size * (1 - (1 - share / size) ** count), share, (size - 1) / (2 * count))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gan_jax.errors import UserError
 from gan_jax.metrics.estimate import Estimate, average
 from gan_jax.metrics.search import inside, nearest
 from gan_jax.metrics.summary import Summary, kept
@@ -48,7 +49,7 @@ def overlap(real: Summary, fake: Summary, k: int = 3, k_density: int = 5) -> Ove
         k_density: Of density and coverage.
 
     Raises:
-        ValueError: If features were not kept, or are not of the same size, or are of k images or fewer.
+        UserError: If features were not kept, or are not of the same size, or are of k images or fewer.
     """
     x, y = kept(real, fake)
     in_real, held = inside(y, x, radii(x, k, k_density))
@@ -88,7 +89,7 @@ def copying(train_features: ArrayLike, test_features: ArrayLike, fake_features: 
         images being what they are.
 
     Raises:
-        ValueError: If the shapes do not fit.
+        UserError: If the shapes do not fit.
     """
     test, fake = (nearest(x, train_features, 1)[0][:, 0] for x in (test_features, fake_features))
     samples, reals = average(_share_below(-test, -fake)), average(_share_below(fake, test))
@@ -98,7 +99,7 @@ def copying(train_features: ArrayLike, test_features: ArrayLike, fake_features: 
 def radii(features: np.ndarray, *ks: int) -> np.ndarray:
     """Returns the distances of points `[n, D]` to their k-th nearest of the same set, one column a k."""
     if min(ks) < 1 or len(features) <= max(ks):
-        raise ValueError(f"k={max(ks)}: {len(features)} images have from 1 to {len(features) - 1} neighbours each")
+        raise UserError(f"k={max(ks)}: {len(features)} images have from 1 to {len(features) - 1} neighbours each")
     return nearest(features, features, max(ks), exclude_self=True)[0][:, [k - 1 for k in ks]]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gan_jax.errors import UserError
 from gan_jax.pictures import atomic
 
 FILE = "scores.jsonl"
@@ -71,12 +72,12 @@ def compare(first: Score, second: Score) -> Difference:
     """Subtracts scores of one protocol: checkpoints, weights, seeds and runs may differ, and nothing else.
 
     Raises:
-        ValueError: Naming the first field of the protocol in which they differ.
+        UserError: Naming the first field of the protocol in which they differ.
     """
     for field in SAME:
         a, b = getattr(first, field), getattr(second, field)
         if a != b:
-            raise ValueError(f"{field}: {a!r} and {b!r} are unlike protocols; score both anew with one of them")
+            raise UserError(f"{field}: {a!r} and {b!r} are unlike protocols; score both anew with one of them")
     return Difference(first.value - second.value, math.hypot(first.error, second.error))
 
 
@@ -89,7 +90,7 @@ def read(run: Path) -> list[Score]:
     """Returns the scores of a run, in the order in which they were first made; none if there is no file.
 
     Raises:
-        ValueError: If a line is no score.
+        UserError: If a line is no score.
     """
     path, scores = run / FILE, []
     for number, line in enumerate(path.read_text().splitlines() if path.exists() else [], 1):
@@ -98,7 +99,7 @@ def read(run: Path) -> list[Score]:
             fields |= {name: math.nan for name in ("value", "error") if fields[name] is None}
             scores.append(Score(**fields))
         except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{path}: line {number} is no score ({error}); delete it, and evaluate again") from error
+            raise UserError(f"{path}: line {number} is no score ({error}); delete it, and evaluate again") from error
     return scores
 
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gan_jax.errors import UserError
 from gan_jax.types import Array
 
 
@@ -26,7 +27,7 @@ def bilinear(images: Array, side: int) -> Array:
         Images `[b, side, side, C]`, of the same range.
 
     Raises:
-        ValueError: If `images` are no images, or `side` is less than 1.
+        UserError: If `images` are no images, or `side` is less than 1.
     """
     return _resize(images, side, lambda size: _hat((np.arange(side) + 0.5) * (size / side) - 0.5, size))
 
@@ -50,7 +51,7 @@ def clean(images: Array, side: int) -> Array:
         Images `[b, side, side, C]` in [-1, 1].
 
     Raises:
-        ValueError: If `images` are no images, or `side` is less than 1.
+        UserError: If `images` are no images, or `side` is less than 1.
     """
 
     def weights(size: int) -> np.ndarray:
@@ -74,9 +75,9 @@ def _cubic(x: np.ndarray, a: float = -0.5) -> np.ndarray:
 
 def _resize(images: Array, side: int, weights: Callable[[int], np.ndarray]) -> Array:
     if images.ndim != 4 or 0 in images.shape[1:3]:
-        raise ValueError(f"images has shape {images.shape}: pass [b, H, W, C], one image as images[None]")
+        raise UserError(f"images has shape {images.shape}: pass [b, H, W, C], one image as images[None]")
     if side < 1:
-        raise ValueError(f"side={side}: give at least 1")
+        raise UserError(f"side={side}: give at least 1")
     rows, columns = (jnp.asarray(weights(size), images.dtype) for size in images.shape[1:3])
     # TPUs and recent GPUs multiply at 8 to 11 bits unless told otherwise, which would round the images
     return jnp.einsum("ih,bhwc,jw->bijc", rows, images, columns, precision=jax.lax.Precision.HIGHEST)

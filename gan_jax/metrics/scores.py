@@ -8,6 +8,7 @@ import numpy as np
 
 from gan_jax import latents
 from gan_jax.data import Dataset
+from gan_jax.errors import UserError
 from gan_jax.metrics import classes, features, frechet, inception_score, kernel, neighbours
 from gan_jax.metrics.estimate import Estimate
 from gan_jax.metrics.features import Features, Stream
@@ -122,15 +123,15 @@ def scorer(
         few: Whether scores are accepted that fewer images than features make meaningless.
 
     Raises:
-        ValueError: If a metric needs what the features do not give, or `train`, or there are too few images.
+        UserError: If a metric needs what the features do not give, or `train`, or there are too few images.
     """
     if count < 2:
-        raise ValueError(f"count={count}: no score is of fewer than 2 samples; 2,000 say something, papers take 50,000")
+        raise UserError(f"count={count}: no score is of fewer than 2 samples; 2,000 say something, papers take 50,000")
     for name in metrics:
         if METRICS[name].probabilities and not features_.classes:
-            raise ValueError(f"metrics: {name} needs probabilities, which {features_.name} do not give; leave it out")
+            raise UserError(f"metrics: {name} needs probabilities, which {features_.name} do not give; leave it out")
         if name == "copying" and (train is None or train.fingerprint == real.fingerprint):
-            raise ValueError("metrics: copying compares with images held out from training; give --split test")
+            raise UserError("metrics: copying compares with images held out from training; give --split test")
     keep = any(METRICS[name].keep for name in metrics)
     of_images = features.extractor(features_, features.of_data)
     of_samples = features.extractor(features_, system.generate)

@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 from numpy.typing import ArrayLike
 
+from gan_jax.errors import UserError
 from gan_jax.types import Array
 
 BLOCK = 1024  # rows
@@ -35,11 +36,11 @@ def nearest(
         of a duplicate is exactly 0.
 
     Raises:
-        ValueError: If there are fewer references, or the shapes do not fit.
+        UserError: If there are fewer references, or the shapes do not fit.
     """
     x, y = _pair("queries", queries, "references", references)
     if not 1 <= count <= len(y) - exclude_self:
-        raise ValueError(f"count={count}: there are {len(y)} references; pass 1 to {len(y) - exclude_self}")
+        raise UserError(f"count={count}: there are {len(y)} references; pass 1 to {len(y) - exclude_self}")
     with jax.enable_x64(True):
         blocks, middle = [jnp.asarray(block) for block in _blocks(y)], y.mean(0, dtype=np.float64)
         indices = []
@@ -66,12 +67,12 @@ def inside(points: ArrayLike, centers: ArrayLike, radii: ArrayLike) -> tuple[np.
         In how many balls each point lies, `[n, R]`, and how many points each ball holds, `[m, R]`.
 
     Raises:
-        ValueError: If the shapes do not fit.
+        UserError: If the shapes do not fit.
     """
     x, y = _pair("points", points, "centers", centers)
     r = np.asarray(radii, np.float64)
     if r.ndim != 2 or len(r) != len(y):
-        raise ValueError(f"radii has shape {r.shape}: pass [{len(y)}, R], one row a center")
+        raise UserError(f"radii has shape {r.shape}: pass [{len(y)}, R], one row a center")
     with jax.enable_x64(True):
         blocks, middle = [jnp.asarray(block) for block in _blocks(y)], y.mean(0, dtype=np.float64)
         sizes = [jnp.asarray(block) for block in _blocks((EDGE * r) ** 2)]
@@ -138,5 +139,5 @@ def _blocks(x: np.ndarray) -> list[np.ndarray]:
 def _pair(name: str, x: ArrayLike, other: str, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     a, b = np.asarray(x, np.float32), np.asarray(y, np.float32)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or not (len(a) and len(b)):
-        raise ValueError(f"{name} has shape {a.shape} and {other} {b.shape}: pass [n, D] and [m, D] of some points")
+        raise UserError(f"{name} has shape {a.shape} and {other} {b.shape}: pass [n, D] and [m, D] of some points")
     return a, b

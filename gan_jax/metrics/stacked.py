@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from gan_jax.data.source import fingerprint
 from gan_jax.data.stacked import CHANNELS
+from gan_jax.errors import UserError
 from gan_jax.metrics.classifier import Classifier
 from gan_jax.types import Array, PyTree
 
@@ -59,5 +60,5 @@ def stacked(judge: Classifier) -> Classifier:
 def _channels(images: Any, moveaxis: Callable[..., Any]) -> Any:
     """Makes each channel an image, those of one image one after another: `[N, H, W, 3]` to `[3 N, H, W, 1]`."""
     if images.ndim != 4 or images.shape[-1] != CHANNELS:
-        raise ValueError(f"images of shape {images.shape[1:]}: stacked digits have {CHANNELS} channels")
+        raise UserError(f"images of shape {images.shape[1:]}: stacked digits have {CHANNELS} channels")
     return moveaxis(images, -1, 1).reshape(-1, *images.shape[1:3], 1)

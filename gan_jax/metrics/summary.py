@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gan_jax.errors import UserError
 from gan_jax.metrics.estimate import Estimate as Estimate
 
 CHUNK = 1024  # rows summed at once, whatever the batches, so that these do not change a bit of the result
@@ -108,12 +109,10 @@ def summarise(stream: Iterable[Batch], count: int, groups: int = 10, keep: bool 
         keep: Whether to keep all features, `n D` float32, for the scores that are defined on all of them.
 
     Raises:
-        ValueError: If features or probabilities are not finite, if there are not `count` of them, or fewer than groups.
+        UserError: If features or probabilities are not finite, if there are not `count` of them, or fewer than groups.
     """
     if not 1 <= groups <= count:
-        raise ValueError(
-            f"count={count}: so few images make no groups={groups}; pass more images, or 1 to count groups"
-        )
+        raise UserError(f"count={count}: so few images make no groups={groups}; pass more images, or 1 to count groups")
     edges = [i * count // groups for i in range(groups + 1)]
     chunks = [(i, range(low, high, CHUNK), high) for i, (low, high) in enumerate(itertools.pairwise(edges))]
     places = [(i, slice(start, min(start + CHUNK, high))) for i, starts, high in chunks for start in starts]
@@ -129,7 +128,7 @@ def summarise(stream: Iterable[Batch], count: int, groups: int = 10, keep: bool 
             features = np.empty((count, x.shape[1]), np.float32) if features is None else features
             features[rows] = x
     if bad:
-        raise ValueError(
+        raise UserError(
             f"stream: features or probabilities of {bad:,} of {count:,} images are not finite, so that no score is "
             "defined; look at the images, the generator may have diverged"
         )
@@ -141,14 +140,14 @@ def kept(real: Summary, fake: Summary) -> tuple[np.ndarray, np.ndarray]:
     """Returns the features of two sets, for scores that are defined on all of them.
 
     Raises:
-        ValueError: If they were not kept, or are not of the same size.
+        UserError: If they were not kept, or are not of the same size.
     """
     x, y = real.features, fake.features
     if x is None or y is None:
         name = "real" if x is None else "fake"
-        raise ValueError(f"{name} has no features: this score is defined on all of them; summarise(..., keep=True)")
+        raise UserError(f"{name} has no features: this score is defined on all of them; summarise(..., keep=True)")
     if real.size != fake.size:
-        raise ValueError(f"fake has {fake.size} features and real has {real.size}: summarise both by the same ones")
+        raise UserError(f"fake has {fake.size} features and real has {real.size}: summarise both by the same ones")
     return x, y
 
 
@@ -159,7 +158,7 @@ def _cut(stream: Iterator[Batch], places: list[slice], count: int) -> Iterator[B
         while rows < place.stop - place.start:
             batch = next(stream, None)
             if batch is None:
-                raise ValueError(f"count={count:,}: the stream ends after {place.start + rows:,} images; make more")
+                raise UserError(f"count={count:,}: the stream ends after {place.start + rows:,} images; make more")
             held.append(batch)
             rows += len(batch[0])
         x, p = held[0] if len(held) == 1 else (np.concatenate(parts) for parts in zip(*held, strict=True))
@@ -167,7 +166,7 @@ def _cut(stream: Iterator[Batch], places: list[slice], count: int) -> Iterator[B
         yield x[:size], p[:size]
         held, rows = [(x[size:], p[size:])], rows - size
     if rows or next(stream, None) is not None:
-        raise ValueError(f"count={count:,}: the stream has more images than that; pass their number")
+        raise UserError(f"count={count:,}: the stream has more images than that; pass their number")
 
 
 def _classes(probabilities: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:

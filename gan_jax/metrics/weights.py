@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.data import cache
+from gan_jax.errors import UserError
 from gan_jax.pictures import atomic
 
 TIMEOUT = 30.0  # seconds without a sign of life
@@ -60,7 +61,7 @@ def read(path: Path | str) -> dict[str, np.ndarray]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged or of another format, or its pickle asks for what is forbidden, which the
+        UserError: If the file is damaged or of another format, or its pickle asks for what is forbidden, which the
             message names.
     """
     path = Path(path)
@@ -70,7 +71,7 @@ def read(path: Path | str) -> dict[str, np.ndarray]:
             return _from_zip(content)
         return _from_safetensors(content) if content[8:9] == b"{" else _from_legacy(io.BytesIO(content))
     except Exception as error:  # a damaged file can fail in any way
-        raise ValueError(
+        raise UserError(
             f"path={str(path)!r}: no weights can be read from it, be it .pth, .npz or .safetensors: "
             f"{error or repr(error)}"
         ) from error
@@ -84,7 +85,7 @@ def downloaded(url: str) -> Path:
 
     Raises:
         ConnectionError: If it cannot be downloaded.
-        ValueError: If it has another checksum.
+        UserError: If it has another checksum.
     """
     path = cache.directory() / url.rpartition("/")[2]
     if not path.exists():
@@ -111,7 +112,7 @@ def verify(path: Path, name: str) -> None:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if not digest.startswith(said):
-        raise ValueError(
+        raise UserError(
             f"path={str(path)!r}: its SHA-256 is {digest}, that of {name} begins with {said}: it is damaged or another "
             f"file; delete it, and download it anew"
         )
@@ -122,11 +123,11 @@ def _from_zip(content: bytes) -> dict[str, np.ndarray]:
         names = archive.namelist()
         for folder in (name.removesuffix("data.pkl") for name in names if re.fullmatch("([^/]*/)?data.pkl", name)):
             if f"{folder}byteorder" in names and archive.read(f"{folder}byteorder") != b"little":
-                raise ValueError("its byte order is not little-endian; save it anew on another machine")
+                raise UserError("its byte order is not little-endian; save it anew on another machine")
             state = _state(_unpickled(io.BytesIO(archive.read(f"{folder}data.pkl"))))
             return {k: _array(k, tensor, archive.read(f"{folder}data/{tensor.storage}")) for k, tensor in state.items()}
         if not all(name.endswith(".npy") for name in names):
-            raise ValueError("it is an archive of something else")
+            raise UserError("it is an archive of something else")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         return dict(arrays)
 
@@ -134,9 +135,9 @@ def _from_zip(content: bytes) -> dict[str, np.ndarray]:
 def _from_legacy(file: io.BytesIO) -> dict[str, np.ndarray]:
     """Reads what PyTorch before 1.6 wrote: five pickles, then every storage behind its number of elements."""
     if (_unpickled(file), _unpickled(file)) != (MAGIC, VERSION):
-        raise ValueError("it is of another format")
+        raise UserError("it is of another format")
     if not _unpickled(file)["little_endian"]:
-        raise ValueError("its byte order is not little-endian; save it anew on another machine")
+        raise UserError("its byte order is not little-endian; save it anew on another machine")
     state, storages = _state(_unpickled(file)), {}
     types = {tensor.storage: _OF_NAME[tensor.type] for tensor in state.values()}
     for key in _unpickled(file):
@@ -174,7 +175,7 @@ def _unpickled(file: io.BytesIO) -> Any:
                 return name
             if (module, name) in admitted:
                 return admitted[module, name]
-            raise ValueError(
+            raise UserError(
                 f"its pickle asks for {module}.{name}, which is forbidden: only tensors in plain containers are read; "
                 f"save them by torch.save(model.state_dict(), path)"
             )
@@ -182,7 +183,7 @@ def _unpickled(file: io.BytesIO) -> Any:
         def persistent_load(self, identifier: Any) -> _Tensor:
             kind, dtype, key, _, _, *view = identifier
             if kind != "storage" or dtype not in _OF_NAME:
-                raise ValueError(f"its pickle holds {str(kind)!r} of {str(dtype)!r} beside tensors")
+                raise UserError(f"its pickle holds {str(kind)!r} of {str(dtype)!r} beside tensors")
             return _Tensor(str(key), dtype, view[0][1] if view and view[0] else 0)
 
     return Restricted(file).load()
@@ -191,10 +192,10 @@ def _unpickled(file: io.BytesIO) -> Any:
 def _state(loaded: Any) -> dict[str, _Tensor]:
     """Returns what was unpickled if it maps names to tensors."""
     if not isinstance(loaded, dict):
-        raise ValueError(f"it holds one {type(loaded).__name__}; save the tensors by their names, as a state_dict")
+        raise UserError(f"it holds one {type(loaded).__name__}; save the tensors by their names, as a state_dict")
     for name, value in loaded.items():
         if not isinstance(value, _Tensor):
-            raise ValueError(f"{name} is a {type(value).__name__} and no tensor; save the state_dict alone")
+            raise UserError(f"{name} is a {type(value).__name__} and no tensor; save the state_dict alone")
     return dict(loaded)
 
 
@@ -205,7 +206,7 @@ def _array(name: str, tensor: _Tensor, storage: bytes) -> np.ndarray:
     last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
     # Checked before anything is laid out: beyond the storage there is other memory.
     if min(offset, *shape, *strides, 0) < 0 or (size and last >= len(values)) or size > len(values):
-        raise ValueError(f"{name} has shape {shape} from {offset} on, and its storage {len(values)} values: cut short")
+        raise UserError(f"{name} has shape {shape} from {offset} on, and its storage {len(values)} values: cut short")
     if not size:
         return np.zeros(shape, values.dtype)
     steps = [step * values.itemsize for step in strides]

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gan_jax import parallel
+from gan_jax.errors import UserError
 from gan_jax.networks.linen import mixing
 from gan_jax.types import Array, Network, PyTree
 
@@ -29,7 +30,7 @@ def minibatch_layer(x: Array, kind: Minibatch) -> Array:
     if kind == "discrimination":
         return MinibatchDiscrimination()(x.reshape(len(x), -1))
     if kind != "none":
-        raise ValueError(f"minibatch={kind!r}: give 'none', 'deviation' or 'discrimination'")
+        raise UserError(f"minibatch={kind!r}: give 'none', 'deviation' or 'discrimination'")
     return x
 
 
@@ -49,16 +50,14 @@ def minibatch_deviation(x: Array, group: int = 4, channels: int = 1) -> Array:
         `[b, ..., features + channels]`.
 
     Raises:
-        ValueError: If the batch does not fall into groups, or the features into channels.
+        UserError: If the batch does not fall into groups, or the features into channels.
     """
     everything = parallel.gather(x)
     size, features = len(everything), x.shape[-1]
     if group < 1 or size % min(group, size):
-        raise ValueError(
-            f"group={group}: a global batch of {size} does not fall into such groups; give a divisor of it"
-        )
+        raise UserError(f"group={group}: a global batch of {size} does not fall into such groups; give a divisor of it")
     if channels < 1 or features % channels:
-        raise ValueError(f"channels={channels}: {features} features do not fall into so many; give a divisor of them")
+        raise UserError(f"channels={channels}: {features} features do not fall into so many; give a divisor of them")
     group = min(group, size)
     groups = everything.reshape(group, size // group, -1, channels, features // channels)
     deviation = jnp.mean(jnp.sqrt(jnp.var(groups, axis=0) + 1e-8), axis=(1, 3))
@@ -108,7 +107,7 @@ class VirtualBatchNorm(nn.Module):
     def __call__(self, x: Array, references: int | None = None) -> Array:
         """Normalises `[references + b, ..., features]`; `with_reference` fills in their number."""
         if references is None:
-            raise ValueError("norm='virtual': there is no reference batch; wrap the network by batch.with_reference")
+            raise UserError("norm='virtual': there is no reference batch; wrap the network by batch.with_reference")
         every, own = tuple(range(x.ndim - 1)), tuple(range(1, x.ndim - 1))
         mean, variance = jnp.mean(x[:references], every), jnp.var(x[:references], every)
         own_mean, own_variance = jnp.mean(x, own, keepdims=True), jnp.var(x, own, keepdims=True)
@@ -136,11 +135,11 @@ def with_reference(network: Network, *reference: Array) -> Network:
         A network in which an example's output depends on the example and the reference.
 
     Raises:
-        ValueError: If there are fewer than 2 references, or not as many for each input.
+        UserError: If there are fewer than 2 references, or not as many for each input.
     """
     sizes = [len(rows) for rows in reference]
     if len(set(sizes)) != 1 or sizes[0] < 2:
-        raise ValueError(f"reference has {sizes} rows: give each input the same number, at least 2, or none varies")
+        raise UserError(f"reference has {sizes} rows: give each input the same number, at least 2, or none varies")
     (count,) = set(sizes)
 
     def supply(method: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:

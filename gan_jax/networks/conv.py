@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 from jax import lax
 
+from gan_jax.errors import UserError
 from gan_jax.types import Array
 
 Formulation = Literal["native", "matmul"]
@@ -46,7 +47,7 @@ def conv(
         Images `[B, H', W', F]`, `H' = (H + top + bottom - kh) // stride + 1`.
 
     Raises:
-        ValueError: If the arguments do not fit each other.
+        UserError: If the arguments do not fit each other.
     """
     size, strides = _check(x, kernel), _pair(strides)
     pads = _pads(padding, lambda p: lax.padtype_to_pads(x.shape[1:3], size, strides, p))
@@ -78,7 +79,7 @@ def conv_transpose(
         Images `[B, H', W', F]`, `H' = (H - 1) stride + top + bottom - kh + 2`.
 
     Raises:
-        ValueError: If the arguments do not fit each other.
+        UserError: If the arguments do not fit each other.
     """
     size, strides = _check(x, kernel), _pair(strides)
     pads = _pads(padding, lambda p: [_spread(k, s, p) for k, s in zip(size, strides, strict=True)])
@@ -178,7 +179,7 @@ def _resolve(formulation: Formulation | None) -> Formulation:
     if formulation is None:
         return "matmul" if jax.default_backend() == "cpu" else "native"
     if formulation not in get_args(Formulation):
-        raise ValueError(f"formulation is {formulation!r}: pass 'native', 'matmul' or None")
+        raise UserError(f"formulation is {formulation!r}: pass 'native', 'matmul' or None")
     return formulation
 
 
@@ -189,9 +190,9 @@ def _pair(value: int | Pair) -> Pair:
 def _check(x: Array, kernel: Array) -> Pair:
     """Returns the kernel's height and width."""
     if x.ndim != 4:
-        raise ValueError(f"x has shape {x.shape}: pass images [B, H, W, C], one image as x[None]")
+        raise UserError(f"x has shape {x.shape}: pass images [B, H, W, C], one image as x[None]")
     if kernel.ndim != 4 or kernel.shape[2] != x.shape[3]:
-        raise ValueError(f"kernel has shape {kernel.shape}: images {x.shape} need [kh, kw, {x.shape[3]}, features]")
+        raise UserError(f"kernel has shape {kernel.shape}: images {x.shape} need [kh, kw, {x.shape[3]}, features]")
     return kernel.shape[0], kernel.shape[1]
 
 
@@ -199,7 +200,7 @@ def _pads(padding: Padding, named: Callable[[str], Sequence[Pair]]) -> Sequence[
     if isinstance(padding, str) and padding in ("SAME", "VALID"):
         return named(padding)
     if isinstance(padding, str | int) or [len(p) for p in padding] != [2, 2]:
-        raise ValueError(f"padding is {padding!r}: pass 'SAME', 'VALID' or [(top, bottom), (left, right)]")
+        raise UserError(f"padding is {padding!r}: pass 'SAME', 'VALID' or [(top, bottom), (left, right)]")
     return [(a, b) for a, b in padding]
 
 
@@ -214,5 +215,5 @@ def _spread(k: int, s: int, padding: str) -> Pair:
 def _outputs(images: Pair, size: Pair, strides: Pair, pads: Sequence[Pair]) -> Pair:
     rows, columns = ((n + a + b - k) // s + 1 for n, k, s, (a, b) in zip(images, size, strides, pads, strict=True))
     if min(rows, columns) < 1:
-        raise ValueError(f"kernel of {size} does not fit images of {images} with padding {pads}: pad more or shrink it")
+        raise UserError(f"kernel of {size} does not fit images of {images} with padding {pads}: pad more or shrink it")
     return rows, columns

@@ -5,6 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
+from gan_jax.errors import UserError
 from gan_jax.networks.batch import Minibatch, minibatch_layer
 from gan_jax.networks.conv import Conv, ConvTranspose
 from gan_jax.networks.norm import INIT, AnyNorm, initialiser, keeps_bias, layer, normalise
@@ -70,7 +71,7 @@ class Discriminator(nn.Module):
     def __call__(self, images: Array, train: bool) -> Array | dict[str, Array]:
         """Maps `[b, H, W, C]` to logits `[b]`, beside features `[b, F]` if asked for."""
         if images.shape[1:] != self.shape:
-            raise ValueError(f"images are {images.shape[1:]}, and this discriminator was built for shape={self.shape}")
+            raise UserError(f"images are {images.shape[1:]}, and this discriminator was built for shape={self.shape}")
         x = encode(images, self.width, self.norm, train)
         judged = minibatch_layer(x, self.minibatch).reshape(len(x), -1)
         logits = layer(nn.Dense(1, kernel_init=INIT), self.norm, judged, train)[:, 0]
@@ -101,7 +102,7 @@ def encode(images: Array, width: int, norm: AnyNorm, train: bool) -> Array:
 def _sides(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Returns the sides of the maps, from the smallest to the images'."""
     if len(shape) != 3 or shape[0] != shape[1] or shape[0] not in SIDES:
-        raise ValueError(
+        raise UserError(
             f"shape={tuple(shape)}: DCGAN makes square images of side 28, 32 or 64; resize the data (--resolution 32)"
         )
     return SIDES[shape[0]]

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax import rng
+from gan_jax.errors import UserError
 from gan_jax.types import Array, Latent, Network, PyTree, TrainState
 
 
@@ -63,7 +64,7 @@ def generators(network: Network, count: int) -> Network:
         count: How many, at least 1.
 
     Raises:
-        ValueError: If `count` is less than 1.
+        UserError: If `count` is less than 1.
     """
 
     def apply(
@@ -91,7 +92,7 @@ def discriminators(network: Network, count: int) -> Network:
         A network whose outputs have one axis more, of components, after the first: logits `[b, count]`.
 
     Raises:
-        ValueError: If `count` is less than 1.
+        UserError: If `count` is less than 1.
     """
 
     def apply(
@@ -114,7 +115,7 @@ def boosted(network: Network, count: int) -> Network:
         count: How many, at least 1.
 
     Raises:
-        ValueError: If `count` is less than 1.
+        UserError: If `count` is less than 1.
     """
     _require_some(count)
 
@@ -211,4 +212,4 @@ def _chosen(every: PyTree, component: Array) -> PyTree:
 
 def _require_some(count: int) -> None:
     if count < 1:
-        raise ValueError(f"count={count}: a mixture has at least 1 component")
+        raise UserError(f"count={count}: a mixture has at least 1 component")

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gan_jax import rng
+from gan_jax.errors import UserError
 from gan_jax.types import Array
 
 
@@ -24,10 +25,10 @@ def dropout(x: Array, rate: float, keys: Array) -> Array:
         `[b, ...]`, of the same type.
 
     Raises:
-        ValueError: If the rate is none.
+        UserError: If the rate is none.
     """
     if not 0 <= rate < 1:
-        raise ValueError(f"rate={rate}: activations are dropped with a probability in [0, 1); 0 drops none")
+        raise UserError(f"rate={rate}: activations are dropped with a probability in [0, 1); 0 drops none")
     size = math.prod(x.shape[1:])  # flat, as in `rng.normal`
     kept = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, (size,)))(keys)
     return jnp.where(kept.reshape(x.shape), x / (1 - rate), 0)
@@ -68,5 +69,5 @@ class GaussianNoise(nn.Module):
 def _keys(module: nn.Module, count: int) -> Array:
     """Returns a key for each example, of the network's noise."""
     if not module.has_rng("noise"):
-        raise ValueError(f"key=None: {type(module).__name__} draws noise while training; give `apply` a key")
+        raise UserError(f"key=None: {type(module).__name__} draws noise while training; give `apply` a key")
     return rng.per_example(module.make_rng("noise"), count)

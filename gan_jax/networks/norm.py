@@ -6,6 +6,7 @@ from typing import Any, Literal
 from flax import linen as nn
 
 from gan_jax import parallel
+from gan_jax.errors import UserError
 from gan_jax.networks.batch import VirtualBatchNorm
 from gan_jax.types import Array
 
@@ -69,10 +70,10 @@ def normalise(x: Array, norm: AnyNorm, train: bool, momentum: float = 0.9) -> Ar
         return nn.LayerNorm(reduction_axes=tuple(range(1, x.ndim)))(x)
     if norm == "instance":
         if math.prod(x.shape[1:-1]) < 2:
-            raise ValueError(f"norm='instance': it erases activations {x.shape} of one place; give 'layer' or 'none'")
+            raise UserError(f"norm='instance': it erases activations {x.shape} of one place; give 'layer' or 'none'")
         return nn.InstanceNorm(epsilon=1e-5, use_fast_variance=False)(x)
     if norm == "virtual":
         return VirtualBatchNorm()(x)
     if norm not in ("spectral", "none"):
-        raise ValueError(f"norm={norm!r}: give 'batch', 'virtual', 'instance', 'spectral', 'layer' or 'none'")
+        raise UserError(f"norm={norm!r}: give 'batch', 'virtual', 'instance', 'spectral', 'layer' or 'none'")
     return x

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from gan_jax.errors import UserError
 from gan_jax.types import Array, Network, PyTree
 
 
@@ -24,14 +25,14 @@ def packed(network: Network, count: int) -> Network:
         rows.
 
     Raises:
-        ValueError: If `count` is less than 1; while tracing, if the batch does not fall into packs.
+        UserError: If `count` is less than 1; while tracing, if the batch does not fall into packs.
     """
     if count < 1:
-        raise ValueError(f"count={count}: a pack holds at least 1 example")
+        raise UserError(f"count={count}: a pack holds at least 1 example")
 
     def pack(x: Array) -> Array:
         if len(x) % count:
-            raise ValueError(
+            raise UserError(
                 f"count={count}: a batch of {len(x)} a device does not fall into packs; make the batch size a multiple "
                 f"of {count} times the number of devices"
             )

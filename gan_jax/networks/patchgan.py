@@ -7,6 +7,7 @@ from typing import Literal
 import jax.numpy as jnp
 from flax import linen as nn
 
+from gan_jax.errors import UserError
 from gan_jax.networks.conv import Conv
 from gan_jax.networks.norm import INIT, AnyNorm, initialiser, keeps_bias, layer, normalise
 from gan_jax.types import Array
@@ -57,7 +58,7 @@ class PatchGAN(nn.Module):
         """
         for other in given:
             if other.shape[:3] != images.shape[:3]:
-                raise ValueError(
+                raise UserError(
                     f"given has shape {other.shape}, and images {images.shape}: give it their batch, height and width"
                 )
         x = jnp.concatenate([images, *given], axis=-1)
@@ -87,17 +88,17 @@ def _windows(field: Field, height: int, width: int) -> tuple[Sequence[Window], W
     side = min(height, width)
     if field == "image":
         if side <= LAST:
-            raise ValueError(
+            raise UserError(
                 f"receptive_field='image': images of {height}x{width} leave nothing to halve, as maps are halved down "
                 f"to side {LAST}; give receptive_field=1 or a larger --resolution"
             )
         halvings = next(count for count in range(1, side) if side >> count <= LAST)
         return windows(halvings)[:halvings], None
     if field not in HALVINGS:
-        raise ValueError(f"receptive_field={field!r}: give {', '.join(map(str, HALVINGS))} or 'image'")
+        raise UserError(f"receptive_field={field!r}: give {', '.join(map(str, HALVINGS))} or 'image'")
     if side < _least(field):
         fitting = " or ".join(str(field) for field in HALVINGS if _least(field) <= side)
-        raise ValueError(
+        raise UserError(
             f"receptive_field={field}: images of {height}x{width} vanish on the way, as it takes sides of at least "
             f"{_least(field)}; give receptive_field={fitting}, or a larger --resolution"
         )

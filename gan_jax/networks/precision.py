@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gan_jax.errors import UserError
 from gan_jax.types import Array, Network, PyTree
 
 
@@ -25,10 +26,10 @@ def mixed(network: Network, dtype: Any) -> Network:
         A network of the same parameters and statistics.
 
     Raises:
-        ValueError: If the dtype is neither.
+        UserError: If the dtype is neither.
     """
     if jnp.dtype(dtype) not in (jnp.bfloat16, jnp.float32):
-        raise ValueError(f"dtype={jnp.dtype(dtype)}: give bfloat16 or float32")
+        raise UserError(f"dtype={jnp.dtype(dtype)}: give bfloat16 or float32")
     if jnp.dtype(dtype) == jnp.float32:
         return network
 

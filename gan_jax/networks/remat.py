@@ -7,6 +7,7 @@ import jax
 from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
 
+from gan_jax.errors import UserError
 from gan_jax.networks.conv import Conv
 from gan_jax.types import Array, Network, PyTree
 
@@ -31,12 +32,12 @@ def rematerialised(network: Network, keep: Kept) -> Network:
         A network of the same parameters and statistics.
 
     Raises:
-        ValueError: If there is no such choice.
+        UserError: If there is no such choice.
     """
     if keep == "everything":
         return network
     if keep not in ("layers", "nothing"):
-        raise ValueError(f"keep={keep!r}: give 'everything', 'layers' or 'nothing'")
+        raise UserError(f"keep={keep!r}: give 'everything', 'layers' or 'nothing'")
     policies = jax.checkpoint_policies
     policy = policies.save_only_these_names(_LAYER) if keep == "layers" else policies.nothing_saveable
 

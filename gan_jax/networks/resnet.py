@@ -8,6 +8,7 @@ from typing import Literal
 import jax.numpy as jnp
 from flax import linen as nn
 
+from gan_jax.errors import UserError
 from gan_jax.networks.conv import Conv
 from gan_jax.networks.norm import AnyNorm, layer, normalise
 from gan_jax.types import Array
@@ -65,7 +66,7 @@ class Discriminator(nn.Module):
         """Maps `[b, H, W, C]` to logits `[b]`, beside features `[b, width]` if asked for."""
         _require_side(self.shape)
         if images.shape[1:] != self.shape:
-            raise ValueError(f"images are {images.shape[1:]}, and this discriminator was built for shape={self.shape}")
+            raise UserError(f"images are {images.shape[1:]}, and this discriminator was built for shape={self.shape}")
         x = _block(images, self.width, self.norm, train, "down", first=True)
         while x.shape[1] > LAST:
             x = _block(x, self.width, self.norm, train, "down")
@@ -111,7 +112,7 @@ def _halve(x: Array) -> Array:
 def _require_side(shape: tuple[int, ...]) -> int:
     """Returns the side of the generator's first map."""
     if len(shape) != 3 or shape[0] != shape[1] or shape[0] not in FIRST:
-        raise ValueError(
+        raise UserError(
             f"shape={tuple(shape)}: these residual networks take square images of side 28, 32 or 64; resize the data "
             "(--resolution 32)"
         )

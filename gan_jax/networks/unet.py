@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 from flax import linen as nn
 
+from gan_jax.errors import UserError
 from gan_jax.networks.conv import Conv, ConvTranspose
 from gan_jax.networks.noise import Dropout
 from gan_jax.networks.norm import INIT, AnyNorm, initialiser, keeps_bias, layer, normalise
@@ -36,7 +37,7 @@ class UNet(nn.Module):
     def __call__(self, images: Array, train: bool) -> Array:
         """Maps `[b, H, W, C]` to `[b, H, W, channels]` in [-1, 1]."""
         if self.depth < 1:
-            raise ValueError(f"depth={self.depth}: a U-Net has at least one map; give depth=1 or more")
+            raise UserError(f"depth={self.depth}: a U-Net has at least one map; give depth=1 or more")
         require_halvings(images, "depth", self.depth)
         widths = [self.width * min(2**level, 8) for level in range(self.depth)]
         bias = keeps_bias(self.norm)
@@ -65,14 +66,14 @@ def require_halvings(images: Array, name: str, count: int) -> None:
         count: Its value.
 
     Raises:
-        ValueError: Naming the largest value for these images, and the nearest larger resolution for this one.
+        UserError: Naming the largest value for these images, and the nearest larger resolution for this one.
     """
     height, width = images.shape[1:3]
     largest = min((side & -side).bit_length() - 1 for side in (height, width))  # a power of 2 divides both
     if count > largest:
         side = -(-max(height, width) // 2**count) * 2**count
         fewer = f"{name}={largest} or " if largest else ""
-        raise ValueError(
+        raise UserError(
             f"{name}={count}: images of {height}x{width} can be halved {largest} times; "
             f"give {fewer}another --resolution, such as {side}"
         )

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from gan_jax import parallel, rng
 from gan_jax.checks import require
+from gan_jax.errors import UserError
 from gan_jax.rules import moves
 from gan_jax.types import Array, Aux, Batch, Metrics, Player, PyTree, TrainState, Update
 
@@ -28,7 +29,7 @@ def simultaneous(players: Sequence[Player], joint: Joint | None = None) -> Updat
         joint: All objectives of one forward pass.
 
     Raises:
-        ValueError: If a name is given twice, or a network is moved by two players.
+        UserError: If a name is given twice, or a network is moved by two players.
     """
     _require_apart(players)
 
@@ -169,4 +170,4 @@ def _require_apart(players: Sequence[Player]) -> None:
     moves.require_names(players)
     moved = [network for player in players for network in player.networks]
     if len(set(moved)) < len(moved):
-        raise ValueError(f"players: a network is moved by two players at once ({moved}); let them alternate")
+        raise UserError(f"players: a network is moved by two players at once ({moved}); let them alternate")

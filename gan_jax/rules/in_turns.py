@@ -8,6 +8,7 @@ from jax import lax
 
 from gan_jax import rng
 from gan_jax.checks import require
+from gan_jax.errors import UserError
 from gan_jax.rules import moves
 from gan_jax.types import Array, Aux, Batch, Metrics, Player, PyTree, TrainState, Update
 
@@ -36,15 +37,15 @@ def alternating(players: Sequence[Player], repeats: Mapping[str, int] | None = N
             batch r, or its share of them.
 
     Raises:
-        ValueError: If a name is no player's or given twice, or a number is below 1.
+        UserError: If a name is no player's or given twice, or a number is below 1.
     """
     moves.require_names(players)
     repeats = dict(repeats or {})
     for name, count in repeats.items():
         if name not in (player.name for player in players):
-            raise ValueError(f"repeats: no player is called {name!r}; there are {[p.name for p in players]}")
+            raise UserError(f"repeats: no player is called {name!r}; there are {[p.name for p in players]}")
         if count < 1:
-            raise ValueError(f"repeats[{name!r}]={count}: a player moves at least once; leave it out of the players")
+            raise UserError(f"repeats[{name!r}]={count}: a player moves at least once; leave it out of the players")
     eaten = {player.name: repeats.get(player.name, 1) * player.batches for player in players}
     stacked = max(eaten.values()) > 1
 
@@ -94,17 +95,17 @@ def unrolled(
         repeats: See `alternating`.
 
     Raises:
-        ValueError: If a name is no player's, or the opponent's optimiser has no derivative where a gradient is 0, as
+        UserError: If a name is no player's, or the opponent's optimiser has no derivative where a gradient is 0, as
             Adam with `eps_root` 0.
     """
     if steps < 1:
-        raise ValueError(f"steps={steps}: at least 1 move is foreseen; rules.alternating foresees none")
+        raise UserError(f"steps={steps}: at least 1 move is foreseen; rules.alternating foresees none")
     by_name = {each.name: each for each in players}
     for role, name in (("player", player), ("opponent", opponent)):
         if name not in by_name:
-            raise ValueError(f"{role}: no player is called {name!r}; there are {list(by_name)}")
+            raise UserError(f"{role}: no player is called {name!r}; there are {list(by_name)}")
     if player == opponent:
-        raise ValueError(f"opponent={opponent!r}: a player foresees another's moves, not its own")
+        raise UserError(f"opponent={opponent!r}: a player foresees another's moves, not its own")
     other = by_name[opponent]._replace(batches=1)
     _require_differentiable(other)
 

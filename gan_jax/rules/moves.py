@@ -9,6 +9,7 @@ import optax
 from jax import lax
 
 from gan_jax import parallel
+from gan_jax.errors import UserError
 from gan_jax.types import Array, Aux, Batch, Metrics, Player, PyTree, TrainState
 
 
@@ -79,4 +80,4 @@ def require_names(players: Sequence[Player]) -> None:
     """Refuses players without names, or with one name twice."""
     names = [player.name for player in players]
     if not names or len(set(names)) < len(names):
-        raise ValueError(f"players: their names must be given and differ, and are {names}")
+        raise UserError(f"players: their names must be given and differ, and are {names}")
