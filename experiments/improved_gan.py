@@ -16,8 +16,6 @@ its classifier's features, precision 0.73, recall 0.67; an iteration takes 2.44 
 
 from dataclasses import dataclass
 
-import jax
-
 from gan_jax import baseline, labels, losses, rng, terms
 from gan_jax.cli import cli
 from gan_jax.data import Spec
@@ -46,7 +44,7 @@ def build(config: Config, spec: Spec) -> System:
     networks = baseline.networks(config, spec, minibatch=config.minibatch, with_features=True)
     if config.references:
         # no latents that anyone samples by a seed: what is made of references is never judged, and looks it
-        keys = rng.per_example(rng.named(jax.random.key(0), "references"), config.references)
+        keys = rng.per_example(rng.named(rng.key(0), "references"), config.references)
         reference = baseline.latent(config).draw(keys)
         virtual = baseline.network(config, baseline.generator(config, spec, "virtual"), (config.latent_size,))
         networks["generator"] = with_reference(virtual, reference)

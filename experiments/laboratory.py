@@ -13,7 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from gan_jax import augment, consistency, controllers, data, f_gan, labels, latents, losses, penalties, rules, terms
+from gan_jax import (
+    augment,
+    consistency,
+    controllers,
+    data,
+    f_gan,
+    labels,
+    latents,
+    losses,
+    penalties,
+    rng,
+    rules,
+    terms,
+)
 from gan_jax.checks import require, require_weight
 from gan_jax.data import Spec, toys
 from gan_jax.errors import UserError
@@ -208,7 +221,7 @@ def scores(choice: Choice, system: System, states: TrainState) -> list[dict[str,
     generate = jax.jit(lambda ema, latents: system.generate(ema, latents))
 
     def samples(ema: PyTree, count: int) -> np.ndarray:
-        drawn = system.latent.draw(jax.vmap(lambda i: jax.random.fold_in(jax.random.key(1), i))(jnp.arange(count)))
+        drawn = system.latent.draw(jax.vmap(lambda i: jax.random.fold_in(rng.key(1), i))(jnp.arange(count)))
         return np.concatenate([np.asarray(generate(ema, part)) for part in jnp.split(drawn, count // 500)])
 
     def score(ema: PyTree) -> dict[str, float]:

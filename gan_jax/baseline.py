@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from gan_jax import data, latents, loop, rules
+from gan_jax import data, latents, loop, rng, rules
 from gan_jax.checks import require
 from gan_jax.controllers import ema
 from gan_jax.data import Spec
@@ -164,7 +164,7 @@ def headed(
     """
     body = network(config, Body(config.d_width, norm, hidden), spec.shape)
     example = jax.ShapeDtypeStruct((1, *spec.shape), jnp.float32)
-    made = jax.eval_shape(lambda key, x: body.apply(*body.init(key), x, train=False)[0], jax.random.key(0), example)
+    made = jax.eval_shape(lambda key, x: body.apply(*body.init(key), x, train=False)[0], rng.key(0), example)
     parts = {"generator": network(config, generator(config, spec), (inputs.size,)), "body": body}
     heads = {"discriminator": Head(), **heads}
     return parts | {name: network(config, head, made.shape[1:]) for name, head in heads.items()}

@@ -27,7 +27,7 @@ def network(discriminator: Network, shape: tuple[int, ...], width: int) -> Netwo
     def features(key: Array) -> Array:
         return discriminator.apply(*discriminator.init(key), jnp.zeros((1, *shape)), train=False)[0]["features"]
 
-    size = jax.eval_shape(features, jax.random.key(0)).shape[1]
+    size = jax.eval_shape(features, rng.key(0)).shape[1]
     return linen(mlp.Generator((size,), (width, width), norm="none", bounded=False), (size,))
 
 

@@ -45,7 +45,7 @@ import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 
-from gan_jax import latents, rules
+from gan_jax import latents, rng, rules
 from gan_jax.errors import UserError
 from gan_jax.system import gan
 from gan_jax.types import Array, Aux, Batch, Loss, Metrics, Network, Player, PyTree, TrainState, Update
@@ -109,7 +109,7 @@ def dirac(
     }
     system = gan(networks, loss, latents.normal(1), optimizer, **options)
     rows = (examples, 1) if system.batches == 1 else (system.batches, examples, 1)
-    return Dynamics(system.update, system.init(jax.random.key(0)), {"image": jnp.zeros(rows)})
+    return Dynamics(system.update, system.init(rng.key(0)), {"image": jnp.zeros(rows)})
 
 
 def quadratic(
@@ -202,7 +202,7 @@ def stability(update: Update, state: TrainState, batch: Batch | None = None, key
     """
     with jax.enable_x64(True):
         found = jax.jit(functools.partial(_linearised, update))(
-            _double(state), _double(batch or {}), jax.random.key(0) if key is None else key
+            _double(state), _double(batch or {}), rng.key(0) if key is None else key
         )
         moved, jacobian, errors = (np.asarray(x) for x in found)
     if not moved <= 1e-9:
@@ -245,7 +245,7 @@ def simulate(
         return replace(new, step=state.step + 1), optax.tree.norm(new.params)
 
     with jax.enable_x64(True):
-        around, seed = _double(batch or {}), jax.random.key(0) if key is None else key
+        around, seed = _double(batch or {}), rng.key(0) if key is None else key
         _, distances = jax.jit(lambda state: jax.lax.scan(iterate, state, jnp.arange(steps)))(_double(state))
         return np.asarray(distances)
 
@@ -258,7 +258,7 @@ def _linearised(update: Update, state: TrainState, batch: Batch, key: Array) -> 
     def f(x: Array) -> Array:
         return _numbers(update(put(x), batch, key)[0])[0]
 
-    random = jax.random.normal(jax.random.key(0), (8, len(point)))
+    random = jax.random.normal(rng.key(0), (8, len(point)))
     directions = jnp.concatenate([jnp.eye(len(point)), random / jnp.linalg.norm(random, axis=1, keepdims=True)])
     steps = jnp.array([0.0, *STEPS])[:, None, None]
     along = jnp.repeat(directions[None], len(steps), axis=0)

@@ -160,7 +160,7 @@ def numbered(latent: Latent, seed: int, count: int, truncation: float | None = N
     """
     if count < 1:
         raise UserError(f"count={count}: give at least 1")
-    key, draw = rng.named(jax.random.key(seed), "sample"), _drawer(latent, truncation)
+    key, draw = rng.named(rng.key(seed), "sample"), _drawer(latent, truncation)
     # always drawn by as many: another size would compile anew, and may change last bits
     return jnp.concatenate([draw(key, start + jnp.arange(BATCH)) for start in range(0, count, BATCH)])[:count]
 

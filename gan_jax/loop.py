@@ -81,10 +81,12 @@ def _run(
     saved = workdir / "checkpoints"
     resuming = bool(checkpoint.steps(saved))
     if resuming:
-        records.require_same(record, checkpoint.read_meta(saved), workdir, records.defaults(config))
+        found = checkpoint.read_meta(saved)
+        records.require_same(record, found, workdir, records.defaults(config))
+        records.require_same_numerics(found, workdir)
 
     system = build(config, dataset.spec)
-    key = jax.random.key(config.seed)
+    key = rng.key(config.seed)
     init = jax.jit(lambda k: system.init(rng.named(k, "init")))
     like = jax.eval_shape(init, key)
     state = checkpoint.restore(saved, like)[0] if resuming else init(key)

@@ -204,7 +204,7 @@ def _alone(
 
     def begin(values: Values) -> TrainState:
         own = replace(config, **values)
-        return build(own, dataset.spec).init(rng.named(jax.random.key(own.seed), "init"))
+        return build(own, dataset.spec).init(rng.named(rng.key(own.seed), "init"))
 
     def advance(
         state: TrainState, values: Values, arrays: dict[str, Array], count: Array
@@ -213,7 +213,7 @@ def _alone(
         system = build(own, dataset.spec)
         draw = batches(len(arrays["image"]), config.batch_size, system.batches, dataset.apart)
         many = rules.many(system.update, draw, validated(config.run).steps_per_call)
-        state, metrics = many(state, arrays, jax.random.key(own.seed), count)
+        state, metrics = many(state, arrays, rng.key(own.seed), count)
         return state, jax.tree.map(lambda x: jnp.sum(x, axis=0), metrics)
 
     def look(state: TrainState, values: Values) -> PyTree:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,10 @@ from gan_jax.errors import UserError
 from gan_jax.pictures import atomic
 
 Record = dict[str, Any]
+
+# What decides the numbers that JAX draws from a key, beside the key; with JAX's defaults, as older records lack them.
+NUMERICS = {"jax_enable_x64": False, "jax_threefry_partitionable": True, "jax_random_seed_offset": 0}
+SUPPLY = "write Config, build and all that they need as experiment.py into its directory"
 
 
 def describe(build: Callable, dataset: Dataset | Stream, config: Any) -> Record:
@@ -36,13 +41,16 @@ def describe(build: Callable, dataset: Dataset | Stream, config: Any) -> Record:
     data = {"name": dataset.name, "split": dataset.split, "shape": shape, "classes": dataset.spec.classes}
     data |= {"source": list(dataset.spec.source)} if dataset.spec.source else {}
     data |= {"count": dataset.count, "fingerprint": dataset.fingerprint}
-    source = inspect.getsourcefile(build)
+    source = _source(build)
     if source is None:
-        raise UserError(
-            "build: its source file is not to be found; define it in a module, so that runs can be reopened"
+        warnings.warn(
+            "build is not defined in a file, as in a notebook, so the run keeps no copy of its source: to open it "
+            f"later, {SUPPLY}",
+            stacklevel=3,
         )
+    file, commit = (str(source), _commit(source)) if source else (None, None)
     return {
-        "experiment": {"module": _module_name(build), "file": str(Path(source).absolute())},
+        "experiment": {"module": _module_name(build), "file": file, "commit": commit},
         "config": fields(config),
         "data": data,
         "environment": environment(),
@@ -56,20 +64,19 @@ def fields(config: Any) -> dict[str, Any]:
 
 
 def environment() -> dict[str, Any]:
-    """Returns versions, device, host, commit and command, for the record."""
-    here = Path(__file__).parent
-    git = subprocess.run(["git", "-C", here, "describe", "--always", "--dirty"], capture_output=True, text=True)
+    """Returns versions, device, host, the package's commit, JAX's settings and the command, for the record."""
     versions = {name: importlib.metadata.version(name) for name in ("gan_jax", "jax", "flax", "optax")}
     device = jax.devices()[0]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    main = sys.modules["__main__"].__spec__
+    main = _main_spec()
     command = ["python", *(["-m", main.name] if main else sys.argv[:1]), *sys.argv[1:]]
     return versions | {
         "python": platform.python_version(),
         "device": f"{cores} CPU core{'s' * (cores > 1)}" if device.platform == "cpu" else device.device_kind,
         "devices": jax.device_count(),
         "host": f"{platform.system()} {platform.machine()}",
-        "commit": git.stdout.strip() or None,
+        "commit": _commit(Path(__file__)),
+        "numerics": {name: getattr(jax.config, name) for name in NUMERICS},
         "command": shlex.join(command),
     }
 
@@ -85,14 +92,17 @@ def write(record: Record, directory: Path, step: int) -> None:
     """Writes the record of a run that stands at a step, and a copy of its experiment's source.
 
     A source that has changed since may be a new remark or a new algorithm: a warning says so, and the old copy is kept.
+    Where the source is in no file, nothing is copied, and an `experiment.py` that is there stays.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    with atomic(directory / "run.json") as file:
+        file.write(json.dumps(record, indent=2).encode())
+    if record["experiment"]["file"] is None:
+        return
     source, copy = Path(record["experiment"]["file"]).read_bytes(), directory / "experiment.py"
     if step and copy.exists() and copy.read_bytes() != source:
         old = copy.rename(directory / f"experiment-to-{step:08d}.py")
         warnings.warn(f"the experiment's source has changed since step {step} was made; see {old}", stacklevel=2)
-    with atomic(directory / "run.json") as file:
-        file.write(json.dumps(record, indent=2).encode())
     with atomic(copy) as file:
         file.write(source)
 
@@ -145,13 +155,55 @@ def require_same(record: Record, found: Record, directory: Path, defaults: dict[
         raise UserError(f"{directory} holds a run on other contents of {record['data']['name']!r}: {mend}")
 
 
+def require_same_numerics(found: Record, directory: Path) -> None:
+    """Checks that JAX is set as it was when a run began: else the same seed gives other numbers.
+
+    Raises:
+        UserError: Naming the environment variables to set.
+    """
+    made = NUMERICS | found["environment"].get("numerics", {})
+    now = {name: getattr(jax.config, name) for name in made}
+    if differ := [name for name in made if made[name] != now[name]]:
+        its, ours = (" ".join(f"{name.upper()}={int(values[name])}" for name in differ) for values in (made, now))
+        raise UserError(
+            f"{directory} was made with {its}, and here it is {ours}, which draws other numbers from the same seed: "
+            f"set {its} in the environment"
+        )
+
+
+def _source(build: Callable) -> Path | None:
+    """Returns the file that defines a function, None where there is none: in a notebook, at a prompt."""
+    try:
+        found = inspect.getsourcefile(build)
+    except TypeError:  # a class of a notebook, or something without a definition
+        return None
+    return Path(found).absolute() if found and Path(found).is_file() else None
+
+
+def _commit(file: Path) -> str | None:
+    """Returns the commit of the repository that tracks a file; None if none does, or there is no git."""
+    try:
+        tracked, described = (
+            subprocess.run(["git", "-C", file.parent, *command], capture_output=True, text=True, timeout=30)
+            for command in (["ls-files", "--error-unmatch", file.name], ["describe", "--always", "--dirty"])
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return described.stdout.strip() or None if tracked.returncode == 0 else None
+
+
 def _module_name(build: Callable) -> str | None:
-    """Returns the name under which an experiment can be imported, None for a file that was run as a script."""
+    """Returns the name under which an experiment can be imported, None for a script or a notebook."""
     if build.__module__ != "__main__":
         return build.__module__
-    spec = sys.modules["__main__"].__spec__
+    spec = _main_spec()
     return spec.name if spec else None
 
 
+def _main_spec() -> ModuleSpec | None:
+    """Returns what `python -m` was asked to run, None for a script, a notebook or a prompt."""
+    return getattr(sys.modules["__main__"], "__spec__", None)
+
+
 def _stem(experiment: Record) -> str:
-    return (experiment["module"] or Path(experiment["file"]).stem).split(".")[-1]
+    return (experiment["module"] or Path(experiment["file"] or "notebook").stem).split(".")[-1]

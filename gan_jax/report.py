@@ -68,7 +68,7 @@ def write(run: Path | str) -> Path:
         "device": environment.get("device") and f"{environment['device']}{f' × {devices}' if devices != 1 else ''}",
     }
     terms = (f"<div><dt>{term}</dt><dd>{escape(str(fact))}</dd></div>" for term, fact in facts.items() if fact)
-    title = (experiment.get("module") or Path(experiment.get("file", "")).stem).rpartition(".")[2]
+    title = (experiment.get("module") or Path(experiment.get("file") or "").stem).rpartition(".")[2]
     name = escape(title or run.resolve().name)
     large = [_picture(path, f"step {step:,}", 460) for step, path in list(samples.items())[-1:]]
     if (run / "animation.gif").is_file():

@@ -13,6 +13,18 @@ from gan_jax import parallel
 from gan_jax.types import Array
 
 
+def key(seed: int) -> Array:
+    """Makes the key that all randomness of a seed follows from, by Threefry whatever JAX_DEFAULT_PRNG_IMPL says.
+
+    Args:
+        seed: Any integer of 32 bits.
+
+    Returns:
+        A typed key.
+    """
+    return jax.random.key(seed, impl="threefry2x32")
+
+
 def named(key: Array, name: str) -> Array:
     """Derives the key of one purpose.
 

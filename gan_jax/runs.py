@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import jax
 
-from gan_jax import checkpoint
+from gan_jax import checkpoint, records, rng
 from gan_jax.data import Dataset, Spec, load
 from gan_jax.errors import UserError
 from gan_jax.records import Record
@@ -53,6 +53,7 @@ def open_run(directory: Path, step: int | None = None, best: bool = False) -> Re
         UserError: If the checkpoint, or the experiment's code, no longer fits.
     """
     ema, record = checkpoint.restore_averaged(_checkpoints(directory, step, best), step)
+    records.require_same_numerics(record, directory)
     system = _rebuild(record, directory)
     _require_shapes(system, ema, directory)
     return Restored(system, jax.tree.map(jax.numpy.asarray, ema), record["step"], record)
@@ -67,7 +68,7 @@ def restore_state(run: Restored, directory: Path, step: int | None = None, best:
         step: Which checkpoint; the newest good one by default.
         best: Whether to take the best one instead.
     """
-    like = jax.eval_shape(run.system.init, jax.random.key(0))
+    like = jax.eval_shape(run.system.init, rng.key(0))
     state = checkpoint.restore(_checkpoints(directory, step, best), like, step)[0]
     return jax.tree.map(jax.numpy.asarray, state)
 
@@ -119,7 +120,7 @@ def _rebuild(record: Record, directory: Path) -> System:
 
 def _require_shapes(system: System, ema: dict[str, PyTree], directory: Path) -> None:
     """Checks that restored averages are what the system's own would be."""
-    expected = jax.eval_shape(system.init, jax.random.key(0)).ema
+    expected = jax.eval_shape(system.init, rng.key(0)).ema
     shapes = [
         {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
         for tree in (expected, ema)
@@ -131,7 +132,10 @@ def _require_shapes(system: System, ema: dict[str, PyTree], directory: Path) -> 
 
 def _load_experiment(experiment: Record, directory: Path) -> ModuleType:
     """Imports an experiment from the run's copy, so that later edits change nothing; else from where it was."""
-    original, copy = Path(experiment["file"]), directory / "experiment.py"
+    copy = directory / "experiment.py"
+    original = Path(experiment["file"] or copy)
+    if not copy.exists() and experiment["file"] is None:
+        raise UserError(f"{directory}: its experiment was defined in no file, as in a notebook; {records.SUPPLY}")
     if not copy.exists() and not original.exists():
         raise UserError(f"{directory}: its experiment.py is missing, and {original} is not there either")
     file = copy if copy.exists() else original
@@ -139,12 +143,15 @@ def _load_experiment(experiment: Record, directory: Path) -> ModuleType:
     assert spec and spec.loader, f"{file} is no Python source"
     module = importlib.util.module_from_spec(spec)
     sys.modules[module.__name__] = module  # dataclasses look their module up
-    if str(original.parent) not in sys.path:
-        sys.path.append(str(original.parent))  # for what it imports from beside it
+    packages = (experiment["module"] or "").count(".")
+    for folder in (original.parent, original.parents[packages]):  # for what it imports from beside it, and by package
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
     try:
         spec.loader.exec_module(module)
     except ModuleNotFoundError as error:
         raise UserError(
-            f"{directory}: its experiment imports {error.name!r}, which is not there; add its folder to PYTHONPATH"
+            f"{directory}: its experiment imports {error.name!r}, which is not there; add the folder that holds it to "
+            "PYTHONPATH"
         ) from error
     return module

@@ -50,7 +50,7 @@ def trajectories(
     many = rules.many(system.update, batches(len(arrays["image"]), batch_size, system.batches), every)
 
     def run(seed: Array, arrays: dict[str, Array]) -> tuple[TrainState, PyTree]:
-        key = jax.random.key(seed)
+        key = rng.key(seed)
         first = system.init(rng.named(key, "init"))
 
         def part(state: TrainState, _: Any) -> tuple[TrainState, PyTree]:

@@ -16,7 +16,8 @@ import toy_experiment
 from toy import points_game
 from toy_experiment import Config
 
-from gan_jax import checkpoint, data, log, loop, pictures
+from gan_jax import checkpoint, data, log, loop, pictures, runs
+from gan_jax.errors import UserError
 
 
 def config(workdir, batch_size=16, learning_rate=1e-3, seed=0, **options):
@@ -214,6 +215,17 @@ def test_other_data_of_the_same_name_is_refused(whole):
     changed = data.load("ring")._replace(fingerprint="other")
     with pytest.raises(ValueError, match="other contents of 'ring'"):
         loop.run(toy_experiment.build, changed, config(whole[1], steps=8))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [("enable_x64", True, "JAX_ENABLE_X64=0"), ("threefry_partitionable", False, "JAX_THREEFRY_PARTITIONABLE=1")],
+)
+def test_settings_of_jax_that_change_what_is_drawn_are_refused(whole, setting, value, said):
+    with getattr(jax, setting)(value):
+        for use in (lambda: runs.open_run(whole[1]), lambda: train(whole[1], steps=8)):
+            with pytest.raises(UserError, match=f"draws other numbers.*set {said} in the environment"):
+                use()
 
 
 def test_a_finished_run_is_left_alone(whole, capsys):

@@ -18,7 +18,7 @@ import numpy as np
 from flax import linen as nn
 
 from experiments.benchmarks.peers import GAMES, build
-from gan_jax import records
+from gan_jax import records, rng
 from gan_jax.cli import cli
 from gan_jax.networks.conv import Conv, ConvTranspose, conv, conv_transpose
 from gan_jax.pictures import atomic
@@ -84,7 +84,7 @@ def _layers(network: Any, config: Any, shape: Sequence[int], name: str) -> list[
         return method(*args, **kwargs)
 
     inputs = (config.batch_size, config.latent_size) if name == "generator" else (config.batch_size, *shape)
-    params, stats = jax.eval_shape(network.init, jax.random.key(0))
+    params, stats = jax.eval_shape(network.init, rng.key(0))
     layers.clear()
     with nn.intercept_methods(note):
         jax.eval_shape(
@@ -122,7 +122,7 @@ def _ways(kind: type, shape: tuple, kernel: tuple, strides: Any, padding: Any) -
 
 
 def _timed(function: Callable[[Array, Array], Array], *shapes: tuple) -> Callable[[], float]:
-    x, w = (jax.random.normal(jax.random.key(i), shape) for i, shape in enumerate(shapes))
+    x, w = (jax.random.normal(rng.key(i), shape) for i, shape in enumerate(shapes))
     cotangent = jnp.ones_like(function(x, w))
 
     @jax.jit

@@ -80,7 +80,7 @@ def _turn(game: Choice, dataset: Dataset, iterations: int) -> Callable[[], float
     system = build(game, dataset.spec)
     draw = data.batches(len(dataset.arrays["image"]), game.batch_size, system.batches)
     step = parallel.single(rules.many(system.update, draw, iterations))
-    key, device = jax.random.key(0), jax.local_devices()[:1]
+    key, device = rng.key(0), jax.local_devices()[:1]
     state, arrays = parallel.replicate((system.init(rng.named(key, "init")), dataset.arrays), device)
     held = [jax.block_until_ready(step(state, arrays, key, iterations)[0])]
 

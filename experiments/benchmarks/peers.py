@@ -32,7 +32,7 @@ from rich.table import Table
 
 from experiments.benchmarks.throughput import looped
 from experiments.benchmarks.turns import Run, enter, race
-from gan_jax import data, parallel, records, rules
+from gan_jax import data, parallel, records, rng, rules
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.errors import UserError
@@ -129,7 +129,7 @@ def start(way: str, game: str, precision: Precision) -> Run:
     config, system = build(game, precision)
     if way != "gan_jax":
         return torch_peers.start(GAMES[game].experiment, config, examples, way, precision)
-    key, device = jax.random.key(0), jax.local_devices()[:1]
+    key, device = rng.key(0), jax.local_devices()[:1]
     draw = data.batches(len(examples), config.batch_size, system.batches)
     iterate = looped(system, draw, parallel.replicate(({"image": examples}, key), device))
     held = [parallel.replicate(system.init(key), device)]
@@ -154,7 +154,7 @@ def iteration_flops(game: str) -> float:
     Metrics are left out, and so are draws and the average.
     """
     config, system = build(game)
-    state = jax.eval_shape(system.init, jax.random.key(0))
+    state = jax.eval_shape(system.init, rng.key(0))
     batch = {"image": jax.ShapeDtypeStruct((config.batch_size, *GAMES[game].shape), jnp.float32)}
 
     def once(player: Player) -> float:
@@ -162,7 +162,7 @@ def iteration_flops(game: str) -> float:
             with forced("matmul"):
                 return rules.descend(player)(*arguments)[0]
 
-        return jax.jit(move).lower(state, batch, jax.random.key(0)).cost_analysis()["flops"]  # pyright: ignore[reportOptionalSubscript]
+        return jax.jit(move).lower(state, batch, rng.key(0)).cost_analysis()["flops"]  # pyright: ignore[reportOptionalSubscript]
 
     # move by move, as the body of a loop over them would be counted once
     return sum(once(player) * (config.d_steps if player.name == "discriminator" else 1) for player in system.players)
@@ -202,7 +202,7 @@ def _peak(precision: Precision) -> float:
 def _products(way: str, size: int, precision: Precision) -> Run:
     if way != "gan_jax":
         return torch_peers.products(size, precision)
-    x, product = jax.random.normal(jax.random.key(0), (size, size), precision), jax.jit(jnp.matmul)
+    x, product = jax.random.normal(rng.key(0), (size, size), precision), jax.jit(jnp.matmul)
     return lambda count: jax.block_until_ready([product(x, x) for _ in range(count)])
 
 

@@ -105,7 +105,7 @@ def _in_turn(module: Any, dataset: Dataset, configs: Sequence[Any]) -> Turn:
     per_call = validated(config.run).steps_per_call
     step = parallel.single(rules.many(system.update, draw, per_call))
     init = jax.jit(lambda key: system.init(rng.named(key, "init")))
-    keys = parallel.replicate([jax.random.key(each.seed) for each in configs], device)
+    keys = parallel.replicate([rng.key(each.seed) for each in configs], device)
     states = parallel.replicate([init(key) for key in keys], device)
     arrays = parallel.replicate(dataset.arrays, device)
 

@@ -76,7 +76,7 @@ def _iterations(experiment: str, batch_size: int, devices: int) -> Callable[[int
     config = dataclasses.replace(module.Config(), batch_size=batch_size)
     dataset = data.load(config.dataset)
     system = module.build(config, dataset.spec)
-    key, own = jax.random.key(0), jax.local_devices()[:devices]
+    key, own = rng.key(0), jax.local_devices()[:devices]
     many = rules.many(system.update, data.batches(dataset.count, batch_size, system.batches), 20)
     step = parallel.spread(many, own)
     state, arrays, key = parallel.replicate((system.init(rng.named(key, "init")), dataset.arrays, key), own)

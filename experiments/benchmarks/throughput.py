@@ -62,7 +62,7 @@ def main(
 def _compare(module: Any, config: Any, rounds: int, seconds: float) -> dict[str, Any]:
     dataset = data.load(config.dataset)
     system = module.build(config, dataset.spec)
-    key = jax.random.key(0)
+    key = rng.key(0)
     device = jax.local_devices()[:1]
     draw = data.batches(len(dataset.arrays["image"]), config.batch_size, system.batches)
     arguments = parallel.replicate((dataset.arrays, key), device)

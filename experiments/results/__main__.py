@@ -122,7 +122,7 @@ def _judge(record: dict[str, Any], root: Path) -> dict[str, Any]:
         steps = checkpoint.steps(directory / "checkpoints")
         opened = [runs.open_run(directory, step) for step in steps]
         curve = [{"step": run.step} | verdict(sample.samples(run, seed, SAMPLES)) for run in opened]
-        state = jax.jit(opened[0].system.init)(rng.named(jax.random.key(seed), "init"))
+        state = jax.jit(opened[0].system.init)(rng.named(rng.key(seed), "init"))
         fresh = opened[0]._replace(ema=state.ema)
         untrained.append(verdict(sample.samples(fresh, seed, SAMPLES)))
         final.append({name: value for name, value in curve[-1].items() if name != "step"})

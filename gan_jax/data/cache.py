@@ -1,6 +1,7 @@
 """Decoded data sets on disk, so that only the first run pays for decoding; safe to delete at any time."""
 
 import contextlib
+import functools
 import hashlib
 import os
 import tempfile
@@ -12,10 +13,18 @@ import numpy as np
 
 
 def directory() -> Path:
-    """Returns the cache directory: $GAN_JAX_CACHE, else $XDG_CACHE_HOME/gan_jax, else ~/.cache/gan_jax."""
-    if own := os.environ.get("GAN_JAX_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "gan_jax"
+    """Returns the cache directory: $GAN_JAX_CACHE, else $XDG_CACHE_HOME/gan_jax, else ~/.cache/gan_jax.
+
+    Where there is no home, as for an unknown user in a container, it is one that lasts as long as this process.
+    """
+    own = os.environ.get("GAN_JAX_CACHE")
+    path = os.path.expanduser(own or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "gan_jax"))
+    return Path(_temporary().name if path.startswith("~") else path)
+
+
+@functools.cache
+def _temporary() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory(prefix="gan_jax-")
 
 
 def cached(name: str, key: object, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -13,6 +13,7 @@ import numpy as np
 from jax import lax
 from numpy.typing import ArrayLike
 
+from gan_jax import rng
 from gan_jax.errors import UserError
 from gan_jax.runs import Restored
 from gan_jax.sample import generate, latents_of
@@ -132,7 +133,7 @@ def pca(run: Restored, count: int = 8, layer: str | None = None, samples: int = 
 
     # a linear layer has no more than `size` components: the others are spare
     average, mean = run.ema["generator"], jnp.zeros(units)
-    basis = jax.random.normal(jax.random.key(0), (units, min(units, size + 8)))
+    basis = jax.random.normal(rng.key(0), (units, min(units, size + 8)))
     mean = over_all(average, mean, basis)[0]
     for _ in range(ROUNDS):
         basis = jnp.asarray(np.linalg.qr(over_all(average, mean, basis)[1])[0])

@@ -113,7 +113,7 @@ def duality_gap(
     players = tuple(_player(system, name)._replace(active=None) for name in ("discriminator", "generator"))
     for name, arrays in (("train", train), ("held_out", held_out)):
         _require_batch(name, arrays, batch_size)
-    return _duality_gap(players, state, dict(train), dict(held_out), jax.random.key(seed), batch_size, moves, batches)
+    return _duality_gap(players, state, dict(train), dict(held_out), rng.key(seed), batch_size, moves, batches)
 
 
 def equilibrium(
@@ -152,7 +152,7 @@ def equilibrium(
     batches = _count(held_out) // batch_size if batches is None else batches
     require(lambda: batches >= 1, f"batches={batches}: there must be at least 1; None takes all examples once")
     player = _player(system, "discriminator")
-    return _equilibrium(player, state, dict(held_out), jax.random.key(seed), batch_size, batches)
+    return _equilibrium(player, state, dict(held_out), rng.key(seed), batch_size, batches)
 
 
 @functools.partial(jax.jit, static_argnames=("players", "batch_size", "moves", "batches"))

@@ -16,6 +16,7 @@ import numpy as np
 from flax import linen as nn
 from flax import traverse_util
 
+from gan_jax import rng
 from gan_jax.data.source import fingerprint
 from gan_jax.errors import UserError
 from gan_jax.metrics import resize as resizing
@@ -221,7 +222,7 @@ def _params(arrays: dict[str, np.ndarray], path: Path) -> tuple[PyTree, str]:
         return used[name].astype(np.float64)
 
     image = jax.ShapeDtypeStruct((1, SIDE, SIDE, 3), jnp.float32)
-    shapes: Any = jax.eval_shape(Net().init, jax.random.key(0), image)["params"]
+    shapes: Any = jax.eval_shape(Net().init, rng.key(0), image)["params"]
     leaves: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(shapes)
     kernels = {place[:-1]: leaf.shape for place, leaf in leaves.items() if place[-1] == "kernel"}
     params = {("fc", "kernel"): take("fc.weight", *kernels.pop(("fc",))[::-1]).T}

@@ -57,7 +57,7 @@ def train(train_set: Dataset, test_set: Dataset, seed: int = 0, steps: int = STE
         raise UserError(f"{train_set.name} has no labels, so no classifier can be trained on it; take a set that has")
     print(f"training a classifier of {train_set.name}: minutes on a CPU", flush=True)
     shape, classes = train_set.spec.shape, train_set.spec.classes
-    count, key = len(train_set.arrays["label"]), jax.random.key(seed)
+    count, key = len(train_set.arrays["label"]), rng.key(seed)
     net, optimizer = linen(Net(classes), shape), optax.adam(optax.cosine_decay_schedule(3e-3, steps))
     draw = data.batches(count, min(BATCH, count))
 

@@ -79,7 +79,7 @@ def mixing(
         # Does example 0 notice that the others become copies of it? Even layers that see only near neighbours then do.
         # Parameters are drawn at random, as fresh ones may be zero and hide it, and scaled to keep activations near 1;
         # by NumPy, as JAX would compile a generator for each shape.
-        draw, key = np.random.default_rng(0), jax.random.key(0)
+        draw, key = np.random.default_rng(0), rng.key(0)
 
         def normal(p: jax.ShapeDtypeStruct) -> np.ndarray:
             return (draw.normal(size=p.shape) / math.sqrt(math.prod(p.shape[:-1]))).astype(p.dtype)
