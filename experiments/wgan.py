@@ -28,8 +28,6 @@ from gan_jax.data import Spec
 from gan_jax.networks.norm import Norm
 from gan_jax.types import Array, System, TrainState
 
-FIRST, EVERY, MOVES = 25, 500, 100  # before the first 25 of G's moves, and every 500th, the critic makes 100
-
 
 @dataclass(frozen=True)
 class Config(baseline.Baseline):
@@ -45,15 +43,15 @@ class Config(baseline.Baseline):
     d_learning_rate: float = 5e-4
 
 
-def waiting(d_steps: int) -> Callable[[TrainState], Array]:
-    """Returns whether the generator moves in this iteration, or waits until the critic has made its 100 moves."""
-    waits = math.ceil(MOVES / max(d_steps, 1)) - 1  # iterations
+def patient(d_steps: int, moves: int = 100, first: int = 25, every: int = 500) -> Callable[[TrainState], Array]:
+    """Lets G wait while the critic makes 100 moves, before each of G's first 25 moves and before every 500th."""
+    waits = math.ceil(moves / max(d_steps, 1)) - 1  # iterations
 
-    def moves(state: TrainState) -> Array:
-        place = (state.step - (FIRST - 1) * waits) % (EVERY + waits)
-        return jnp.where(state.step < FIRST * (waits + 1), (state.step + 1) % (waits + 1) == 0, place >= waits)
+    def active(state: TrainState) -> Array:
+        place = (state.step - (first - 1) * waits) % (every + waits)
+        return jnp.where(state.step < first * (waits + 1), (state.step + 1) % (waits + 1) == 0, place >= waits)
 
-    return moves
+    return active
 
 
 def build(config: Config, spec: Spec) -> System:
@@ -64,7 +62,7 @@ def build(config: Config, spec: Spec) -> System:
         "discriminator": projections.clip(optax.rmsprop(config.d_learning_rate, **rms), config.limit),
         "generator": optax.rmsprop(config.g_learning_rate, **rms),
     }
-    active = {"generator": waiting(config.d_steps)}
+    active = {"generator": patient(config.d_steps)}
     return baseline.game(config, networks, losses.wasserstein(), optimizers, repeats, active=active)
 
 
