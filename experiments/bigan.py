@@ -1,11 +1,15 @@
 """BiGAN / ALI (Donahue et al. 2017, arXiv:1605.09782; Dumoulin et al. 2017, arXiv:1606.00704): latents inferred.
 
     for each iteration:
-        D descends -log D(x, E(x)) - log(1 - D(G(z), z))
-        G and an encoder E descend -log D(G(z), z) - log(1 - D(x, E(x)))
+        D minimises -log D(x, E(x)) - log(1 - D(G(z), z))
+        G and an encoder E minimise -log D(G(z), z) - log(1 - D(x, E(x)))
 
 D sees an example with its latent. At the optimum E inverts G, though neither ever sees a reconstruction. `python -m
 gan_jax.sample RUN reconstruction` shows held-out images above G(E(x)).
+
+The encoder is deterministic, as BiGAN's; ALI's draws codes from a normal distribution whose mean and deviation it
+gives. Both papers move all three networks at once; here D moves first. Samples and codes come from averages of the
+weights of G and E, which the papers do not use; `--ema-decay 0` turns them off.
 
 What to expect: One run of 6,000 iterations on mnist, 5.0 minutes on 1 CPU core: test images come back at an L1 of 0.083
 and 0.34 by features, where another one is at 0.167 and 0.90; the nearest latent has the right class for 95.0%; samples

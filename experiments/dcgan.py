@@ -1,12 +1,14 @@
 """DCGAN (Radford et al. 2016, arXiv:1511.06434): convolutional networks with batch norm, and how to keep them stable.
 
     for each iteration:
-        D descends -log D(x) - log(1 - D(G(z)))
-        G descends -log D(G(z))
+        D minimises -log D(x) - log(1 - D(G(z)))
+        G minimises -log D(G(z))
 
 The networks are sized by the images: maps of side 4 are doubled to 28, 32 or 64, and halved again. The paper's settings
-are `--batch-size 128 --latent-size 100 --latent symmetric --g-width 64 --d-width 64 --g-learning-rate 2e-4
---d-learning-rate 2e-4 --beta2 0.999`; the defaults are narrower and faster, and learn digits on a CPU while you wait.
+are `--resolution 64 --batch-size 128 --latent-size 100 --latent symmetric --g-width 128 --d-width 128 --g-learning-rate
+2e-4 --d-learning-rate 2e-4 --beta2 0.999`, with kernels of 5x5; here they are of 4x4, as in the Torch code by one of
+its authors, which is half as wide. The defaults are narrower and faster, and learn digits on a CPU while you wait.
+Samples come from an average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
 
 What to expect, from runs that were made (`experiments/results/`):
 

@@ -1,11 +1,13 @@
 """PacGAN (Lin et al. 2018, arXiv:1712.04086): the discriminator judges several samples at once, and sees variety.
 
     for each iteration:
-        D descends -log D(x_1, ..., x_m) - log(1 - D(G(z_1), ..., G(z_m)))
-        G descends -log D(G(z_1), ..., G(z_m))
+        D minimises -log D(x_1, ..., x_m) - log(1 - D(G(z_1), ..., G(z_m)))
+        G minimises -log D(G(z_1), ..., G(z_m))
 
 The examples of a pack are joined along their channels, so that only D's first layer grows. `--pack 1` is the plain
-game.
+game. `--batch-size` counts examples; in the authors' code it counts packs, so that their 64 are `--batch-size 128` for
+packs of 2. Samples come from an average of the generator's weights, which the paper does not use; `--ema-decay 0` turns
+it off.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 13.28 (11.87 to 15.52) by
 its classifier's features, precision 0.57, recall 0.46; an iteration takes 0.79 times as long as one of dcgan.
@@ -27,7 +29,7 @@ class Config(baseline.Baseline):
     """What defines a run."""
 
     pack: int = 2
-    """m, examples judged at once; 2 to 4 in the paper. The batch size is a multiple of it."""
+    """m, examples judged at once; 2 to 4 in the paper. The batch size, in examples, is a multiple of it."""
     d_norm: Norm = "batch"
     """Normalisation of the discriminator."""
 
