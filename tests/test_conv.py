@@ -1,4 +1,4 @@
-"""Both formulations are one operator: equal to Flax's, to each other and, transposed, adjoint; derivatives too."""
+"""The three maps of a convolution equal XLA's operator and its derivatives, of every order and both modes."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from jax import lax
 
+from gan_jax.networks import bilinear
 from gan_jax.networks import conv as convolutions
-from gan_jax.networks.conv import Conv, ConvTranspose, Formulation, conv, conv_transpose
+from gan_jax.networks.conv import Conv, ConvTranspose, conv, conv_transpose
 
 DCGAN = [(1, 1), (1, 1)]
-FORMULATIONS: tuple[Formulation, ...] = ("native", "matmul")
 PAIRS = {"conv": (Conv, nn.Conv), "transposed": (ConvTranspose, nn.ConvTranspose)}
 FUNCTIONS = {"conv": conv, "transposed": conv_transpose}
 # kernel, stride, padding, height, width, channels in, channels out
@@ -51,7 +51,7 @@ def arguments(row):
 
 
 def derivatives(f, x, kernel):
-    """Output; gradients of a curved functional of it; gradients of the squared norm of its input gradient."""
+    """Output; gradients of a curved functional; those of its input gradient's norm; their derivative along a line."""
 
     def loss(x, kernel):
         y = f(x, kernel)
@@ -60,7 +60,9 @@ def derivatives(f, x, kernel):
     def penalty(x, kernel):
         return jnp.sum(jax.grad(loss)(x, kernel) ** 2)
 
-    return f(x, kernel), jax.grad(loss, (0, 1))(x, kernel), jax.grad(penalty, (0, 1))(x, kernel)
+    second = jax.grad(penalty, (0, 1))
+    forward = jax.jvp(jax.grad(loss, (0, 1)), (x, kernel), (jnp.cos(x), jnp.sin(kernel)))[1]
+    return f(x, kernel), jax.grad(loss, (0, 1))(x, kernel), second(x, kernel), forward
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -76,28 +78,25 @@ def test_equals_flax_with_its_parameters(name, row):
     module = ours(features, size, stride, padding)
     assert jax.eval_shape(module.init, jax.random.key(0), x) == jax.eval_shape(reference.init, jax.random.key(0), x)
     apply = jax.jit(module.apply, static_argnums=2)
-    for formulation in FORMULATIONS:
-        close(apply(variables, x, formulation), reference.apply(variables, x))
+    for native in (False, True):
+        close(apply(variables, x, native), reference.apply(variables, x))
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("row", TABLE, ids=str)
-def test_formulations_agree_to_second_derivatives(name, row):
+def test_derivatives_to_second_order_and_forward_over_reverse(name, row):
     x, kernel, stride, padding = arguments(row)
-    native, matmul = (
-        jax.jit(
-            partial(derivatives, partial(FUNCTIONS[name], strides=stride, padding=padding, formulation=formulation))
-        )
-        for formulation in FORMULATIONS
+    ours, native = (
+        jax.jit(partial(derivatives, partial(FUNCTIONS[name], strides=stride, padding=padding, native=native)))
+        for native in (False, True)
     )
-    close(matmul(x, kernel), native(x, kernel), 1e-10)
+    close(ours(x, kernel), native(x, kernel), 1e-10)
 
 
-@pytest.mark.parametrize("formulation", FORMULATIONS)
 @pytest.mark.parametrize("row", [row for row in TABLE if not isinstance(row[2], str)], ids=str)
-def test_conv_transpose_is_the_linear_transpose(row, formulation):
+def test_conv_transpose_is_the_linear_transpose(row):
     x, kernel, stride, padding = arguments(row)
-    convolve = jax.jit(partial(conv, kernel=kernel, strides=stride, padding=padding, formulation=formulation))
+    convolve = jax.jit(partial(conv, kernel=kernel, strides=stride, padding=padding))
     y = convolve(x)
     g = normal(3, *y.shape)
     strides = stride if isinstance(stride, tuple) else (stride, stride)
@@ -105,29 +104,55 @@ def test_conv_transpose_is_the_linear_transpose(row, formulation):
         (k - 1 - a, k - 1 - b + (n + a + b - k) % s)
         for n, k, s, (a, b) in zip(x.shape[1:3], kernel.shape, strides, padding, strict=False)
     ]
-    transposed = jax.jit(partial(conv_transpose, strides=stride, padding=adjoint, formulation=formulation))
-    back = transposed(g, kernel[::-1, ::-1].swapaxes(2, 3))
+    back = jax.jit(partial(conv_transpose, strides=stride, padding=adjoint))(g, kernel[::-1, ::-1].swapaxes(2, 3))
     close(np.vdot(y, g), np.vdot(x, back))
     close(back, jax.vjp(convolve, x)[1](g)[0])
 
 
+@pytest.mark.parametrize("images", [1, 2, 3, 100])
+def test_the_gradient_of_the_kernel_does_not_depend_on_how_many_images_fit_the_cache(monkeypatch, images):
+    x, kernel, g = normal(0, 7, 6, 5, 3), normal(1, 4, 4, 3, 2), normal(2, 7, 3, 2, 2)
+    window = bilinear.Window((6, 5), (4, 4), (2, 2), ((1, 1), (1, 1)))
+    monkeypatch.setattr(bilinear, "PATCHES", images * 3 * 2 * 48 * 8 + 8)
+    ours = jax.jit(lambda x, g: bilinear._kernel_gradient_in_chunks(x, g, window))  # 7 images: some divide, some do not
+    close(ours(x, g), jax.vjp(lambda k: bilinear.native(x, k, window), kernel)[1](g)[0])
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_under_vmap_and_scan(name):
+def test_under_vmap_scan_and_loops(name):
     x, kernel, stride, padding = arguments(TABLE[0])
     kernels = jnp.stack([kernel, 2 * kernel, kernel[::-1]])
 
-    def gradient(formulation, x, kernel):
-        return jax.grad(lambda k: jnp.sum(FUNCTIONS[name](x, k, stride, padding, formulation) ** 2))(kernel)
+    def gradient(native, x, kernel):
+        return jax.grad(lambda k: jnp.sum(FUNCTIONS[name](x, k, stride, padding, native) ** 2))(kernel)
 
     def scanned(x, kernels):
-        return lax.scan(lambda total, k: (total + (g := gradient("matmul", x, k)), g), jnp.zeros(kernel.shape), kernels)
+        return lax.scan(lambda total, k: (total + (g := gradient(False, x, k)), g), jnp.zeros(kernel.shape), kernels)
 
-    native = jax.jit(partial(gradient, "native"))
+    def looped(x, kernels):
+        return lax.fori_loop(0, 3, lambda i, total: total + gradient(False, x, kernels[i]), jnp.zeros(kernel.shape))
+
+    native = jax.jit(partial(gradient, True))
     expected = jnp.stack([native(x, k) for k in kernels])
-    close(jax.jit(jax.vmap(partial(gradient, "matmul"), (None, 0)))(x, kernels), expected)
+    close(jax.jit(jax.vmap(partial(gradient, False), (None, 0)))(x, kernels), expected)
+    close(jax.jit(jax.vmap(partial(gradient, False)))(jnp.stack([x, x, x]), kernels), expected)
     close(jax.jit(scanned)(x, kernels), (expected.sum(0), expected))
-    rows = jax.jit(jax.vmap(lambda row: gradient("matmul", row[None], kernel)))(x)
+    close(jax.jit(looped)(x, kernels), expected.sum(0))
+    rows = jax.jit(jax.vmap(lambda row: gradient(False, row[None], kernel)))(x)
     close(rows.sum(0), expected[0])
+
+
+def test_derivatives_of_what_vmap_makes():
+    x, kernel, stride, padding = arguments(TABLE[0])
+    xs, kernels = jnp.stack([x, 2 * x[::-1]]), jnp.stack([kernel, kernel[::-1]])
+
+    def loss(native, xs, kernels):
+        made = jax.vmap(lambda x, k: conv(x, k, stride, padding, native))(xs, kernels)
+        back = jax.vmap(lambda y, k: conv_transpose(y, k.swapaxes(2, 3), stride, padding, native))(made, kernels)
+        return jnp.sum(back**2)
+
+    ours, native = (jax.jit(jax.grad(partial(loss, native), (0, 1)))(xs, kernels) for native in (False, True))
+    close(ours, native, 1e-9)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -135,29 +160,42 @@ def test_under_vmap_and_scan(name):
 def test_keeps_the_type(name, dtype, tolerance):
     x, kernel, stride, padding = arguments(TABLE[0])
     x, kernel = jnp.asarray(x, dtype), jnp.asarray(kernel, dtype)
-    ours, native = (FUNCTIONS[name](x, kernel, stride, padding, formulation) for formulation in ("matmul", "native"))
-    assert ours.dtype == native.dtype == dtype
-    close(ours.astype(jnp.float32), native.astype(jnp.float32), tolerance)
+
+    def gradient(native, x, kernel):
+        return jax.grad(lambda k: jnp.sum(FUNCTIONS[name](x, k, stride, padding, native).astype(jnp.float32)))(kernel)
+
+    for f in (lambda native, x, k: FUNCTIONS[name](x, k, stride, padding, native), gradient):
+        ours, native = (f(native, x, kernel) for native in (False, True))
+        assert ours.dtype == native.dtype == dtype
+        close(ours.astype(jnp.float32), native.astype(jnp.float32), tolerance)
 
 
-def test_the_cpu_multiplies_matrices_and_forced_overrides_it(monkeypatch):
+def test_other_platforms_have_their_own_operator_alone():
+    def gradients(x, kernel):
+        return jax.grad(lambda x, k: jnp.sum(conv(x, k, 2) ** 2), (0, 1))(x, kernel)
+
+    x, kernel = jnp.ones((5, 8, 8, 3)), jnp.ones((4, 4, 3, 2))
+    traced = jax.jit(gradients).trace(x, kernel)
+    on = {platform: traced.lower(lowering_platforms=(platform,)).as_text() for platform in ("cpu", "cuda", "tpu")}
+    for platform in ("cuda", "tpu"):
+        assert on[platform].count("stablehlo.convolution") == 3
+        assert "dot_general" not in on[platform]
+    assert on["cpu"].count("stablehlo.convolution") == 2
+    assert on["cpu"].count("dot_general") == 1
+
+
+def test_native_leaves_all_to_jax():
     network = nn.Sequential([Conv(3, 4, 2), ConvTranspose(1, 4, 2, use_bias=False)])
     x = jnp.ones((1, 8, 8, 1))
     variables = jax.jit(network.init)(jax.random.key(0), x)
 
-    def apply(formulation, x):
-        with convolutions.forced(formulation):
+    def apply(x):
+        with convolutions.native():
             return network.apply(variables, x)
 
-    def convolves(f):
-        return "conv_general_dilated" in str(jax.make_jaxpr(f)(x))
-
-    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
-    assert not convolves(partial(network.apply, variables))
-    assert convolves(partial(apply, "native"))
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert convolves(partial(network.apply, variables))
-    assert not convolves(partial(apply, "matmul"))
+    assert "conv_general_dilated" not in str(jax.make_jaxpr(partial(network.apply, variables))(x))
+    assert str(jax.make_jaxpr(apply)(x)).count("conv_general_dilated") == 2
+    close(apply(x), network.apply(variables, x), 1e-6)
 
 
 def test_spectral_norm_wraps_it():
@@ -182,7 +220,6 @@ def test_spectral_norm_wraps_it():
         (lambda: conv(jnp.ones((1, 8, 8, 1)), jnp.ones((3, 3, 2, 1))), r"kernel has shape .* need \[kh, kw, 1"),
         (lambda: conv(jnp.ones((1, 3, 3, 1)), jnp.ones((4, 4, 1, 1)), 1, "VALID"), "does not fit .* pad more"),
         (lambda: conv(jnp.ones((1, 3, 3, 1)), jnp.ones((1, 1, 1, 1)), 1, "same"), "padding is 'same': pass 'SAME'"),  # pyright: ignore[reportArgumentType]
-        (lambda: conv(jnp.ones((1, 3, 3, 1)), jnp.ones((1, 1, 1, 1)), formulation="fft"), "formulation is 'fft': pass"),  # pyright: ignore[reportArgumentType]
     ],
 )
 def test_errors_name_the_argument_and_the_mend(call, message):

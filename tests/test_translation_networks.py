@@ -10,7 +10,7 @@ from toy import double
 
 from gan_jax import parallel, rng
 from gan_jax.networks import dcgan, mlp
-from gan_jax.networks.conv import forced
+from gan_jax.networks.conv import native
 from gan_jax.networks.linen import linen
 from gan_jax.networks.noise import Dropout, dropout
 from gan_jax.networks.norm import normalise
@@ -34,7 +34,7 @@ NETWORKS = {  # with the shapes of their inputs
 @pytest.fixture(autouse=True)
 def _native():
     """XLA's own convolutions, which compile sooner; tests/test_conv.py tells that they agree with ours."""
-    with forced("native"):
+    with native():
         yield
 
 

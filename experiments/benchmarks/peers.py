@@ -36,7 +36,7 @@ from gan_jax import data, parallel, records, rng, rules
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.errors import UserError
-from gan_jax.networks.conv import forced
+from gan_jax.networks.conv import native
 from gan_jax.pictures import atomic
 from gan_jax.types import Player, System, TrainState
 
@@ -159,7 +159,7 @@ def iteration_flops(game: str) -> float:
 
     def once(player: Player) -> float:
         def move(*arguments: Any) -> TrainState:
-            with forced("matmul"):
+            with native():
                 return rules.descend(player)(*arguments)[0]
 
         return jax.jit(move).lower(state, batch, rng.key(0)).cost_analysis()["flops"]  # pyright: ignore[reportOptionalSubscript]

@@ -24,7 +24,7 @@ from rich.table import Table
 
 from gan_jax import data, parallel, records, rng, rules
 from gan_jax.cli import cli
-from gan_jax.networks.conv import forced
+from gan_jax.networks.conv import native
 from gan_jax.pictures import atomic
 from gan_jax.types import Array, System, TrainState
 
@@ -103,7 +103,7 @@ def looped(system: System, draw: Callable, arguments: tuple[dict[str, Array], Ar
 
 def _stock(system: System, draw: Callable, arguments: tuple[dict[str, Array], Array]) -> Callable:
     def once(state: TrainState, arrays: dict[str, Array], key: Array) -> TrainState:
-        with forced("native"):
+        with native():
             batch = draw(arrays, rng.named(key, "data"), state.step)
             new, _ = system.update(state, batch, jax.random.fold_in(key, state.step))
         return dataclasses.replace(new, step=state.step + 1)

@@ -1,47 +1,35 @@
-"""Convolutions in the formulation that suits the platform; every convolution of every network goes through here.
-
-Two formulations agree to rounding, in derivatives of every order and both modes too:
-
-- `native`: XLA's own operator, right for GPUs and TPUs.
-- `matmul`: one matrix product with patches, for CPUs, where XLA's gradient of a convolution with respect to its kernel
-  is slow, and another order slower within `lax.scan`. It keeps the patches for the backward pass:
-  `(k / stride)^2` times the memory of the input.
+"""Convolutions for networks; every convolution of every network goes through here.
 
 `Conv` and `ConvTranspose` take the place of `nn.Conv` and `nn.ConvTranspose` for images `[B, H, W, C]`: their
-parameters have the same names, shapes and meaning.
+parameters have the same names, shapes and meaning. They differ in speed on a CPU, see `bilinear`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 from jax import lax
 
 from gan_jax.errors import UserError
+from gan_jax.networks import bilinear
+from gan_jax.networks.bilinear import Pair, Window
 from gan_jax.types import Array
 
-Formulation = Literal["native", "matmul"]
-Pair = tuple[int, int]
 Padding = Literal["SAME", "VALID"] | Sequence[Pair]
 
-_LAYOUT = ("NHWC", "HWIO", "NHWC")
 
-
-def conv(
-    x: Array, kernel: Array, strides: int | Pair = 1, padding: Padding = "SAME", formulation: Formulation | None = None
-) -> Array:
-    """Convolves images with a kernel, as `lax.conv_general_dilated` does: y = patches(x) kernel.
+def conv(x: Array, kernel: Array, strides: int | Pair = 1, padding: Padding = "SAME", native: bool = False) -> Array:
+    """Convolves images with a kernel, as `lax.conv_general_dilated` does.
 
     Args:
         x: Images `[B, H, W, C]`.
         kernel: `[kh, kw, C, F]`, of the same type.
         strides: Of rows and columns.
         padding: "SAME", "VALID", or the zeros around rows and columns: `[(top, bottom), (left, right)]`.
-        formulation: "native" or "matmul"; None takes the one that suits JAX's default backend while tracing.
+        native: Whether to leave the derivatives to JAX too, see `native`.
 
     Returns:
         Images `[B, H', W', F]`, `H' = (H + top + bottom - kh) // stride + 1`.
@@ -51,18 +39,14 @@ def conv(
     """
     size, strides = _check(x, kernel), _pair(strides)
     pads = _pads(padding, lambda p: lax.padtype_to_pads(x.shape[1:3], size, strides, p))
-    _outputs((x.shape[1], x.shape[2]), size, strides, pads)
-    if _resolve(formulation) == "native":
-        return lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=_LAYOUT)
-    # Not `kernel.reshape(-1, F)`: its gradient would be the product patches^T g, at half the speed of g^T patches.
-    rows = kernel.transpose(3, 0, 1, 2).reshape(kernel.shape[3], -1)
-    return lax.dot_general(_patches(x, size, strides, pads), rows, (((3,), (1,)), ((), ())))
+    window = _require_places(Window((x.shape[1], x.shape[2]), size, strides, pads))
+    return (bilinear.native if native else bilinear.convolve)(x, kernel, window)
 
 
 def conv_transpose(
-    x: Array, kernel: Array, strides: int | Pair = 1, padding: Padding = "SAME", formulation: Formulation | None = None
+    x: Array, kernel: Array, strides: int | Pair = 1, padding: Padding = "SAME", native: bool = False
 ) -> Array:
-    """Convolves images with a kernel at a fractional stride, as `lax.conv_transpose` does: y = patches^T(x kernel).
+    """Convolves images with a kernel at a fractional stride, as `lax.conv_transpose` does.
 
     It is the linear transpose of `conv` by `kernel[::-1, ::-1].swapaxes(2, 3)` with padding `(k - 1 - a, k - 1 - b)`
     for `(a, b)` here. What PyTorch calls `padding=1` for a 4x4 kernel at stride 2 is "SAME".
@@ -73,7 +57,7 @@ def conv_transpose(
         strides: Of rows and columns of the result.
         padding: "SAME" (`H' = H stride`), "VALID", or the zeros around rows and columns once `x` is spread by
             `strides`: `[(top, bottom), (left, right)]`.
-        formulation: "native" or "matmul"; None takes the one that suits JAX's default backend while tracing.
+        native: Whether to leave all to JAX, see `native`.
 
     Returns:
         Images `[B, H', W', F]`, `H' = (H - 1) stride + top + bottom - kh + 2`.
@@ -84,14 +68,13 @@ def conv_transpose(
     size, strides = _check(x, kernel), _pair(strides)
     pads = _pads(padding, lambda p: [_spread(k, s, p) for k, s in zip(size, strides, strict=True)])
     spread = ((x.shape[1] - 1) * strides[0] + 1, (x.shape[2] - 1) * strides[1] + 1)
-    height, width = _outputs(spread, size, (1, 1), pads)
-    if _resolve(formulation) == "native":
-        return lax.conv_transpose(x, kernel, strides, pads, dimension_numbers=_LAYOUT)
-    patches = x @ kernel[::-1, ::-1].transpose(2, 0, 1, 3).reshape(kernel.shape[2], -1)
-    adjoint = [(k - 1 - a, k - 1 - b) for k, (a, b) in zip(size, pads, strict=True)]
-    image = jax.ShapeDtypeStruct((x.shape[0], height, width, kernel.shape[3]), patches.dtype)
-    (y,) = jax.linear_transpose(lambda y: _patches(y, size, strides, adjoint), image)(patches)
-    return y
+    images = _require_places(Window(spread, size, (1, 1), pads)).places
+    if native:
+        return lax.conv_transpose(x, kernel, strides, pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    (top, bottom), (left, right) = pads
+    adjoint = ((size[0] - 1 - top, size[0] - 1 - bottom), (size[1] - 1 - left, size[1] - 1 - right))
+    flipped = kernel[::-1, ::-1].swapaxes(2, 3)
+    return bilinear.input_gradient(x, flipped, Window(images, size, strides, adjoint))
 
 
 class Conv(nn.Module):
@@ -118,15 +101,15 @@ class Conv(nn.Module):
     operator = staticmethod(conv)
 
     @nn.compact
-    def __call__(self, x: Array, formulation: Formulation | None = None) -> Array:
-        """Returns images `[B, H', W', features]`; `formulation` as in `conv`."""
+    def __call__(self, x: Array, native: bool = False) -> Array:
+        """Returns images `[B, H', W', features]`; `native` as in `conv`."""
         shape = (*_pair(self.kernel_size), x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         bias = (
             self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32) if self.use_bias else None
         )
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
-        y = self.operator(x, kernel, self.strides, self.padding, formulation)
+        y = self.operator(x, kernel, self.strides, self.padding, native)
         return y if bias is None else y + bias
 
 
@@ -137,50 +120,24 @@ class ConvTranspose(Conv):
 
 
 @contextmanager
-def forced(formulation: Formulation) -> Iterator[None]:
-    """Makes every `Conv` and `ConvTranspose` applied inside use one formulation: for tests and benchmarks.
+def native() -> Iterator[None]:
+    """Makes every `Conv` and `ConvTranspose` applied inside use JAX's own operator and derivatives.
 
-    It acts while a network is applied or traced, so enter it inside a function to be compiled:
+    For benchmarks and tests. It acts while a network is applied or traced, so enter it inside a function to be
+    compiled:
 
         def apply(variables, x):
-            with forced("native"):
+            with native():
                 return network.apply(variables, x)
     """
 
     def call(method: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
         if isinstance(context.module, Conv) and context.method_name == "__call__":
-            kwargs = {**kwargs, "formulation": formulation}
+            kwargs = {**kwargs, "native": True}
         return method(*args, **kwargs)
 
     with nn.intercept_methods(call):
         yield
-
-
-def _patches(x: Array, size: Pair, strides: Pair, pads: Sequence[Pair]) -> Array:
-    """Lays out the windows of images `[B, H, W, C]` as `[B, H', W', kh * kw * C]`, by slices alone."""
-    (kh, kw), (sh, sw), (batch, height, width, channels) = size, strides, x.shape
-    rows, columns = _outputs((height, width), size, strides, pads)
-    # In blocks of `strides` pixels a window is its first block and a few neighbours: all slices have stride 1.
-    down, along = -(-kh // sh), -(-kw // sw)
-    (top, _), (left, _) = pads
-    bottom = (rows + down - 1) * sh - height - top
-    right = (columns + along - 1) * sw - width - left
-    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (top, bottom, 0), (left, right, 0), (0, 0, 0)])
-    x = x.reshape(batch, rows + down - 1, sh, columns + along - 1, sw * channels)
-    parts = [
-        x[:, i // sh : i // sh + rows, i % sh, j : j + columns, : (kw - j * sw) * channels]
-        for i in range(kh)
-        for j in range(along)
-    ]
-    return jnp.concatenate(parts, axis=-1)
-
-
-def _resolve(formulation: Formulation | None) -> Formulation:
-    if formulation is None:
-        return "matmul" if jax.default_backend() == "cpu" else "native"
-    if formulation not in get_args(Formulation):
-        raise UserError(f"formulation is {formulation!r}: pass 'native', 'matmul' or None")
-    return formulation
 
 
 def _pair(value: int | Pair) -> Pair:
@@ -196,12 +153,13 @@ def _check(x: Array, kernel: Array) -> Pair:
     return kernel.shape[0], kernel.shape[1]
 
 
-def _pads(padding: Padding, named: Callable[[str], Sequence[Pair]]) -> Sequence[Pair]:
+def _pads(padding: Padding, named: Callable[[str], Sequence[Pair]]) -> tuple[Pair, Pair]:
     if isinstance(padding, str) and padding in ("SAME", "VALID"):
-        return named(padding)
-    if isinstance(padding, str | int) or [len(p) for p in padding] != [2, 2]:
+        padding = named(padding)
+    elif isinstance(padding, str | int) or [len(p) for p in padding] != [2, 2]:
         raise UserError(f"padding is {padding!r}: pass 'SAME', 'VALID' or [(top, bottom), (left, right)]")
-    return [(a, b) for a, b in padding]
+    (top, bottom), (left, right) = padding
+    return (top, bottom), (left, right)
 
 
 def _spread(k: int, s: int, padding: str) -> Pair:
@@ -212,8 +170,10 @@ def _spread(k: int, s: int, padding: str) -> Pair:
     return before, k + s - 2 - before
 
 
-def _outputs(images: Pair, size: Pair, strides: Pair, pads: Sequence[Pair]) -> Pair:
-    rows, columns = ((n + a + b - k) // s + 1 for n, k, s, (a, b) in zip(images, size, strides, pads, strict=True))
-    if min(rows, columns) < 1:
-        raise UserError(f"kernel of {size} does not fit images of {images} with padding {pads}: pad more or shrink it")
-    return rows, columns
+def _require_places(window: Window) -> Window:
+    if min(window.places) < 1:
+        raise UserError(
+            f"kernel of {window.size} does not fit images of {window.images} with padding {window.pads}: pad more or "
+            "shrink it"
+        )
+    return window

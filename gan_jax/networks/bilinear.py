@@ -1,0 +1,218 @@
+"""The three bilinear maps of a convolution, each the transpose of the others, as fast as the platform allows.
+
+    y = convolve(x, k)            images and kernel to images
+    x = input_gradient(g, k)      the transpose in x
+    k = kernel_gradient(x, g)     the transpose in k
+
+The derivative of each is made of the other two, so they are closed under differentiation of every order, in forward
+and reverse mode. They are JAX primitives, because `jax.custom_vjp` has no forward mode. On GPUs and TPUs all three are
+XLA's own operator and its transposes. On CPUs XLA runs these transposes up to 30 times slower than the operator itself
+inside a loop, so there
+
+- `convolve` is XLA's operator;
+- `input_gradient` is XLA's operator too, at stride 1 and with the kernel flipped: it makes every block of `strides`
+  pixels at once, as channels. Where the stride does not divide the kernel, which would convolve with zeros, it is one
+  matrix product and the sum of overlapping windows;
+- `kernel_gradient` is a sum of matrix products with the patches of a few images at a time, which stay in the cache.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from gan_jax.types import Array
+
+Pair = tuple[int, int]
+
+PATCHES = 2**22  # bytes of patches at a time: what two cores keep in their caches
+_LAYOUT = ("NHWC", "HWIO", "NHWC")
+
+
+class Window(NamedTuple):
+    """Where a kernel is laid on images; static.
+
+    Attributes:
+        images: Height and width of the images.
+        size: Of the kernel: rows and columns.
+        strides: Of rows and columns.
+        pads: Zeros around rows and columns, `((top, bottom), (left, right))`; negative ones crop.
+    """
+
+    images: Pair
+    size: Pair
+    strides: Pair
+    pads: tuple[Pair, Pair]
+
+    @property
+    def places(self) -> Pair:
+        """Rows and columns of places where the kernel is laid."""
+        rows, columns = (
+            (n + a + b - k) // s + 1
+            for n, k, s, (a, b) in zip(self.images, self.size, self.strides, self.pads, strict=True)
+        )
+        return rows, columns
+
+    @property
+    def blocks(self) -> Pair:
+        """Rows and columns of a kernel in blocks of `strides` pixels."""
+        return -(-self.size[0] // self.strides[0]), -(-self.size[1] // self.strides[1])
+
+
+def convolve(x: Array, kernel: Array, window: Window) -> Array:
+    """Convolves images `[B, H, W, C]` with a kernel `[kh, kw, C, F]`; returns `[B, *window.places, F]`."""
+    return _convolve.bind(x, kernel, window=window)
+
+
+def input_gradient(g: Array, kernel: Array, window: Window) -> Array:
+    """Maps `g`, `[B, *window.places, F]`, to the images `[B, H, W, C]` for which <x, result> = <convolve(x, k), g>."""
+    return _input_gradient.bind(g, kernel, window=window)
+
+
+def kernel_gradient(x: Array, g: Array, window: Window) -> Array:
+    """Maps images and `g` to the kernel `[kh, kw, C, F]` for which <k, result> = <convolve(x, k), g>."""
+    return _kernel_gradient.bind(x, g, window=window)
+
+
+def native(x: Array, kernel: Array, window: Window) -> Array:
+    """Convolves by XLA's operator, with JAX's own derivatives."""
+    return lax.conv_general_dilated(x, kernel, window.strides, window.pads, dimension_numbers=_LAYOUT)
+
+
+def _native_input_gradient(g: Array, kernel: Array, window: Window) -> Array:
+    image = jax.ShapeDtypeStruct((g.shape[0], *window.images, kernel.shape[2]), g.dtype)
+    return jax.linear_transpose(lambda x: native(x, kernel, window), image)(g)[0]
+
+
+def _native_kernel_gradient(x: Array, g: Array, window: Window) -> Array:
+    kernel = jax.ShapeDtypeStruct((*window.size, x.shape[3], g.shape[3]), g.dtype)
+    return jax.linear_transpose(lambda k: native(x, k, window), kernel)(g)[0]
+
+
+def _input_gradient_in_blocks(g: Array, kernel: Array, window: Window) -> Array:
+    (kh, kw), (sh, sw), (down, along), channels = window.size, window.strides, window.blocks, kernel.shape[2]
+    if kh % sh or kw % sw:
+        patches = lax.dot_general(g, kernel.reshape(-1, kernel.shape[3]), (((3,), (1,)), ((), ())))
+        image = jax.ShapeDtypeStruct((g.shape[0], *window.images, channels), patches.dtype)
+        return jax.linear_transpose(lambda x: _patches(x, window), image)(patches)[0]
+    # [down, along, F, sh * sw * C]: what a value of g adds to each block, from the last block to the first
+    blocks = kernel.reshape(down, sh, along, sw, channels, -1).transpose(0, 2, 5, 1, 3, 4)
+    blocks = blocks.reshape(down, along, kernel.shape[3], sh * sw * channels)[::-1, ::-1]
+    pads = [(down - 1, down - 1), (along - 1, along - 1)]
+    y = lax.conv_general_dilated(g, blocks, (1, 1), pads, dimension_numbers=_LAYOUT)
+    batch, rows, columns, _ = y.shape
+    y = y.reshape(batch, rows, columns, sh, sw, channels).swapaxes(2, 3).reshape(batch, rows * sh, columns * sw, -1)
+    (height, width), ((top, _), (left, _)) = window.images, window.pads
+    crops = [(0, 0, 0), (-top, height + top - rows * sh, 0), (-left, width + left - columns * sw, 0), (0, 0, 0)]
+    return lax.pad(y, jnp.zeros((), y.dtype), crops)
+
+
+def _kernel_gradient_in_chunks(x: Array, g: Array, window: Window) -> Array:
+    batch, features, row = len(x), g.shape[3], math.prod(window.size) * x.shape[3]
+    chunk = min(batch, max(1, PATCHES // (math.prod(window.places) * row * x.dtype.itemsize)))
+
+    def product(first: Any, count: int) -> Array:
+        patches = _patches(lax.dynamic_slice_in_dim(x, first, count), window).reshape(-1, row)
+        slopes = lax.dynamic_slice_in_dim(g, first, count).reshape(-1, features)
+        return lax.dot_general(slopes, patches, (((0,), (0,)), ((), ())))  # patches^T slopes runs at half the speed
+
+    whole, rest = divmod(batch, chunk)
+    total = product(0, chunk)
+    if whole > 1:
+        total = lax.fori_loop(1, whole, lambda i, total: total + product(i * chunk, chunk), total)
+    if rest:
+        total += product(whole * chunk, rest)
+    # without the barrier XLA would restore patches^T slopes
+    return lax.optimization_barrier(total).T.reshape(*window.size, x.shape[3], features)
+
+
+def _patches(x: Array, window: Window) -> Array:
+    """Lays out the windows of images `[B, H, W, C]` as `[B, *places, kh * kw * C]`, by slices alone."""
+    (kh, kw), (sh, sw), (batch, height, width, channels) = window.size, window.strides, x.shape
+    # in blocks of `strides` pixels a window is its first block and a few neighbours: all slices have stride 1
+    (rows, columns), (down, along), ((top, _), (left, _)) = window.places, window.blocks, window.pads
+    bottom = (rows + down - 1) * sh - height - top
+    right = (columns + along - 1) * sw - width - left
+    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (top, bottom, 0), (left, right, 0), (0, 0, 0)])
+    x = x.reshape(batch, rows + down - 1, sh, columns + along - 1, sw * channels)
+    parts = [
+        x[:, i // sh : i // sh + rows, i % sh, j : j + columns, : (kw - j * sw) * channels]
+        for i in range(kh)
+        for j in range(along)
+    ]
+    return jnp.concatenate(parts, axis=-1)
+
+
+def _bilinear(name: str, operator: Callable[..., Array], on_cpu: Callable[..., Array], folds: bool) -> Primitive:
+    """Makes a primitive of a map, without derivatives.
+
+    Args:
+        name: As it shows in jaxprs.
+        operator: `(a, b, window) -> c` for GPUs and TPUs; it defines the map.
+        on_cpu: The same map for CPUs.
+        folds: Whether the first argument and the result are batches of images, which take one more axis of a `vmap` in.
+    """
+    primitive = Primitive(name)
+
+    @primitive.def_abstract_eval
+    def _(a: Any, b: Any, *, window: Window) -> Any:
+        shapes = (jax.ShapeDtypeStruct(each.shape, each.dtype) for each in (a, b))
+        made = jax.eval_shape(lambda a, b: operator(a, b, window), *shapes)
+        return ShapedArray(made.shape, made.dtype)
+
+    primitive.def_impl(jax.jit(primitive.bind, static_argnames="window"))
+    mlir.register_lowering(primitive, mlir.lower_fun(operator, multiple_results=False))
+    mlir.register_lowering(primitive, mlir.lower_fun(on_cpu, multiple_results=False), platform="cpu")
+
+    def batch(operands: Sequence[Array], axes: Sequence[int | None], *, window: Window) -> tuple[Array, int]:
+        first, second = (
+            x if axis is None else jnp.moveaxis(x, axis, 0) for x, axis in zip(operands, axes, strict=True)
+        )
+        if folds and axes[1] is None:
+            merged = primitive.bind(first.reshape(-1, *first.shape[2:]), second, window=window)
+            return merged.reshape(*first.shape[:2], *merged.shape[1:]), 0
+        kept = [None if axis is None else 0 for axis in axes]
+
+        def in_turn(first: Array, second: Array) -> Array:
+            def one(i: Array) -> Array:
+                a, b = (x if axis is None else x[i] for x, axis in zip((first, second), kept, strict=True))
+                return primitive.bind(a, b, window=window)
+
+            return lax.map(one, jnp.arange(len(first if axes[1] is None else second)))
+
+        def at_once(first: Array, second: Array) -> Array:
+            return jax.vmap(lambda a, b: operator(a, b, window), kept)(first, second)
+
+        # on CPUs one after another, as XLA's grouped convolutions are slow there
+        return lax.platform_dependent(first, second, cpu=in_turn, default=at_once), 0
+
+    batching.primitive_batchers[primitive] = batch
+    return primitive
+
+
+_convolve = _bilinear("convolve", native, native, folds=True)
+_input_gradient = _bilinear("input_gradient", _native_input_gradient, _input_gradient_in_blocks, folds=True)
+_kernel_gradient = _bilinear("kernel_gradient", _native_kernel_gradient, _kernel_gradient_in_chunks, folds=False)
+
+# the transpose of each in its first and in its second argument, `(cotangent, first, second) -> that argument's`
+ad.defbilinear(
+    _convolve,
+    lambda ct, x, k, window: input_gradient(ct, k, window),
+    lambda ct, x, k, window: kernel_gradient(x, ct, window),
+)
+ad.defbilinear(
+    _input_gradient,
+    lambda ct, g, k, window: convolve(ct, k, window),
+    lambda ct, g, k, window: kernel_gradient(ct, g, window),
+)
+ad.defbilinear(
+    _kernel_gradient,
+    lambda ct, x, g, window: input_gradient(g, ct, window),
+    lambda ct, x, g, window: convolve(x, ct, window),
+)
