@@ -38,13 +38,14 @@ from gan_jax.networks.norm import Norm
 from gan_jax.pictures import to_uint8
 from gan_jax.system import PLAYERS, gan
 from gan_jax.trajectories import trajectories
-from gan_jax.types import Loss, Network, PyTree, System, Term, TrainState, Update
+from gan_jax.types import Loss, Metrics, Network, PyTree, System, Term, TrainState, Update
 
 SAMPLES = 10_000  # that are scored, of each seed
 
 LOSSES: dict[str, Loss] = {
     "minimax": losses.minimax(),
     "non_saturating": losses.non_saturating(),
+    "zero_sum": losses.zero_sum(losses.non_saturating()),
     "least_squares": losses.least_squares(),
     "wasserstein": losses.wasserstein(),
     "hinge": losses.hinge(),
@@ -112,7 +113,7 @@ class Choice:
     dataset: str = "ring"
     """ring, grid, spiral, swiss_roll, moons; or images, as for `experiments.dcgan`."""
     loss: str = "non_saturating"
-    """Its name on the menu above."""
+    """Its name on the menu above; unrolled takes zero_sum, softmax or a relativistic one."""
     terms: tuple[str, ...] = ("r1",)
     """Any names on the menu; none for none."""
     weight: float = 1.0
@@ -196,6 +197,19 @@ def build(choice: Choice, spec: Spec) -> System:
         controllers=carried,
         ema_decay=choice.ema_decay,
     )
+
+
+def traced(choice: Choice, spec: Spec) -> tuple[TrainState, TrainState, Metrics]:
+    """Builds the game and traces an iteration, so that whatever is to be refused is refused before training.
+
+    Returns:
+        Shapes of the state, of the state after an iteration, and of the metrics.
+    """
+    system = build(choice, spec)
+    state = jax.eval_shape(system.init, rng.key(0))
+    rows = (choice.batch_size,) if system.batches == 1 else (system.batches, choice.batch_size)
+    batch = {"image": jax.ShapeDtypeStruct((*rows, *spec.shape), jnp.float32)}
+    return state, *jax.eval_shape(system.update, state, batch, rng.key(0))
 
 
 def play(

@@ -21,7 +21,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from experiments.laboratory import MENU, SAMPLES, Choice, build, play, scores
+from experiments.laboratory import MENU, SAMPLES, Choice, play, scores, traced
 from gan_jax import data, records
 from gan_jax.cli import cli
 from gan_jax.data import toys
@@ -65,8 +65,8 @@ def main(
         if getattr(choice, field) != getattr(Choice(), field):
             raise UserError(f"{field}: the zoo plays many; give {many}")
     games = STANDING if not losses else _product(losses, term_sets, rules)
-    for dataset, changes in itertools.product(datasets, games.values()):  # what cannot be built is refused before hours
-        build(dataclasses.replace(choice, dataset=dataset, **changes), data.load(dataset).spec)
+    for dataset, changes in itertools.product(datasets, games.values()):  # a refusal comes before hours of training
+        traced(dataclasses.replace(choice, dataset=dataset, **changes), data.load(dataset).spec)
     rows: list[dict[str, Any]] = []
     for dataset, (name, changes) in itertools.product(datasets, games.items()):
         game = dataclasses.replace(choice, dataset=dataset, **changes)

@@ -21,7 +21,7 @@ no term where none is (the other numbers are in `tests/test_dynamics.py`, which 
     optimistic gradient                                   converges
     consensus                                             converges
     symplectic                                            converges
-    unrolled, 5 steps                                     converges
+    unrolled, zero-sum, 5 steps                           converges
     alternating, negative momentum                        converges
     simultaneous, look-ahead of 5                         converges
     alternating, non-saturating                           undecided
@@ -86,30 +86,39 @@ class Stability(NamedTuple):
 
 
 def dirac(
-    loss: Loss, optimizer: Optimizers, start: tuple[float, float] = (0.0, 0.0), examples: int = 1, **options: Any
+    loss: Loss,
+    optimizer: Optimizers,
+    start: tuple[float, float] = (0.0, 0.0),
+    examples: int = 1,
+    data: float = 0.0,
+    bias: float = 0.0,
+    **options: Any,
 ) -> Dynamics:
-    """Returns the Dirac-GAN (Mescheder et al. 2018, arXiv:1801.04406).
+    """Returns the Dirac-GAN (Mescheder et al. 2018, arXiv:1801.04406), which has its data at 0.
 
-    All data is the point 0, the generator makes the point theta, and the critic is D(x) = psi x: a `system.gan` of two
-    networks of one number each. Its equilibrium is theta = psi = 0. Descended simultaneously at rate h without terms,
-    the eigenvalues are 1 +- i h f'(0), where f'(0) is 1/2 for cross-entropy and 1 for Wasserstein; R1 of weight gamma
-    makes them 1 - h (gamma / 2 -+ sqrt(gamma^2 / 4 - f'(0)^2)).
+    All data is one point, the generator makes the point data + theta, and the critic is D(x) = psi x + bias: a
+    `system.gan` of two networks of one number each. Its equilibrium is theta = psi = 0. With simultaneous moves at rate
+    h, data at 0 and no terms, the eigenvalues are 1 +- i h f'(0), where f'(0) is 1/2 for cross-entropy and 1 for
+    Wasserstein; R1 of weight gamma makes them 1 - h (gamma / 2 -+ sqrt(gamma^2 / 4 - f'(0)^2)). Data elsewhere act on
+    them as R1 of gamma = -2 f''(0) data^2 does, where f''(0) is -1/4 for cross-entropy and 0 for Wasserstein.
 
     Args:
-        loss: Any that is at rest where all logits are 0.
+        loss: Any that is at rest where all logits are `bias`.
         optimizer: Of both players, or of each by name.
         start: (theta, psi).
         examples: Rows of the batch, all alike.
+        data: The point. At 0 the critic's output on real examples is constant, which hides what depends on it.
+        bias: Constant part of the logits, such as 1/2 for least squares.
         options: Of `system.gan`: rule, terms, augment, controllers, ...
     """
     theta, psi = start
     networks = {
-        "generator": _number(theta, lambda theta, z: jnp.broadcast_to(theta, z.shape)),
-        "discriminator": _number(psi, lambda psi, x: psi * x),
+        "generator": _number(theta, lambda theta, z: jnp.broadcast_to(data + theta, z.shape)),
+        "discriminator": _number(psi, lambda psi, x: psi * x + bias),
     }
     system = gan(networks, loss, latents.normal(1), optimizer, **options)
     rows = (examples, 1) if system.batches == 1 else (system.batches, examples, 1)
-    return Dynamics(system.update, system.init(rng.key(0)), {"image": jnp.zeros(rows)})
+    return Dynamics(system.update, system.init(rng.key(0)), {"image": jnp.full(rows, float(data))})
 
 
 def quadratic(

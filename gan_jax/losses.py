@@ -34,8 +34,10 @@ def non_saturating() -> GanLoss:
 def least_squares(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> GanLoss:
     """Returns the least squares game (Mao et al. 2017, arXiv:1611.04076).
 
-    D minimises (D(x) - b)^2 / 2 + (D(G(z)) - a)^2 / 2, G minimises (D(G(z)) - c)^2 / 2. With b - c = 1 and b - a = 2
-    the generator minimises Pearson's chi-squared divergence.
+    D minimises (D(x) - b)^2 / 2 + (D(G(z)) - a)^2 / 2, G minimises (D(G(z)) - c)^2 / 2: mind the halves where another
+    term's weight is relative to this loss. With b - c = 1 and b - a = 2, G's loss at the best D is, but for a term that
+    G does not move, half of Pearson's chi-squared divergence between p + q and 2 q, the integral of
+    (2 q - (p + q))^2 / (p + q), p the density of the data and q that of the samples.
 
     Args:
         a: The discriminator's target on fake.
@@ -68,6 +70,21 @@ def hinge() -> GanLoss:
         lambda real, fake: average(jax.nn.relu(1 - real)) + average(jax.nn.relu(1 + fake)),
         lambda real, fake: -average(fake),
     )
+
+
+def zero_sum(loss: Loss) -> Loss:
+    """Returns the game whose generator minimises minus the discriminator's whole loss, its real term included.
+
+    With cross-entropy D maximises and G minimises V = log D(x) + log(1 - D(G(z))), the value of the original game
+    (Goodfellow et al. 2014, arXiv:1406.2661). G's gradient is that of `minimax` as long as D is held constant; where a
+    rule differentiates through D's moves, as `rules.unrolled`, the real term counts too.
+
+    Args:
+        loss: Any; its discriminator's part is played by both.
+    """
+    if isinstance(loss, GanLoss):
+        return _opposed(loss)
+    return lambda state, key: _opposed(loss(state, key))
 
 
 def exchanged(base: GanLoss) -> GanLoss:
@@ -238,6 +255,10 @@ def _require_plain(base: GanLoss) -> None:
             "base: a loss that is a function of the state and a key cannot be made relativistic; wrap the other way "
             "round, as labels.flip(losses.relativistic(base), 0.1)"
         )
+
+
+def _opposed(loss: GanLoss) -> GanLoss:
+    return GanLoss(loss.discriminator, lambda real, fake: -loss.discriminator(real, fake))
 
 
 def _top(loss: GanLoss, fraction: jax.typing.ArrayLike) -> GanLoss:

@@ -1,4 +1,6 @@
 import functools
+import itertools
+import math
 import re
 from dataclasses import replace
 
@@ -9,9 +11,11 @@ import optax
 import pytest
 from toy import KEY, RATE, state_of
 
+from experiments.laboratory import LOSSES, RULES
 from gan_jax import controllers, dynamics, losses, penalties, rules
 from gan_jax.dynamics import dirac, quadratic, repeated, simulate, stability
-from gan_jax.types import Aux, Player
+from gan_jax.errors import UserError
+from gan_jax.types import Aux, Player, Term
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -27,6 +31,7 @@ SGD = optax.sgd(H)
 AT_ONCE = rules.simultaneous
 R1, R2 = penalties.r1(0.5), penalties.r2(0.5)
 CROSS, CRITIC = losses.non_saturating(), losses.wasserstein()
+UNROLLED = functools.partial(rules.unrolled, steps=5)
 
 
 def noise(std):
@@ -69,7 +74,7 @@ GAMES = {
     "optimistic gradient": (unregularised(CROSS, AT_ONCE, optax.optimistic_gradient_descent(H)), 60),
     "consensus": (unregularised(CROSS, functools.partial(rules.consensus, strength=1.0)), 60),
     "symplectic": (unregularised(CROSS, rules.symplectic), 60),
-    "unrolled, 5 steps": (unregularised(CROSS, functools.partial(rules.unrolled, steps=5)), 60),
+    "unrolled, zero-sum, 5 steps": (unregularised(losses.zero_sum(CROSS), UNROLLED), 60),
     "alternating, negative momentum": (unregularised(CROSS, rules.alternating, momentum(-0.3)), 150),
     "simultaneous, look-ahead of 5": (look_ahead, 12),
     "alternating, non-saturating": (unregularised(CROSS, rules.alternating), 60),
@@ -129,6 +134,51 @@ def roots(slope, weight):
 )
 def test_eigenvalues_of_the_dirac_gan_are_those_of_the_paper(name, slope, weight):
     same(found(name).eigenvalues, roots(slope, weight))
+
+
+@pytest.mark.parametrize("loss, slope, curvature", [(CROSS, 0.5, -0.25), (CRITIC, 1.0, 0.0)])
+def test_data_off_the_origin_act_as_r1_does_where_the_loss_is_curved(loss, slope, curvature):
+    same(stability(*dirac(loss, SGD, data=1.5, rule=AT_ONCE)).eigenvalues, roots(slope, -2 * curvature * 1.5**2))
+
+
+MENU = {name: loss for name, loss in LOSSES.items() if name not in ("flipped", "began")}  # random; k never rests
+RESTING = {"least_squares": 0.5, "kl": 1.0, "smoothed": math.log(9 / 11)}  # logits of real = fake; 0 elsewhere
+WHOLE = ("zero_sum", "relativistic", "relativistic_hinge", "relativistic_average", "softmax")  # G's part sees real
+EACH = [*((loss, "simultaneous") for loss in MENU), *(("zero_sum", rule) for rule in RULES if rule != "simultaneous")]
+
+
+@pytest.mark.parametrize(
+    ("loss", "rule"),
+    [
+        *EACH,
+        *(pytest.param(*both, marks=pytest.mark.slow) for both in itertools.product(MENU, RULES) if both not in EACH),
+    ],
+)
+def test_every_rule_rests_with_every_loss_at_an_equilibrium_off_the_origin(loss, rule):
+    game = losses.zero_sum(MENU[loss]) if rule == "unrolled" and loss not in WHOLE else MENU[loss]
+    update, state, batch = dirac(game, SGD, data=1.0, bias=RESTING.get(loss, 0.0), rule=RULES[rule])
+    new, _ = update(state, batch, KEY)
+    np.testing.assert_allclose([new.params["generator"], new.params["discriminator"]], 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["non_saturating", "wasserstein", "top_k"])
+def test_unrolling_refuses_a_loss_that_ignores_what_the_foreseen_moves_see(name):
+    terms = {"generator": [Term(lambda context: context.real)]}  # sees the data, but is not the loss
+    update, state, batch = dirac(LOSSES[name], SGD, data=1.0, rule=UNROLLED, terms=terms)
+    with pytest.raises(UserError, match=r"loss: .*'image'.*losses\.zero_sum"):
+        update(state, batch, KEY)
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_unrolling_finds_data_off_the_origin(steps):
+    # the real term's gradient through the foreseen moves is half of the method: without it theta leaves the data
+    def distance(start, rate, iterations):
+        rule = functools.partial(rules.unrolled, steps=steps)
+        game = dirac(losses.zero_sum(CROSS), optax.sgd(rate), (start, 0.0), data=1.0, rule=rule)
+        return simulate(*game, steps=iterations)[-1]
+
+    assert distance(0.0, 0.5, 1) == 0
+    assert distance(0.2, 0.2, 400) < 1e-3
 
 
 def test_a_strong_r1_no_longer_turns():

@@ -40,6 +40,16 @@ def test_cross_entropy_games_are_the_papers_logarithms():
     np.testing.assert_allclose(losses.non_saturating().generator(REAL, FAKE), -np.log(sigmoid(FAKE)), rtol=1e-6)
 
 
+def test_the_players_of_a_zero_sum_game_add_up_to_nothing():
+    for base in (losses.non_saturating(), losses.relativistic_average(losses.hinge())):
+        loss = losses.zero_sum(base)
+        np.testing.assert_array_equal(loss.generator(REAL, FAKE), -loss.discriminator(REAL, FAKE))
+    # of fakes alone the generator learns as in the original game
+    games = losses.minimax(), losses.zero_sum(losses.non_saturating())
+    slopes = [jax.grad(lambda fake, game=game: game.generator(REAL, fake).sum())(FAKE) for game in games]
+    np.testing.assert_allclose(*slopes, rtol=1e-6)
+
+
 def test_logits_far_out_stay_finite():
     far = jnp.array([1e4, -1e4])
     for loss in ALL + COMPARING:

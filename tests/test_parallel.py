@@ -57,7 +57,10 @@ EACH = {  # the same apart, to find which it was
     "repeats": of(repeats={"discriminator": 3}),
     "pre-training": of(active={"generator": controllers.after(1)}),
     "look-ahead": of(controllers=[controllers.lookahead(("discriminator", "generator"), 2)]),
-    "unrolled": lambda: (points_game(rule=functools.partial(rules.unrolled, steps=2)), points()),
+    "unrolled": lambda: (
+        points_game(loss=losses.zero_sum(losses.non_saturating()), rule=functools.partial(rules.unrolled, steps=2)),
+        points(),
+    ),
     "accumulated": of(accumulate=2, repeats={"discriminator": 2}),
     "shared": of(rule=rules.simultaneous, share_fake=True),
     **{f"loss {name}": of(loss=loss) for name, loss in LOSSES.items() if name not in ("energy", "began")},

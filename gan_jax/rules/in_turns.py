@@ -1,6 +1,8 @@
 """Rules by which the players move one after another."""
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -84,8 +86,12 @@ def unrolled(
 ) -> Update:
     """Returns the update in turns in which one player foresees moves of another (Metz et al. 2017, arXiv:1611.02163).
 
-    It descends its objective as it will be after the opponent's next moves, and differentiates through them, the
+    It minimises its objective as it will be after the opponent's next moves, and differentiates through them, the
     opponent's optimiser included. Those moves see the player's own batch, and are then forgotten.
+
+    The objective must hold all that the foreseen moves change, the real term of the discriminator's loss included
+    (the paper's equations 9 to 12): without it the generator drives D off its best answer even at the equilibrium. The
+    paper's game is `losses.zero_sum(losses.non_saturating())`.
 
     Args:
         players: In the order of their moves.
@@ -96,7 +102,8 @@ def unrolled(
 
     Raises:
         UserError: If a name is no player's, or the opponent's optimiser has no derivative where a gradient is 0, as
-            Adam with `eps_root` 0.
+            Adam with `eps_root` 0. When it is first traced: if the player's loss does not depend on data that the
+            opponent's does, as a generator's that looks at the fake logits alone.
     """
     if steps < 1:
         raise UserError(f"steps={steps}: at least 1 move is foreseen; rules.alternating foresees none")
@@ -110,6 +117,8 @@ def unrolled(
     _require_differentiable(other)
 
     def foreseeing(state: TrainState, batch: Batch, key: Array) -> tuple[Array, Aux]:
+        _require_whole(by_name[player], other, state, batch, key)
+
         def step(state: TrainState, i: Array) -> tuple[TrainState, None]:
             slope, aux, _ = moves.gradient(other, state, batch, jax.random.fold_in(rng.named(key, "unrolled"), i))
             return moves.move(other, state, slope, aux), None
@@ -138,3 +147,38 @@ def _require_differentiable(player: Player) -> None:
         f"opponent: the optimiser of {player.name!r} has no derivative where a gradient is 0, and unrolling "
         "differentiates through it; give Adam eps_root=1e-8",
     )
+
+
+def _require_whole(player: Player, opponent: Player, state: TrainState, batch: Batch, key: Array) -> None:
+    for name, data in batch.items():
+        if not jnp.issubdtype(data.dtype, jnp.floating):
+            continue
+
+        def loss(of: Player, x: Array, name: str = name) -> Array:
+            value, aux = of.objective(state, batch | {name: x}, key)
+            return aux.metrics.get("loss", value)  # without terms, which may see data that the loss does not
+
+        if _depends(functools.partial(loss, opponent), data) and not _depends(functools.partial(loss, player), data):
+            raise UserError(
+                f"loss: {opponent.name!r} moves by the batch's {name!r}, and the loss of {player.name!r}, who foresees "
+                "these moves, does not depend on it; give both the whole value, losses.zero_sum(loss), or a loss that "
+                "compares real with fake, such as losses.relativistic(loss)"
+            )
+
+
+def _depends(f: Callable[[Array], Array], x: Array) -> bool:
+    """Tells whether f(x) depends on x in a differentiable way: its tangent is then not JAX's symbolic zero."""
+    reached = False
+
+    @jax.custom_jvp
+    def end(value: Array) -> Array:
+        return value
+
+    def slope(primals: tuple[Array], tangents: tuple[Any]) -> tuple[Array, Array]:
+        nonlocal reached
+        reached = True  # called for no value without a tangent
+        return primals[0], jnp.zeros_like(primals[0])
+
+    end.defjvp(slope, symbolic_zeros=True)
+    jax.eval_shape(lambda x: jax.jvp(lambda x: end(f(x)), (x,), (x,)), x)
+    return reached
