@@ -31,9 +31,7 @@ def boundary_seeking(size: int, samples: int = 20) -> Term:
     require(lambda: samples >= 2, f"samples={samples}: weights tell samples of one z apart; give at least 2")
 
     def value(context: Context) -> tuple[Array, dict[str, Array]]:
-        means = context.generate(context.latents[:, :size])[:, None]
-        images = draw(means, uniforms(context.keys, (samples, *means.shape[2:])))  # [b, M, ...]
-        logits = context.critic(images.reshape(-1, *means.shape[2:])).reshape(-1, samples)
+        means, images, logits = _judged(context, size, samples)
         weights = jax.nn.softmax(logits, axis=1)  # D / (1 - D) is exp(logit)
         # never of 0: a pixel only takes a value that its mean allows
         likelihood = jnp.sum(jnp.log((1 + images * means) / 2).reshape(*logits.shape, -1), axis=2)
@@ -41,6 +39,18 @@ def boundary_seeking(size: int, samples: int = 20) -> Term:
         return -jnp.sum(weights * likelihood, axis=1), {SLOT: effective}
 
     return Term(value, slots=lambda params: {SLOT: jnp.zeros(())}, player="generator")
+
+
+def judged(size: int, samples: int = 20) -> Term:
+    """Returns the discriminator's term, -1/M sum_m log(1 - D(x_m)) of M samples of each z.
+
+    The loss judges one sample of each z: give it a discriminator's part of real images alone.
+
+    Args:
+        size: See `boundary_seeking`.
+        samples: M.
+    """
+    return Term(lambda context: jax.nn.softplus(_judged(context, size, samples)[2]), player="discriminator")
 
 
 def effective_samples() -> Controller:
@@ -114,3 +124,10 @@ def sampler(means: Network, size: int) -> Network:
         return image(found, latents), layers
 
     return means._replace(apply=apply, inspect=inspect)
+
+
+def _judged(context: Context, size: int, samples: int) -> tuple[Array, Array, Array]:
+    """Draws images of each z; returns the means `[b, 1, ...]`, the images `[b, M, ...]` and their logits `[b, M]`."""
+    means = context.generate(context.latents[:, :size])[:, None]
+    images = draw(means, uniforms(context.keys, (samples, *means.shape[2:])))
+    return means, images, context.critic(images.reshape(-1, *means.shape[2:])).reshape(-1, samples)

@@ -10,7 +10,7 @@ import pytest
 from toy import KEY, double
 
 from experiments import bgan
-from gan_jax import data, discrete, latents, losses, parallel, rng, rules
+from gan_jax import baseline, data, discrete, latents, losses, parallel, rng, rules
 from gan_jax.data import Spec
 from gan_jax.networks import mlp
 from gan_jax.networks.linen import linen
@@ -56,12 +56,17 @@ def plain(output, start):
     return Network(init, apply, lambda: False)
 
 
-def tiny(logits, samples):
-    """Images of 3 pixels, of which everything can be enumerated: G's means are tanh(z W), D is a table."""
-    networks = {
-        "generator": discrete.sampler(plain(means, WEIGHTS), SIZE),
+def tables(logits):
+    return {
+        "generator": plain(means, WEIGHTS),
         "discriminator": plain(lambda table, x: table[((x.reshape(-1, PIXELS) > 0) @ PLACES).astype(int)], logits),
     }
+
+
+def tiny(logits, samples):
+    """Images of 3 pixels, of which everything can be enumerated: G's means are tanh(z W), D is a table."""
+    networks = tables(logits)
+    networks["generator"] = discrete.sampler(networks["generator"], SIZE)
     latent = discrete.latent(latents.normal(SIZE), (1, PIXELS, 1))
     term = discrete.boundary_seeking(SIZE, samples)
     shown = [discrete.effective_samples()]
@@ -118,6 +123,21 @@ def test_effective_samples_are_all_where_the_discriminator_tells_nothing_and_few
     # each image has a share of all weight, so that only equal ones share it
     sure = gradients(100.0 * np.arange(8), 4, 256)[2]
     assert sure.min() >= 1 and sure.mean() < 3
+
+
+def test_the_discriminator_learns_from_all_samples_of_each_latent(monkeypatch):
+    # its gradient by the logit of image x is -p(x) (1 - D(x)) + E_z g(x | z) D(x), by enumeration
+    monkeypatch.setattr(baseline, "networks", lambda config, spec, norm: tables(LOGITS))
+    samples, batch = 2048, 8
+    game = bgan.build(bgan.Config(latent_size=SIZE, samples=samples), Spec((1, PIXELS, 1), 0))
+    state, real = game.init(KEY), {"image": jnp.ones((batch, 1, PIXELS, 1))}
+    slope, _, _ = jax.jit(lambda state: moves.gradient(game.players[0], state, real, KEY))(state)
+    z = game.latent.draw(rng.per_example(rng.named(KEY, "latent"), batch))[:, :SIZE]
+    share = np.prod((1 + STATES * means(state.params["generator"], z).reshape(-1, 1, PIXELS)) / 2, axis=2).mean(axis=0)
+    probability = 1 / (1 + np.exp(-LOGITS))
+    expected = share * probability - (STATES > 0).all(axis=1) * (1 - probability)
+    error = probability * np.sqrt(share * (1 - share) / (samples * batch))
+    assert (np.abs(slope["discriminator"] - expected) < 4 * error).all()
 
 
 def test_nothing_but_the_term_moves_the_generator():
