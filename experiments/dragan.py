@@ -1,11 +1,13 @@
 """DRAGAN (Kodali et al. 2017, arXiv:1705.07215): a discriminator with a gentle slope around the data.
 
     for each iteration:
-        D descends -log D(x) - log(1 - D(G(z))) + 10 (|grad D(x + noise)| - 1)^2
-        G descends -log D(G(z))
+        D minimises -log D(x) - log(1 - D(G(z))) + 10 (|grad D(x + u d)| - 1)^2
+        G minimises -log D(G(z))
+    where u is uniform on [0, 1] for each example, and d's entries on [0, s / 2], s being the data's standard deviation
 
-The noise is normal, of half the data's standard deviation. Batch norm is left out of the discriminator, as the
-penalty is on the slope at each example.
+The place of the penalty is that of the authors' code; in the paper's text it is x + d, d normal with a given variance.
+Batch norm is left out of the discriminator, as the penalty is on the slope at each example. Samples come from an
+average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 18.71 (15.84 to 18.77) by
 its classifier's features, precision 0.52, recall 0.28; an iteration takes 1.21 times as long as one of dcgan.

@@ -66,11 +66,13 @@ def gradient_penalty(weight: float = 10.0, target: float = 1.0, one_sided: bool 
 def dragan(weight: float = 10.0, noise: float = 0.5, target: float = 1.0) -> Term:
     """Returns the penalty of DRAGAN (Kodali et al. 2017, arXiv:1705.07215).
 
-    weight * (|grad D(x + d)| - target)^2, d = noise * s * N(0, I), s the deviation of all entries of the real batch.
+    weight * (|grad D(x + u d)| - target)^2, u uniform on [0, 1] for each example, and the entries of d uniform on
+    [0, noise * s], s the deviation of all entries of the real batch. This is the authors' code; the paper's text has
+    normal noise instead, D(x + d) with d ~ N(0, c I).
 
     Args:
         weight: Lambda, positive.
-        noise: How far around the data, in deviations; positive.
+        noise: How far around the data, in deviations; positive, 0.5 in the authors' code.
         target: The gradient norm that costs nothing, at least 0.
     """
     require_weight("weight", weight)
@@ -81,7 +83,8 @@ def dragan(weight: float = 10.0, noise: float = 0.5, target: float = 1.0) -> Ter
         real = context.real
         mean = parallel.pmean(jnp.mean(real))
         deviation = jnp.sqrt(parallel.pmean(jnp.mean((real - mean) ** 2)))
-        around = real + noise * deviation * rng.normal(rng.each(context.keys, "noise"), real)
+        away = noise * deviation * rng.uniform(rng.each(context.keys, "noise"), real)
+        around = real + _fraction(context) * away
         return weight * (_slope(context.critic, around) - target) ** 2
 
     return _of_slopes(value)
@@ -172,12 +175,17 @@ def _slope(critic: Critic, inputs: Array) -> Array:
 
 def _between(context: Context) -> Array:
     """Draws a place on the line from each fake example, or pack, to its real one."""
-    real, fake = context.real, context.fake
+    mix = _fraction(context)
+    return mix * context.real + (1 - mix) * context.fake
+
+
+def _fraction(context: Context) -> Array:
+    """Draws a number from [0, 1) for each example, or pack, `[b, 1, ...]`."""
+    real = context.real
     count = real.shape[0] // _packs(context.critic, real)
     first = rng.each(context.keys, "mix")[::count]
     mix = jax.vmap(lambda key: jax.random.uniform(key, dtype=real.dtype))(first)
-    mix = jnp.repeat(mix, count).reshape(-1, *[1] * (real.ndim - 1))
-    return mix * real + (1 - mix) * fake
+    return jnp.repeat(mix, count).reshape(-1, *[1] * (real.ndim - 1))
 
 
 def _packs(critic: Critic, inputs: Array) -> int:

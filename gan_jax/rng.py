@@ -62,3 +62,9 @@ def normal(keys: Array, like: Array) -> Array:
     # flat: XLA compiles and runs that several times faster on a CPU
     flat = jax.vmap(lambda key: jax.random.normal(key, (math.prod(like.shape[1:]),), like.dtype))(keys)
     return flat.reshape(like.shape)
+
+
+def uniform(keys: Array, like: Array) -> Array:
+    """Draws uniform noise on [0, 1) of the shape and type of `like`, `[n, ...]`, example i from key i alone."""
+    flat = jax.vmap(lambda key: jax.random.uniform(key, (math.prod(like.shape[1:]),), like.dtype))(keys)
+    return flat.reshape(like.shape)

@@ -184,17 +184,22 @@ def test_norms_have_a_derivative_at_a_flat_critic(make):
     np.testing.assert_array_equal(slope, 0)
 
 
-def test_dragan_looks_around_the_data_as_far_as_the_data_spreads():
+def test_dragan_looks_beside_the_data_as_far_as_the_authors_code_does():
     np.testing.assert_allclose(penalties.dragan(2.0).value(context(linear)), [32.0] * 4, rtol=1e-6)
-    # the gradient of |x|^2 / 2 is x: the mean square norm at x + d is E|x|^2 + size * (noise * deviation)^2
-    real = 3 + 2 * jax.random.normal(jax.random.key(1), (4000, 8))
-    around = penalties.dragan(1.0, noise=0.5, target=0.0).value(context(quadratic, real, real))
-    excess = jnp.mean(around) - jnp.mean(jnp.sum(real**2, axis=1))
-    # of 4000 terms 2 x.d + |d|^2, x.d of deviation sqrt(8 (3^2 + 2^2)) = 10: standard error 0.3
-    np.testing.assert_allclose(excess, 8 * (0.5 * jnp.std(real)) ** 2, atol=1.3)
-    # and scales with the data: at twice the data everything is twice as far out
-    double = penalties.dragan(1.0, noise=0.5, target=0.0).value(context(quadratic, 2 * real, real))
-    np.testing.assert_allclose(double, 4 * around, rtol=1e-4)
+    # rows of 8 entries, 2 and -2 in turns: the deviation is 2, so that x + u d has d uniform on [0, 1]
+    real = jnp.tile(jnp.array([2.0, -2.0]), (4000, 4))
+
+    def mean(critic, real):
+        return jnp.mean(penalties.dragan(1.0, noise=0.5, target=0.0).value(context(critic, real, real)))
+
+    # at a gradient of x: E|x + u d|^2 = |x|^2 + 2 E u x.d + 8 E u^2 E d^2, where E x.d = 0
+    np.testing.assert_allclose(mean(quadratic, real), 8 * 4 + 8 / 3 / 3, atol=0.1)  # x.d has a deviation of 1.6
+    # at a gradient of (sum of x) in each entry, as x sums to 0: 8 E (u sum d)^2 = 8 E u^2 (8 / 3 + 8 * 7 / 4);
+    # noise of mean 0 would give 8 / 9, and u that differs between entries 8 / 9 + 56 / 16, instead of 50 / 9
+    sums = mean(lambda x: jnp.sum(x, axis=1) ** 2 / 2, real) / 8
+    np.testing.assert_allclose(sums, 50 / 9, atol=0.4)  # each of deviation 5.6, the mean of 4000 of 0.09
+    # and it scales with the data: at twice the data everything is twice as far out
+    np.testing.assert_allclose(mean(quadratic, 2 * real), 4 * mean(quadratic, real), rtol=1e-4)
 
 
 def test_patch_critics_are_averaged():
