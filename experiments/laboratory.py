@@ -160,7 +160,9 @@ def networks(choice: Choice, spec: Spec) -> dict[str, Network]:
             "discriminator": linen(critic, spec.shape),
         }
     hidden = (choice.width, choice.width)
-    critic = mlp.Autoencoder(hidden, 1) if energies else mlp.Discriminator(hidden, choice.d_norm, with_features=True)
+    order = 1 if choice.loss == "began" else 2
+    judge = mlp.Discriminator(hidden, choice.d_norm, with_features=True)
+    critic = mlp.Autoencoder(hidden, 1, order) if energies else judge
     return {
         "generator": linen(mlp.Generator(spec.shape, hidden, norm="none", bounded=False), size),
         "discriminator": linen(critic, spec.shape),

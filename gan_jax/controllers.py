@@ -74,8 +74,9 @@ def lookahead(networks: Sequence[str], every: int = 5, fraction: float = 0.5, sl
 def balance(gamma: float = 0.5, rate: float = 0.001, slot: str = "balance") -> Controller:
     """Carries BEGAN's k (Berthelot et al. 2017, arXiv:1703.10717), for `losses.balanced`.
 
-    k <- clip(k + rate * (gamma L(x) - L(G(z))), 0, 1), from 0; the metric "balance/measure", L(x) + |gamma L(x) -
-    L(G(z))|, falls as the game converges, and "balance/ratio", L(G(z)) / L(x), settles at gamma.
+    k <- clip(k + rate * (gamma L(x) - L(G(z))), 0, 1), from 0: L(x) is of the discriminator's move, and L(G(z)) of the
+    generator's, its loss. The metric "balance/measure", L(x) + |gamma L(x) - L(G(z))|, falls as the game converges, and
+    "balance/ratio", L(G(z)) / L(x), settles at gamma.
 
     Args:
         gamma: Diversity ratio, in [0, 1].
@@ -86,7 +87,7 @@ def balance(gamma: float = 0.5, rate: float = 0.001, slot: str = "balance") -> C
     require(lambda: rate > 0, f"rate={rate}: k's gain must be positive")
 
     def hook(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
-        real, fake = -metrics["discriminator/logit_real"], -metrics["discriminator/logit_fake"]
+        real, fake = -metrics["discriminator/logit_real"], metrics["generator/loss"]
         error = gamma * real - fake
         k = jnp.clip(state.extra[slot] + rate * error, 0, 1)
         seen = {"balance/k": k, "balance/measure": real + jnp.abs(error), "balance/ratio": fake / real}

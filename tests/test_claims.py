@@ -45,7 +45,7 @@ def covered(name, steps=2_000, **settings):
 def test_ebgans_energies_are_in_order():
     seen = trained("ebgan", 500, margin=0.5)
     real, fake = (-np.mean(seen[f"discriminator/logit_{kind}"][-50:]) for kind in ("real", "fake"))
-    assert 0 < 1.25 * real < fake, (real, fake)
+    assert 0 < 1.1 * real < fake, (real, fake)
     assert abs(fake - 0.5) < 0.2, fake  # samples are pushed up to the margin, and no further
 
 

@@ -8,7 +8,7 @@ from jax.flatten_util import ravel_pytree
 from gan_jax import losses, penalties
 from gan_jax.latents import normal
 from gan_jax.networks import dcgan, mlp, resnet
-from gan_jax.networks.autoencoder import Autoencoder
+from gan_jax.networks.autoencoder import Autoencoder, UpsamplingAutoencoder
 from gan_jax.networks.linen import linen
 from gan_jax.networks.precision import mixed
 from gan_jax.system import gan
@@ -24,6 +24,7 @@ NETWORKS = {
     "residual generator": (resnet.Generator(SHAPE, 8), (8,)),
     "residual critic": (resnet.Discriminator(SHAPE, 8, "spectral", pool="sum"), SHAPE),
     "autoencoder": (Autoencoder(SHAPE, 4, 16), SHAPE),
+    "upsampling autoencoder": (UpsamplingAutoencoder(SHAPE, 4, 16), SHAPE),
     "mlp": (mlp.Discriminator((16, 16)), SHAPE),
 }
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from gan_jax.networks import resnet
-from gan_jax.networks.autoencoder import Autoencoder
 from gan_jax.networks.linen import linen
 
 KEY = jax.random.key(0)
@@ -76,15 +75,3 @@ def test_other_sides_are_refused(module):
     network = linen(module(shape), (5,) if module is resnet.Generator else shape)
     with pytest.raises(ValueError, match=r"shape=\(48, 48, 3\).*28, 32 or 64.*--resolution 32"):
         jax.eval_shape(network.init, KEY)
-
-
-@pytest.mark.parametrize("power", [1, 2])
-def test_an_autoencoders_logit_is_minus_its_error(power):
-    shape = (28, 28, 1)
-    critic = linen(Autoencoder(shape, 4, code=6, power=power), shape)
-    params, stats = jax.jit(critic.init)(KEY)
-    silent = jax.tree.map(jnp.zeros_like, params)  # decodes everything as 0
-    images = jax.random.normal(KEY, (3, *shape))
-    said = evaluate(critic, silent, stats, images)
-    np.testing.assert_allclose(said["logits"], -jnp.mean(jnp.abs(images) ** power, axis=(1, 2, 3)), rtol=1e-5)
-    assert evaluate(critic, params, stats, images)["features"].shape == (3, 6)

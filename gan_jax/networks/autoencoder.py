@@ -3,34 +3,36 @@
 For fully connected ones see `mlp.Autoencoder`.
 """
 
+from typing import Literal
+
 import jax.numpy as jnp
 from flax import linen as nn
 
-from gan_jax.losses import average
 from gan_jax.networks import dcgan
+from gan_jax.networks.conv import Conv
 from gan_jax.networks.norm import AnyNorm
+from gan_jax.penalties import safe_root
 from gan_jax.types import Array
 
 
 class Autoencoder(nn.Module):
-    """DCGAN's discriminator and generator, back to back, with a code between them.
+    """DCGAN's discriminator and generator, back to back, with a dense code between them.
 
-    Its logits are -mean |x - decode(encode(x))|^power, for `losses.energy` and `losses.began`; its features the codes,
-    for `terms.pull_away`.
+    Its logits are minus `norm_of_error`, for `losses.energy` and `losses.began`; its features the codes, for
+    `terms.pull_away`.
 
     Attributes:
         shape: `(H, W, C)`; H = W, one of 28, 32, 64.
         width: Channels of the largest hidden maps.
         code: Size of the code.
-        power: 2 as in EBGAN (Zhao et al. 2017, arXiv:1609.03126), or 1 as in BEGAN (Berthelot et al. 2017,
-            arXiv:1703.10717).
+        order: Of the norm: 2 as in EBGAN (Zhao et al. 2017, arXiv:1609.03126), or 1 as in BEGAN.
         norm: Normalisation of the hidden layers.
     """
 
     shape: tuple[int, ...]
     width: int = 64
     code: int = 64
-    power: int = 2
+    order: Literal[1, 2] = 2
     norm: AnyNorm = "none"
 
     @nn.compact
@@ -38,6 +40,80 @@ class Autoencoder(nn.Module):
         """Maps `[b, H, W, C]` to {"logits": `[b]`, "features": `[b, code]`}."""
         encoded = dcgan.encode(images, self.width, self.norm, train)
         code = nn.Dense(self.code)(encoded.reshape(len(images), -1))
-        # unbounded, as under tanh an L1 error drives dark pixels, most of a digit's, to where nothing moves any more
+        # unbounded, as tanh has no gradient where it is sure, which most pixels of a digit soon are
         decoded = dcgan.Generator(self.shape, self.width, self.norm, bounded=False)(code, train)
-        return {"logits": -average(jnp.abs(decoded - images) ** self.power), "features": code}
+        return {"logits": -norm_of_error(images, decoded, self.order), "features": code}
+
+
+class UpsamplingDecoder(nn.Module):
+    """BEGAN's generator, and the decoder of its discriminator (Berthelot et al. 2017, arXiv:1703.10717).
+
+    A dense layer makes a map of side 7 or 8. At each side are two 3x3 convolutions with ELU, and between sides nearest
+    neighbours are repeated. A last convolution makes the image, without tanh. There is no normalisation.
+
+    Attributes:
+        shape: `(H, W, C)`; H = W, one of 28, 32, 64.
+        width: Channels of every hidden map, 64 or 128 in the paper.
+    """
+
+    shape: tuple[int, ...]
+    width: int = 64
+
+    @nn.compact
+    def __call__(self, latents: Array, train: bool) -> Array:
+        """Maps `[b, size]` to `[b, H, W, C]`, unbounded."""
+        first, *sides = dcgan.map_sides(self.shape)[1:]
+        x = nn.Dense(first * first * self.width)(latents).reshape(-1, first, first, self.width)
+        x = _twice(x, self.width)
+        for _ in sides:
+            x = _twice(jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2), self.width)
+        return Conv(self.shape[2], 3)(x)
+
+
+class UpsamplingAutoencoder(nn.Module):
+    """BEGAN's discriminator (Berthelot et al. 2017, arXiv:1703.10717): an encoder and a decoder.
+
+    The encoder has two 3x3 convolutions with ELU at each side, and one at stride 2 between sides, with `width` channels
+    at the first side, twice as many at the second, three times at the third. Its logits are minus the mean absolute
+    error, for `losses.began`; its features the codes. The paper's optional skip connections are left out.
+
+    Attributes:
+        shape: `(H, W, C)`; H = W, one of 28, 32, 64.
+        width: Channels of the largest maps.
+        code: Size of the code.
+    """
+
+    shape: tuple[int, ...]
+    width: int = 64
+    code: int = 64
+
+    @nn.compact
+    def __call__(self, images: Array, train: bool) -> dict[str, Array]:
+        """Maps `[b, H, W, C]` to {"logits": `[b]`, "features": `[b, code]`}."""
+        x = nn.elu(Conv(self.width, 3)(images))
+        for depth in range(len(dcgan.map_sides(self.shape)) - 1):
+            x = x if depth == 0 else Conv(x.shape[-1], 3, 2)(x)
+            x = _twice(x, self.width * (depth + 1))
+        code = nn.Dense(self.code)(x.reshape(len(images), -1))
+        decoded = UpsamplingDecoder(self.shape, self.width)(code, train)
+        return {"logits": -norm_of_error(images, decoded, order=1), "features": code}
+
+
+def norm_of_error(examples: Array, decoded: Array, order: Literal[1, 2] = 2) -> Array:
+    """Returns the norm of what an autoencoder misses, `[b]`, scaled so that it does not grow with an example's size.
+
+    (mean |x - decoded|^order)^(1 / order) over the n entries of an example: the norm times n^(-1 / order).
+
+    Args:
+        examples: `[b, ...]`.
+        decoded: The same shape.
+        order: 2, the root of the mean square, as in EBGAN; or 1, the mean absolute error, as in BEGAN.
+    """
+    errors = jnp.abs(decoded - examples).reshape(len(examples), -1)
+    return jnp.mean(errors, axis=1) if order == 1 else safe_root(jnp.mean(errors**2, axis=1))
+
+
+def _twice(x: Array, width: int) -> Array:
+    for _ in range(2):
+        x = nn.elu(Conv(width, 3)(x))
+    return x

@@ -32,7 +32,7 @@ class Generator(nn.Module):
     @nn.compact
     def __call__(self, latents: Array, train: bool) -> Array:
         """Maps `[b, size]` to `[b, H, W, C]`."""
-        first, *sides = _sides(self.shape)
+        first, *sides = map_sides(self.shape)
         width = self.width * 2 ** (len(sides) - 1)
         bias = keeps_bias(self.norm)
         dense = nn.Dense(first * first * width, use_bias=bias, kernel_init=initialiser(self.norm))
@@ -91,7 +91,7 @@ def encode(images: Array, width: int, norm: AnyNorm, train: bool) -> Array:
         `[b, 4, 4, F]`.
     """
     x = images
-    for depth, side in enumerate(reversed(_sides(images.shape[1:])[1:])):
+    for depth, side in enumerate(reversed(map_sides(images.shape[1:])[1:])):
         bias = depth == 0 or keeps_bias(norm)
         conv = Conv(width * 2**depth, **_window(side), use_bias=bias, kernel_init=initialiser(norm))
         x = layer(conv, norm, x, train)
@@ -99,8 +99,8 @@ def encode(images: Array, width: int, norm: AnyNorm, train: bool) -> Array:
     return x
 
 
-def _sides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Returns the sides of the maps, from the smallest to the images'."""
+def map_sides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Returns the sides of the maps of images `(H, W, C)`, from the smallest to the images' own."""
     if len(shape) != 3 or shape[0] != shape[1] or shape[0] not in SIDES:
         raise UserError(
             f"shape={tuple(shape)}: DCGAN makes square images of side 28, 32 or 64; resize the data (--resolution 32)"

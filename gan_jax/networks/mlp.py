@@ -1,10 +1,12 @@
 """Fully connected networks."""
 
 import math
+from typing import Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
 
+from gan_jax.networks.autoencoder import norm_of_error
 from gan_jax.networks.batch import Minibatch, minibatch_layer
 from gan_jax.networks.norm import AnyNorm, layer, normalise
 from gan_jax.types import Array
@@ -69,18 +71,18 @@ class Discriminator(nn.Module):
 class Autoencoder(nn.Module):
     """A discriminator of energies (Zhao et al. 2017, arXiv:1609.03126): how badly it reconstructs an example.
 
-    Its logits are -mean |x - decode(encode(x))|^power, for `losses.energy` and `losses.began`; its features the codes,
-    for `terms.pull_away`.
+    Its logits are minus `norm_of_error`, for `losses.energy` and `losses.began`; its features the codes, for
+    `terms.pull_away`.
 
     Attributes:
         features: Widths of the encoder's hidden layers; the decoder's are the reverse.
         code: Size of the code.
-        power: 2 as in EBGAN, or 1 as in BEGAN.
+        order: Of the norm, 2 as in EBGAN, or 1 as in BEGAN.
     """
 
     features: tuple[int, ...] = (256, 128)
     code: int = 32
-    power: int = 2
+    order: Literal[1, 2] = 2
 
     @nn.compact
     def __call__(self, examples: Array, train: bool) -> dict[str, Array]:
@@ -91,5 +93,5 @@ class Autoencoder(nn.Module):
         x = code = nn.Dense(self.code)(x)
         for width in reversed(self.features):
             x = nn.leaky_relu(nn.Dense(width)(x), 0.2)
-        error = jnp.abs(nn.Dense(flat.shape[1])(x) - flat) ** self.power
-        return {"logits": -jnp.mean(error, axis=1), "features": code}
+        decoded = nn.Dense(flat.shape[1])(x)
+        return {"logits": -norm_of_error(flat, decoded, self.order), "features": code}
