@@ -6,6 +6,7 @@ is r(f) = E[f' | f' + e = f] = f + s^2 grad log p(f), where p is the density of 
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax import lax
 
 from gan_jax import losses, rng
@@ -31,15 +32,18 @@ def network(discriminator: Network, shape: tuple[int, ...], width: int) -> Netwo
     return linen(mlp.Generator((size,), (width, width), norm="none", bounded=False), (size,))
 
 
-def objective(denoiser: Network, discriminator: Network, std: float = 1.0) -> Objective:
+def objective(
+    denoiser: Network, discriminator: Network, std: float = 1.0, schedule: optax.Schedule | None = None
+) -> Objective:
     """Returns the objective of the player that moves the denoiser.
 
-    |f(x) - r(f(x) + e)|^2, averaged over features; e = std * N(0, I).
+    |f(x) - r(f(x) + e)|^2, averaged over features; e = std * schedule(step) * N(0, I).
 
     Args:
         denoiser: r.
         discriminator: Returns "features", `[b, F]`; it judges in training mode.
         std: Of the noise, positive.
+        schedule: Its factor at each step, such as `optax.linear_schedule(1, 0, 10_000)`; None means 1 throughout.
     """
     require_noise("std", std)
 
@@ -47,7 +51,8 @@ def objective(denoiser: Network, discriminator: Network, std: float = 1.0) -> Ob
         params, stats = state.params["discriminator"], state.stats["discriminator"]
         said, _ = discriminator.apply(params, stats, batch["image"], train=True, key=rng.named(key, "real"))
         features = said["features"]
-        noise = std * rng.normal(rng.per_example(rng.named(key, "noise"), len(features)), features)
+        scale = std if schedule is None else jnp.asarray(std * schedule(state.step), features.dtype)
+        noise = scale * rng.normal(rng.per_example(rng.named(key, "noise"), len(features)), features)
         loss = jnp.mean((features - denoised(denoiser, state, features + noise)) ** 2)
         return loss, Aux(metrics={"loss": loss})
 

@@ -56,6 +56,19 @@ def test_the_denoiser_learns_the_mean_of_what_noise_may_have_hidden():
     np.testing.assert_allclose(metrics["denoiser/loss"][-100:].mean(), np.trace(hidden) / 3, rtol=0.02)
 
 
+def test_the_noise_is_annealed():
+    # a denoiser that does nothing is wrong by the noise: its mean square is s^2
+    judge = plain(lambda p, x: {"features": x, "logits": x[:, 0]}, 0.0)
+    idle = linear({"kernel": np.eye(100), "bias": np.zeros(100)})
+    objective = denoising.objective(idle, judge, STD, optax.linear_schedule(1.0, 0.0, 40))
+    networks = {"discriminator": judge, "denoiser": idle, "generator": judge}
+    player = Player("denoiser", ("denoiser",), objective, optax.sgd(0.1))
+    state = system(networks, [player], rules.descend(player), latents.normal(3)).init(KEY)
+    for step, share in ((0, 1.0), (10, 0.75), (40, 0.0), (50, 0.0)):
+        loss, _ = objective(replace(state, step=jnp.asarray(step)), {"image": jnp.ones((200, 100))}, KEY)
+        np.testing.assert_allclose(loss, (share * STD) ** 2, rtol=0.05)  # of 20,000 squares: sqrt(2 / 20,000) = 0.01
+
+
 def test_the_best_denoiser_points_up_the_density_of_noisy_features():
     noisy = jax.random.normal(KEY, (5, 3)) * 2
     inverse = np.linalg.inv(COVARIANCE + STD**2 * np.eye(3))

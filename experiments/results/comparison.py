@@ -51,7 +51,7 @@ EXPERIMENTS: dict[str, dict[str, float]] = {
     "principled": {"noise_steps": 0.75},
     "improved_gan": {},
     "mode_regularized_gan": {},
-    "denoising_feature_matching": {},
+    "denoising_feature_matching": {"noise_steps": 0.75},
     "mix_gan": {},
     "adagan": {"steps_per_component": 0.25, "classifier_steps": 0.05},
 }
