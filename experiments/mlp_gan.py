@@ -1,11 +1,13 @@
 """The GAN game on handwritten digits (Goodfellow et al. 2014, arXiv:1406.2661), with fully connected networks.
 
     for each iteration:
-        D descends -log D(x) - log(1 - D(G(z)))
-        G descends -log D(G(z))
+        D minimises -log D(x) - log(1 - D(G(z)))
+        G minimises -log D(G(z))
 
 The networks are those that tutorials open with: G 100-256-512-1024-784 with LeakyReLU 0.2, batch norm and tanh, D
-784-512-256-1 with LeakyReLU 0.2; Adam at 2e-4 with beta1 0.5, batches of 32.
+784-512-256-1 with LeakyReLU 0.2; Adam at 2e-4 with beta1 0.5, batches of 32. The authors' own for MNIST are a G
+100-1200-1200-784 of rectifiers with a sigmoid, a D of maxout units with dropout, and gradient descent with momentum.
+Samples come from an average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
 
 What to expect, from runs that were made (`experiments/results/`):
 

@@ -1,12 +1,15 @@
 """Mode regularized GAN (Che et al. 2017, arXiv:1612.02136): an encoder leads the generator to every mode of the data.
 
     for each iteration:
-        D descends -log D(x) - log(1 - D(G(z)))
-        G and an encoder E descend -log D(G(z)) + lambda_1 |x - G(E(x))|^2 - lambda_2 log D(G(E(x)))
+        D minimises -log D(x) - log(1 - D(G(z)))
+        G and an encoder E minimise -log D(G(z)) + lambda_1 |x - G(E(x))|^2 - lambda_2 log D(G(E(x)))
 
 Near each x there is to be a sample, G(E(x)), and one that passes for real, so that a mode which G(z) never visits still
 draws on G. This is the paper's "regularized GAN", the distance being the mean square over an example's entries; its
-manifold-diffusion training of two discriminators is not here. `--reconstruction 0 --realism 0` is the plain game.
+manifold-diffusion training of two discriminators is not here. The paper prints + lambda_2 log D(G(E(x))), which would
+make reconstructions pass for fakes; its text wants the opposite, as here. `--reconstruction 0 --realism 0` is the plain
+game. Samples come from an average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it
+off.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 7.68 (7.55 to 7.87) by
 its classifier's features, precision 0.63, recall 0.60; an iteration takes 1.55 times as long as one of dcgan.

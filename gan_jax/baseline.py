@@ -4,6 +4,10 @@ An experiment's `Config` extends `Baseline` by what is its paper's own, and its 
 
     networks = baseline.networks(config, spec, norm="none")
     return baseline.game(config, networks, losses.least_squares())
+
+Unless an experiment's docstring says otherwise, its losses, terms and rules are its paper's, and its networks, sizes,
+rates and batches the baseline's. Samples come from an average of the generator's weights, which most of the papers do
+not use; `--ema-decay 0` turns it off.
 """
 
 from collections.abc import Callable, Mapping, Sequence
