@@ -12,7 +12,7 @@ from jax import lax
 
 from gan_jax.networks import bilinear
 from gan_jax.networks import conv as convolutions
-from gan_jax.networks.conv import Conv, ConvTranspose, conv, conv_transpose
+from gan_jax.networks.conv import Conv, ConvTranspose, conv, conv_mean_pool, conv_transpose, upsample_conv
 
 DCGAN = [(1, 1), (1, 1)]
 PAIRS = {"conv": (Conv, nn.Conv), "transposed": (ConvTranspose, nn.ConvTranspose)}
@@ -168,6 +168,17 @@ def test_keeps_the_type(name, dtype, tolerance):
         ours, native = (f(native, x, kernel) for native in (False, True))
         assert ours.dtype == native.dtype == dtype
         close(ours.astype(jnp.float32), native.astype(jnp.float32), tolerance)
+
+
+@pytest.mark.parametrize("resampled", [upsample_conv, conv_mean_pool])
+@pytest.mark.parametrize("size", [(3, 3), (1, 2)])
+def test_resampling_in_one_convolution_equals_two_steps_to_second_derivatives(resampled, size):
+    x, kernel = normal(0, 2, 6, 5, 3), normal(1, *size, 3, 2)
+    ours, steps = (
+        jax.jit(partial(derivatives, lambda x, k, native=native: resampled(x, k, 1, "SAME", native)))
+        for native in (False, True)
+    )
+    close(ours(x, kernel), steps(x, kernel), 1e-9)
 
 
 def test_other_platforms_have_their_own_operator_alone():

@@ -19,6 +19,7 @@ from gan_jax.networks.bilinear import Pair, Window
 from gan_jax.types import Array
 
 Padding = Literal["SAME", "VALID"] | Sequence[Pair]
+Resample = Literal["up", "down", "none"]
 
 
 def conv(x: Array, kernel: Array, strides: int | Pair = 1, padding: Padding = "SAME", native: bool = False) -> Array:
@@ -77,8 +78,42 @@ def conv_transpose(
     return bilinear.input_gradient(x, flipped, Window(images, size, strides, adjoint))
 
 
+def upsample_conv(x: Array, kernel: Array, strides: int | Pair, padding: Padding, native: bool = False) -> Array:
+    """Doubles the sides of images, each pixel four times, and convolves them, in one transposed convolution.
+
+    Its kernel is the given one convolved with a box of 2x2. For a 3x3 kernel that takes 16 products where 36 would be.
+
+    Args:
+        x: Images `[B, H, W, C]`.
+        kernel: `[kh, kw, C, F]`.
+        strides: 1.
+        padding: "SAME".
+        native: Whether to make the two steps one after the other, by JAX's own operators.
+
+    Returns:
+        Images `[B, 2 H, 2 W, F]`.
+    """
+    _require_plain(strides, padding)
+    if native:
+        return conv(jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2), kernel, native=True)
+    pads = [((k - 1) // 2 + 1, k // 2 + 1) for k in kernel.shape[:2]]
+    return conv_transpose(x, _boxed(kernel), 2, pads)
+
+
+def conv_mean_pool(x: Array, kernel: Array, strides: int | Pair, padding: Padding, native: bool = False) -> Array:
+    """Convolves images and halves their sides by means of 2x2 pixels, in one convolution at stride 2.
+
+    As `upsample_conv`, whose arguments it has; returns images `[B, H // 2, W // 2, F]`.
+    """
+    _require_plain(strides, padding)
+    if native:
+        return nn.avg_pool(conv(x, kernel, native=True), (2, 2), (2, 2))
+    pads = [((k - 1) // 2, k // 2) for k in kernel.shape[:2]]
+    return conv(x, _boxed(kernel) / 4, 2, pads)
+
+
 class Conv(nn.Module):
-    """Convolves images `[B, H, W, C]`, as `nn.Conv` does with the same parameters.
+    """Convolves images `[B, H, W, C]`, as `nn.Conv` does with the same parameters, and may change their sides.
 
     Attributes:
         features: Channels of the result.
@@ -88,6 +123,7 @@ class Conv(nn.Module):
         use_bias: Whether to add a bias `[features]`.
         kernel_init: Initialises the kernel `[kh, kw, C, features]`.
         dtype: Type to compute in; by default that of input and parameters together.
+        resample: "up" doubles the sides before, see `upsample_conv`; "down" halves them after, see `conv_mean_pool`.
     """
 
     features: int
@@ -97,6 +133,7 @@ class Conv(nn.Module):
     use_bias: bool = True
     kernel_init: Callable[..., Any] = nn.initializers.lecun_normal()
     dtype: Any = None
+    resample: Resample = "none"
 
     operator = staticmethod(conv)
 
@@ -109,7 +146,8 @@ class Conv(nn.Module):
             self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32) if self.use_bias else None
         )
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
-        y = self.operator(x, kernel, self.strides, self.padding, native)
+        operator = {"none": self.operator, "up": upsample_conv, "down": conv_mean_pool}[self.resample]
+        y = operator(x, kernel, self.strides, self.padding, native)
         return y if bias is None else y + bias
 
 
@@ -177,3 +215,16 @@ def _require_places(window: Window) -> Window:
             "shrink it"
         )
     return window
+
+
+def _boxed(kernel: Array) -> Array:
+    """Convolves a kernel with a box of 2x2: `[kh + 1, kw + 1, C, F]`."""
+    tall = jnp.pad(kernel, ((0, 1), (0, 0), (0, 0), (0, 0))) + jnp.pad(kernel, ((1, 0), (0, 0), (0, 0), (0, 0)))
+    return jnp.pad(tall, ((0, 0), (0, 1), (0, 0), (0, 0))) + jnp.pad(tall, ((0, 0), (1, 0), (0, 0), (0, 0)))
+
+
+def _require_plain(strides: int | Pair, padding: Padding) -> None:
+    if _pair(strides) != (1, 1) or padding != "SAME":
+        raise UserError(
+            f"strides={strides}, padding={padding!r}: a convolution that resamples has strides 1 and 'SAME'"
+        )

@@ -24,9 +24,9 @@ def rematerialised(network: Network, keep: Kept) -> Network:
 
     Args:
         network: Any network; "layers" finds those of Flax modules.
-        keep: "layers": what layers with weights give; normalisations, activations and the patches of convolutions by
-            matrix products are made again, which costs little. "nothing": all of the network is made again, at the cost
-            of another forward pass. "everything": the network as it is.
+        keep: "layers": what layers with weights give; normalisations and activations are made again, which costs
+            little. "nothing": all of the network is made again, at the cost of another forward pass. "everything": the
+            network as it is.
 
     Returns:
         A network of the same parameters and statistics.

@@ -9,15 +9,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gan_jax.errors import UserError
-from gan_jax.networks.conv import Conv
+from gan_jax.networks.conv import Conv, Resample
 from gan_jax.networks.norm import AnyNorm, layer, normalise
 from gan_jax.types import Array
 
 FIRST = {28: 7, 32: 4, 64: 4}  # side of images -> side of the generator's first map
 LAST = 8  # the critic halves maps while they are larger than this
 PLAIN = 2  # and has so many blocks after that
-
-Resample = Literal["up", "down", "none"]
 
 
 class Generator(nn.Module):
@@ -85,18 +83,18 @@ def _block(x: Array, width: int, norm: AnyNorm, train: bool, resample: Resample,
     commutes with halving and doubling. The first block of a critic sees images, which are not rectified.
     """
 
-    def convolve(x: Array, size: int) -> Array:
+    def convolve(x: Array, size: int, resample: Resample = "none") -> Array:
         scale = 2.0 if size == 3 else 1.0  # He for what a ReLU feeds, Glorot's size for the shortcut
         init = nn.initializers.variance_scaling(scale, "fan_avg", "uniform")
-        return layer(Conv(width, size, kernel_init=init), norm, x, train)
+        return layer(Conv(width, size, kernel_init=init, resample=resample), norm, x, train)
 
     y = x if first else nn.relu(normalise(x, norm, train))
-    y = convolve(_double(y) if resample == "up" else y, 3)
-    y = convolve(nn.relu(normalise(y, norm, train)), 3)
+    y = convolve(y, 3, "up" if resample == "up" else "none")
+    y = convolve(nn.relu(normalise(y, norm, train)), 3, "down" if resample == "down" else "none")
     if resample == "none" and x.shape[-1] == width:
         return y + x
     if resample == "down":
-        return _halve(y) + convolve(_halve(x), 1)
+        return y + convolve(_halve(x), 1)
     shortcut = convolve(x, 1)
     return y + (_double(shortcut) if resample == "up" else shortcut)
 
