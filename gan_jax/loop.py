@@ -14,6 +14,7 @@ from gan_jax import (
     evaluate,
     feeding,
     interrupts,
+    lock,
     memory,
     parallel,
     records,
@@ -47,11 +48,13 @@ def run(build: Callable[..., System], dataset: Dataset | Stream, config: Config)
         The last state.
 
     Raises:
-        UserError: If the settings do not fit the devices, or the directory holds another run.
+        UserError: If the settings do not fit the devices, the directory holds another run, another process trains in
+            it, or a run is being opened.
         FloatingPointError: If a metric or a parameter is no longer finite; the last good checkpoint stays.
         MemoryError: If a device has not enough, saying what to lower.
         SystemExit: If SIGINT or SIGTERM came, after saving.
     """
+    runs.require_none_opening()
     options = validated(config.run)
     options = dataclasses.replace(options, stream=isinstance(dataset, Stream))
     if options.compilation_cache == "on":
@@ -59,12 +62,15 @@ def run(build: Callable[..., System], dataset: Dataset | Stream, config: Config)
     devices = _devices(options.devices, config.batch_size)
     record = records.describe(build, dataset, config)
     workdir = options.workdir or records.default_directory(record)
-    if options.fresh and workdir.exists() and not cluster.restarted():
+    records.require_directory(workdir, options.fresh)
+    if options.fresh and records.holds_run(workdir) and not cluster.restarted():
         cluster.wait("fresh")
         if cluster.chief():
+            with lock.held(workdir):
+                pass  # one that is being trained stays where it is
             print(f"moved the old run to {records.move_aside(workdir)}")
         cluster.wait("moved")
-    with cluster.notes(workdir) as notes, memory.explained():
+    with lock.held(workdir), cluster.notes(workdir) as notes, memory.explained():
         return _run(build, dataset, config, options, devices, record, workdir, notes)
 
 
@@ -94,6 +100,8 @@ def _run(
     if start >= options.steps:
         mend = "give more to go on with it, or --fresh"
         print(f"{workdir} has made {start} iterations, and --steps is {options.steps}; {mend}")
+        if report.outdated(notes):
+            _shown(notes)  # it was killed between its last save and its report
         return jax.tree.map(jax.numpy.asarray, state)
     if resuming:
         checkpoint.discard_after(saved, start)
@@ -162,10 +170,9 @@ def _run(
                 "change the loss; or give --guard rollback, which goes on with a new key"
             ) from error
         finally:
-            watch.animate(notes)
-            report.write(notes)
+            _shown(notes)
     step_reached = int(state.step)
-    if received or step_reached < options.steps:
+    if step_reached < options.steps:
         name = received[0].name if received else "SIGTERM"
         print(f"stopped by {name} at step {step_reached}, saved; the same command goes on")
         raise SystemExit(128 + received[0] if received else 0)
@@ -173,7 +180,18 @@ def _run(
     if dataset.spec.source:
         use = f"translate: python -m gan_jax.translate {workdir} --input DIRECTORY --output DIRECTORY"
     print(f"done, in {memory.text(memory.peak())} of memory at most: open {workdir / 'report.html'}, or {use}")
+    if received:  # what would come after this run is asked to end too
+        raise SystemExit(128 + received[0])
     return state
+
+
+def _shown(notes: Path) -> None:
+    """Writes the animation and the report; what hinders that is told, and hides no error that ended the run."""
+    try:
+        watch.animate(notes)
+        report.write(notes)
+    except Exception as error:
+        print(f"warning: no report: {error}", flush=True)
 
 
 def _devices(count: int | None, batch_size: int) -> list[Any]:

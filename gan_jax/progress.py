@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 SHORT = {
     "loss": "loss",
@@ -32,8 +33,7 @@ def shown(start: int, steps: int, every: float = 10.0) -> Iterator[Callable[[dic
     """
     console = Console()
     if console.is_terminal:
-        columns = (BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn(), "left", TimeRemainingColumn())
-        with Progress(*columns, TextColumn("{task.description}"), console=console) as bar:
+        with Progress(*_columns(console.width), console=console, expand=True) as bar:
             task = bar.add_task("compiling", total=steps, completed=start)
             yield lambda record: bar.update(task, completed=record["step"], description=summary(record))
         return
@@ -52,6 +52,16 @@ def shown(start: int, steps: int, every: float = 10.0) -> Iterator[Callable[[dic
         print(f"{step:>7}/{steps}  {left}  {summary(record)}", flush=True)
 
     yield line
+
+
+def _columns(width: int) -> list[ProgressColumn]:
+    """Returns what a live line shows: step and time left whole, then as much of the metrics as fits."""
+    whole = Column(no_wrap=True)
+    columns = [MofNCompleteColumn(table_column=whole), TimeRemainingColumn(table_column=whole)]
+    columns += [TextColumn("left", table_column=whole)]
+    columns += [BarColumn(20)] if width >= 100 else []
+    rest = Column(no_wrap=True, overflow="ellipsis", ratio=1)
+    return [*columns, TextColumn("{task.description}", table_column=rest)]
 
 
 def summary(record: dict[str, Any]) -> str:

@@ -12,12 +12,14 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from gan_jax import lock
 from gan_jax.data import Dataset, Stream
 from gan_jax.errors import UserError
 from gan_jax.pictures import atomic
@@ -82,10 +84,40 @@ def environment() -> dict[str, Any]:
 
 
 def default_directory(record: Record) -> Path:
-    """Returns runs/EXPERIMENT-DATASET, under the working directory."""
+    """Returns runs/EXPERIMENT-DATASET, under the working directory; with "-seedN" where that has another seed."""
     parts = record["data"]["name"].removeprefix("folder:").split(":")
     data = "-".join(part.rstrip("/").split("/")[-1] for part in parts)
-    return Path("runs") / f"{_stem(record['experiment'])}-{data}"
+    plain = Path("runs") / f"{_stem(record['experiment'])}-{data}"
+    seed = record["config"].get("seed")
+    own = plain.with_name(f"{plain.name}-seed{seed}")
+    if holds_run(own):
+        return own  # the same command goes on there, whatever has become of the other run
+    with suppress(OSError, ValueError, KeyError):
+        if json.loads((plain / "run.json").read_text())["config"]["seed"] != seed:
+            return own
+    return plain
+
+
+def holds_run(directory: Path) -> bool:
+    """Returns whether a directory is that of a run."""
+    return (directory / "run.json").is_file() or (directory / "checkpoints").is_dir()
+
+
+def require_directory(directory: Path, fresh: bool) -> None:
+    """Checks that a directory that is to be trained in was meant.
+
+    Raises:
+        UserError: If it holds other files than a run's, and is the working directory, which `--workdir ""` means too,
+            or would be moved away.
+    """
+    if not directory.exists() or holds_run(directory):
+        return
+    if {path.name for path in directory.iterdir()} <= {lock.LOCK, lock.HOLDER}:  # empty, or killed at its start
+        return
+    if fresh:
+        raise UserError(f"--fresh: {directory} holds no run, and its files would be moved away: give another --workdir")
+    if directory == Path():
+        raise UserError("--workdir: it is the working directory, which holds other files and no run: give another name")
 
 
 def write(record: Record, directory: Path, step: int) -> None:

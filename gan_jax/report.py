@@ -111,6 +111,12 @@ def write(run: Path | str) -> Path:
     return run / "report.html"
 
 
+def outdated(run: Path) -> bool:
+    """Returns whether a run that has a log has no report, or one that is older than the log."""
+    page, log = run / "report.html", run / "metrics.jsonl"
+    return log.is_file() and (not page.is_file() or page.stat().st_mtime < log.stat().st_mtime)
+
+
 def _objects(path: Path, whole: bool = False) -> Iterator[dict[str, Any]]:
     """Reads the JSON objects of a file, one a line or one in all, past what does not parse: a line cut short."""
     text = path.read_text("utf-8", "replace") if path.is_file() else ""

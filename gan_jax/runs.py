@@ -9,6 +9,7 @@ import dataclasses
 import importlib.metadata
 import importlib.util
 import sys
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from gan_jax.records import Record
 from gan_jax.types import PyTree, System, TrainState
 
 BEST = "best"  # the directory of the best checkpoint, beside checkpoints/
+_opening: ContextVar[Path | None] = ContextVar("_opening", default=None)  # the run whose code is being run
 
 
 class Restored(NamedTuple):
@@ -54,9 +56,26 @@ def open_run(directory: Path, step: int | None = None, best: bool = False) -> Re
     """
     ema, record = checkpoint.restore_averaged(_checkpoints(directory, step, best), step)
     records.require_same_numerics(record, directory)
-    system = _rebuild(record, directory)
+    token = _opening.set(directory)
+    try:
+        system = _rebuild(record, directory)
+    finally:
+        _opening.reset(token)
     _require_shapes(system, ema, directory)
     return Restored(system, jax.tree.map(jax.numpy.asarray, ema), record["step"], record)
+
+
+def require_none_opening() -> None:
+    """Checks that no run is being opened, of which a script that trains whenever it is imported would train again.
+
+    Raises:
+        UserError: Naming the script.
+    """
+    if (directory := _opening.get()) is not None:
+        raise UserError(
+            f"{directory} is being opened, and its {directory / 'experiment.py'} trains when it is imported: put what "
+            'trains under `if __name__ == "__main__":`, there and in the script that it is a copy of'
+        )
 
 
 def restore_state(run: Restored, directory: Path, step: int | None = None, best: bool = False) -> TrainState:

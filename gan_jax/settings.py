@@ -19,7 +19,8 @@ class Run:
     steps: int = 5_000
     """Iterations in all; a run that goes on counts those made before."""
     workdir: Path | None = None
-    """Where all is written; runs/EXPERIMENT-DATASET by default. A directory with a checkpoint is continued."""
+    """Where all is written; runs/EXPERIMENT-DATASET by default, with -seedN where that is a run of another seed. A
+    directory with a checkpoint is continued."""
     fresh: bool = False
     """Start anew; an older run in the directory is moved aside, not deleted."""
     steps_per_call: int = 0

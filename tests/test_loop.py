@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import toy_experiment
 from toy import points_game
 from toy_experiment import Config
 
-from gan_jax import checkpoint, data, log, loop, pictures, runs
+from gan_jax import checkpoint, data, lock, log, loop, pictures, records, runs
 from gan_jax.errors import UserError
 
 
@@ -240,6 +241,95 @@ def test_fresh_moves_the_old_run_aside(tmp_path):
     train(workdir, steps=1, seed=1, fresh=True)
     assert checkpoint.steps(tmp_path / "run.old-1" / "checkpoints") == [2]
     assert checkpoint.steps(workdir / "checkpoints") == [1]
+
+
+def test_fresh_moves_nothing_that_is_no_run(tmp_path):
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "a.txt").touch()
+    with pytest.raises(UserError, match=r"--fresh: .*letters holds no run"):
+        train(tmp_path / "letters", fresh=True)
+    assert [path.name for path in tmp_path.rglob("*")] == ["letters", "a.txt"]
+
+
+def test_an_empty_name_is_no_directory_to_train_in(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="--workdir: it is the working directory"):
+        train(Path(""))
+
+
+def test_a_run_that_is_being_trained_is_neither_joined_nor_moved_aside(whole):
+    with lock.held(whole[1]):
+        for fresh in (False, True):
+            with pytest.raises(UserError, match="trains in it"):
+                train(whole[1], fresh=fresh)
+    assert_same_bits(train(whole[1]), whole[0])
+
+
+def test_another_seed_has_a_directory_of_its_own_where_there_is_a_run_already(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def directory(seed):
+        config = {"config": {"seed": seed}, "data": {"name": "digits"}}
+        return records.default_directory(config | {"experiment": {"module": "experiments.own"}})
+
+    def make(path):
+        path.mkdir(parents=True)
+        (path / "run.json").write_text(
+            json.dumps({"config": {"seed": int(path.name[-1]) if "seed" in path.name else 0}})
+        )
+
+    plain, own = Path("runs/own-digits"), Path("runs/own-digits-seed1")
+    assert directory(0) == directory(1) == plain
+    make(plain)
+    assert (directory(0), directory(1)) == (plain, own)
+    make(own)
+    shutil.rmtree(plain)
+    assert (directory(0), directory(1), directory(2)) == (plain, own, plain)  # the same command goes on
+
+
+def test_a_script_that_trains_when_imported_is_not_trained_by_opening_its_run(whole, tmp_path):
+    shutil.copytree(whole[1], tmp_path / "run")
+    script = tmp_path / "run" / "experiment.py"
+    script.write_text(
+        script.read_text() + f"\n\nmain(Config(run=loop.Run(workdir={str(tmp_path / 'run')!r}, fresh=True)))\n"
+    )
+    with pytest.raises(UserError, match=r"experiment.py trains when it is imported.*__main__"):
+        runs.open_run(tmp_path / "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_run_killed_before_its_report_is_reported_by_the_same_command(whole, tmp_path):
+    shutil.copytree(whole[1], tmp_path / "run")
+    for name in ("report.html", "animation.gif"):
+        (tmp_path / "run" / name).unlink()
+    train(tmp_path / "run")
+    assert (tmp_path / "run" / "report.html").exists() and (tmp_path / "run" / "animation.gif").exists()
+
+
+def test_a_finished_run_that_gets_a_signal_says_that_it_is_done(tmp_path, monkeypatch, capsys):
+    save_png = pictures.save_png
+
+    def interrupt(path, image):
+        save_png(path, image)
+        if path.stem == "00000001":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(pictures, "save_png", interrupt)
+    with pytest.raises(SystemExit) as stopped:
+        train(tmp_path, steps=1)
+    assert stopped.value.code == 128 + signal.SIGTERM
+    said = capsys.readouterr().out
+    assert "done, in" in said and "goes on" not in said
+
+
+def test_a_report_that_cannot_be_written_is_told_and_hides_no_error(tmp_path, capsys):
+    with pytest.raises(ZeroDivisionError):
+        try:
+            _ = 1 / 0
+        finally:
+            loop._shown(tmp_path / "gone")
+    assert "warning: no report" in capsys.readouterr().out
 
 
 def test_a_run_goes_on_with_another_number_of_devices(whole, tmp_path):

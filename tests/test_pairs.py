@@ -300,4 +300,5 @@ def test_a_record_keeps_the_shape_of_sources(tmp_path):
 )
 def test_directories_of_runs_are_named_after_what_is_translated(name, directory):
     record = {"experiment": {"module": "experiments.own", "file": "own.py"}, "data": {"name": name}}
+    record["config"] = {"seed": 0}
     assert records.default_directory(record).name == directory

@@ -1,3 +1,9 @@
+import io
+import re
+
+import pytest
+from rich.console import Console
+
 from gan_jax import progress
 
 RECORD = {
@@ -23,3 +29,15 @@ def test_without_a_terminal_there_is_a_line_now_and_then_and_one_at_the_end(caps
     first, line = capsys.readouterr().out.splitlines()
     assert first.split()[0] == "50/100" and "left" not in first
     assert line.split()[:2] == ["100/100", "0"] and line.endswith(progress.summary(RECORD))
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 120, 300])
+def test_on_a_terminal_step_and_time_left_always_fit(monkeypatch, width):
+    shown = io.StringIO()
+    monkeypatch.setattr(progress, "Console", lambda: Console(file=shown, force_terminal=True, width=width))
+    with progress.shown(0, 200_000) as show:
+        for step in (50_000, 100_000):
+            show(RECORD | {"step": step})
+    last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue()).replace("\r", "\n").strip().splitlines()[-1]
+    assert len(last) <= width and re.match(r" *100000/200000 +\S+ left ", last)
+    assert ("generator loss 0.50" in last) == (width == 300) and "640" in last

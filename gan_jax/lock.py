@@ -1,0 +1,61 @@
+"""One process at a time trains in a run directory."""
+
+import errno
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import filelock
+
+from gan_jax import cluster
+from gan_jax.errors import UserError
+
+LOCK, HOLDER = "training.lock", "training.json"
+UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP)  # what a file system without locks answers
+
+
+@contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Holds a run directory while training, so that no other process trains in it.
+
+    The lock is the operating system's. It ends with the process, however that ends, so a file that a killed process
+    left locks nothing. Of several processes that train together the first holds the lock for all.
+
+    Args:
+        directory: The run directory; made if it does not exist.
+
+    Raises:
+        UserError: If another process holds it, naming its host and process id.
+    """
+    if not cluster.chief():
+        yield
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(directory / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        mend = "wait for it or stop it, or give another --workdir"
+        raise UserError(f"{directory}: {_holder(directory)} trains in it: {mend}") from None
+    except (NotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in UNSUPPORTED:
+            raise
+        print(f"warning: {directory} is on a file system without locks: start no second process that trains in it")
+    try:
+        (directory / HOLDER).write_text(json.dumps({"host": socket.gethostname(), "process": os.getpid()}))
+        yield
+    finally:
+        for name in (HOLDER, LOCK):
+            with suppress(OSError):  # the directory may be gone, and what ended the run is what matters
+                (directory / name).unlink()
+        lock.release()
+
+
+def _holder(directory: Path) -> str:
+    with suppress(OSError, ValueError, KeyError):  # it may be being written
+        holder = json.loads((directory / HOLDER).read_text())
+        return f"process {holder['process']} on {holder['host']}"
+    return "another process"
