@@ -106,4 +106,4 @@ def test_ebgan_energies_stand_in_order():
     margin = 1.0
     seen = trained(losses.energy(margin), 2000, adam=optax.adam(1e-3, 0.5))
     real, fake = (-np.mean(seen[f"discriminator/logit_{kind}"][-600:]) for kind in ("real", "fake"))
-    assert 0 < 1.2 * real < fake < margin
+    assert 0 < 1.2 * real < fake < 1.05 * margin  # above the margin nothing pushes, but a move may overshoot
