@@ -14,6 +14,7 @@ import json
 import logging
 import re
 import shutil
+import uuid
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -24,8 +25,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gan_jax import cluster
 from gan_jax.errors import UserError
+from gan_jax.pictures import atomic
 from gan_jax.types import PyTree, TrainState
+
+META = Path("meta") / "metadata"  # the file of the item `meta`: plain JSON, read without Orbax
+# how the array store, or Orbax of a type's name, says that bytes are missing or cannot be decoded
+UNDECODABLE = re.compile(r"(DATA_LOSS|NOT_FOUND|OUT_OF_RANGE|FAILED_PRECONDITION): |Error decoding |TypeHandler lookup")
+
+
+class Damaged(UserError):
+    """A checkpoint of which a checksum is wrong, or a file is missing or cannot be decoded."""
 
 
 @contextlib.contextmanager
@@ -43,12 +54,14 @@ def writer(directory: Path, keep: int = 2) -> Iterator[Callable[[TrainState, dic
         `save(state, meta)`, which saves at `int(state.step)`; `meta` is a dict that JSON can hold.
 
     Raises:
-        UserError: If `keep` is less than 1; by `save`, if the step is not later than all that are there.
+        UserError: If `keep` is less than 1, or checkpoints cannot be kept in this directory; by `save`, if the step is
+            not later than all that are there.
         FloatingPointError: By `save`, naming an array that is not finite: a checkpoint never holds NaN.
         OSError: If the disk is full (ENOSPC). Earlier checkpoints stay, whatever is raised.
     """
     if keep < 1:
         raise UserError(f"keep={keep} would leave no checkpoint: give 1 or more")
+    require_writable(directory)
     import orbax.checkpoint as ocp  # here and below: takes a second, which sampling and `--help` need not wait for
 
     def save(state: TrainState, meta: dict) -> None:
@@ -74,7 +87,7 @@ def writer(directory: Path, keep: int = 2) -> Iterator[Callable[[TrainState, dic
         step_format_fixed_length=8,
         cleanup_tmp_directories=True,  # what a killed run left half written
     )
-    handlers = {"state": _handler(), "ema": _handler(), "meta": ocp.JsonCheckpointHandler()}
+    handlers = {"state": _handler(), "ema": _handler(), "meta": ocp.JsonCheckpointHandler(META.name)}
     manager = ocp.CheckpointManager(directory.absolute(), options=options, item_handlers=handlers)
     try:
         yield save
@@ -84,8 +97,36 @@ def writer(directory: Path, keep: int = 2) -> Iterator[Callable[[TrainState, dic
             manager.wait_until_finished()
 
 
+def require_writable(directory: Path) -> None:
+    """Makes a directory for checkpoints, and checks that they can be written there and read back.
+
+    Raises:
+        UserError: If no file can be made there, or the array store would not find its files by this path.
+    """
+    path = str(directory.absolute())
+    if odd := re.search(r"[\\\[\ud800-\udfff]", path):  # an escape, a pattern, a name that is not UTF-8
+        raise UserError(
+            f"{path!r}: checkpoints cannot be read back from a path with {odd[0]!r}; give another --workdir"
+        )
+    try:
+        with _disk_full(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            trial = directory / f".writable-{uuid.uuid4().hex}"
+            try:
+                trial.write_bytes(b"yes")
+            finally:
+                trial.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            raise
+        mend = "give another --workdir, or make this one writable"
+        raise UserError(f"{directory}: checkpoints cannot be written there ({error.strerror}); {mend}") from error
+
+
 def restore(directory: Path, like: TrainState, step: int | None = None) -> tuple[TrainState, dict]:
     """Restores a state and verifies every array of it.
+
+    Of several processes every one calls it, and all restore the same step.
 
     Args:
         directory: Where a `writer` saved.
@@ -97,9 +138,12 @@ def restore(directory: Path, like: TrainState, step: int | None = None) -> tuple
 
     Raises:
         FileNotFoundError: If there is no checkpoint, or not that step.
-        UserError: If that step, or without `step` every one, is damaged; or if it is sound but differs from `like`.
+        Damaged: If that step, or without `step` every one, is damaged: a checksum is wrong, or a file is missing or
+            cannot be decoded. What else fails, such as a disk or a permission, is raised as what it is.
+        UserError: If the step is sound but differs from `like`.
+        RuntimeError: If another process could not restore; that one says why.
     """
-    arrays, _, meta = _sound(directory, step, ("state", "ema"))
+    arrays, _, meta = _agreed(directory, step, ("state", "ema"))
     expected = _flat(like)
     differ = [
         f"{path} is {there} in the checkpoint, {here} expected"
@@ -132,8 +176,21 @@ def read_meta(directory: Path, step: int | None = None) -> dict:
 
 def steps(directory: Path) -> list[int]:
     """Lists the steps that were written to their end, ascending; none where there is no such directory."""
-    names = [path.name for path in directory.iterdir()] if directory.is_dir() else []
-    return sorted(int(name.removeprefix("step_")) for name in names if re.fullmatch(r"step_\d{8,}", name))
+    try:
+        names = [path.name for path in directory.iterdir() if path.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    found = [int(name.removeprefix("step_")) for name in names if re.fullmatch(r"step_[0-9]{8,}", name)]
+    return sorted(step for step in found if _name(step) in names)
+
+
+def amend(directory: Path, step: int, entries: dict) -> None:
+    """Sets entries of a step's meta, whole or not at all; its arrays stay as they are."""
+    path = directory / _name(step)
+    document = _meta(path)
+    document = json.loads(json.dumps({**document, "meta": {**document["meta"], **entries}}))
+    with atomic(path / META) as file:
+        file.write(json.dumps({**document, "crc32": _digest(document)}).encode())
 
 
 def discard_after(directory: Path, step: int) -> list[Path]:
@@ -147,14 +204,11 @@ def discard_after(directory: Path, step: int) -> list[Path]:
         Where they are now: `discarded-step_00000042`, with `-1`, `-2` behind it where there was one.
     """
     moved = []
-    for later in [each for each in steps(directory) if each > step and jax.process_index() == 0]:
+    for later in [each for each in steps(directory) if each > step and cluster.chief()]:
         names = (f"discarded-{_name(later)}{f'-{n}' if n else ''}" for n in itertools.count())
         free = next(directory / name for name in names if not (directory / name).exists())
         moved.append((directory / _name(later)).rename(free))
-    if jax.process_count() > 1:  # else the others might open a writer that still counts them
-        from jax.experimental import multihost_utils
-
-        multihost_utils.sync_global_devices("discard_after")
+    cluster.wait("discard_after")  # else the others might open a writer that still counts them
     return moved
 
 
@@ -165,46 +219,122 @@ def copy(source: Path, target: Path, step: int) -> None:
     partial.rename(target / _name(step))
 
 
-def _sound(directory: Path, step: int | None, items: tuple[str, ...]) -> tuple[dict[str, np.ndarray], PyTree, dict]:
-    """Reads the given step, or the newest that can be read, and warns of those that cannot."""
+Found = tuple[dict[str, np.ndarray], PyTree, dict]  # arrays by path, the tree of paths that is `ema`, and the meta
+
+
+def _agreed(directory: Path, step: int | None, items: tuple[str, ...]) -> Found:
+    """Reads as `_sound` does, on every process: all end with the same step, or all with an error."""
+    if not cluster.several():
+        return _sound(directory, step, items, level=4)
+    failure = None
+    found: Found | None = None
+    try:
+        found = _sound(directory, step, items, level=4)
+    except Exception as error:  # whatever it is, the others are waiting to hear of it
+        failure = error
+    reached = cluster.gathered(np.int32(found[2]["step"] if found else -1 if isinstance(failure, Damaged) else -2))
+    lowest = min(reached)
+    if failure and (lowest == -1 or not isinstance(failure, Damaged)):
+        raise failure
+    if found is None or lowest < 0:
+        text = f"process {reached.index(lowest)} cannot restore {directory}; its own message says why"
+        raise (Damaged if lowest == -1 else RuntimeError)(text)
+    return found if found[2]["step"] == lowest else _sound(directory, lowest, items, level=4)
+
+
+def _sound(directory: Path, step: int | None, items: tuple[str, ...], level: int = 3) -> Found:
+    """Reads the given step, or the newest that is sound, and warns of damage to newer ones.
+
+    A run that goes on may delete steps meanwhile, but none before it has written a newer one: so what fails is held
+    against a step only where no newer one is left to try.
+    """
+    _present(directory, step)
+    failed: dict[int, str] = {}
+    while left := [each for each in steps(directory) if each not in failed and step in (None, each)]:
+        newest = left[-1]
+        try:
+            found = _read(directory / _name(newest), items)
+        except Damaged as error:
+            failed[newest] = f"step {newest} is damaged ({str(error)[:200]})"
+        except Exception as error:
+            failed[newest] = f"step {newest} cannot be read"
+            there = steps(directory)
+            if newest in there and (step is not None or there[-1] in failed):
+                error.add_note(f"while reading step {newest} of {directory}, which is left as it is")
+                raise
+        else:
+            damaged = [failed[each] for each in reversed(steps(directory)) if each in failed and each > newest]
+            if damaged:
+                warnings.warn(f"{directory}: {'; '.join(damaged)}; using step {newest} instead", stacklevel=level)
+            return found
+    present = _present(directory, step)
+    if step is None:
+        remedy = "no other is there: train anew (--fresh)"
+    else:
+        deleted = ", or a run that goes on is deleting it" if step < present[-1] else ""
+        remedy = f"try another of steps {present}{deleted}"
+    raise Damaged(f"{directory}: {'; '.join(failed[each] for each in reversed(present) if each in failed)}; {remedy}")
+
+
+def _present(directory: Path, step: int | None) -> list[int]:
+    """Returns the steps that are there, which must include the given one."""
     present = steps(directory)
     if not present:
         raise FileNotFoundError(f"{directory} is not a directory of checkpoints: it holds no step_00000042 or the like")
     if step is not None and step not in present:
         raise FileNotFoundError(f"step {step} is not in {directory}: it holds steps {present}")
-    damaged = []
-    for candidate in reversed(present) if step is None else [step]:
-        try:
-            result = _read(directory / _name(candidate), items)
-        except Exception as error:  # damage has as many faces as a checkpoint has files
-            damaged.append(f"step {candidate} is damaged ({type(error).__name__}: {str(error)[:200]})")
-            continue
-        if damaged:
-            warnings.warn(f"{directory}: {'; '.join(damaged)}; using step {candidate} instead", stacklevel=3)
-        return result
-    remedy = (
-        "no other is there: train anew (--fresh)" if len(damaged) == len(present) else f"try another of steps {present}"
-    )
-    raise UserError(f"{directory}: {'; '.join(damaged)}; {remedy}")
+    return present
 
 
-def _read(path: Path, items: tuple[str, ...]) -> tuple[dict[str, np.ndarray], PyTree, dict]:
-    """Reads and verifies items of one step: arrays by path, the tree of paths that is `ema`, and the meta."""
-    import orbax.checkpoint as ocp
-
-    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
-        document = reader.restore(path.absolute() / "meta")
-    if document.pop("crc32") != _digest(document):
-        raise UserError("the checksum of the meta is wrong")
+def _read(path: Path, items: tuple[str, ...]) -> Found:
+    """Reads and verifies items of one step."""
+    document = _meta(path)
     records = {name: record for name, record in document["arrays"].items() if _item(name) in items}
     arrays = {name: np.zeros(r["shape"], r["dtype"]) for name, r in records.items() if 0 in r["shape"]}
-    with ocp.Checkpointer(_handler()) as reader:
-        for item in sorted({_item(name) for name in records.keys() - arrays.keys()}):
-            arrays.update(reader.restore(path.absolute() / item))
-    wrong = [name for name in records if _record(arrays[name]) != records[name]]
+    for item in sorted({_item(name) for name in records.keys() - arrays.keys()}):
+        arrays |= _arrays(path / item)
+    wrong = [name for name, record in records.items() if name not in arrays or _record(arrays[name]) != record]
     if wrong:
-        raise UserError(f"the checksum, shape or dtype of {', '.join(wrong)} is wrong")
+        raise Damaged(f"the checksum, shape or dtype of {', '.join(wrong)} is wrong")
     return {name: arrays[name] for name in records}, document["ema"], document["meta"]
+
+
+def _meta(path: Path) -> dict:
+    """Reads and verifies the document of one step, see `_document`."""
+    with _undecodable():
+        document = json.loads((path / META).read_bytes())
+    if not isinstance(document, dict) or document.pop("crc32", None) != _digest(document):
+        raise Damaged("the checksum of the meta is wrong")
+    return document
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """Reads the arrays of one item."""
+    import orbax.checkpoint as ocp
+
+    with _undecodable():
+        json.loads((path / "_METADATA").read_bytes())  # for Orbax takes a file that it cannot open for none
+        with ocp.Checkpointer(_handler()) as reader:
+            return reader.restore(path.absolute())
+
+
+@contextlib.contextmanager
+def _undecodable() -> Iterator[None]:
+    """Turns what a missing file and one that cannot be decoded raise into `Damaged`, and lets all else be."""
+    missing = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+    undecoded = (json.JSONDecodeError, UnicodeDecodeError, KeyError)  # KeyError: a name in Orbax's JSON is another
+    try:
+        yield
+    except (*missing, *undecoded) as error:
+        raise Damaged(f"{type(error).__name__}: {error}") from error
+    except ValueError as error:  # the array store's, of whatever fails
+        text = str(error)
+        system = re.search(r"os_error_code='([0-9]+)'", text)
+        if system and "NOT_FOUND: " not in text:
+            raise OSError(int(system[1]), text[:500]) from error
+        if not UNDECODABLE.search(text):
+            raise
+        raise Damaged(text) from error
 
 
 def _document(state: TrainState, arrays: dict[str, np.ndarray], meta: dict) -> dict:

@@ -106,16 +106,20 @@ def preempted(before: int, at: int) -> bool:
     return any(multihost_utils.reached_preemption_sync_point(step) for step in range(before + 1, at + 1))
 
 
+def gathered(number: np.int32 | np.uint32) -> list[int]:
+    """Returns a number of each process, in their order; every process calls it."""
+    if not several():
+        return [int(number)]
+    from jax.experimental import multihost_utils
+
+    return multihost_utils.process_allgather(number).tolist()
+
+
 def require_equal(number: int, what: str) -> None:
     """Checks that a number is the same on every process.
 
     Raises:
         AssertionError: If it is not.
     """
-    if not several():
-        return
-    from jax.experimental import multihost_utils
-
-    everyones = multihost_utils.process_allgather(np.uint32(number))
-    if len(set(everyones.tolist())) > 1:
+    if len(set(gathered(np.uint32(number)))) > 1:
         raise AssertionError(f"processes disagree on {what}: a mean over the axis is missing")

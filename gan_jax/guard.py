@@ -9,7 +9,8 @@ The signals are computed in the compiled step and averaged over the iterations b
     gradient norms    of the players
     score             where the run is evaluated
 
-The guard is a fold over log records: a run that goes on replays its log, and decides as though it had never stopped.
+The guard is a fold over log records. Each checkpoint holds what it remembers by then, so that a run that goes on
+decides as though it had never stopped, whatever has become of its log.
 """
 
 import math
@@ -141,6 +142,17 @@ def watch(
     if not due:
         return memory, None
     return memory, Alarm(step, since[due[0]], due[0], f"{messages[due[0]]} since step {since[due[0]]}")
+
+
+def packed(memory: Memory) -> dict[str, Any]:
+    """Returns a memory as JSON types, by which a checkpoint holds it."""
+    return memory._asdict() | {"told": sorted(memory.told)}
+
+
+def unpacked(values: Mapping[str, Any]) -> Memory:
+    """Returns the memory that was packed."""
+    past = {name: tuple(series) for name, series in values["past"].items()}
+    return Memory(**{**values, "told": frozenset(values["told"]), "past": past})
 
 
 def replay(records: list[dict[str, Any]], steps: int, metric: str = "", higher: bool = False) -> Memory:

@@ -1,7 +1,7 @@
 """A run's log: one JSON record a line in `metrics.jsonl`, and TensorBoard events made from the same records."""
 
 import json
-import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,19 +16,23 @@ Record = dict[str, Any]
 
 
 def read(run: Path) -> list[Record]:
-    """Returns the records of a run, oldest first; a last line cut short by a crash is left out."""
-    path, records = run / "metrics.jsonl", []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return records
+    """Returns the records of a run, oldest first.
+
+    A line that is no record costs itself alone: a warning names it. A last line cut short by a crash is left out.
+    """
+    lines = _lines(run)
+    if bad := [str(number) for number, (_, record) in enumerate(lines, 1) if record is None]:
+        which = f"{', '.join(bad[:5])}{' and others' if len(bad) > 5 else ''}"
+        warnings.warn(f"{run / 'metrics.jsonl'}: no record in line {which}: left out", stacklevel=2)
+    return [record for _, record in lines if record is not None]
 
 
 @contextmanager
 def writer(run: Path, step: int) -> Iterator[Callable[[Record], None]]:
     """Opens the log of a run that stands at a step, and forgets what came later: a continued run writes that again.
+
+    All else stays as it is: lines that are no records too, and TensorBoard's files, beside which a new one says from
+    which step on the older ones no longer count.
 
     Args:
         run: The run directory.
@@ -39,30 +43,43 @@ def writer(run: Path, step: int) -> Iterator[Callable[[Record], None]]:
     """
     from tensorboardX import SummaryWriter
 
-    kept = [record for record in read(run) if record["step"] <= step]
-    with atomic(run / "metrics.jsonl") as file:
-        file.write("".join(json.dumps(record) + "\n" for record in kept).encode())
-    shutil.rmtree(run / "tensorboard", ignore_errors=True)  # events cannot be taken back, so they are made anew
-    events = SummaryWriter(str(run / "tensorboard"))
-
-    def show(record: Record) -> None:
-        for name, value in record.items():
-            if isinstance(value, float):
-                events.add_scalar(name, value, record["step"])
-
-    with (run / "metrics.jsonl").open("a") as lines:
+    path, folder = run / "metrics.jsonl", run / "tensorboard"
+    kept = b"".join(line + b"\n" for line, record in _lines(run) if record is None or record["step"] <= step)
+    if not path.exists() or path.read_bytes() != kept:
+        with atomic(path) as file:
+            file.write(kept)
+    older = len(list(folder.glob("events.out.tfevents.*")))
+    # the suffix tells files of one second apart, and keeps them in order
+    events = SummaryWriter(str(folder), purge_step=step + 1 if older else None, filename_suffix=f".{older:04d}")
+    with path.open("a") as lines:
 
         def write(record: Record) -> None:
             lines.write(json.dumps(record) + "\n")
             lines.flush()
-            show(record)
+            for name, value in record.items():
+                if isinstance(value, float):
+                    events.add_scalar(name, value, record["step"])
 
         try:
-            for record in kept:
-                show(record)
             yield write
         finally:
             events.close()
+
+
+def _lines(run: Path) -> list[tuple[bytes, Record | None]]:
+    """Returns the lines of a log, each with its record; None for what is none, but for a last line cut short."""
+    path = run / "metrics.jsonl"
+    *ended, last = path.read_bytes().split(b"\n") if path.exists() else [b""]
+    lines = [(line, _record(line)) for line in ended]
+    return [*lines, (last, record)] if (record := _record(last)) else lines
+
+
+def _record(line: bytes) -> Record | None:
+    try:
+        value = json.loads(line)
+    except ValueError:  # no JSON, or no UTF-8
+        return None
+    return value if isinstance(value, dict) and type(value.get("step")) is int else None
 
 
 def means(calls: list[tuple[int, Metrics]], first: int) -> dict[str, float]:

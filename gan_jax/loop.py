@@ -28,7 +28,7 @@ from gan_jax import (
 from gan_jax.data import Dataset, Stream
 from gan_jax.errors import UserError
 from gan_jax.settings import Config, Run, validated
-from gan_jax.training import Job, train
+from gan_jax.training import Job, train, watched_metric
 from gan_jax.types import System, TrainState
 
 __all__ = ["Config", "Run", "run"]
@@ -95,7 +95,7 @@ def _run(
     key = rng.key(config.seed)
     init = jax.jit(lambda k: system.init(rng.named(k, "init")))
     like = jax.eval_shape(init, key)
-    state = checkpoint.restore(saved, like)[0] if resuming else init(key)
+    state, meta = checkpoint.restore(saved, like) if resuming else (init(key), {"step": 0})
     start = int(state.step)
     if start >= options.steps:
         mend = "give more to go on with it, or --fresh"
@@ -103,6 +103,9 @@ def _run(
         if report.outdated(notes):
             _shown(notes)  # it was killed between its last save and its report
         return jax.tree.map(jax.numpy.asarray, state)
+    checkpoint.require_writable(saved)
+    metric = watched_metric(options)
+    past = rollback.recalled(meta, workdir, options.steps, metric) if resuming else rollback.Past()
     if resuming:
         checkpoint.discard_after(saved, start)
         checkpoint.discard_after(workdir / runs.BEST, start)
@@ -148,12 +151,14 @@ def _run(
         )
         try:
             while True:
-                state, alarm = train(job, state, start, key)
+                state, alarm = train(job, state, start, key, past)
                 if alarm is None:
                     break
-                last = options.guard == "stop" or rollback.count(workdir) == ROLLBACKS
+                last = options.guard == "stop" or past.rollbacks == ROLLBACKS
                 event = "stopped" if last else "rolled back"
-                state = rollback.go_back(workdir, alarm, like, lambda: init(key), event)
+                state, past = rollback.go_back(
+                    workdir, alarm, past, like, lambda: init(key), event, options.steps, metric
+                )
                 start = int(state.step)
                 if last:
                     stands = f"stands at step {start}, and later checkpoints are moved aside"

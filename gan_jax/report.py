@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import tyro
 
-from gan_jax import charts, pictures
+from gan_jax import charts, pictures, watch
 
 EXPLORATIONS = ("neighbours", "memorisation", "collapse", "directions", "interpolation", "filters", "inversion")
 STYLE = """
@@ -55,7 +55,7 @@ def write(run: Path | str) -> Path:
         raise FileNotFoundError(f"{run / 'run.json'} is missing or broken: {run} is not the directory of a run")
     experiment, config, data, environment = (about.get(k, {}) for k in ("experiment", "config", "data", "environment"))
     log = [record for record in _objects(run / "metrics.jsonl") if isinstance(record.get("step"), int)]
-    samples = {int(path.stem): path for path in sorted(run.glob("samples/*.png")) if path.stem.isdecimal()}
+    samples = watch.drawn(run)
     scores = charts.of_scores(_objects(run / "scores.jsonl"))
     scored = (step for _, chart in scores for line in chart.lines.values() for step in line)
     last = max([record["step"] for record in log] + [*samples, *scored], default=0)
@@ -147,7 +147,7 @@ def _explored(folder: Path) -> list[tuple[Path, str]]:
     """Finds the pictures of a folder, of each kind those of the newest step, and says what they are."""
     found = []
     for path in folder.glob("*"):
-        if match := re.fullmatch(r"(.+)-step(\d+)-seed(\d+)\.(?:png|gif)", path.name):
+        if match := re.fullmatch(r"([a-z].*)-step([0-9]+)-seed([0-9]+)\.(?:png|gif)", path.name):
             kind, step, seed = match[1], int(match[2]), int(match[3])
             place = next((i for i, known in enumerate(EXPLORATIONS) if kind.startswith(known)), len(EXPLORATIONS))
             found.append((place, kind, step, seed, path))

@@ -2,50 +2,123 @@
 
 import itertools
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from gan_jax import checkpoint, cluster, log, runs
-from gan_jax.guard import Alarm
+from gan_jax import checkpoint, cluster, guard, log, runs
+from gan_jax.guard import Alarm, Memory
+from gan_jax.metrics.scores import METRICS, Name
 from gan_jax.types import TrainState
 
 
-def go_back(workdir: Path, alarm: Alarm, like: TrainState, init: Callable[[], TrainState], event: str) -> TrainState:
+class Past(NamedTuple):
+    """What decides how a run goes on, besides its state. Every checkpoint holds it, so that the log decides nothing.
+
+    Attributes:
+        rollbacks: How often the run has been rolled back; its random key follows from that.
+        memory: What the guard remembers.
+    """
+
+    rollbacks: int = 0
+    memory: Memory = Memory()
+
+
+def noted(past: Past, metric: Name) -> dict[str, Any]:
+    """Returns what the meta of a checkpoint holds of the past: of a guard that watches this score."""
+    return {"past": {"rollbacks": past.rollbacks, "metric": metric, "memory": guard.packed(past.memory)}}
+
+
+def recalled(meta: dict[str, Any], workdir: Path, steps: int, metric: Name) -> Past:
+    """Returns the past of a checkpoint.
+
+    Args:
+        meta: The checkpoint's. One from before metas held the past leaves it to the log.
+        workdir: The run directory, of the log.
+        steps: Of the whole run.
+        metric: The score to watch. Where it was another, what the guard remembers is had from the log too.
+    """
+    found = meta.get("past", {})
+    if found.get("metric") == metric:
+        return Past(found["rollbacks"], guard.unpacked(found["memory"]))
+    records = [record for record in log.read(workdir) if record["step"] <= meta["step"]]
+    counted = sum(record.get("event") == "rolled back" for record in records)
+    return Past(found.get("rollbacks", counted), guard.replay(records, steps, metric, METRICS[metric].higher))
+
+
+def go_back(
+    workdir: Path,
+    alarm: Alarm,
+    past: Past,
+    like: TrainState,
+    init: Callable[[], TrainState],
+    event: str,
+    steps: int,
+    metric: Name,
+) -> tuple[TrainState, Past]:
     """Returns to the best checkpoint, if one is kept, else to the newest from before the trouble, or to the beginning.
 
-    Later checkpoints are moved aside, the log is copied to `metrics-abandoned-1.jsonl` before it is cut, and the event
-    is written to it.
+    Where that one is damaged, the next best is taken. Later checkpoints are moved aside, the log is copied to
+    `metrics-abandoned-1.jsonl` before it is cut, and the event is written to it.
 
     Args:
         workdir: The run directory; no writer is open in it.
         alarm: What has gone wrong.
+        past: Of the run, until now.
         like: A state, or its `jax.eval_shape`, as it is to be restored.
         init: Makes the first state.
         event: "rolled back" or "stopped".
+        steps: Of the whole run.
+        metric: The score that the guard watches.
+
+    Returns:
+        The state; and its past, with this roll-back in it, which the checkpoint holds from now on too.
+
+    Raises:
+        checkpoint.Damaged: If every checkpoint is.
     """
     saved, best = workdir / "checkpoints", workdir / runs.BEST
-    if known := checkpoint.steps(best):
-        source, step = best, known[-1]
-    elif known := checkpoint.steps(saved):
-        source, step = saved, max([each for each in known if each <= alarm.since], default=known[0])
-    else:
-        source, step = None, 0
-    state = checkpoint.restore(source, like, step)[0] if source else init()
+    rollbacks = past.rollbacks + (event == "rolled back")
+    source, state, meta = _newest_sound(saved, best, alarm, like) or (None, init(), {"step": 0})
+    step = meta["step"]
+    past = recalled(meta, workdir, steps, metric)._replace(rollbacks=rollbacks) if source else Past(rollbacks)
     for directory in (saved, best):
         checkpoint.discard_after(directory, step if source else -1)
-    if not cluster.chief():
-        cluster.wait("rolled back")
-        return state
-    if source == best and step not in checkpoint.steps(saved):
-        checkpoint.copy(best, saved, step)
-    free = next(p for n in itertools.count(1) if not (p := workdir / f"metrics-abandoned-{n}.jsonl").exists())
-    shutil.copyfile(workdir / "metrics.jsonl", free)
-    with log.writer(workdir, step) as write:
-        write({"step": step, "event": event, "from": alarm.step, "message": alarm.message})
+    if source == best:
+        checkpoint.discard_after(saved, step - 1)
+    if cluster.chief():
+        if source == best:
+            checkpoint.copy(best, saved, step)
+        if source:
+            checkpoint.amend(saved, step, noted(past, metric))
+        _cut(workdir, {"step": step, "event": event, "from": alarm.step, "message": alarm.message})
     cluster.wait("rolled back")
-    return state
+    return state, past
 
 
-def count(workdir: Path) -> int:
-    """Returns how often a run has been rolled back, up to where its log stands."""
-    return sum(line.get("event") == "rolled back" for line in log.read(workdir))
+def _newest_sound(
+    saved: Path, best: Path, alarm: Alarm, like: TrainState
+) -> tuple[Path, TrainState, dict[str, Any]] | None:
+    """Restores the first sound checkpoint to go back to; None where there is none, damaged ones included."""
+    known = checkpoint.steps(saved)
+    choices = [(best, step) for step in reversed(checkpoint.steps(best))]
+    choices += [(saved, step) for step in reversed(known) if step <= alarm.since]
+    choices += [(saved, step) for step in known if step > alarm.since]
+    for source, step in choices:
+        try:
+            return source, *checkpoint.restore(source, like, step)
+        except checkpoint.Damaged as error:
+            if (source, step) == choices[-1]:
+                raise
+            warnings.warn(f"going back past a damaged checkpoint: {error}", stacklevel=3)
+    return None
+
+
+def _cut(workdir: Path, event: log.Record) -> None:
+    """Cuts the log after the step of an event, keeps a copy of the whole, and writes the event."""
+    if (workdir / "metrics.jsonl").exists():
+        free = next(p for n in itertools.count(1) if not (p := workdir / f"metrics-abandoned-{n}.jsonl").exists())
+        shutil.copyfile(workdir / "metrics.jsonl", free)
+    with log.writer(workdir, event["step"]) as write:
+        write(event)

@@ -12,7 +12,7 @@ import jax
 from gan_jax import checkpoint, cluster, guard, log, memory, parallel, progress, records, rng, rollback, runs, watch
 from gan_jax.data.streams import Take
 from gan_jax.metrics import protocol
-from gan_jax.metrics.scores import METRICS, Scorer
+from gan_jax.metrics.scores import METRICS, Name, Scorer
 from gan_jax.settings import Run
 from gan_jax.types import Array, Metrics, TrainState
 
@@ -47,7 +47,9 @@ class Job(NamedTuple):
     received: list[Any]
 
 
-def train(job: Job, state: TrainState, at: int, key: Array) -> tuple[TrainState, guard.Alarm | None]:
+def train(
+    job: Job, state: TrainState, at: int, key: Array, before: rollback.Past
+) -> tuple[TrainState, guard.Alarm | None]:
     """Makes iterations until all are made, a signal has come, or the guard ends it.
 
     Args:
@@ -55,6 +57,7 @@ def train(job: Job, state: TrainState, at: int, key: Array) -> tuple[TrainState,
         state: Where to begin.
         at: Its step.
         key: All that is random follows from it, and from how often the run has been rolled back.
+        before: What else decides how it goes on.
 
     Returns:
         The last state, which is saved; or a state that has gone wrong, and the alarm.
@@ -63,12 +66,15 @@ def train(job: Job, state: TrainState, at: int, key: Array) -> tuple[TrainState,
         FloatingPointError: If a metric or parameter is not finite, and the guard is neither to stop nor to roll back.
     """
     options, workdir = job.options, job.workdir
-    metric = options.best or options.eval_metrics[0]
+    metric = watched_metric(options)
     intervals = [options.log_every, options.sample_every, options.save_every]
     intervals += [options.eval_every] if job.scorer else []
     state = job.place(state)
-    rollbacks = rollback.count(workdir)
+    rollbacks, watched = before
     key = jax.random.fold_in(rng.named(key, "rollback"), rollbacks) if rollbacks else key
+
+    def noted() -> records.Record:
+        return job.record | rollback.noted(rollback.Past(rollbacks, watched), metric)
 
     def calls_from(step: int) -> int:
         return min(options.steps_per_call, options.steps - step, *(every - step % every for every in intervals))
@@ -80,9 +86,7 @@ def train(job: Job, state: TrainState, at: int, key: Array) -> tuple[TrainState,
         checkpoint.writer(workdir / runs.BEST, 2) if options.best else nullcontext() as save_best,
         progress.shown(at, options.steps) as show,
     ):
-        past = [line for line in log.read(workdir) if line["step"] <= at]
-        seconds = max((line.get("seconds", 0.0) for line in past), default=0.0)
-        watched = guard.replay(past, options.steps, metric, METRICS[metric].higher)
+        seconds = max((line.get("seconds", 0.0) for line in log.read(workdir) if line["step"] <= at), default=0.0)
         key = job.place(key)
         eaten, waiting = take()
         began = time.monotonic()
@@ -137,10 +141,10 @@ def train(job: Job, state: TrainState, at: int, key: Array) -> tuple[TrainState,
                     best = watched.best
                     alarm = judged(_scores(job, job.scorer, state, at)) or alarm
                     if save_best and watched.best != best:
-                        save_best(state, job.record)
+                        save_best(state, noted())
                 if due[2] and alarm is None:
                     parallel.assert_replicated(state)
-                    save(state, job.record)
+                    save(state, noted())
             except FloatingPointError as error:
                 write({"step": logged, "event": "diverged", "message": str(error)})
                 if options.guard not in ("stop", "rollback"):
@@ -150,6 +154,11 @@ def train(job: Job, state: TrainState, at: int, key: Array) -> tuple[TrainState,
                 return state, alarm
             began, logged, calls, waiting = time.monotonic(), at, [], 0.0
     return state, None
+
+
+def watched_metric(options: Run) -> Name:
+    """Returns the score that the guard watches."""
+    return options.best or options.eval_metrics[0]
 
 
 def _scores(job: Job, scorer: Scorer, state: TrainState, at: int) -> log.Record:

@@ -17,7 +17,8 @@ import numpy as np
 import optax
 import pytest
 
-from gan_jax import checkpoint, parallel
+from gan_jax import checkpoint, cluster, parallel
+from gan_jax.errors import UserError
 from gan_jax.types import TrainState
 
 
@@ -245,7 +246,118 @@ def test_training_goes_on_after_damage_and_nothing_is_lost(run):
     assert checkpoint.discard_after(run, 2) == []
 
 
+# What is no damage
+
+
+def out_of_reach(path: Path) -> None:
+    """Makes the system refuse to open a file, for any user: a link to itself."""
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+@pytest.mark.parametrize("name", ["meta/metadata", "state/_METADATA", "state/manifest.ocdbt", "data"])
+def test_a_file_that_the_system_cannot_read_is_no_damage(run, name):
+    step = run / "step_00000002"
+    out_of_reach(data_file(step / "state") if name == "data" else step / name)
+    with pytest.raises(OSError) as caught:
+        checkpoint.restore(run, make_state())
+    assert caught.value.errno == errno.ELOOP
+    assert checkpoint.steps(run) == [1, 2]
+
+
+@pytest.mark.parametrize("error", [MemoryError, TimeoutError, ImportError, AttributeError, PermissionError])
+def test_what_fails_while_reading_is_raised_as_what_it_is(run, monkeypatch, error):
+    import orbax.checkpoint as ocp
+
+    def fail(*args: Any) -> None:
+        raise error("not today")
+
+    monkeypatch.setattr(ocp.Checkpointer, "restore", fail)
+    with pytest.raises(error, match="not today"):
+        checkpoint.restore(run, make_state())
+
+
+def test_a_step_that_is_deleted_while_it_is_read_gives_way_to_the_newer_one(run, monkeypatch):
+    read = checkpoint._read
+
+    def late(*args: Any) -> Any:
+        monkeypatch.undo()
+        save(run, make_state(3), keep=1)
+        return read(*args)
+
+    monkeypatch.setattr(checkpoint, "_read", late)
+    assert_same(checkpoint.restore(run, make_state())[0], make_state(3))
+    monkeypatch.setattr(checkpoint, "_read", lambda *args: shutil.rmtree(args[0]) or read(*args))
+    with pytest.raises(FileNotFoundError, match="is not a directory of checkpoints"):
+        checkpoint.restore(run, make_state(), step=3)
+
+
+def test_other_files_among_the_steps_are_not_taken_for_steps(run):
+    (run / "step_00000009").write_text("a file")
+    for name in (".DS_Store", "._step_00000002", "notes.txt"):
+        (run / name).write_text("")
+    for name in (
+        "step_7",
+        "step_000000052",
+        "step_00000050.orbax-checkpoint-tmp",
+        "discarded-step_00000060",
+        "step_٠٠٠٠٠٠٠٨",
+    ):
+        (run / name).mkdir()
+    assert checkpoint.steps(run) == [1, 2]
+    save(run, make_state(3))
+    assert checkpoint.steps(run) == [2, 3]
+    assert_same(checkpoint.restore(run, make_state())[0], make_state(3))
+
+
+def test_processes_restore_one_step_or_all_end_with_an_error(run, monkeypatch):
+    def others(end: int) -> None:
+        monkeypatch.setattr(cluster, "several", lambda: True)
+        monkeypatch.setattr(cluster, "gathered", lambda own: [int(own), end])
+
+    others(1)
+    assert_same(checkpoint.restore(run, make_state())[0], make_state(1))
+    others(-1)
+    with pytest.raises(checkpoint.Damaged, match="process 1 cannot restore"):
+        checkpoint.restore(run, make_state(), step=2)
+    others(-2)
+    with pytest.raises(RuntimeError, match=r"process 1 cannot restore .*its own message says why"):
+        checkpoint.restore(run, make_state())
+    others(2)
+    flip(data_file(run / "step_00000001/state"))
+    with pytest.raises(checkpoint.Damaged, match="step 1 is damaged"):
+        checkpoint.restore(run, make_state(), step=1)
+
+
+def test_the_meta_can_be_amended(run):
+    checkpoint.amend(run, 2, {"past": {"rollbacks": 1}})
+    state, meta = checkpoint.restore(run, make_state())
+    assert_same(state, make_state(2))
+    assert meta == {**checkpoint.read_meta(run, 1), "step": 2, "past": {"rollbacks": 1}}
+
+
 # Mistakes
+
+
+@pytest.mark.parametrize("name", ["back\\slash", "brack[e]t", "bytes\udcff"])
+def test_a_path_from_which_nothing_could_be_read_back_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match=r"cannot be read back .* give another --workdir"):
+        save(tmp_path / name, make_state())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_directory_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    for directory in (tmp_path / "file", tmp_path / "file" / "checkpoints"):
+        with pytest.raises(UserError, match=r"cannot be written there \(.+\); give another --workdir"):
+            save(directory, make_state())
+
+    def refuse(*args: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(UserError, match=r"cannot be written there \(Permission denied\)"):
+        save(tmp_path, make_state())
 
 
 def wider(state: TrainState) -> TrainState:

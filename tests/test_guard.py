@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -110,6 +111,7 @@ def test_the_guard_remembers_by_its_log_alone():
         for each in records[cut:]:
             memory, _ = guard.watch(memory, each, 5_000)
         assert memory == whole
+        assert guard.unpacked(json.loads(json.dumps(guard.packed(memory)))) == memory
 
 
 def test_limits_are_an_argument():

@@ -10,7 +10,7 @@ from html import escape
 import numpy as np
 import pytest
 
-from gan_jax import pictures, report
+from gan_jax import pictures, report, watch
 
 ABOUT = {
     "experiment": {"module": "experiments.dcgan", "file": "experiments/dcgan.py"},
@@ -179,6 +179,22 @@ def test_skips_a_line_that_is_no_record(run, line):
     if not line.endswith("\n"):  # the process that came after wrote on from where the other was killed
         log(run, "\n", {"step": 9, "generator/loss": 42.0})
         assert "<b>42</b>" in page(run)
+
+
+def test_files_of_others_in_the_folders_of_a_run_are_not_looked_at(finished):
+    (finished / "explore").mkdir()
+    before = page(finished)
+    names = ["samples/._00000000.png", "samples/copy of 00000300.png", "samples/12.png", "samples/00000001.png.part"]
+    names += ["explore/notes.txt", "explore/._directions-step300-seed0.png", "checkpoints/.DS_Store"]
+    for name in names:
+        (finished / name).parent.mkdir(exist_ok=True)
+        (finished / name).write_text("of another")
+    watch.drop_after(finished, 300)
+    watch.animate(finished)
+    assert page(finished) == before
+    assert all((finished / name).exists() for name in names)
+    watch.drop_after(finished, 0)
+    assert [path.name for path in watch.drawn(finished).values()] == ["00000000.png"]
 
 
 @pytest.mark.parametrize("missing", ["samples", "animation.gif", "metrics.jsonl"])
