@@ -95,7 +95,7 @@ def _run(
     key = rng.key(config.seed)
     init = jax.jit(lambda k: system.init(rng.named(k, "init")))
     like = jax.eval_shape(init, key)
-    state, meta = checkpoint.restore(saved, like) if resuming else (init(key), {"step": 0})
+    state, meta = checkpoint.restore(saved, like) if resuming else (init(key), {})
     start = int(state.step)
     if start >= options.steps:
         mend = "give more to go on with it, or --fresh"

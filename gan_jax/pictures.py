@@ -5,6 +5,7 @@ Images are NHWC, float in [-1, 1] or uint8; pictures are uint8 `[H, W, 3]`.
 
 import math
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -162,6 +163,12 @@ def save_npz(path: Path | str, /, **arrays: Any) -> None:
     """Writes named arrays to a compressed NumPy archive; objects are refused, for they would need pickle."""
     with atomic(path) as stream:
         np.savez_compressed(stream, allow_pickle=False, **arrays)
+
+
+def by_step(folder: Path) -> dict[int, Path]:
+    """Returns the pictures of a folder that are named by a step, as 00000042.png is, ascending; no other file."""
+    found = [path for path in folder.glob("*.png") if re.fullmatch(r"[0-9]{8,}\.png", path.name)]
+    return {int(path.stem): path for path in sorted(found, key=lambda path: int(path.stem))}
 
 
 @contextmanager

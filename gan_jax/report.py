@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import tyro
 
-from gan_jax import charts, pictures, watch
+from gan_jax import charts, pictures
 
 EXPLORATIONS = ("neighbours", "memorisation", "collapse", "directions", "interpolation", "filters", "inversion")
 STYLE = """
@@ -55,7 +55,7 @@ def write(run: Path | str) -> Path:
         raise FileNotFoundError(f"{run / 'run.json'} is missing or broken: {run} is not the directory of a run")
     experiment, config, data, environment = (about.get(k, {}) for k in ("experiment", "config", "data", "environment"))
     log = [record for record in _objects(run / "metrics.jsonl") if isinstance(record.get("step"), int)]
-    samples = watch.drawn(run)
+    samples = pictures.by_step(run / "samples")
     scores = charts.of_scores(_objects(run / "scores.jsonl"))
     scored = (step for _, chart in scores for line in chart.lines.values() for step in line)
     last = max([record["step"] for record in log] + [*samples, *scored], default=0)

@@ -1,6 +1,5 @@
 """Watching a run: the same latents drawn again and again while the generator learns, and the animation of them."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,22 +62,16 @@ def _translations(
     return picture
 
 
-def drawn(run: Path) -> dict[int, Path]:
-    """Returns the pictures of a run by their steps, ascending; other files in their folder are not looked at."""
-    found = [path for path in (run / "samples").glob("*.png") if re.fullmatch(r"[0-9]{8,}\.png", path.name)]
-    return {int(path.stem): path for path in sorted(found, key=lambda path: int(path.stem))}
-
-
 def drop_after(run: Path, step: int) -> None:
     """Deletes the pictures of later steps, which a run continued from here draws again."""
-    for later, path in drawn(run).items():
+    for later, path in pictures.by_step(run / "samples").items():
         if later > step:
             path.unlink()
 
 
 def animate(run: Path, most: int = 60) -> None:
     """Writes `animation.gif` of a run's pictures, if there are any, thinned to a number that is short to watch."""
-    paths = list(drawn(run).values())
+    paths = list(pictures.by_step(run / "samples").values())
     chosen = sorted({round(i) for i in np.linspace(0, len(paths) - 1, min(most, len(paths)))})
     if chosen:
         pictures.save_gif(run / "animation.gif", [pictures.load_png(paths[i]) for i in chosen])

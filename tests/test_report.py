@@ -194,7 +194,7 @@ def test_files_of_others_in_the_folders_of_a_run_are_not_looked_at(finished):
     assert page(finished) == before
     assert all((finished / name).exists() for name in names)
     watch.drop_after(finished, 0)
-    assert [path.name for path in watch.drawn(finished).values()] == ["00000000.png"]
+    assert [path.name for path in pictures.by_step(finished / "samples").values()] == ["00000000.png"]
 
 
 @pytest.mark.parametrize("missing", ["samples", "animation.gif", "metrics.jsonl"])
