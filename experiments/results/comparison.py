@@ -4,7 +4,7 @@ Each is trained by its own command on one data set, all with the same batch, num
 allows, networks; 10,000 samples of the averaged generator are scored by `python -m gan_jax.evaluate`,
 by the features of the data set's own classifier. Other settings are each experiment's defaults; those of ebgan, began
 and dragan were chosen in short trials, and nobody searched for the best of any. A run that is recorded already, of the
-same settings here, is not made again: delete comparison.json when those of an experiment have changed.
+same settings here, is not made again without --again: give it and --experiments for those that have changed.
 
 Then iterations of all are timed in turns, each beside one of dcgan's; do nothing else meanwhile. It writes
 comparison.json and comparison.png, samples of each experiment's first seed.
@@ -72,6 +72,7 @@ def main(
     d_width: int = 12,
     at_once: int = 1,
     rounds: int = 7,
+    again: bool = False,
 ) -> None:
     """Trains and scores experiments, and records it.
 
@@ -85,6 +86,7 @@ def main(
         d_width: Of every discriminator.
         at_once: Runs side by side, each on an even share of the CPU cores.
         rounds: Turns in which iterations are timed; 0 times none.
+        again: Make runs that are recorded already again, in place of the old ones.
     """
     settings = {"dataset": dataset, "steps": steps, "g_width": g_width, "d_width": d_width}
     record = json.loads(FILE.read_text()) if FILE.exists() else {}
@@ -113,7 +115,7 @@ def main(
 
     jobs = [(seed, name) for seed in seeds for name in experiments]  # all of one seed first
     with ThreadPoolExecutor(at_once) as pool:
-        made = [pool.submit(make, job) for job in jobs if str(job[0]) not in record["runs"].get(job[1], {})]
+        made = [pool.submit(make, job) for job in jobs if again or str(job[0]) not in record["runs"].get(job[1], {})]
     for each in made:  # all were tried: one that failed is raised after the others are recorded
         each.result()
     if rounds:
