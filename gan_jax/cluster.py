@@ -8,10 +8,13 @@ they are told is in the environment, as `gan_jax.launch` and clusters set it:
 """
 
 import os
+import signal
+import stat
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import jax
@@ -21,6 +24,8 @@ from gan_jax.errors import UserError
 
 COORDINATOR, PROCESSES, PROCESS = "GAN_JAX_COORDINATOR", "GAN_JAX_PROCESSES", "GAN_JAX_PROCESS"
 RESTARTS = "GAN_JAX_RESTARTS"  # how often the launcher has started this run again
+LAUNCHER = "GAN_JAX_LAUNCHER"  # the descriptor of a pipe whose other end the launcher holds until it ends
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")  # which no other machine can reach
 HEARTBEAT = 10  # seconds of silence after which a process counts as dead; the others then end, some seconds later
 
 
@@ -33,6 +38,7 @@ def join() -> None:
     coordinator = os.environ.get(COORDINATOR)
     if not coordinator:
         return
+    _end_with_launcher()
     options = {}
     if coordinator != "auto":
         try:
@@ -42,6 +48,8 @@ def join() -> None:
         if not 0 <= index < count:
             raise UserError(f"{PROCESS}={index}: with {PROCESSES}={count} it must be 0 to {count - 1}")
         options = {"coordinator_address": coordinator, "num_processes": count, "process_id": index}
+        if coordinator.rpartition(":")[0] in LOOPBACK:
+            options["coordinator_bind_address"] = coordinator  # by default JAX listens to all that reach this machine
     try:
         jax.distributed.initialize(**options, heartbeat_timeout_seconds=HEARTBEAT)
     except RuntimeError as error:
@@ -51,6 +59,20 @@ def join() -> None:
         raise UserError(f"{COORDINATOR}={coordinator}: it is too late to join, as {mend}") from error
     if not chief():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  until the process ends
+
+
+def _end_with_launcher() -> None:
+    """Makes this process end as by SIGTERM, saving first, when its launcher is gone, killed as it may be."""
+    pipe = int(os.environ.get(LAUNCHER, -1))
+    if pipe < 0:
+        return
+
+    def watch() -> None:
+        with suppress(OSError):  # a program in between has closed it
+            if stat.S_ISFIFO(os.fstat(pipe).st_mode) and os.read(pipe, 1) == b"":
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def several() -> bool:

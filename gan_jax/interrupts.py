@@ -1,33 +1,50 @@
 """Signals that ask a run to end, noted, so that it can save first."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from gan_jax import cluster
 
 
+def asking() -> list[signal.Signals]:
+    """Returns the signals that ask to end: SIGINT, SIGTERM and, unless nohup has it ignored, SIGHUP."""
+    asked = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        asked.append(signal.SIGHUP)
+    return asked
+
+
 @contextmanager
 def noted() -> Iterator[list[signal.Signals]]:
-    """Collects SIGINT and SIGTERM rather than ending; a second one of a kind kills, as ever.
+    """Collects the signals that ask to end rather than ending; a second one of a kind kills, as ever.
 
-    Of several processes none is collected: JAX notes SIGTERM itself, and `cluster.preempted` tells all of them.
+    Of several processes none is collected: JAX notes SIGTERM itself, the others are passed on as that, and
+    `cluster.preempted` tells all processes.
     """
     received: list[signal.Signals] = []
-    if cluster.several() or threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():
         yield received  # only the main thread may handle signals
         return
+    former = {number: signal.getsignal(number) for number in asking()}
 
     def note(number: int, frame: Any) -> None:
         received.append(signal.Signals(number))
-        print("\nstopping after this call, and saving", flush=True)
+        with suppress(OSError):  # the terminal may be gone
+            print("\nstopping after this call, and saving", flush=True)
         signal.signal(number, former[signal.Signals(number)])
 
-    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    def pass_on(number: int, frame: Any) -> None:
+        signal.signal(number, signal.SIG_DFL)  # KeyboardInterrupt would wait for the others, who wait for this process
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if cluster.several():
+        former.pop(signal.SIGTERM)
     for number in former:
-        signal.signal(number, note)
+        signal.signal(number, pass_on if cluster.several() else note)
     try:
         yield received
     finally:

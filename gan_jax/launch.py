@@ -4,8 +4,8 @@
 
 Each runs the command, and all train one run together. When one dies (killed, out of memory, crashed), the others would
 wait for it for ever: all are ended, started again, and go on from the last checkpoint. A command that ends by itself
-with an error (exit status 1 or 2: bad input, divergence) is not repeated. SIGTERM and Ctrl-C are passed on: all agree
-on a step, save, and end.
+with an error (exit status 1 or 2: bad input, divergence) is not repeated. SIGTERM, Ctrl-C and a terminal that is closed
+(SIGHUP) are passed on: all agree on a step, save, and end. So they do when the launcher itself is killed.
 
 On several machines the cluster starts the processes: see `gan_jax.cluster` for what each must be told.
 """
@@ -22,12 +22,13 @@ from typing import Annotated, Any
 
 import tyro
 
+from gan_jax import interrupts
 from gan_jax.cli import cli
-from gan_jax.cluster import COORDINATOR, PROCESS, PROCESSES, RESTARTS
+from gan_jax.cluster import COORDINATOR, LAUNCHER, PROCESS, PROCESSES, RESTARTS
 from gan_jax.errors import UserError
 
 GRACE = 5.0  # seconds in which the others may end by themselves; where one was killed, they wait for it for ever
-FINAL = (1, 2)  # exit statuses of a command that failed for a reason which it has told
+FINAL = (1, 2, 130, -signal.SIGINT)  # exit statuses of a command that has told why it failed, or was interrupted
 
 
 def main(
@@ -50,7 +51,7 @@ def main(
             f"command: {' '.join(command[:1]) or 'none'} is not to be run; give one after --, such as python"
         )
     asked: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in interrupts.asking():
         signal.signal(number, lambda n, frame: asked.append(n))
     for attempt in range(restarts + 1):
         died = _run(command, processes, attempt, asked)
@@ -71,7 +72,9 @@ def _run(command: Sequence[str], count: int, attempt: int, asked: list[int]) -> 
     """Runs the processes to their end; returns the first that failed and its status, None if none did."""
     address = f"127.0.0.1:{free_port()}"
     shared = {COORDINATOR: address, PROCESSES: str(count), RESTARTS: str(attempt)}
-    options: dict[str, Any] = {"start_new_session": True}  # Ctrl-C is for the launcher to pass on
+    pipe, held = os.pipe()  # closed with this process, however it ends
+    shared[LAUNCHER] = str(pipe)
+    options: dict[str, Any] = {"start_new_session": True, "pass_fds": [pipe]}  # Ctrl-C is for the launcher to pass on
     running = [
         subprocess.Popen(command, env=os.environ | shared | {PROCESS: str(index)}, **options) for index in range(count)
     ]
@@ -89,6 +92,8 @@ def _run(command: Sequence[str], count: int, attempt: int, asked: list[int]) -> 
             time.sleep(0.1)
     finally:
         _end(running)
+        os.close(pipe)
+        os.close(held)
 
 
 def _end(running: Sequence[subprocess.Popen]) -> None:

@@ -1,6 +1,7 @@
 """Several processes on this machine, over gloo, as `gan_jax.launch` starts them."""
 
 import os
+import queue
 import re
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from experiments import dcgan
-from gan_jax import checkpoint, data, log
+from gan_jax import checkpoint, cluster, data, interrupts, launch, log
 from gan_jax.launch import free_port, main
 
 GAME = dcgan.Config(dataset="ring", batch_size=16, g_width=4, d_width=4)
@@ -140,15 +141,100 @@ def test_what_fails_by_itself_is_not_repeated(tmp_path):
     assert "again" not in said
 
 
-def test_restarts_are_bounded_and_a_run_that_is_restarted_is_told(tmp_path, capfd):
+@pytest.fixture
+def own_signals():
+    """Undoes what the launcher does to this process's signals."""
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored
+    yield
+    for number, handler in former.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("os.kill(os.getppid(), signal.SIGHUP); time.sleep(60)", 128 + signal.SIGTERM),  # passed on, not died of
+        ("sys.exit(130)", 130),  # Ctrl-C to one process
+        ("signal.signal(signal.SIGINT, signal.SIG_DFL); os.kill(os.getpid(), signal.SIGINT)", 130),
+    ],
+)
+def test_what_was_asked_to_end_is_not_started_again(own_signals, capfd, code, status):
+    with pytest.raises(SystemExit) as ended:
+        main((sys.executable, "-c", f"import os, signal, sys, time; {code}"), processes=1)
+    assert ended.value.code == status and "again" not in capfd.readouterr().err
+
+
+def test_a_process_is_told_when_its_launcher_ends(monkeypatch):
+    code = "import os, stat; exit(not stat.S_ISFIFO(os.fstat(int(os.environ['GAN_JAX_LAUNCHER'])).st_mode))"
+    assert launch._run([sys.executable, "-c", code], 1, 0, []) is None
+    pipe, held = os.pipe()
+    killed = queue.Queue()
+    monkeypatch.setenv("GAN_JAX_LAUNCHER", str(pipe))
+    monkeypatch.setattr(os, "kill", lambda *told: killed.put(told))
+    cluster._end_with_launcher()
+    with pytest.raises(queue.Empty):
+        killed.get(timeout=0.1)
+    os.close(held)
+    assert killed.get(timeout=10) == (os.getpid(), signal.SIGTERM)
+    os.close(pipe)
+
+
+@pytest.mark.slow
+def test_a_launcher_that_is_killed_leaves_no_process_behind(tmp_path):
+    launcher, children = start_and_wait_for_a_checkpoint(tmp_path, 10**6)
+    launcher.kill()
+    said = launcher.communicate(timeout=100)[0]  # returns when the children have closed their output too
+    assert re.search(r"stopped by SIGTERM at step \d+, saved", said), said
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+
+@pytest.mark.slow
+def test_an_interrupt_of_one_process_makes_all_save_and_end(tmp_path):
+    launcher, (_, second) = start_and_wait_for_a_checkpoint(tmp_path, 10**6)
+    os.kill(second, signal.SIGINT)
+    said = launcher.communicate(timeout=100)[0]
+    assert re.search(r"stopped by SIGTERM at step \d+, saved", said) and "again" not in said, said
+
+
+@pytest.mark.parametrize(("host", "bound"), [("127.0.0.1", "127.0.0.1:1"), ("localhost", "localhost:1"), ("b", None)])
+def test_a_coordinator_on_this_machine_alone_listens_to_no_other(monkeypatch, host, bound):
+    told = {}
+    monkeypatch.setattr(jax.distributed, "initialize", lambda **options: told.update(options))
+    for name, value in (("COORDINATOR", f"{host}:1"), ("PROCESSES", "2"), ("PROCESS", "0")):
+        monkeypatch.setenv(f"GAN_JAX_{name}", value)
+    cluster.join()
+    assert told["coordinator_address"] == f"{host}:1" and told.get("coordinator_bind_address") == bound
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_that_ask_to_end_are_noted(own_signals, number):
+    with interrupts.noted() as received:
+        os.kill(os.getpid(), number)
+        assert received == [number]
+
+
+def test_a_signal_to_one_of_several_processes_is_passed_on_as_sigterm(own_signals, monkeypatch):
+    terminated = []
+    monkeypatch.setattr(cluster, "several", lambda: True)
+    signal.signal(signal.SIGTERM, lambda number, frame: terminated.append(number))  # as JAX does
+    with interrupts.noted() as received:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert terminated == [signal.SIGTERM] * 2 and not received
+
+
+def test_what_nohup_ignores_stays_ignored(own_signals):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with interrupts.noted() as received:
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert not received and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+
+
+def test_restarts_are_bounded_and_a_run_that_is_restarted_is_told(own_signals, tmp_path, capfd):
     note = tmp_path / "note"
     code = f"import os; open({str(note)!r}, 'a').write(os.environ['GAN_JAX_RESTARTS']); os.kill(os.getpid(), 9)"
-    former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        with pytest.raises(SystemExit, match="gave up after 2 restarts"):
-            main((sys.executable, "-c", code), processes=1, restarts=2)
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
+    with pytest.raises(SystemExit, match="gave up after 2 restarts"):
+        main((sys.executable, "-c", code), processes=1, restarts=2)
     assert Path(note).read_text() == "012"
     assert capfd.readouterr().err.count("process 0 was killed by SIGKILL") == 3
