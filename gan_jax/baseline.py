@@ -220,7 +220,7 @@ def game(
     """
     if optimizers is None:
         if not isinstance(config, Baseline):
-            raise TypeError("optimizers: give them, as this config has no learning rates")
+            raise UserError("optimizers: give them, as this config has no learning rates")
         optimizers = adam(config, repeats)
     shared = {"repeats": repeats, "ema_decay": config.ema_decay, "accumulate": config.accumulate}
     return gan(networks, loss, inputs or latent(config), optimizers, **shared, **options)

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax import cluster
-from gan_jax.errors import UserError
+from gan_jax.errors import Diverged, NotFound, UserError
 from gan_jax.pictures import atomic
 from gan_jax.types import PyTree, TrainState
 
@@ -56,7 +56,7 @@ def writer(directory: Path, keep: int = 2) -> Iterator[Callable[[TrainState, dic
     Raises:
         UserError: If `keep` is less than 1, or checkpoints cannot be kept in this directory; by `save`, if the step is
             not later than all that are there.
-        FloatingPointError: By `save`, naming an array that is not finite: a checkpoint never holds NaN.
+        Diverged: By `save`, naming an array that is not finite: a checkpoint never holds NaN.
         OSError: If the disk is full (ENOSPC). Earlier checkpoints stay, whatever is raised.
     """
     if keep < 1:
@@ -137,7 +137,7 @@ def restore(directory: Path, like: TrainState, step: int | None = None) -> tuple
         The state, of host arrays, and the meta it was saved with, where "step" says which step it is.
 
     Raises:
-        FileNotFoundError: If there is no checkpoint, or not that step.
+        NotFound: If there is no checkpoint, or not that step.
         Damaged: If that step, or without `step` every one, is damaged: a checksum is wrong, or a file is missing or
             cannot be decoded. What else fails, such as a disk or a permission, is raised as what it is.
         UserError: If the step is sound but differs from `like`.
@@ -280,9 +280,9 @@ def _present(directory: Path, step: int | None) -> list[int]:
     """Returns the steps that are there, which must include the given one."""
     present = steps(directory)
     if not present:
-        raise FileNotFoundError(f"{directory} is not a directory of checkpoints: it holds no step_00000042 or the like")
+        raise NotFound(f"{directory} is not a directory of checkpoints: it holds no step_00000042 or the like")
     if step is not None and step not in present:
-        raise FileNotFoundError(f"step {step} is not in {directory}: it holds steps {present}")
+        raise NotFound(f"step {step} is not in {directory}: it holds steps {present}")
     return present
 
 
@@ -351,9 +351,7 @@ def _check_finite(arrays: dict[str, np.ndarray], step: int) -> None:
     for path, x in arrays.items():
         if jnp.issubdtype(x.dtype, jnp.inexact) and not (finite := np.isfinite(x)).all():
             bad = x.size - np.count_nonzero(finite)
-            raise FloatingPointError(
-                f"{path} is NaN or infinite in {bad} of {x.size} entries at step {step}: not saved"
-            )
+            raise Diverged(f"{path} is NaN or infinite in {bad} of {x.size} entries at step {step}: not saved")
 
 
 def _flat(tree: PyTree) -> dict[str, Any]:

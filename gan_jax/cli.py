@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -14,13 +15,17 @@ from gan_jax.errors import UserError
 def cli(main: Callable[..., Any], description: str | None = None) -> None:
     """Runs a function with arguments from the command line, and tells bad input from a bug.
 
+    Of an error that the user can mend (`errors.UserError`) the message is printed alone. The operating system's errors
+    that name a cause or a file are of that kind too; every other exception keeps its traceback.
+
     Args:
         main: A function; its arguments, or the fields of its one dataclass, become flags.
         description: What `--help` says first; by default the function's docstring.
     """
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    together = "GAN_JAX_COORDINATOR" in os.environ
     try:
-        if "GAN_JAX_COORDINATOR" in os.environ:
+        if together:
             from gan_jax import cluster  # which imports JAX, for which `--help` need not wait
 
             cluster.join()
@@ -32,11 +37,36 @@ def cli(main: Callable[..., Any], description: str | None = None) -> None:
             description=description,
             config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
         )
+    except SystemExit as end:
+        if not end.code or not together:
+            raise
+        status = end.code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
-    except (UserError, OSError, FloatingPointError, MemoryError) as error:
-        if os.environ.get("GAN_JAX_TRACEBACK"):
-            raise
-        print(f"error: {error}\n(GAN_JAX_TRACEBACK=1 shows where)", file=sys.stderr)
-        raise SystemExit(1) from None
+        status = 130
+    except Exception as error:
+        said = message(error)
+        if said is None or os.environ.get("GAN_JAX_TRACEBACK"):
+            if not together:
+                raise
+            traceback.print_exc()
+        else:
+            print(f"error: {said}\n(GAN_JAX_TRACEBACK=1 shows where)", file=sys.stderr)
+        status = 1
+    else:
+        return
+    if together:  # JAX would wait for the others, who wait for this process, for five minutes
+        sys.stderr.flush()
+        os._exit(status if isinstance(status, int) else 1)
+    raise SystemExit(status)
+
+
+def message(error: Exception) -> str | None:
+    """Returns what to tell the user of an error that is no bug; None for a bug."""
+    if isinstance(error, UserError):
+        return str(error)
+    if not isinstance(error, OSError) or error.errno is error.filename is None:
+        return None
+    name = error.filename
+    name = os.fsdecode(name) if isinstance(name, bytes) else name
+    return " ".join(f"{'' if name is None else f'{name}: '}{error.strerror or error}".split())

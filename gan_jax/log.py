@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gan_jax.errors import Diverged
 from gan_jax.pictures import atomic
 from gan_jax.types import Metrics
 
@@ -86,7 +87,7 @@ def means(calls: list[tuple[int, Metrics]], first: int) -> dict[str, float]:
     """Fetches the metrics of some calls and averages them over their iterations.
 
     Raises:
-        FloatingPointError: Naming the first iteration and metric that is not finite.
+        Diverged: Naming the first iteration and metric that is not finite.
     """
     fetched = [{name: np.asarray(values)[:count] for name, values in metrics.items()} for count, metrics in calls]
     series = {name: np.concatenate([part[name] for part in fetched]) for name in fetched[0]}
@@ -95,5 +96,5 @@ def means(calls: list[tuple[int, Metrics]], first: int) -> dict[str, float]:
     }
     if bad:
         name = min(bad, key=lambda n: bad[n])
-        raise FloatingPointError(f"{name} is {series[name][bad[name]]} at step {first + bad[name] + 1}")
+        raise Diverged(f"{name} is {series[name][bad[name]]} at step {first + bad[name] + 1}")
     return {name: float(np.mean(values)) for name, values in series.items()}

@@ -26,7 +26,7 @@ from gan_jax import (
     watch,
 )
 from gan_jax.data import Dataset, Stream
-from gan_jax.errors import UserError
+from gan_jax.errors import Diverged, UserError
 from gan_jax.settings import Config, Run, validated
 from gan_jax.training import Job, train, watched_metric
 from gan_jax.types import System, TrainState
@@ -50,8 +50,8 @@ def run(build: Callable[..., System], dataset: Dataset | Stream, config: Config)
     Raises:
         UserError: If the settings do not fit the devices, the directory holds another run, another process trains in
             it, or a run is being opened.
-        FloatingPointError: If a metric or a parameter is no longer finite; the last good checkpoint stays.
-        MemoryError: If a device has not enough, saying what to lower.
+        Diverged: If a metric or a parameter is no longer finite; the last good checkpoint stays.
+        OutOfMemory: If a device has not enough, saying what to lower.
         SystemExit: If SIGINT or SIGTERM came, after saving.
     """
     runs.require_none_opening()
@@ -167,10 +167,10 @@ def _run(
                     print(f"stopped: {alarm.message}; {workdir} {stands}")
                     return state
                 print(f"rolled back to step {start}; going on with a new key", flush=True)
-        except FloatingPointError as error:
+        except Diverged as error:
             good = checkpoint.steps(saved)
             kept = f"the last good checkpoint, of step {good[-1]}, is kept" if good else "no checkpoint was made yet"
-            raise FloatingPointError(
+            raise Diverged(
                 f"{error}; {kept} in {workdir}. The same settings end there again: lower the learning rates, or "
                 "change the loss; or give --guard rollback, which goes on with a new key"
             ) from error

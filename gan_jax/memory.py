@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import jax
 
+from gan_jax.errors import OutOfMemory
 from gan_jax.types import PyTree
 
 
@@ -35,7 +36,7 @@ def explained() -> Iterator[None]:
     """Answers a device that is out of memory with what to lower.
 
     Raises:
-        MemoryError: In place of JAX's error.
+        OutOfMemory: In place of JAX's error.
     """
     try:
         yield
@@ -43,7 +44,7 @@ def explained() -> Iterator[None]:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         first = str(error).strip().splitlines()[0]
-        raise MemoryError(
+        raise OutOfMemory(
             f"out of memory: {first[:200]}. Lower --batch-size, with --accumulate raised to keep what a move sees; or "
             "keep less of a forward pass, --activations layers or nothing; or the widths. On accelerators --precision "
             "bfloat16 halves the activations, and more --devices share them"

@@ -35,7 +35,7 @@ def grid(images: ArrayLike, columns: int | None = None, padding: int = 2, scale:
     """Lays images out as a picture, image `i` at row `i // columns`, column `i % columns`; the rest is `NEUTRAL`.
 
     Args:
-        images: `[N, H, W, C]`, C of 1 or 3, uint8 or float in [-1, 1]; anything else raises ValueError.
+        images: `[N, H, W, C]`, C of 1 or 3, uint8 or float in [-1, 1]; anything else raises UserError.
         columns: Images in a row; by default ceil(sqrt(N)). N makes a strip.
         padding: Grey pixels around and between the images.
         scale: Whole factor by which the images, not the padding, are enlarged.
@@ -69,7 +69,7 @@ def compared(sets: Sequence[ArrayLike], columns: int = 8) -> np.ndarray:
 
 
 def scatter(points: ArrayLike, reference: ArrayLike | None = None, limit: float | None = None) -> np.ndarray:
-    """Draws points of the plane, the samples of a toy problem, as a picture; raises ValueError for other arrays.
+    """Draws points of the plane, the samples of a toy problem, as a picture; raises UserError for other arrays.
 
     Args:
         points: `[N, 2]`, what a generator makes.
@@ -135,7 +135,7 @@ def field(
 
 
 def save_png(path: Path | str, image: ArrayLike) -> None:
-    """Writes a picture, uint8 `[H, W, 3]`, without loss; raises ValueError for anything else."""
+    """Writes a picture, uint8 `[H, W, 3]`, without loss; raises UserError for anything else."""
     with atomic(path) as stream:
         Image.fromarray(_picture("image", image)).save(stream, "PNG", optimize=True)
 
@@ -147,7 +147,7 @@ def load_png(path: Path | str) -> np.ndarray:
 
 
 def save_gif(path: Path | str, frames: Sequence[ArrayLike], milliseconds: int = 120, hold: int = 1500) -> None:
-    """Writes pictures of one shape, uint8 `[H, W, 3]`, as an endless animation; raises ValueError for anything else.
+    """Writes pictures of one shape, uint8 `[H, W, 3]`, as an endless animation; raises UserError for anything else.
 
     A frame has 256 colours of its own, so that greys are exact. Equal neighbours become one frame, shown for longer.
     """

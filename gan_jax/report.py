@@ -18,6 +18,8 @@ import numpy as np
 import tyro
 
 from gan_jax import charts, pictures
+from gan_jax.cli import cli
+from gan_jax.errors import NotFound
 
 EXPLORATIONS = ("neighbours", "memorisation", "collapse", "directions", "interpolation", "filters", "inversion")
 STYLE = """
@@ -47,12 +49,12 @@ table{width:100%;table-layout:fixed} pre{padding:14px 16px;background:var(--soft
 def write(run: Path | str) -> Path:
     """Writes RUN/report.html from what a run has left in its directory so far; returns the path of the page.
 
-    Raises FileNotFoundError where `run` holds no run.json, or one that is no JSON object.
+    Raises NotFound where `run` holds no run.json, or one that is no JSON object.
     """
     run = Path(run)
     about = next(_objects(run / "run.json", whole=True), None)
     if about is None:
-        raise FileNotFoundError(f"{run / 'run.json'} is missing or broken: {run} is not the directory of a run")
+        raise NotFound(f"{run / 'run.json'} is missing or broken: {run} is not the directory of a run")
     experiment, config, data, environment = (about.get(k, {}) for k in ("experiment", "config", "data", "environment"))
     log = [record for record in _objects(run / "metrics.jsonl") if isinstance(record.get("step"), int)]
     samples = pictures.by_step(run / "samples")
@@ -174,4 +176,4 @@ def main(run: tyro.conf.Positional[Path]) -> None:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    cli(main)

@@ -18,7 +18,7 @@ import jax
 
 from gan_jax import checkpoint, records, rng
 from gan_jax.data import Dataset, Spec, load
-from gan_jax.errors import UserError
+from gan_jax.errors import NotFound, UserError
 from gan_jax.records import Record
 from gan_jax.types import PyTree, System, TrainState
 
@@ -51,7 +51,7 @@ def open_run(directory: Path, step: int | None = None, best: bool = False) -> Re
         best: Whether to take the best one, which `--best` keeps, instead.
 
     Raises:
-        FileNotFoundError: If it is no run directory, or has no checkpoint yet, or no best one.
+        NotFound: If it is no run directory, or has no checkpoint yet, or no best one.
         UserError: If the checkpoint, or the experiment's code, no longer fits.
     """
     ema, record = checkpoint.restore_averaged(_checkpoints(directory, step, best), step)
@@ -106,7 +106,7 @@ def dataset(record: Record, split: str | None = None) -> Dataset:
 
 
 def held_out(record: Record) -> Dataset:
-    """Loads the test images of the data that a run was trained on; raises ValueError if it was trained on them."""
+    """Loads the test images of the data that a run was trained on; raises UserError if it was trained on them."""
     found = dataset(record, "test")
     if found.fingerprint == record["data"]["fingerprint"]:
         raise UserError(f"the run was trained on the test split of {found.name!r}, so that nothing is held out")
@@ -115,15 +115,13 @@ def held_out(record: Record) -> Dataset:
 
 def _checkpoints(directory: Path, step: int | None, best: bool) -> Path:
     if not (directory / "checkpoints").is_dir():
-        raise FileNotFoundError(f"{directory} is not a run directory: it has no checkpoints/; give one that a run made")
+        raise NotFound(f"{directory} is not a run directory: it has no checkpoints/; give one that a run made")
     if best and step is not None:
-        raise UserError(f"step={step}, best=True: give one of them")
+        raise UserError(f"step {step} and --best: give one of them")
     if not checkpoint.steps(directory / "checkpoints"):
-        raise FileNotFoundError(f"{directory} holds no checkpoint: it ended before the first; train it again")
+        raise NotFound(f"{directory} holds no checkpoint: it ended before the first; train it again")
     if best and not (directory / BEST).is_dir():
-        raise FileNotFoundError(
-            f"{directory} keeps no best checkpoint: train anew with --best fid --fresh, or leave best out"
-        )
+        raise NotFound(f"{directory} keeps no best checkpoint: train anew with --best fid --fresh, or leave best out")
     return directory / (BEST if best else "checkpoints")
 
 

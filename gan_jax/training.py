@@ -11,6 +11,7 @@ import jax
 
 from gan_jax import checkpoint, cluster, guard, log, memory, parallel, progress, records, rng, rollback, runs, watch
 from gan_jax.data.streams import Take
+from gan_jax.errors import Diverged
 from gan_jax.metrics import protocol
 from gan_jax.metrics.scores import METRICS, Name, Scorer
 from gan_jax.settings import Run
@@ -63,7 +64,7 @@ def train(
         The last state, which is saved; or a state that has gone wrong, and the alarm.
 
     Raises:
-        FloatingPointError: If a metric or parameter is not finite, and the guard is neither to stop nor to roll back.
+        Diverged: If a metric or parameter is not finite, and the guard is neither to stop nor to roll back.
     """
     options, workdir = job.options, job.workdir
     metric = watched_metric(options)
@@ -145,7 +146,7 @@ def train(
                 if due[2] and alarm is None:
                     parallel.assert_replicated(state)
                     save(state, noted())
-            except FloatingPointError as error:
+            except Diverged as error:
                 write({"step": logged, "event": "diverged", "message": str(error)})
                 if options.guard not in ("stop", "rollback"):
                     raise

@@ -17,6 +17,7 @@ from PIL import Image
 
 from gan_jax.data import Spec, load, toys
 from gan_jax.data.images import square, squares
+from gan_jax.errors import UserError
 
 RANDOM = np.random.RandomState(0)
 
@@ -461,7 +462,7 @@ def test_damaged_archive_leaves_nothing_behind(data_dir):
     put_mnist(data_dir)
     file = data_dir / "downloads" / "manual" / "mnist" / "t10k-labels-idx1-ubyte.gz"
     file.write_bytes(idx(np.zeros(4)))
-    with pytest.raises(RuntimeError, match="mnist could not be prepared"):
+    with pytest.raises(UserError, match="mnist could not be prepared"):
         load("mnist")
     assert not list((data_dir / "mnist").glob("*"))
 
@@ -469,7 +470,7 @@ def test_damaged_archive_leaves_nothing_behind(data_dir):
 def test_checksums_are_looked_at(tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     put_mnist(tmp_path)
-    with pytest.raises(RuntimeError, match=r"mnist could not be prepared.*wrong checksum"):
+    with pytest.raises(UserError, match=r"mnist could not be prepared.*wrong checksum"):
         load("mnist")
     assert not list((tmp_path / "mnist").glob("*"))
 

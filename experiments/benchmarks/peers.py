@@ -181,7 +181,7 @@ def _row(game: str, precision: Precision, peak: float, rounds: int, seconds: flo
     torch_ways = torch_peers.ways(GAMES[game].experiment, GAMES[game].shape) if torch_peers else []
     racers = {way: enter(start, way, game, precision) for way in ("gan_jax", *torch_ways)}
     if why := racers["gan_jax"].costs.get("failed"):
-        raise RuntimeError(f"{game}: {why}")
+        raise UserError(f"{game}: {why}")
     speeds = race({way: racer for way, racer in racers.items() if "failed" not in racer.costs}, rounds, seconds)
     config, flops = build(game)[0], iteration_flops(game)
     ways = {way: racer.costs for way, racer in racers.items()}

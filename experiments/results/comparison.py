@@ -33,6 +33,7 @@ from matplotlib.figure import Figure
 from experiments.benchmarks.throughput import looped
 from gan_jax import data, parallel, pictures, records, rng, runs, sample
 from gan_jax.cli import cli
+from gan_jax.errors import UserError
 from gan_jax.evaluate import TRAINING
 from gan_jax.metrics import protocol
 
@@ -234,7 +235,7 @@ def _run(name: str, seed: int, run: Path, settings: dict[str, Any], cores: set[i
             if hasattr(os, "sched_setaffinity"):
                 os.sched_setaffinity(process.pid, cores)
             if process.wait():
-                raise RuntimeError(f"{' '.join(command)} failed; see {log.name}")
+                raise UserError(f"{' '.join(command)} failed; see {log.name}")
 
     run.parent.mkdir(parents=True, exist_ok=True)
     flags = [f"--{key}={value}" for key, value in _settings(name, settings).items()]

@@ -37,7 +37,7 @@ def batches(
         `draw(arrays, key, step)` of arrays `[count, ...]`, a typed key and a step i32[], for use inside jit. It returns
         leaves `[b, ...]`, or `[repeats, b, ...]` if repeats > 1, where b = B / devices are this device's rows of the
         global batch. uint8 becomes float32 in [-1, 1] by (x - 127.5) / 127.5; other types are left alone. While tracing
-        it raises ValueError if the devices do not divide B, an array has not `count` rows, or those of a group are
+        it raises UserError if the devices do not divide B, an array has not `count` rows, or those of a group are
         missing, of unlike numbers of rows, or fewer than B.
 
     Raises:

@@ -79,7 +79,7 @@ def stream(path: str, split: str = "train", resolution: int | None = None) -> St
 
 
 def names(path: str) -> list[str]:
-    """Returns the relative paths of a folder's images, in order; raises ValueError if there are none."""
+    """Returns the relative paths of a folder's images, in order; raises UserError if there are none."""
     root = Path(path).expanduser()
     return [file.relative_to(root).as_posix() for file in _files(path)]
 

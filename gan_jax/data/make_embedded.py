@@ -4,19 +4,25 @@ The archive is an ordinary .npz, but compressed by LZMA, a fifth smaller than Nu
 so that the same images give the same file.
 """
 
-import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
+import tyro
 
+from gan_jax.cli import cli
 from gan_jax.data import load
 
+OURS = Path(__file__).with_name("digits.npz")
 PER_DIGIT = {"train": 1000, "test": 200}
 
 
-def main(path: Path) -> None:
-    """Writes the first images of each digit of each split, in TFDS order, to `path`."""
+def main(path: tyro.conf.Positional[Path] = OURS) -> None:
+    """Writes the first images of each digit of each split, in TFDS order, to a file.
+
+    Args:
+        path: The file; by default the one that the package holds.
+    """
     arrays = {}
     for split, count in PER_DIGIT.items():
         mnist = load("mnist", split).arrays
@@ -33,4 +39,4 @@ def main(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("digits.npz"))
+    cli(main)

@@ -82,7 +82,7 @@ def _unpaired(name: str, rest: str, split: str, resolution: int | None) -> Datas
     which, bracket, rows = split.partition("[")
     try:
         sources, images = (tfds.load(rest, f"{which}{domain}{bracket}{rows}", resolution) for domain in "AB")
-    except ValueError as error:
+    except UserError as error:
         raise UserError(
             f"data set {name!r}: after unpaired: comes a paired task, such as unpaired:edges:digits, or two folders, "
             f"DIR_A:DIR_B, or a set of TensorFlow Datasets with the splits trainA, trainB, testA and testB; {error}"
@@ -139,7 +139,7 @@ def _require_same_names(name: str, sources: str, images: str) -> None:
 
 
 def _require(task: str, found: Dataset) -> None:
-    """Raises ValueError if a task cannot be made of a data set."""
+    """Raises UserError if a task cannot be made of a data set."""
     shape = found.spec.shape
     if len(shape) != 3:
         raise UserError(f"{task}:{found.name}: {found.name} is made of points; give a set of images")

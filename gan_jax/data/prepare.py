@@ -21,7 +21,7 @@ from PIL import Image
 from tensorflow_datasets.core import registered
 from tensorflow_datasets.image_classification import cifar, mnist
 
-from gan_jax.errors import UserError
+from gan_jax.errors import Unreachable, UserError
 
 SETS = {"mnist": mnist.MNIST, "fashion_mnist": mnist.FashionMNIST, "cifar10": cifar.Cifar10}
 TIMEOUT = 3.0  # seconds; TFDS itself retries for minutes
@@ -40,8 +40,8 @@ def prepare(name: str, data_dir: Path) -> None:
         data_dir: Directory of prepared TFDS sets.
 
     Raises:
-        ConnectionError: If an archive is missing and its address cannot be reached.
-        RuntimeError: If an archive is damaged or the set cannot be written.
+        Unreachable: If an archive is missing and its address cannot be reached.
+        UserError: If an archive is damaged or the set cannot be written.
     """
     stock = SETS[name]
     manual = data_dir / "downloads" / "manual" / name
@@ -52,7 +52,7 @@ def prepare(name: str, data_dir: Path) -> None:
         f"prepared set, or use the embedded data set 'digits'"
     )
     if missing and (reason := _unreachable(missing[0])):
-        raise ConnectionError(f"{name} is not in {data_dir}, and {missing[0]} cannot be reached ({reason}); {remedy}")
+        raise Unreachable(f"{name} is not in {data_dir}, and {missing[0]} cannot be reached ({reason}); {remedy}")
     print(f"preparing {name} in {data_dir}, once ...", file=sys.stderr)
     with registered.skip_registration():
         split_generators = _cifar_splits if stock is cifar.Cifar10 else _idx_splits
@@ -62,7 +62,7 @@ def prepare(name: str, data_dir: Path) -> None:
         config = tfds.download.DownloadConfig(manual_dir=manual, force_checksums_validation=True)
         builder(data_dir=data_dir, file_format="array_record").download_and_prepare(download_config=config)
     except Exception as error:  # whatever TFDS, the network, an archive or the disk has to say
-        raise RuntimeError(f"{name} could not be prepared in {data_dir}: {str(error)[:500]}; {remedy}") from error
+        raise UserError(f"{name} could not be prepared in {data_dir}: {str(error)[:500]}; {remedy}") from error
 
 
 def _urls(stock: type) -> list[str]:

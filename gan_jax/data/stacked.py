@@ -16,7 +16,7 @@ TESTED = 10_000
 
 
 def require(name: str, split: str) -> None:
-    """Raises ValueError if there is no such split."""
+    """Raises UserError if there is no such split."""
     if split not in ("train", "test"):
         raise UserError(f"split={split!r}: {name} has the splits train and test; use one of them")
 

@@ -18,7 +18,7 @@ from gan_jax.data import prepare, stacked, toys
 from gan_jax.data.cache import cached
 from gan_jax.data.images import stack
 from gan_jax.data.source import Dataset, Spec, Stream, dataset
-from gan_jax.errors import UserError
+from gan_jax.errors import NotFound, UserError
 
 CHUNK = 1024  # records read at once
 BUILT_IN = ("digits", *toys.NAMES, *stacked.SOURCES)
@@ -41,8 +41,8 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
     Raises:
         UserError: If there is no such set or split, it has no 8-bit images or ones of unequal sizes, or it is in a
             form that only TensorFlow reads.
-        FileNotFoundError: If the set is not prepared, and needs TensorFlow for that.
-        ConnectionError: If it is not prepared, and cannot be downloaded.
+        NotFound: If the set is not prepared, and needs TensorFlow for that.
+        Unreachable: If it is not prepared, and cannot be downloaded.
     """
     with _quiet():
         builder, image, label, count = _open(name, split)
@@ -105,13 +105,15 @@ def _builder(name: str, data_dir: Path) -> Any:
         if not builder.is_prepared() and builder.name in prepare.SETS:
             prepare.prepare(builder.name, data_dir)
             builder = tfds.builder(name, data_dir=data_dir)
+    except UserError:
+        raise  # of what is to be prepared
     except (registered.DatasetNotFoundError, AssertionError, ImportError, ValueError) as error:
         raise UserError(_unknown(name, data_dir, error)) from None
     if not builder.is_prepared():
         command = (
             f"tfds.builder({name!r}, data_dir={str(data_dir)!r}, file_format='array_record').download_and_prepare()"
         )
-        raise FileNotFoundError(
+        raise NotFound(
             f"data set {name!r} is not prepared in {data_dir}; set TFDS_DATA_DIR to a directory that has it, or "
             f"prepare it where TensorFlow is installed (pip install 'gan_jax[tensorflow]'): "
             f'python -c "import tensorflow_datasets as tfds; {command}"'

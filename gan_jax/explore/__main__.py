@@ -83,7 +83,7 @@ def main(
     for kind in get_args(What) if what == "all" else (what,):
         try:
             made = makers[kind]()
-        except ValueError as error:
+        except UserError as error:
             if what != "all":
                 raise
             print(f"{kind} left out: {error}")

@@ -170,7 +170,7 @@ def _within(
     for label, (x, y) in enumerate(pairs):
         try:
             found.append(score(x, y))
-        except ValueError as error:
+        except UserError as error:
             raise UserError(f"class {label}: {error}") from error
     values, errors = zip(*found, strict=True)
     return ByClass(Estimate(float(np.mean(values)), math.hypot(*errors) / classes), tuple(found))

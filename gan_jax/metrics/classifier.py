@@ -38,7 +38,7 @@ class Classifier(NamedTuple):
 
     Its functions take images `[N, H, W, C]`, uint8, or float in [-1, 1], which are rounded to uint8 first: what is
     judged is what would be saved. An image's result does not depend on how many follow it, bit for bit. Images of
-    another shape raise ValueError.
+    another shape raise UserError.
 
     Attributes:
         probabilities: `(images) -> float32 [N, classes]`.
@@ -74,7 +74,7 @@ class Verdict(NamedTuple):
 
 
 def verdict(probabilities: ArrayLike, threshold: float = 0.9) -> Verdict:
-    """Sums up `Classifier.probabilities`, `[N, classes]`; raises ValueError if there are none."""
+    """Sums up `Classifier.probabilities`, `[N, classes]`; raises UserError if there are none."""
     p = np.asarray(probabilities)
     if p.ndim != 2 or not p.size:
         raise UserError(f"probabilities has shape {p.shape}: pass [N, classes] of at least one sample")

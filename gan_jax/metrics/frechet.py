@@ -58,8 +58,8 @@ def fid(real: Summary, fake: Summary, few: bool = False) -> Estimate:
         if each.count < 2 or (each.count <= real.size and not few):
             raise UserError(
                 f"{name} has {each.count:,} images for {real.size:,} features: their covariance is singular, and FID "
-                "tells more of their number than of them; take more samples, or real images of --split train, or pass "
-                "few=True"
+                "tells more of their number than of them; take more samples, or real images of --split train, or "
+                "accept it: --few (few=True)"
             )
     data, samples = real.total, fake.total
     value, slope = _distance(data.mean, data.covariance, samples.mean, samples.covariance)

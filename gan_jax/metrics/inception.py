@@ -50,7 +50,7 @@ def features(path: Path | str | None = None, resize: Resize = "reference") -> Fe
 
     Raises:
         UserError: If `resize` is none of these, or the weights are damaged, lack a layer, or are another network's.
-        ConnectionError: If they cannot be downloaded.
+        Unreachable: If they cannot be downloaded.
     """
     if resize not in _PREPARE:
         raise UserError(f"resize={resize!r}: give one of {', '.join(_PREPARE)}")

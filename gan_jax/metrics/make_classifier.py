@@ -14,18 +14,19 @@ It does not make all that is no digit doubtful: of two digits overlaid it is sur
 upper half of one above the lower half of another in 45 (58).
 """
 
-import sys
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import tyro
 from flax import traverse_util
 from jax import lax
 from jax.scipy.ndimage import map_coordinates
 
 from gan_jax import data, rng
+from gan_jax.cli import cli
 from gan_jax.data import Dataset
 from gan_jax.errors import UserError
 from gan_jax.metrics.classifier import STEPS, Classifier, Net, classifier, verdict
@@ -34,6 +35,7 @@ from gan_jax.pictures import save_npz
 from gan_jax.types import Array, PyTree
 
 BATCH = 128
+OURS = Path(__file__).with_name("digits.npz")
 
 
 def train(train_set: Dataset, test_set: Dataset, seed: int = 0, steps: int = STEPS) -> dict[str, np.ndarray]:
@@ -111,8 +113,12 @@ def sureness(judge: Classifier, test_set: Dataset) -> dict[str, float]:
     return {kind: verdict(judge.probabilities(images)).sure for kind, images in kinds.items()}
 
 
-def main(path: Path) -> None:
-    """Writes the classifier of the embedded digits to `path`, and prints how good it is."""
+def main(path: tyro.conf.Positional[Path] = OURS) -> None:
+    """Writes the classifier of the embedded digits to a file, and prints how good it is.
+
+    Args:
+        path: The file; by default the one that the package holds.
+    """
     test_set = data.load("digits", "test")
     arrays = train(data.load("digits"), test_set)
     save_npz(path, **arrays)
@@ -168,4 +174,4 @@ def _with_nothings(images: Array, targets: Array, key: Array) -> tuple[Array, Ar
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("digits.npz"))
+    cli(main)

@@ -112,7 +112,10 @@ def summarise(stream: Iterable[Batch], count: int, groups: int = 10, keep: bool 
         UserError: If features or probabilities are not finite, if there are not `count` of them, or fewer than groups.
     """
     if not 1 <= groups <= count:
-        raise UserError(f"count={count}: so few images make no groups={groups}; pass more images, or 1 to count groups")
+        raise UserError(
+            f"count={count}: scores have their errors from groups of images, groups={groups}; give a --count of at "
+            f"least {groups}, and at least 1 group"
+        )
     edges = [i * count // groups for i in range(groups + 1)]
     chunks = [(i, range(low, high, CHUNK), high) for i, (low, high) in enumerate(itertools.pairwise(edges))]
     places = [(i, slice(start, min(start + CHUNK, high))) for i, starts, high in chunks for start in starts]

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.data import cache
-from gan_jax.errors import UserError
+from gan_jax.errors import Unreachable, UserError
 from gan_jax.pictures import atomic
 
 TIMEOUT = 30.0  # seconds without a sign of life
@@ -84,7 +84,7 @@ def downloaded(url: str) -> Path:
         url: Its last part carries the first digits of the file's SHA-256: "name-0123abcd.pth".
 
     Raises:
-        ConnectionError: If it cannot be downloaded.
+        Unreachable: If it cannot be downloaded.
         UserError: If it has another checksum.
     """
     path = cache.directory() / url.rpartition("/")[2]
@@ -98,7 +98,7 @@ def downloaded(url: str) -> Path:
         except (OSError, http.client.HTTPException) as error:
             if isinstance(error, urllib.error.HTTPError):
                 error.close()
-            raise ConnectionError(
+            raise Unreachable(
                 f"{url} cannot be downloaded ({error}); fetch it on another machine, and give its path, or put it "
                 f"into {path.parent}"
             ) from error
@@ -107,7 +107,7 @@ def downloaded(url: str) -> Path:
 
 
 def verify(path: Path, name: str) -> None:
-    """Raises ValueError unless a file has the checksum that its proper name carries, as in "name-0123abcd.pth"."""
+    """Raises UserError unless a file has the checksum that its proper name carries, as in "name-0123abcd.pth"."""
     said = re.findall("-([0-9a-f]{8,64})[.]", name)[-1]
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -55,7 +55,9 @@ def minibatch_deviation(x: Array, group: int = 4, channels: int = 1) -> Array:
     everything = parallel.gather(x)
     size, features = len(everything), x.shape[-1]
     if group < 1 or size % min(group, size):
-        raise UserError(f"group={group}: a global batch of {size} does not fall into such groups; give a divisor of it")
+        raise UserError(
+            f"group={group}: a global batch of {size} falls into no such groups; make --batch-size a multiple of it"
+        )
     if channels < 1 or features % channels:
         raise UserError(f"channels={channels}: {features} features do not fall into so many; give a divisor of them")
     group = min(group, size)
