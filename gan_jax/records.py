@@ -67,7 +67,7 @@ def fields(config: Any) -> dict[str, Any]:
 
 def environment() -> dict[str, Any]:
     """Returns versions, device, host, the package's commit, JAX's settings and the command, for the record."""
-    versions = {name: importlib.metadata.version(name) for name in ("gan_jax", "jax", "flax", "optax")}
+    versions = {name: _version(name) for name in ("gan_jax", "jax", "flax", "optax")}
     device = jax.devices()[0]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     main = _main_spec()
@@ -222,6 +222,14 @@ def _commit(file: Path) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return described.stdout.strip() or None if tracked.returncode == 0 else None
+
+
+def _version(name: str) -> str | None:
+    """Returns a package's version, None where it is not installed but only on the path."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _module_name(build: Callable) -> str | None:
