@@ -1,5 +1,6 @@
 """What surrounds a run: git, the home directory, notebooks, JAX's settings, other packages."""
 
+import importlib.metadata
 import linecache
 import pwd
 import re
@@ -60,13 +61,32 @@ def test_an_experiment_of_a_notebook_trains_and_its_run_says_what_it_needs_to_be
     assert runs._load_experiment(record["experiment"], tmp_path).build
 
 
-def test_without_a_home_the_cache_is_this_processes_own(monkeypatch):
+@pytest.fixture
+def homeless(monkeypatch):
+    """Makes this the process of a user that the system does not know."""
+
     def unknown(uid):
         raise KeyError(uid)
 
-    for name in ("GAN_JAX_CACHE", "XDG_CACHE_HOME", "HOME"):
+    for name in ("GAN_JAX_CACHE", "XDG_CACHE_HOME", "HOME", "TFDS_DATA_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(pwd, "getpwuid", unknown)
+
+
+def test_without_a_home_prepared_sets_are_asked_for(homeless):
+    with pytest.raises(UserError, match="TFDS_DATA_DIR: there is no home directory"):
+        data.load("mnist")
+
+
+def test_a_package_that_is_only_on_the_path_has_no_version(monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    assert records.environment()["gan_jax"] is None
+
+
+def test_without_a_home_the_cache_is_this_processes_own(homeless):
     directory = cache.directory()
     assert directory == cache.directory() and directory.stat().st_mode & 0o777 == 0o700
     assert cache.cached("name", 1, lambda: {"a": np.ones(1)})["a"] == 1

@@ -75,7 +75,7 @@ def stream(name: str, split: str = "train", resolution: int | None = None) -> St
 
 def _open(name: str, split: str) -> tuple[Any, str, str | None, int]:
     """Returns a set's builder, its features of images and labels, and the number of examples in a split."""
-    builder = _builder(name, Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser())
+    builder = _builder(name, _directory())
     image, label = _features(name, builder)
     try:
         count = builder.info.splits[split].num_examples
@@ -85,6 +85,14 @@ def _open(name: str, split: str) -> tuple[Any, str, str | None, int]:
     if not count:
         raise UserError(f"split={split!r} of {name} has no examples; take a larger slice")
     return builder, image, label, count
+
+
+def _directory() -> Path:
+    """Returns where prepared sets are: $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
+    path = os.path.expanduser(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+    if path.startswith("~"):
+        raise UserError("TFDS_DATA_DIR: there is no home directory to look in; set it to a directory of prepared sets")
+    return Path(path)
 
 
 def _source(builder: Any, split: str) -> Any:
