@@ -56,6 +56,7 @@ def cli(main: Callable[..., Any], description: str | None = None) -> None:
     else:
         return
     if together:  # JAX would wait for the others, who wait for this process, for five minutes
+        sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status if isinstance(status, int) else 1)
     raise SystemExit(status)

@@ -52,7 +52,7 @@ def run(build: Callable[..., System], dataset: Dataset | Stream, config: Config)
             it, or a run is being opened.
         Diverged: If a metric or a parameter is no longer finite; the last good checkpoint stays.
         OutOfMemory: If a device has not enough, saying what to lower.
-        SystemExit: If SIGINT or SIGTERM came, after saving.
+        SystemExit: If SIGINT, SIGTERM or SIGHUP came, after saving.
     """
     runs.require_none_opening()
     options = validated(config.run)
