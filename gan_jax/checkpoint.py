@@ -140,8 +140,7 @@ def restore(directory: Path, like: TrainState, step: int | None = None) -> tuple
         NotFound: If there is no checkpoint, or not that step.
         Damaged: If that step, or without `step` every one, is damaged: a checksum is wrong, or a file is missing or
             cannot be decoded. What else fails, such as a disk or a permission, is raised as what it is.
-        UserError: If the step is sound but differs from `like`.
-        RuntimeError: If another process could not restore; that one says why.
+        UserError: If the step is sound but differs from `like`, or another process cannot restore; that one says why.
     """
     arrays, _, meta = _agreed(directory, step, ("state", "ema"))
     expected = _flat(like)
@@ -238,7 +237,7 @@ def _agreed(directory: Path, step: int | None, items: tuple[str, ...]) -> Found:
         raise failure
     if found is None or lowest < 0:
         text = f"process {reached.index(lowest)} cannot restore {directory}; its own message says why"
-        raise (Damaged if lowest == -1 else RuntimeError)(text)
+        raise (Damaged if lowest == -1 else UserError)(text)
     return found if found[2]["step"] == lowest else _sound(directory, lowest, items, level=4)
 
 

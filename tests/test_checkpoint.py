@@ -321,7 +321,7 @@ def test_processes_restore_one_step_or_all_end_with_an_error(run, monkeypatch):
     with pytest.raises(checkpoint.Damaged, match="process 1 cannot restore"):
         checkpoint.restore(run, make_state(), step=2)
     others(-2)
-    with pytest.raises(RuntimeError, match=r"process 1 cannot restore .*its own message says why"):
+    with pytest.raises(UserError, match=r"process 1 cannot restore .*its own message says why"):
         checkpoint.restore(run, make_state())
     others(2)
     flip(data_file(run / "step_00000001/state"))
