@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gan_jax.networks import dcgan
-from gan_jax.networks.conv import Conv
+from gan_jax.networks.conv import Conv, Resample
 from gan_jax.networks.norm import AnyNorm
 from gan_jax.penalties import safe_root
 from gan_jax.types import Array
@@ -66,7 +66,7 @@ class UpsamplingDecoder(nn.Module):
         x = nn.Dense(first * first * self.width)(latents).reshape(-1, first, first, self.width)
         x = _twice(x, self.width)
         for _ in sides:
-            x = _twice(jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2), self.width)
+            x = _twice(x, self.width, "up")
         return Conv(self.shape[2], 3)(x)
 
 
@@ -113,7 +113,6 @@ def norm_of_error(examples: Array, decoded: Array, order: Literal[1, 2] = 2) -> 
     return jnp.mean(errors, axis=1) if order == 1 else safe_root(jnp.mean(errors**2, axis=1))
 
 
-def _twice(x: Array, width: int) -> Array:
-    for _ in range(2):
-        x = nn.elu(Conv(width, 3)(x))
-    return x
+def _twice(x: Array, width: int, resample: Resample = "none") -> Array:
+    x = nn.elu(Conv(width, 3, resample=resample)(x))
+    return nn.elu(Conv(width, 3)(x))
