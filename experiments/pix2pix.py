@@ -1,14 +1,18 @@
 """pix2pix (Isola et al. 2017, arXiv:1611.07004): images translated as in given pairs.
 
     for each iteration, pairs (s, x) of source and target:
-        D descends -log D(x, s) - log(1 - D(G(s), s))
-        G descends -log D(G(s), s) + 100 |x - G(s)|, the mean over pixels and channels
+        D minimises -log D(x, s) - log(1 - D(G(s), s))
+        G minimises -log D(G(s), s) + 100 |x - G(s)|, the mean over pixels and channels
 
-G is a U-Net, D judges patches. Ablations: `--l1 0` is cGAN, `--no-conditional` shows D no source, `--adversarial 0` is
-L1 alone. Norms are by each image's own moments, the same at test as in training; dropout, the paper's noise, acts in
-training alone (`--dropout`), so that a translation is a function of its source. `--dataset`: edges:NAME, grey:NAME,
-inverted:NAME of any image set, or pairs:DIRECTORY:DIRECTORY of the same file names. The paper's networks are `--g-width
-64 --d-width 64 --receptive-field 70 --dropout 0.5`, at a batch size of 1, both rates 2e-4.
+G is a U-Net, D judges patches. The paper halves D's loss, to which Adam is indifferent. Ablations: `--l1 0` is cGAN,
+`--no-conditional` shows D no source, `--adversarial 0` is L1 alone. `--dataset`: edges:NAME, grey:NAME, inverted:NAME
+of any image set, or pairs:DIRECTORY:DIRECTORY of the same file names.
+
+The paper's networks and optimisers are `--resolution 256 --depth 8 --g-width 64 --d-width 64 --receptive-field 70
+--dropout 0.5 --batch-size 1 --g-learning-rate 2e-4 --d-learning-rate 2e-4 --beta2 0.999`. It also crops images of side
+286 at random, mirrors them, keeps dropout, its noise, when it translates, and tries a critic of 286 pixels. None of
+that is here: dropout acts in training alone, and norms are by each image's own moments, so that a translation is a
+function of its source. Translations are by an averaged generator (`--ema-decay 0` takes the last one).
 
 Translate a folder: `python -m gan_jax.translate RUN --input DIRECTORY --output DIRECTORY`.
 
@@ -56,10 +60,9 @@ def build(config: Config, spec: Spec) -> System:
     inputs, source = latents.source(spec.source), spec.source or ()
     unet = UNet(spec.shape[-1], config.g_width, config.depth, dropout=config.dropout)
     shapes = (spec.shape, source) if config.conditional else (spec.shape,)
-    critic = PatchGAN(config.d_width, config.receptive_field)
     networks = {
         "generator": baseline.network(config, unet, source),
-        "discriminator": baseline.network(config, critic, *shapes),
+        "discriminator": baseline.network(config, PatchGAN(config.d_width, config.receptive_field), *shapes),
     }
     base = losses.non_saturating()
     loss = GanLoss(base.discriminator, lambda real, fake: config.adversarial * base.generator(real, fake))

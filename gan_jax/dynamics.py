@@ -192,8 +192,8 @@ def stability(update: Update, state: TrainState, batch: Batch | None = None, key
     and flags are held as they are after one iteration, so that a first step that differs does not count. All is done in
     float64 whatever the state is in: float32 cannot tell a kink from its rounding.
 
-    A number that nothing moves (a frozen network, an injected learning rate, a direction in which the game is flat)
-    stays where it is put: its eigenvalue is exactly 1, so the best possible verdict is "undecided".
+    A number that nothing moves (a frozen network, an injected learning rate) stays where it is put, and so does the
+    state along a line of points at rest: the eigenvalue is 1, so that no verdict is better than "undecided".
 
     The derivative is taken forward, which passes through loops, gradients and vector-Jacobian products alike, and is
     held against difference quotients, both ways, along all axes and some random directions. Unless the quotients of the

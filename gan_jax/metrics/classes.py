@@ -13,7 +13,7 @@ from gan_jax.metrics.summary import Summary
 def covered(fake: Summary, least: int = 1) -> Estimate:
     """Returns how many classes samples reach, in [0, K], with the jackknife's error over groups.
 
-    On the stacked digits of 1,000 classes it is the number of modes (Metz et al. 2016, arXiv:1611.02163; Srivastava et
+    On the stacked digits of 1,000 classes it is the number of modes (Metz et al. 2017, arXiv:1611.02163; Srivastava et
     al. 2017, arXiv:1705.07761). It counts classes into which a classifier puts what is of none, and grows with the
     number of samples.
 

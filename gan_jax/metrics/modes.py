@@ -1,7 +1,8 @@
 """Scores of samples of a mixture in the plane: how many modes they find, how closely and how evenly.
 
 The protocol is that of Srivastava et al. 2017, "VEEGAN" (arXiv:1705.07761), where scores are of 2,500 samples and
-averaged over five runs. The reverse KL is that of Lin et al. 2018, "PacGAN" (arXiv:1712.04086).
+averaged over five runs. The reverse KL is from Lin et al. 2018, "PacGAN" (arXiv:1712.04086), which counts only points
+within 3 standard deviations of a mode; here all points count.
 """
 
 import math
