@@ -211,7 +211,7 @@ def spherical(start: Array, end: Array, fractions: Array) -> Array:
 
 def _require_size(size: int) -> None:
     if size < 1:
-        raise UserError(f"size={size}: a latent needs at least 1 dimension")
+        raise UserError(f"size={size}: a latent needs at least 1 dimension; give a --latent-size of 1 or more")
 
 
 def _require_threshold(truncation: float) -> None:

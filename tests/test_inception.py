@@ -274,7 +274,7 @@ def test_unfit_weights_name_the_layer(state, monkeypatch, change, message):
     changed = dict(state)
     change(changed)
     monkeypatch.setattr(weights, "read", lambda path: changed)
-    with pytest.raises(ValueError, match=f"path='some.pth': {message}"):
+    with pytest.raises(ValueError, match=f"weights 'some.pth': {message}"):
         inception.features("some.pth")
 
 

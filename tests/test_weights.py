@@ -238,7 +238,7 @@ def test_nothing_beyond_the_storage_is_read(read, form, shape, strides, offset):
 def test_cut_off_anywhere(read, form):
     content = FORMATS[form]({"weight": np.arange(6, dtype=np.float32), "bias": np.ones(3)})
     for size in range(len(content)):
-        with pytest.raises(ValueError, match=r"path='.*weights'.*no weights can be read from it"):
+        with pytest.raises(ValueError, match=r"weights '.*weights'.*no weights can be read from it"):
             read(content[:size])
 
 
@@ -330,7 +330,7 @@ def test_wrong_checksums_are_refused_and_not_kept(tmp_path):
         weights.downloaded(source.as_uri())
     assert not list(cache.directory().iterdir())
     (cache.directory() / source.name).write_bytes(b"damaged")  # put there by hand
-    with pytest.raises(ValueError, match=rf"path='{cache.directory()}.*begins with"):
+    with pytest.raises(ValueError, match=rf"weights '{cache.directory()}.*begins with"):
         weights.downloaded(source.as_uri())
 
 

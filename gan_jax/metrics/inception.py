@@ -215,8 +215,8 @@ def _params(arrays: dict[str, np.ndarray], path: Path) -> tuple[PyTree, str]:
         if values is None or values.shape != shape or not np.isfinite(values).all():
             fault = "is missing" if values is None else f"is {values.shape}, to be {shape} and finite"
             raise UserError(
-                f"path={str(path)!r}: {name} {fault}; give pytorch-fid's weights of 2015-12-05, whole (torchvision's "
-                f"are another network's)"
+                f"weights {str(path)!r}: {name} {fault}; give pytorch-fid's weights of 2015-12-05, whole "
+                "(torchvision's are another network's)"
             )
         used[name] = np.asarray(values, np.float32)
         return used[name].astype(np.float64)

@@ -72,7 +72,7 @@ def read(path: Path | str) -> dict[str, np.ndarray]:
         return _from_safetensors(content) if content[8:9] == b"{" else _from_legacy(io.BytesIO(content))
     except Exception as error:  # a damaged file can fail in any way
         raise UserError(
-            f"path={str(path)!r}: no weights can be read from it, be it .pth, .npz or .safetensors: "
+            f"weights {str(path)!r}: no weights can be read from it, be it .pth, .npz or .safetensors: "
             f"{error or repr(error)}"
         ) from error
 
@@ -113,8 +113,8 @@ def verify(path: Path, name: str) -> None:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if not digest.startswith(said):
         raise UserError(
-            f"path={str(path)!r}: its SHA-256 is {digest}, that of {name} begins with {said}: it is damaged or another "
-            f"file; delete it, and download it anew"
+            f"weights {str(path)!r}: its SHA-256 is {digest}, that of {name} begins with {said}: it is damaged or "
+            "another file; delete it, and download it anew"
         )
 
 
