@@ -45,7 +45,7 @@ def main(config: Config) -> None:
         raise UserError(f"dataset={choice.dataset}: not points in the plane; experiments.loss_zoo takes images")
     if config.frames < 1:
         raise UserError(f"frames={config.frames}: at least 1 is drawn")
-    frames = max(n for n in range(1, config.frames + 1) if choice.steps % n == 0)
+    frames = max(n for n in range(1, min(config.frames, choice.steps) + 1) if choice.steps % n == 0)
     real = dataset.arrays["image"][:2048]
     limit = 1.2 * float(np.abs(real).max())
     axis, arrows = jnp.linspace(-limit, limit, 64), jnp.linspace(-limit, limit, 16)

@@ -7,12 +7,13 @@ that of one version, with `dataset_info.json` in it. Its files stay; array_recor
 import json
 import os
 import struct
-import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from array_record.python.array_record_module import ArrayRecordWriter  # pyright: ignore[reportMissingImports]
+import tyro
 
+from gan_jax.cli import cli
 from gan_jax.errors import UserError
 
 
@@ -28,19 +29,20 @@ def convert(directory: Path) -> list[Path]:
         The files written.
 
     Raises:
-        UserError: If the directory holds no such set, or a file of it is damaged.
+        UserError: If the directory holds no such set, cannot be written to, or a file of it is damaged.
     """
+    directory = Path(os.path.expanduser(directory))
     about = directory / "dataset_info.json"
-    if not about.exists():
+    if not about.is_file():
         raise UserError(f"directory {directory} has no dataset_info.json; give that of one version of a TFDS set")
-    info = json.loads(about.read_text())
-    forms = [info.get("fileFormat", "tfrecord"), *info.get("alternativeFileFormats", [])]
+    info, forms, expected = _info(about)
     if "tfrecord" not in forms or "array_record" in forms:
         raise UserError(f"directory {directory} holds {' and '.join(forms)}; only tfrecord is converted, and once")
+    if not os.access(directory, os.W_OK):
+        raise UserError(f"directory {directory} cannot be written to; copy the set to one that can")
     sources = sorted(directory.glob("*.tfrecord-*-of-*"))
     targets = [source.with_name(source.name.replace(".tfrecord-", ".array_record-")) for source in sources]
     count = sum(_convert_file(source, target) for source, target in zip(sources, targets, strict=True))
-    expected = sum(int(length) for split in info["splits"] for length in split["shardLengths"])
     if count != expected:
         raise UserError(
             f"directory {directory} has {count} records, dataset_info.json says {expected}; prepare it anew"
@@ -52,8 +54,22 @@ def convert(directory: Path) -> list[Path]:
     return targets
 
 
+def _info(path: Path) -> tuple[dict[str, Any], list[str], int]:
+    """Reads a `dataset_info.json`: all of it, the forms in which the set is there, and the number of its records."""
+    try:
+        info = json.loads(path.read_text("utf-8"))
+        forms = [str(form) for form in (info.get("fileFormat", "tfrecord"), *info.get("alternativeFileFormats", []))]
+        return info, forms, sum(int(length) for split in info["splits"] for length in split["shardLengths"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path} does not describe a TFDS set ({type(error).__name__}: {error}); prepare the set anew"
+        ) from error
+
+
 def _convert_file(source: Path, target: Path) -> int:
     """Converts one file and returns its number of records."""
+    from array_record.python.array_record_module import ArrayRecordWriter  # pyright: ignore[reportMissingImports]
+
     temporary = target.with_name(f"incomplete.{target.name}")
     writer, count = ArrayRecordWriter(str(temporary), "group_size:1"), 0
     try:
@@ -62,7 +78,7 @@ def _convert_file(source: Path, target: Path) -> int:
             count += 1
     except BaseException:
         writer.close()
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
         raise
     writer.close()
     os.replace(temporary, target)
@@ -84,7 +100,14 @@ def _records(path: Path) -> Iterator[bytes]:
             file.seek(4, os.SEEK_CUR)
 
 
+def main(directory: tyro.conf.Positional[Path]) -> None:
+    """Adds the array_record form, which is read without TensorFlow, to a TFDS set in tfrecord form.
+
+    Args:
+        directory: Of one version of the set, such as ~/tensorflow_datasets/mnist/3.0.1, with dataset_info.json in it.
+    """
+    print(*convert(directory), sep="\n")
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m gan_jax.data.convert DIRECTORY")
-    print(*convert(Path(sys.argv[1]).expanduser()), sep="\n")
+    cli(main)
