@@ -12,6 +12,7 @@ not use; `--ema-decay 0` turns it off.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import jax
@@ -22,7 +23,7 @@ from flax import linen as nn
 from gan_jax import data, latents, loop, rng, rules
 from gan_jax.checks import require
 from gan_jax.controllers import ema
-from gan_jax.data import Spec
+from gan_jax.data import Spec, names
 from gan_jax.errors import UserError
 from gan_jax.networks import dcgan, mlp, remat, resnet
 from gan_jax.networks.heads import Body, Head
@@ -251,6 +252,20 @@ def others(
 
 
 def train(build: Callable[..., System], config: Common) -> None:
-    """Trains what an experiment builds, on the data that its config names."""
-    source = data.stream if config.run.stream else data.load
-    loop.run(build, source(config.dataset, resolution=config.resolution), config)
+    """Trains what an experiment builds, on the data that its config names.
+
+    Raises:
+        UserError: If the data have sources, of which only translators make anything, or are where the run is to be.
+    """
+    options = config.run
+    folders = [Path(folder).resolve() for folder in names.directories(names.resolved(config.dataset))]
+    if options.workdir and options.workdir.expanduser().resolve() in folders:
+        raise UserError(f"workdir={options.workdir}: the images lie there; give another --workdir, it may be below")
+    source = data.stream if options.stream else data.load
+    dataset = source(config.dataset, resolution=config.resolution, skip_damaged=options.skip_damaged)
+    if dataset.spec.source and not build(config, dataset.spec).latent.translates:
+        raise UserError(
+            f"dataset={config.dataset}: its sources are for translators, pix2pix and cyclegan; give the name of a set "
+            "of images alone"
+        )
+    loop.run(build, dataset, config)

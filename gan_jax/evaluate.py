@@ -88,7 +88,7 @@ def in_training(
         raise UserError("eval_every, best: a translator's images are not scored in training; leave them out")
     began = time.monotonic()
     judge = features_of(kind, train.name, train.spec, resolution)
-    test = data.load(train.name, "test", resolution)
+    test = data.load(train.name, "test", resolution, skip_damaged=True)
     made = scorer(system, judge, metrics, test, train, count=count)
     protocol.write(workdir, _yardstick(made, train, count, 0))
     print(
@@ -132,6 +132,7 @@ def main(
     moves: int = 100,
     inception: Path | None = None,
     resize: Resize = "reference",
+    dataset: str | None = None,
 ) -> None:
     """Scores checkpoints of a run, and adds the scores to RUN/scores.jsonl and to its report.
 
@@ -157,11 +158,12 @@ def main(
             downloaded once.
         resize: How images are brought to Inception's size: as pytorch-fid does (reference), as clean-fid (clean), or as
             the original graph (tensorflow).
+        dataset: Where the data of the run are now, if they have moved.
     """
     chosen: list[int | None] = [*sorted(set(steps))] or [None]
     if every:
         chosen = [*checkpoint.steps(run / "checkpoints")] or [None]
-    opened = runs.open_run(run, chosen[0], best)
+    opened = runs.open_run(run, chosen[0], best, dataset)
     record, system = opened.record, opened.system
     if system.latent.translates:
         raise UserError(f"{run}: a translator draws no samples; see python -m experiments.results.translation")

@@ -20,7 +20,8 @@ from typing import Any
 import jax
 
 from gan_jax import lock
-from gan_jax.data import Dataset, Stream
+from gan_jax.data import Dataset, Stream, names
+from gan_jax.data.source import marks, same
 from gan_jax.errors import UserError
 from gan_jax.pictures import atomic
 
@@ -42,7 +43,7 @@ def describe(build: Callable, dataset: Dataset | Stream, config: Any) -> Record:
     shape = list(dataset.spec.shape)
     data = {"name": dataset.name, "split": dataset.split, "shape": shape, "classes": dataset.spec.classes}
     data |= {"source": list(dataset.spec.source)} if dataset.spec.source else {}
-    data |= {"count": dataset.count, "fingerprint": dataset.fingerprint}
+    data |= {"count": dataset.count} | marks(dataset)
     source = _source(build)
     if source is None:
         warnings.warn(
@@ -177,14 +178,18 @@ def require_same(record: Record, found: Record, directory: Path, defaults: dict[
         raise UserError(f"{directory} holds a run of {old_name}, and this is {name}: {mend}")
     config, before = record["config"], defaults or {}
     old = {name: before[name] for name in config if name in before} | found["config"]
-    if differ := [key for key in old | config if config.get(key) != old.get(key)]:
+    differ = [key for key in old | config if config.get(key) != old.get(key)]
+    if differ and not (differ == ["dataset"] and same(record["data"], found["data"])):  # of another name, or moved
         its, ours = (", ".join(f"{key}={values.get(key)!r}" for key in differ) for values in (old, config))
         flags = " ".join(f"--{key.replace('_', '-')} {old.get(key)}" for key in differ)
         raise UserError(
             f"{directory} holds a run with {its}, and this one has {ours}: {mend}, or {flags} to continue it"
         )
-    if record["data"]["fingerprint"] != found["data"]["fingerprint"]:
+    if not same(record["data"], found["data"]):
         raise UserError(f"{directory} holds a run on other contents of {record['data']['name']!r}: {mend}")
+    now, then = record["data"]["name"], names.resolved(found["data"]["name"])
+    if now != then:
+        warnings.warn(f"the data of {directory} were called {then} and are {now} now", stacklevel=2)
 
 
 def require_same_numerics(found: Record, directory: Path) -> None:

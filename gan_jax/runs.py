@@ -17,7 +17,8 @@ from typing import NamedTuple
 import jax
 
 from gan_jax import checkpoint, records, rng
-from gan_jax.data import Dataset, Spec, load
+from gan_jax.data import Dataset, Spec, load, names
+from gan_jax.data.source import marks, same
 from gan_jax.errors import NotFound, UserError
 from gan_jax.records import Record
 from gan_jax.types import PyTree, System, TrainState
@@ -42,13 +43,14 @@ class Restored(NamedTuple):
     record: Record
 
 
-def open_run(directory: Path, step: int | None = None, best: bool = False) -> Restored:
+def open_run(directory: Path, step: int | None = None, best: bool = False, dataset: str | None = None) -> Restored:
     """Rebuilds a run's system and restores its averaged networks, from the directory alone.
 
     Args:
         directory: A run directory.
         step: Which checkpoint; the newest good one by default.
         best: Whether to take the best one, which `--best` keeps, instead.
+        dataset: Where its data are now, as of `data.load`, if they have moved.
 
     Raises:
         NotFound: If it is no run directory, or has no checkpoint yet, or no best one.
@@ -62,6 +64,8 @@ def open_run(directory: Path, step: int | None = None, best: bool = False) -> Re
     finally:
         _opening.reset(token)
     _require_shapes(system, ema, directory)
+    if dataset is not None:
+        record = record | {"data": record["data"] | {"name": names.resolved(dataset)}}
     return Restored(system, jax.tree.map(jax.numpy.asarray, ema), record["step"], record)
 
 
@@ -95,20 +99,35 @@ def restore_state(run: Restored, directory: Path, step: int | None = None, best:
 def dataset(record: Record, split: str | None = None) -> Dataset:
     """Loads a split of the data that a run was trained on, by default the very images of its training.
 
+    Where an image cannot be read the next one takes its place, with a warning.
+
     Raises:
-        UserError: If the training images are not what they were.
+        UserError: If the data are not where they were, or the training images not what they were.
     """
     about = record["data"]
-    found = load(about["name"], split or about["split"], record["config"].get("resolution"))
-    if split in (None, about["split"]) and found.fingerprint != about["fingerprint"]:
-        raise UserError(f"the run was trained on other contents of {about['name']!r} than are there now; restore them")
+    try:
+        found = load(about["name"], split or about["split"], record["config"].get("resolution"), skip_damaged=True)
+    except NotFound as error:
+        raise NotFound(
+            f"{error}. The run was trained on {about['name']!r}; if the data have moved, give --dataset with their name"
+        ) from error
+    if split in (None, about["split"]) and not same(marks(found), about):
+        raise UserError(
+            f"the run was trained on other contents of {about['name']!r} than are there now; restore them, or give "
+            "--dataset where they are"
+        )
+    if list(found.spec.shape) != about["shape"]:
+        raise UserError(
+            f"the run was trained on examples of {about['shape']}, and those of {about['name']!r} are of "
+            f"{list(found.spec.shape)}; give --dataset with data of that kind"
+        )
     return found
 
 
 def held_out(record: Record) -> Dataset:
     """Loads the test images of the data that a run was trained on; raises UserError if it was trained on them."""
     found = dataset(record, "test")
-    if found.fingerprint == record["data"]["fingerprint"]:
+    if same(marks(found), record["data"]):
         raise UserError(f"the run was trained on the test split of {found.name!r}, so that nothing is held out")
     return found
 

@@ -173,6 +173,7 @@ def main(
     high: float = 1.0,
     gif: bool = False,
     out: Path | None = None,
+    dataset: str | None = None,
 ) -> None:
     """Samples from a checkpoint of a run.
 
@@ -195,8 +196,9 @@ def main(
         high: Last value of a traversed dimension.
         gif: Write an animation that walks to and fro instead of a strip (interpolation, traversal).
         out: File, or directory for images; by default named after what it is, in the run.
+        dataset: Where the data of the run are now, if they have moved (reconstruction).
     """
-    restored = runs.open_run(run, step, best)
+    restored = runs.open_run(run, step, best, dataset)
     latent, columns = restored.system.latent, None
     if (labels or codes) and what in ("interpolation", "reconstruction"):
         raise UserError(f"labels, codes: they are not for {what}; leave them out")

@@ -50,7 +50,7 @@ class Run:
     stream: bool = False
     """Leave the data on disk and read them as training goes, for sets larger than memory; batches are the same."""
     skip_damaged: bool = False
-    """When streaming, replace an image that cannot be read by the next one, with a warning, rather than stop."""
+    """Replace an image that cannot be read by the next one, with a warning, rather than stop."""
     compilation_cache: Literal["auto", "on", "off"] = "auto"
     """Keep compiled programs on disk, so that the next start need not compile; auto does on GPUs and TPUs."""
 
@@ -84,8 +84,6 @@ def validated(options: Run) -> Run:
     for name in ("steps", "steps_per_call", "log_every", "sample_every", "save_every", "keep"):
         if getattr(options, name) < 1:
             raise UserError(f"{name}={getattr(options, name)} must be at least 1")
-    if options.skip_damaged and not options.stream:
-        raise UserError("skip_damaged: it is for data that are streamed; give --stream too")
     if options.eval_every < 0 or not options.eval_metrics:
         raise UserError(
             f"eval_every={options.eval_every}, eval_metrics={options.eval_metrics}: give 0 to make no scores"

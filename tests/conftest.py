@@ -12,5 +12,5 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path / "cache"))
+def _own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path_factory.mktemp("cache")))

@@ -143,7 +143,8 @@ def test_folder_formats(tmp_path):
     Image.fromarray(np.full((8, 12), 100 * 257, np.uint16)).save(tmp_path / "5.png")
     save(tmp_path / ".hidden.png", grey)
     (tmp_path / "notes.txt").write_text("no image")
-    image = load(str(tmp_path), "all").arrays["image"]
+    with pytest.warns(UserWarning, match=r"has 5 images; left out: 1 hidden \(.hidden.png\), 1 of other .*\(notes.txt"):
+        image = load(str(tmp_path), "all").arrays["image"]
     assert image.shape == (5, 8, 12, 3)
     np.testing.assert_allclose(image.mean((1, 2, 3)), [100, 100, 100, 255, 100], atol=1)
 
@@ -154,7 +155,8 @@ def test_grey_folder_has_one_channel_and_no_labels(tmp_path):
     dataset = load(str(tmp_path), "all")
     assert dataset.spec == Spec((8, 8, 1), 0) and list(dataset.arrays) == ["image"]
     save(tmp_path / "b" / "1.png", noise(8, 8))
-    assert load(str(tmp_path), "all").spec.classes == 0  # 2.png lies in no subfolder
+    with pytest.warns(UserWarning, match=r"no labels, as not all images lie in class folders such as a: 2.png would"):
+        assert load(str(tmp_path), "all").spec.classes == 0
 
 
 def test_folder_turns_images_upright(tmp_path):

@@ -137,10 +137,13 @@ def test_tasks_of_a_folder(folders):
         ("edges:inverted:digits", "inverted:digits is made for a task already"),
         ("edges:unpaired:edges:digits", "unpaired:edges:digits is made for a task already"),
         ("unpaired:digits", r"after unpaired: comes.*edges:digits, or two folders.*trainA.*'digits' is neither"),
-        ("pairs:digits", r"'digits' where two folders, DIR_A:DIR_B, belong.*a path can contain none"),
-        ("pairs:/no/a:/no/b", r"folder '/no/a' of 'pairs.*does not exist.*a path can contain none"),
-        ("unpaired:/no/a:/no/b", r"folder '/no/a' of 'unpaired.*does not exist.*a path can contain none"),
-        ("unpaired:/no/a:/no/b:/no/c", r"two folders, DIR_A:DIR_B, belong"),
+        ("pairs:digits", r"'digits' where two folders, DIR_A:DIR_B, belong; two folders are separated by a colon"),
+        ("pairs:/no/a:/no/b", r"folder '/no/a' of 'pairs.*does not exist.*; two folders are separated"),
+        (
+            "unpaired:/no/a:/no/b",
+            r"folder '/no/a' of 'unpaired.*does not exist.*; two folders are separated",
+        ),
+        ("unpaired:/no/a:/no/b:/no/c", r"folder '/no/a' of 'unpaired:/no/a:/no/b:/no/c' does not exist"),
         ("pairs:/no/a:", r"two folders, DIR_A:DIR_B, belong"),
     ],
 )
@@ -237,7 +240,7 @@ def test_domains_of_tensorflow_datasets(monkeypatch):
 
     asked = []
 
-    def load_one(name, split, resolution):
+    def load_one(name, split, resolution, skip_damaged):
         asked.append((name, split, resolution))
         domain = split.partition("[")[0][-1]
         image = np.full((3 if domain == "A" else 5, 4, 4, 3), ord(domain), np.uint8)
@@ -259,7 +262,7 @@ def test_domains_of_tensorflow_datasets(monkeypatch):
 
 def test_a_run_is_fed_sources_and_images_in_orders_of_their_own(folders, tmp_path):
     for i in range(40, 55):
-        save(tmp_path / f"A/{i}.png", noise(8, 8))
+        save(tmp_path / f"A/more/{i}.png", noise(8, 8))
     dataset = load(f"unpaired:{folders}", "all")
     fed = feeding.whole(dataset, 5, 1, 1, jax.devices()[:1])
     drawn = jax.jit(jax.vmap(lambda t: fed.draw(dataset.arrays, jax.random.key(0), t)))(np.arange(88))
@@ -281,7 +284,7 @@ def test_a_record_keeps_the_shape_of_sources(tmp_path):
         "from dataclasses import dataclass\n\n\n@dataclass\nclass Config:\n    pass\n\n\n"
         "def build(config, spec):\n    return spec\n"
     )
-    own = runs._load_experiment({"file": str(file)}, tmp_path)
+    own = runs._load_experiment({"module": None, "file": str(file)}, tmp_path)
     for name in ("recoloured:digits", "digits"):
         dataset = load(name, "test")
         record = records.describe(own.build, dataset, own.Config())

@@ -1,18 +1,15 @@
 """Data: `load` gives a split as host arrays, `batches` draws from them inside the compiled step."""
 
-from pathlib import Path
-
-from gan_jax.data import stacked, toys
+from gan_jax.data import names, stacked, toys
 from gan_jax.data.batches import batches, permutation
+from gan_jax.data.names import images_of
 from gan_jax.data.source import Dataset, Spec, Stream
 from gan_jax.errors import UserError
 
 __all__ = ["Dataset", "Spec", "Stream", "batches", "images_of", "load", "permutation", "stream"]
 
-PAIRED = ("pairs", "edges", "grey", "inverted", "recoloured")  # tasks in which the partner of every image is known
 
-
-def load(name: str, split: str = "train", resolution: int | None = None) -> Dataset:
+def load(name: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Dataset:
     """Loads one split of a data set.
 
     Args:
@@ -20,13 +17,16 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
             "moons" (points in the plane, see `toys`); "stacked_digits" or "stacked_mnist" (three digits in the colour
             channels, 1,000 classes, see `stacked`); a directory of images, or "folder:DIRECTORY" (see `folder`); or any
             image set of TensorFlow Datasets, such as "mnist", "fashion_mnist" or "cifar10" (see `tfds`). A directory
-            that exists comes before a set of TensorFlow Datasets of the same name. For translation: "pairs:DIR_A:DIR_B"
-            and, of any image set NAME, "edges:NAME", "grey:NAME", "inverted:NAME" and "recoloured:NAME", with sources
-            beside the images; "unpaired:" before one of these, before two folders DIR_A:DIR_B, or before a set such as
-            "cycle_gan/horse2zebra", has them apart (see `pairs`). For semi-supervised learning:
+            that exists comes before a set of TensorFlow Datasets of the same name; `~` is the home directory. For
+            translation: "pairs:DIR_A:DIR_B" and, of any image set NAME, "edges:NAME", "grey:NAME", "inverted:NAME" and
+            "recoloured:NAME", with sources beside the images; "unpaired:" before one of these, before two folders
+            DIR_A:DIR_B, or before a set such as "cycle_gan/horse2zebra", has them apart (see `pairs`). For
+            semi-supervised learning:
             "few:PER_CLASS:DRAW:NAME", such as "few:10:0:mnist" (see `few`).
         split: "train" or "test"; for TensorFlow Datasets also its other splits and slices, such as "train[:10%]".
         resolution: Side of the square to which images are resized and cropped; None leaves them as they are.
+        skip_damaged: Whether the next image takes the place of one that cannot be read, with a warning; of pairs of
+            folders none may be damaged.
 
     Returns:
         The split, whole.
@@ -36,15 +36,16 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
     """
     # The sources are imported here because they cost up to a second, which sampling need not pay.
     _require_size(resolution)
-    kind = _kind(name)
+    name = names.resolved(name)
+    kind = names.kind(name)
     if kind == "few":
         from gan_jax.data import few
 
-        return few.load(name, split, resolution)
-    if kind in (*PAIRED, "unpaired"):
+        return few.load(name, split, resolution, skip_damaged)
+    if kind in (*names.PAIRED, "unpaired"):
         from gan_jax.data import pairs
 
-        return pairs.load(name, split, resolution)
+        return pairs.load(name, split, resolution, skip_damaged)
     if name == "digits":
         from gan_jax.data import embedded
 
@@ -56,22 +57,23 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
     if name in stacked.SOURCES:
         stacked.require(name, split)
         return stacked.stack(load(stacked.SOURCES[name], split, resolution), name)
-    if _is_folder(name):
+    if names.is_directory(name):
         from gan_jax.data import folder
 
-        return folder.load(name.removeprefix("folder:"), split, resolution)
+        return folder.load(name.removeprefix("folder:"), split, resolution, skip_damaged)._replace(name=name)
     from gan_jax.data import tfds
 
-    return tfds.load(name, split, resolution)
+    return tfds.load(name, split, resolution, skip_damaged)
 
 
-def stream(name: str, split: str = "train", resolution: int | None = None) -> Stream:
+def stream(name: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Stream:
     """Opens one split of a data set that may be larger than memory.
 
     Args:
         name: A directory of images, or an image set of TensorFlow Datasets, as of `load`.
         split: As of `load`.
         resolution: As of `load`; where images differ in size it must be given.
+        skip_damaged: Whether the first images may be damaged, by one of which the size is known without `resolution`.
 
     Returns:
         The split, to be read by `streams`.
@@ -80,34 +82,19 @@ def stream(name: str, split: str = "train", resolution: int | None = None) -> St
         UserError: If there is no such data set or split, or it is one that is made in memory.
     """
     _require_size(resolution)
-    if name in ("digits", *toys.NAMES, *stacked.SOURCES):
+    name = names.resolved(name)
+    if name in names.BUILT_IN:
         raise UserError(f"{name} is made in memory, where it is small: leave --stream out")
-    if _kind(name) in ("few", "unpaired", *PAIRED):
+    if names.kind(name) in ("few", "unpaired", *names.PAIRED):
         raise UserError(f"{name} is made in memory, of what is there as a whole: leave --stream out")
-    if _is_folder(name):
+    if names.is_directory(name):
         from gan_jax.data import folder
 
-        return folder.stream(name.removeprefix("folder:"), split, resolution)
+        path = name.removeprefix("folder:")
+        return folder.stream(path, split, resolution, skip_damaged)._replace(name=name)
     from gan_jax.data import tfds
 
-    return tfds.stream(name, split, resolution)
-
-
-def images_of(name: str) -> str:
-    """Returns the data set whose very images those of a task are: mnist for few:10:0:mnist or unpaired:edges:mnist."""
-    kind, _, rest = name.partition(":")
-    if kind == "few":
-        return images_of(rest.split(":", 2)[-1])
-    return images_of(rest) if kind in ("unpaired", "edges", "grey", "inverted") else name
-
-
-def _kind(name: str) -> str:
-    """Returns what stands before the first colon of a name, "" if there is none."""
-    return name.partition(":")[0] if ":" in name else ""
-
-
-def _is_folder(name: str) -> bool:
-    return name.startswith("folder:") or Path(name).expanduser().is_dir()
+    return tfds.stream(name, split, resolution, skip_damaged)
 
 
 def _require_size(resolution: int | None) -> None:

@@ -9,7 +9,7 @@ from gan_jax.errors import UserError
 APART = (("few_image", "few_label"),)
 
 
-def load(name: str, split: str = "train", resolution: int | None = None) -> Dataset:
+def load(name: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Dataset:
     """Loads a data set for semi-supervised learning.
 
     Args:
@@ -18,6 +18,7 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
             Of one draw the fewer are among the more.
         split: "train" or "all", or a slice of them; in other splits it is NAME as it is.
         resolution: As of `data.load`.
+        skip_damaged: As of `data.load`.
 
     Returns:
         `image`, all of NAME, without labels; and `few_image` and `few_label` `[PER_CLASS * classes, ...]`, drawn apart.
@@ -27,7 +28,7 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
         UserError: If the name is malformed, NAME has no labels, or a class fewer examples than asked for.
     """
     per_class, draw, of = _parsed(name)
-    whole = data.load(of, split, resolution)
+    whole = data.load(of, split, resolution, skip_damaged)
     if "label" not in whole.arrays:
         raise UserError(f"data set {name!r}: {of} has no labels; give a set that has")
     if whole.spec.source or whole.apart:
@@ -58,7 +59,7 @@ def choose(label: np.ndarray, classes: int, per_class: int, draw: int) -> np.nda
     found = np.bincount(label, minlength=classes)
     if found.min() < per_class:
         rare = int(found.argmin())
-        raise UserError(f"per_class={per_class}: class {rare} has {found[rare]} examples; use at most {found[rare]}")
+        raise UserError(f"few:{per_class}:…: class {rare} has {found[rare]} examples; give few:{found[rare]} at most")
     random = np.random.RandomState(draw)  # its streams are frozen
     return np.concatenate([random.permutation(np.flatnonzero(label == c))[:per_class] for c in range(classes)])
 

@@ -1,37 +1,44 @@
 """A folder of image files as a data set."""
 
 import hashlib
+import os
+import warnings
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from gan_jax.data.cache import cached
-from gan_jax.data.images import stack
+from gan_jax.data import damage
+from gan_jax.data.images import grey, shape_of, stack
+from gan_jax.data.listing import Listing, listed, shown
 from gan_jax.data.source import Dataset, Spec, Stream, dataset
 from gan_jax.errors import UserError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 SPLITS = ("train", "test", "all")
+VALID = ("valid", "val", "validation")  # names of a further split
 HELD_OUT = 10  # one file in so many is for testing
-GLANCED = 1_000  # files of a stream that tell whether all are grey
 
 
-def load(path: str, split: str = "train", resolution: int | None = None) -> Dataset:
+def load(path: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Dataset:
     """Loads the PNG, JPEG and WebP files in a folder and its subfolders, in the order of their relative paths.
 
-    Files are split by a hash of their relative paths: one in ten is for testing, the same ones on every machine and
-    whatever other files there are. If every image lies in a subfolder, and there are at least two, the first level of
-    subfolders gives the labels, in alphabetical order; else there are none. Hidden files are ignored. Images are
-    greyscale if all files of the folder are, else RGB, transparent parts on white.
+    If all files lie in subfolders "train" and "test", "valid", "val" or "validation" (in any case of letters), those
+    are the splits; the test split is "test" where there is one, else the next of these. Other folders are split by a
+    hash of the files' relative paths: one in ten is for testing, the same ones on every machine and whatever other
+    files there are.
+
+    If every image (of the split's folder, where there are such) lies in a subfolder, and there are at least two, the
+    first level of subfolders gives the labels, in alphabetical order; else there are none. Images are greyscale if all
+    files of the folder are, else RGB, transparent parts on white. See `listing.listed` for what is left out.
 
     Args:
         path: The folder.
-        split: "train" (about nine files in ten), "test" (the others) or "all".
+        split: "train" (about nine files in ten), "test" (the others), "all", or "valid" where there is such a folder.
         resolution: Side of the squares that images are made into, see `images.square`; None asks that all images be of
             one size.
+        skip_damaged: Whether the next image takes the place of one that cannot be read, with a warning.
 
     Returns:
         The images and, perhaps, labels.
@@ -41,32 +48,34 @@ def load(path: str, split: str = "train", resolution: int | None = None) -> Data
             differ in size.
     """
     found = _find(path, split)
-    files = found.files
-    state = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    key = (str(found.root.resolve()), split, resolution, state)
+    files, chosen = found.listing.files, found.chosen
+    about = [file.stat() for file in files]
+    state = [(str(file), stat.st_size, stat.st_mtime_ns) for file, stat in zip(files, about, strict=True)]
+    root = found.listing.root
+    key = (str(root.resolve()), split, resolution, state)
 
-    def decode() -> dict:
-        channels = 1 if all(_grey(file) for file in files) else 3
-        chosen = ((str(files[i]), files[i]) for i in found.chosen)
-        return {"image": stack(chosen, len(found.chosen), resolution, channels)}
+    def decode(damaged: list[int] | None) -> dict[str, np.ndarray]:
+        named = ((str(files[i]), files[i]) for i in chosen)
+        return {"image": stack(named, len(chosen), resolution, _channels(files), damaged)}
 
-    image = cached(f"{found.root.name}-{split}", key, decode)["image"]
-    return dataset(path, split, image, found.label, len(found.classes))
+    arrays, damaged = damage.decoded(f"{root.name}-{split}", key, decode, skip_damaged)
+    arrays |= {} if found.label is None else {"label": found.label}
+    arrays = damage.replaced(arrays, damaged, lambda row: str(files[chosen[row]]))
+    made = dataset(path, split, arrays["image"], arrays.get("label"), len(found.classes))
+    return made._replace(origin=_origin(found, [about[i].st_size for i in chosen]))
 
 
-def stream(path: str, split: str = "train", resolution: int | None = None) -> Stream:
+def stream(path: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Stream:
     """Opens a folder of images, however many, to be read as training goes; arguments and errors are those of `load`.
 
-    Whether images are greyscale is judged by a thousand of them, evenly chosen, and without `resolution` their size by
-    one; the others are looked at when they are read.
+    Headers are read until one is in colour, and without `resolution` the first image (with `skip_damaged` the first
+    sound one) for its size; the others are looked at when they are read.
     """
     found = _find(path, split)
-    few = found.files[:: -(-len(found.files) // GLANCED)]
-    channels = 1 if all(_grey(file) for file in few) else 3
-    files = [found.files[i] for i in found.chosen]
-    shape = stack([(str(files[0]), files[0])], 1, resolution, channels).shape[1:]
+    files = found.listing.files
+    channels, files = _channels(files), [files[i] for i in found.chosen]
+    shape = shape_of(((str(file), file) for file in files), resolution, channels, skip_damaged)
     label = [0] * len(files) if found.label is None else found.label.tolist()
-    told = repr([(file.relative_to(found.root).as_posix(), file.stat().st_size) for file in files])
     return Stream(
         path,
         split,
@@ -74,14 +83,13 @@ def stream(path: str, split: str = "train", resolution: int | None = None) -> St
         lambda numbers: [(str(files[i]), files[i], label[i]) for i in numbers],
         Spec(shape, len(found.classes)),
         resolution,
-        hashlib.sha256(told.encode()).hexdigest()[:16],
+        _origin(found, [file.stat().st_size for file in files]),
     )
 
 
 def names(path: str) -> list[str]:
     """Returns the relative paths of a folder's images, in order; raises UserError if there are none."""
-    root = Path(path).expanduser()
-    return [file.relative_to(root).as_posix() for file in _files(path)]
+    return listed(path).names
 
 
 def read(path: str, resolution: int, channels: int) -> tuple[list[str], np.ndarray]:
@@ -95,58 +103,68 @@ def read(path: str, resolution: int, channels: int) -> tuple[list[str], np.ndarr
     Returns:
         Their relative paths, and uint8 `[N, resolution, resolution, channels]`.
     """
-    files = _files(path)
-    return names(path), stack([(str(file), file) for file in files], len(files), resolution, channels)
+    found = listed(path)
+    files = ((str(file), file) for file in found.files)
+    return found.names, stack(files, len(found.names), resolution, channels)
 
 
 class _Found(NamedTuple):
-    root: Path
-    files: list[Path]
+    listing: Listing
     chosen: list[int]  # of the split
     label: np.ndarray | None  # of those
     classes: list[str]
 
 
 def _find(path: str, split: str) -> _Found:
-    if split not in SPLITS:
-        raise UserError(f"split={split!r}: a folder has the splits {', '.join(SPLITS)}; use one of them")
-    root, files = Path(path).expanduser(), _files(path)
-    relative = [file.relative_to(root) for file in files]
-    classes = sorted({name.parts[0] for name in relative if len(name.parts) > 1})
-    labelled = len(classes) > 1 and all(len(name.parts) > 1 for name in relative)
-    chosen = [i for i, name in enumerate(relative) if split == "all" or _held_out(name) == (split == "test")]
+    listing = listed(path)
+    names = listing.names
+    parts = [name.split("/") for name in names]
+    own = _own_splits({part[0] if len(part) > 1 else "" for part in parts})
+    known = (*SPLITS, "valid") if "valid" in own else SPLITS
+    if split not in known:
+        raise UserError(f"split={split!r}: the folder {path!r} has the splits {', '.join(known)}; use one of them")
+    if own:
+        chosen = [i for i, part in enumerate(parts) if split == "all" or part[0] == own[split]]
+        parts = [part[1:] for part in parts]
+        judged = [parts[i] for i in chosen]
+    else:
+        chosen = [i for i, name in enumerate(names) if split == "all" or _held_out(name) == (split == "test")]
+        judged = parts
     if not chosen:
-        raise UserError(f"split={split!r}: none of the {len(files)} files of {path!r} falls to it; use split='all'")
-    label = np.array([classes.index(relative[i].parts[0]) for i in chosen]) if labelled else None
-    return _Found(root, files, chosen, label, classes if labelled else [])
+        raise UserError(f"split={split!r}: none of the {len(names)} files of {path!r} falls to it; use split='all'")
+    classes = sorted({part[0] for part in parts if len(part) > 1})
+    loose = [part[0] for part in judged if len(part) == 1]
+    if len(classes) < 2 or loose:
+        if len(classes) > 1 and len(loose) < len(judged):
+            warnings.warn(
+                f"folder {path!r} gives no labels, as not all images lie in class folders such as "
+                f"{shown(classes[0])}: {shown(loose[0])}{f' and {len(loose) - 1:,} more' if loose[1:] else ''} would "
+                "have to be moved into one, or away",
+                stacklevel=1,
+            )
+        return _Found(listing, chosen, None, [])
+    return _Found(listing, chosen, np.array([classes.index(parts[i][0]) for i in chosen]), classes)
 
 
-def _files(path: str) -> list[Path]:
-    root = Path(path).expanduser()
-    if not root.is_dir():
-        raise UserError(f"folder {path!r} does not exist or is not a directory")
-
-    def wanted(file: Path) -> bool:
-        hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
-        return file.suffix.lower() in SUFFIXES and not hidden and file.is_file()
-
-    files = [file for file in root.rglob("*") if wanted(file)]
-    if not files:
-        raise UserError(
-            f"folder {path!r} has no {', '.join(SUFFIXES)} file; check the path (a directory comes before a data "
-            f"set of the same name)"
-        )
-    return sorted(files, key=lambda file: file.relative_to(root).as_posix())
+def _own_splits(tops: set[str]) -> dict[str, str]:
+    """Returns the subfolder of each split, by the names of all subfolders; none where they are not splits."""
+    folders = {top.lower(): top for top in tops}
+    others = [folders[name] for name in ("test", *VALID) if name in folders]
+    if "train" not in folders or not others or len(tops) != 1 + len(others):
+        return {}
+    valid = [folders[name] for name in VALID if name in folders]
+    return {"train": folders["train"], "test": others[0]} | ({"valid": valid[0]} if valid else {})
 
 
-def _held_out(name: Path) -> bool:
-    return zlib.crc32(name.as_posix().encode()) % HELD_OUT == 0
+def _origin(found: _Found, sizes: Sequence[int]) -> str:
+    """Returns a fingerprint of names and sizes of a split's files."""
+    names = [found.listing.names[i] for i in found.chosen]
+    return hashlib.sha256(repr(list(zip(names, sizes, strict=True))).encode()).hexdigest()[:16]
 
 
-def _grey(file: Path) -> bool:
-    """Says whether an image has no colour, from its header alone; `images.stack` reports files that have none."""
-    try:
-        with Image.open(file) as image:
-            return image.mode in ("1", "L", "LA") or image.mode.startswith("I")
-    except Exception:  # decoders raise many kinds, see images.stack
-        return True
+def _held_out(name: str) -> bool:
+    return zlib.crc32(os.fsencode(name)) % HELD_OUT == 0
+
+
+def _channels(files: Sequence[Path]) -> int:
+    return 1 if all(map(grey, files)) else 3

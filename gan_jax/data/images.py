@@ -1,27 +1,52 @@
 """From encoded images of any kind to one uint8 array: decoded, flattened, and made square where asked."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
+from gan_jax.data import metadata
 from gan_jax.errors import UserError
 
+T = TypeVar("T")
+Turn = Image.Transpose
+TURNS = {  # by the EXIF tag of orientation, 1 to 8
+    2: Turn.FLIP_LEFT_RIGHT,
+    3: Turn.ROTATE_180,
+    4: Turn.FLIP_TOP_BOTTOM,
+    5: Turn.TRANSPOSE,
+    6: Turn.ROTATE_270,
+    7: Turn.TRANSVERSE,
+    8: Turn.ROTATE_90,
+}
 LIMIT = 8 * 2**30  # bytes held in memory
 
 
-def stack(files: Iterable[tuple[str, Path | bytes]], count: int, resolution: int | None, channels: int) -> np.ndarray:
+class Damaged(UserError):
+    """An image cannot be read."""
+
+
+def stack(
+    files: Iterable[tuple[str, Path | bytes]],
+    count: int,
+    resolution: int | None,
+    channels: int,
+    damaged: list[int] | None = None,
+) -> np.ndarray:
     """Decodes images into one array.
 
-    Transparent images are laid on white, turned ones (by their EXIF tag) are set upright.
+    Transparent images are laid on white, turned ones (by their EXIF tag, where it can be read) are set upright. Other
+    metadata, sound or not, change nothing.
 
     Args:
         files: Pairs of a name, for errors, and a path or the encoded bytes.
         count: Number of pairs.
         resolution: Side of the results, see `square`; None asks that all images be of one size.
         channels: 1 for greyscale, 3 for RGB.
+        damaged: Where to note the rows of images that cannot be read, which stay black; by default they raise.
 
     Returns:
         uint8 `[count, H, W, channels]`.
@@ -31,20 +56,22 @@ def stack(files: Iterable[tuple[str, Path | bytes]], count: int, resolution: int
             larger than `LIMIT`.
     """
     if resolution is not None:
-        _check_size((count, resolution, resolution, channels))
+        require_size((count, resolution, resolution, channels))
     result, first = np.empty((0, 0, 0, 0), np.uint8), ""
     for i, (name, file) in enumerate(files):
         try:
-            with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as encoded:
-                image = flatten(ImageOps.exif_transpose(encoded), "L" if channels == 1 else "RGB")
+            image = _read(file, lambda encoded: flatten(_upright(encoded), "L" if channels == 1 else "RGB"))
         except Exception as error:  # decoders raise OSError, SyntaxError, EOFError, struct.error and others
-            raise UserError(f"cannot read the image {name}: {error}; repair or remove it") from error
+            if damaged is None or (i == count - 1 == len(damaged)):  # not one can be read
+                raise Damaged(f"cannot read the image {name}: {error}; repair or remove it") from error
+            damaged.append(i)
+            continue
         if resolution is not None:
             image = square(image, resolution)
         shape = (image.height, image.width, channels)
-        if i == 0:
-            _check_size((count, *shape))
-            result, first = np.empty((count, *shape), np.uint8), name
+        if not first:
+            require_size((count, *shape))
+            result, first = np.zeros((count, *shape), np.uint8), name
         if shape != result.shape[1:]:
             raise UserError(
                 f"images differ in size: {first} has {result.shape[1]}x{result.shape[2]} (height x width) pixels, "
@@ -52,6 +79,69 @@ def stack(files: Iterable[tuple[str, Path | bytes]], count: int, resolution: int
             )
         result[i] = np.asarray(image).reshape(shape)
     return result
+
+
+def shape_of(
+    files: Iterable[tuple[str, Path | bytes]], resolution: int | None, channels: int, skip_damaged: bool
+) -> tuple[int, int, int]:
+    """Returns the shape of what `stack` makes of an image: of the first that can be read, without `resolution`.
+
+    Args:
+        files: As of `stack`.
+        resolution: As of `stack`.
+        channels: As of `stack`.
+        skip_damaged: Whether others may come before that one.
+
+    Raises:
+        UserError: Naming the first that cannot be read, if none can, or others may not.
+    """
+    if resolution is not None:
+        require_size((1, resolution, resolution, channels))
+        return resolution, resolution, channels
+    first = None
+    for each in files:
+        try:
+            height, width = stack([each], 1, None, channels).shape[1:3]
+            return height, width, channels
+        except Damaged as error:
+            if not skip_damaged:
+                raise Damaged(f"{error}; or give --skip-damaged") from error
+            first = first or error
+    raise first or Damaged("there is no image")
+
+
+def grey(file: Path | bytes) -> bool:
+    """Says whether an image has no colour, from its header alone; true of those that cannot be read, as by `stack`."""
+    try:
+        return _read(file, lambda encoded: encoded.mode in ("1", "L", "LA") or encoded.mode.startswith("I"))
+    except Exception:
+        return True
+
+
+def _read(file: Path | bytes, read: Callable[[Image.Image], T]) -> T:
+    """Opens an image and reads it; where that fails, it is tried without the metadata, which may be at fault."""
+    try:
+        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as encoded:
+            return read(encoded)
+    except Exception:
+        bare = metadata.removed(file if isinstance(file, bytes) else file.read_bytes())
+        if bare is None:
+            raise
+        try:
+            with Image.open(io.BytesIO(bare)) as encoded:
+                return read(encoded)
+        except Exception:  # of the pixels then; what is wrong with the file itself is told
+            pass
+        raise
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    image.load()  # a PNG may have its tags after its pixels
+    try:
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # whatever is wrong with tags, the pixels are sound
+        turn = None
+    return image if turn is None else image.transpose(turn)
 
 
 def flatten(image: Image.Image, mode: str) -> Image.Image:
@@ -97,7 +187,7 @@ def squares(images: np.ndarray, resolution: int | None) -> np.ndarray:
         return images
     count, _, _, channels = images.shape
     shape = (resolution, resolution, channels)
-    _check_size((count, *shape))
+    require_size((count, *shape))
     result = np.empty((count, *shape), np.uint8)
     for i, image in enumerate(images):
         result[i] = np.asarray(
@@ -106,11 +196,12 @@ def squares(images: np.ndarray, resolution: int | None) -> np.ndarray:
     return result
 
 
-def _check_size(shape: tuple[int, int, int, int]) -> None:
+def require_size(shape: tuple[int, int, int, int]) -> None:
+    """Refuses an array of images `[N, H, W, C]` that memory does not hold."""
     count, height, width, channels = shape
     size = count * height * width * channels
     if size > LIMIT:
         raise UserError(
             f"{count:,} images of {height}x{width}x{channels} take {size / 2**30:.1f} GiB, more than the "
-            f"{LIMIT / 2**30:.0f} GiB that are held in memory; pass a smaller resolution, or fewer images"
+            f"{LIMIT / 2**30:.0f} GiB that are held in memory; give a smaller --resolution, --stream, or fewer images"
         )

@@ -3,19 +3,17 @@
 The target domain is called `image`, so that whatever looks at images looks at it; the other one is called `source`.
 """
 
-import re
-from pathlib import Path
+import os
 
 from gan_jax import data
-from gan_jax.data import folder, maps
+from gan_jax.data import folder, maps, names
 from gan_jax.data.source import Dataset, dataset, for_training
-from gan_jax.errors import UserError
+from gan_jax.errors import NotFound, UserError
 
 APART = (("source",),)
-VERSION = re.compile(r"\d+\.[\d*]+\.[\d*]+")  # of a set of TensorFlow Datasets, after its name and a colon
 
 
-def load(name: str, split: str = "train", resolution: int | None = None) -> Dataset:
+def load(name: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Dataset:
     """Loads images `image` and sources `source`, both uint8 `[N, H, W, C]`, with numbers of channels of their own.
 
     In a paired task row i of `source` belongs to row i of `image`, and labels are those of the images:
@@ -42,6 +40,8 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
         name: As above; NAME is any of `data.load`.
         split: "train" or "test", or what else NAME or a folder has.
         resolution: Side of the squares that images and sources are made into; None leaves them as they are.
+        skip_damaged: As of `data.load`; of folders whose files belong together it is not heeded, for an image in the
+            place of another has another partner.
 
     Raises:
         UserError: If the name is malformed, folders do not match, the images are not such as the task needs, or
@@ -49,7 +49,7 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
     """
     task, _, rest = name.partition(":")
     if task == "unpaired":
-        return _unpaired(name, rest, split, resolution)
+        return _unpaired(name, rest, split, resolution, skip_damaged)
     if task == "pairs":
         sources, images = _folders(name, rest)
         _require_same_names(name, sources, images)
@@ -57,7 +57,7 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
         return _joined(name, found[0], found[1])
     if not rest:
         raise UserError(f"data set {name!r}: give the name of a set of images after the colon, such as {task}:digits")
-    found = data.load(rest, split, resolution)
+    found = data.load(rest, split, resolution, skip_damaged)
     _require(task, found)
     image, label = found.arrays["image"], found.arrays.get("label")
     if task == "recoloured":
@@ -67,21 +67,23 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
     return dataset(name, split, image, label, found.spec.classes, {"source": source})
 
 
-def _unpaired(name: str, rest: str, split: str, resolution: int | None) -> Dataset:
+def _unpaired(name: str, rest: str, split: str, resolution: int | None, skip_damaged: bool) -> Dataset:
     task, _, further = rest.partition(":")
-    if further and task in data.PAIRED:
-        return _held_apart(name, load(rest, split, resolution))
-    if further and not VERSION.fullmatch(further):
+    if further and task in names.PAIRED:
+        return _held_apart(name, load(rest, split, resolution, skip_damaged))
+    if further and not names.VERSION.fullmatch(further):
         paths = _folders(name, rest)
         if folder.names(paths[0]) == folder.names(paths[1]):
             return _held_apart(name, load(f"pairs:{rest}", split, resolution))
-        sources, images = (folder.load(path, split, resolution) for path in paths)
+        sources, images = (folder.load(path, split, resolution, skip_damaged) for path in paths)
         return _joined(name, sources, images, apart=True)
     from gan_jax.data import tfds  # takes a second
 
     which, bracket, rows = split.partition("[")
     try:
-        sources, images = (tfds.load(rest, f"{which}{domain}{bracket}{rows}", resolution) for domain in "AB")
+        sources, images = (
+            tfds.load(rest, f"{which}{domain}{bracket}{rows}", resolution, skip_damaged) for domain in "AB"
+        )
     except UserError as error:
         raise UserError(
             f"data set {name!r}: after unpaired: comes a paired task, such as unpaired:edges:digits, or two folders, "
@@ -116,14 +118,14 @@ def _joined(name: str, sources: Dataset, images: Dataset, apart: bool = False) -
 
 
 def _folders(name: str, rest: str) -> tuple[str, str]:
-    paths = rest.split(":")
-    mend = "two folders are separated by a colon, and a path can contain none"
-    if len(paths) != 2 or not all(paths):
+    paths = names.two_directories(rest)
+    mend = "two folders are separated by a colon"
+    if not all(paths):
         raise UserError(f"data set {name!r} has {rest!r} where two folders, DIR_A:DIR_B, belong; {mend}")
     for path in paths:
-        if not Path(path).expanduser().is_dir():
-            raise UserError(f"folder {path!r} of {name!r} does not exist or is not a directory; {mend}")
-    return paths[0], paths[1]
+        if not os.path.isdir(path):
+            raise NotFound(f"folder {path!r} of {name!r} does not exist or is not a directory; {mend}")
+    return paths
 
 
 def _require_same_names(name: str, sources: str, images: str) -> None:

@@ -1,9 +1,9 @@
 """What every source of data returns: whole splits as host arrays, with a fingerprint of their contents."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,7 +26,7 @@ class Dataset(NamedTuple):
     """One split of a data set, whole, in host memory.
 
     Attributes:
-        name: What was asked of `load`.
+        name: What was asked of `load`, with absolute paths.
         split: Name of the split.
         arrays: `image`, uint8 `[N, H, W, C]` in [0, 255], or float32 `[N, 2]` for points in the plane; `label`, int32
             `[N]` in [0, classes), where there are labels; and what else a task has, see `pairs` and `few`.
@@ -34,6 +34,7 @@ class Dataset(NamedTuple):
         fingerprint: Of the arrays: equal contents, equal fingerprint, wherever they come from.
         apart: Groups of arrays that are drawn in an order of their own, each by the number of its own rows; the others
             have N rows, which belong together.
+        origin: Fingerprint of what it was read from, that of a `Stream` of the same; "" where it cannot be streamed.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Dataset(NamedTuple):
     spec: Spec
     fingerprint: str
     apart: tuple[tuple[str, ...], ...] = ()
+    origin: str = ""
 
     @property
     def count(self) -> int:
@@ -53,7 +55,7 @@ class Stream(NamedTuple):
     """One split of a data set that stays on disk, read as training goes.
 
     Attributes:
-        name: What was asked of `stream`.
+        name: What was asked of `stream`, with absolute paths.
         split: Name of the split.
         count: Number of examples.
         fetch: `(numbers) -> [(name, encoded, label), ...]`: examples by their numbers in [0, count): a name for errors,
@@ -70,6 +72,11 @@ class Stream(NamedTuple):
     spec: Spec
     resolution: int | None
     fingerprint: str
+
+    @property
+    def origin(self) -> str:
+        """The same as of a `Dataset` that is read from there."""
+        return self.fingerprint
 
 
 def dataset(
@@ -102,6 +109,29 @@ def dataset(
     source = arrays["source"].shape[1:] if "source" in arrays else None
     spec = Spec(image.shape[1:], 0 if label is None else classes, source)
     return Dataset(name, split, arrays, spec, fingerprint(arrays), apart)
+
+
+def same(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
+    """Says whether two data sets, each in memory or streamed, are one.
+
+    Those in memory are compared by their contents, others by what they are read from.
+
+    Args:
+        ours: What is recorded of one: its `fingerprint` and, where it has one, its `origin`.
+        theirs: Of the other; older records have no origin, and then a fingerprint of either kind.
+    """
+    if ours["fingerprint"] == theirs["fingerprint"]:
+        return True
+    both = (ours, theirs)
+    if all(about.get("origin", about["fingerprint"]) != about["fingerprint"] for about in both):
+        return False
+    marks = [{about["fingerprint"], about.get("origin", "")} - {""} for about in both]
+    return not marks[0].isdisjoint(marks[1])
+
+
+def marks(data: Dataset | Stream) -> dict[str, str]:
+    """Returns what `same` compares of a data set, for records."""
+    return {"fingerprint": data.fingerprint} | ({"origin": data.origin} if data.origin else {})
 
 
 def for_training(split: str) -> bool:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.data.batches import examples, scale
-from gan_jax.data.images import stack
+from gan_jax.data.images import Damaged, require_size, stack
 from gan_jax.data.source import Dataset, Stream, dataset
 from gan_jax.errors import UserError
 from gan_jax.types import Array, Batch
@@ -132,6 +132,8 @@ def few(stream: Stream, count: int, skip_damaged: bool = False) -> Dataset:
         skip_damaged: As of `feed`.
     """
     numbers = np.unique(np.linspace(0, stream.count - 1, min(count, stream.count)).round().astype(int))
+    height, width, channels = stream.spec.shape
+    require_size((len(numbers), height, width, channels))
     arrays = _decode(stream, numbers, skip_damaged)
     return dataset(stream.name, stream.split, arrays["image"], arrays.get("label"), stream.spec.classes)
 
@@ -141,9 +143,9 @@ def _decode(stream: Stream, numbers: np.ndarray, skip_damaged: bool) -> dict[str
     for row, (name, encoded, label) in enumerate(stream.fetch(numbers.tolist())):
         try:
             images[row], labels[row] = _one(stream, name, encoded), label
-        except ValueError as error:
+        except Damaged as error:
             if not skip_damaged:
-                raise UserError(f"{error}; or give --skip-damaged") from error
+                raise Damaged(f"{error}; or give --skip-damaged") from error
             images[row], labels[row] = _next(stream, int(numbers[row]), error)
     return {"image": images} | ({"label": labels} if stream.spec.classes else {})
 
@@ -158,13 +160,13 @@ def _one(stream: Stream, name: str, encoded: Any) -> np.ndarray:
     return image
 
 
-def _next(stream: Stream, number: int, error: ValueError) -> tuple[np.ndarray, int]:
+def _next(stream: Stream, number: int, error: Damaged) -> tuple[np.ndarray, int]:
     """Reads the first sound example after a damaged one."""
     warnings.warn(f"skipped: {error}", stacklevel=2)
     for later in range(1, TRIES + 1):
         name, encoded, label = stream.fetch([(number + later) % stream.count])[0]
         try:
             return _one(stream, name, encoded), label
-        except ValueError:
+        except Damaged:
             continue
-    raise UserError(f"{TRIES} images after {number} of {stream.name} are damaged too: {error}") from error
+    raise Damaged(f"{TRIES} images after {number} of {stream.name} are damaged too: {error}") from error

@@ -14,17 +14,16 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import registered
 
-from gan_jax.data import prepare, stacked, toys
-from gan_jax.data.cache import cached
-from gan_jax.data.images import stack
+from gan_jax.data import damage, prepare
+from gan_jax.data.images import shape_of, stack
+from gan_jax.data.names import BUILT_IN
 from gan_jax.data.source import Dataset, Spec, Stream, dataset
 from gan_jax.errors import NotFound, UserError
 
 CHUNK = 1024  # records read at once
-BUILT_IN = ("digits", *toys.NAMES, *stacked.SOURCES)
 
 
-def load(name: str, split: str = "train", resolution: int | None = None) -> Dataset:
+def load(name: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Dataset:
     """Loads an image set from $TFDS_DATA_DIR (~/tensorflow_datasets); prepares "mnist", "fashion_mnist", "cifar10".
 
     Images are the set's first feature of type Image, labels the first of type ClassLabel.
@@ -34,6 +33,7 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
         split: One of the set's splits, or a slice of it such as "train[:10%]".
         resolution: Side of the squares that images are made into, see `images.square`; None asks that all images be of
             one size.
+        skip_damaged: Whether the next image takes the place of one that cannot be read, with a warning.
 
     Returns:
         The split, whole.
@@ -48,12 +48,19 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
         builder, image, label, count = _open(name, split)
         path = Path(builder.data_path)
         key = (str(path.resolve()), (path / "dataset_info.json").stat().st_mtime_ns, split, resolution)
-        arrays = cached(f"{name}-{split}", key, lambda: _read(builder, split, count, resolution, image, label))
+        arrays, damaged = damage.decoded(
+            f"{name}-{split}",
+            key,
+            lambda rows: _read(builder, split, count, resolution, image, label, rows),
+            skip_damaged,
+        )
+    arrays = damage.replaced(arrays, damaged, lambda row: f"{row} of {builder.name} {split}")
     classes = builder.info.features[label].num_classes if label else 0
-    return dataset(name, split, arrays["image"], arrays.get("label"), classes)
+    made = dataset(name, split, arrays["image"], arrays.get("label"), classes)
+    return made._replace(origin=_origin(builder, split, count))
 
 
-def stream(name: str, split: str = "train", resolution: int | None = None) -> Stream:
+def stream(name: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Stream:
     """Opens an image set, however large, to be read as training goes; arguments and errors are those of `load`."""
     with _quiet():
         builder, image, label, count = _open(name, split)
@@ -66,11 +73,9 @@ def stream(name: str, split: str = "train", resolution: int | None = None) -> St
             for number, record in zip(numbers, records, strict=True)
         ]
 
-    shape = stack([fetch([0])[0][:2]], 1, resolution, channels).shape[1:]
-    told = f"{builder.info.full_name} {split} {count} {builder.info.splits[split].num_bytes}"
+    shape = shape_of((fetch([i])[0][:2] for i in range(count)), resolution, channels, skip_damaged)
     classes = builder.info.features[label].num_classes if label else 0
-    fingerprint = hashlib.sha256(told.encode()).hexdigest()[:16]
-    return Stream(name, split, count, fetch, Spec(shape, classes), resolution, fingerprint)
+    return Stream(name, split, count, fetch, Spec(shape, classes), resolution, _origin(builder, split, count))
 
 
 def _open(name: str, split: str) -> tuple[Any, str, str | None, int]:
@@ -95,6 +100,12 @@ def _directory() -> Path:
     return Path(path)
 
 
+def _origin(builder: Any, split: str, count: int) -> str:
+    """Returns a fingerprint of a split's version and sizes."""
+    told = f"{builder.info.full_name} {split} {count} {builder.info.splits[split].num_bytes}"
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
 def _source(builder: Any, split: str) -> Any:
     # Pillow decodes, not TFDS, which would take OpenCV where it is installed and then give other pixels for JPEG.
     features = builder.info.features
@@ -116,7 +127,7 @@ def _builder(name: str, data_dir: Path) -> Any:
     except UserError:
         raise  # of what is to be prepared
     except (registered.DatasetNotFoundError, AssertionError, ImportError, ValueError) as error:
-        raise UserError(_unknown(name, data_dir, error)) from None
+        raise NotFound(_unknown(name, data_dir, error)) from None
     if not builder.is_prepared():
         command = (
             f"tfds.builder({name!r}, data_dir={str(data_dir)!r}, file_format='array_record').download_and_prepare()"
@@ -165,7 +176,13 @@ def _features(name: str, builder: Any) -> tuple[str, str | None]:
 
 
 def _read(
-    builder: Any, split: str, count: int, resolution: int | None, image: str, label: str | None
+    builder: Any,
+    split: str,
+    count: int,
+    resolution: int | None,
+    image: str,
+    label: str | None,
+    damaged: list[int] | None,
 ) -> dict[str, np.ndarray]:
     source, labels = _source(builder, split), []
 
@@ -175,7 +192,7 @@ def _read(
                 labels.append(record[label] if label else 0)
                 yield f"{start + i} of {builder.name} {split}", record[image]
 
-    arrays = {"image": stack(encoded(), count, resolution, _channels(builder, image))}
+    arrays = {"image": stack(encoded(), count, resolution, _channels(builder, image), damaged)}
     return arrays | ({"label": np.array(labels, np.int32)} if label else {})
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gan_jax.data.images import LIMIT
 from gan_jax.data.source import Dataset, dataset
 from gan_jax.errors import UserError
 
@@ -84,6 +85,14 @@ CURVES = {"spiral": spiral, "swiss_roll": swiss_roll, "moons": moons}
 NAMES = (*MIXTURES, *CURVES)
 
 
+def _require_count(count: int) -> None:
+    if count * 2 * 8 > LIMIT:
+        raise UserError(
+            f"count={count:,}: points take {count * 16 / 2**30:.1f} GiB in the making, more than the "
+            f"{LIMIT / 2**30:.0f} GiB that are held in memory; draw fewer"
+        )
+
+
 def draw(mixture: Mixture, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Draws points of a mixture.
 
@@ -95,6 +104,7 @@ def draw(mixture: Mixture, count: int, seed: int) -> tuple[np.ndarray, np.ndarra
     Returns:
         Points, float32 `[count, 2]`, and the mode of each, `[count]`.
     """
+    _require_count(count)
     random = np.random.RandomState(seed)  # its streams are frozen; those of numpy.random.Generator may change
     mode = random.randint(len(mixture.centers), size=count)
     return (mixture.centers[mode] + mixture.std * random.randn(count, 2)).astype(np.float32), mode
@@ -111,6 +121,7 @@ def trace(curves: Curves, count: int, seed: int) -> tuple[np.ndarray, np.ndarray
     Returns:
         Points, float32 `[count, 2]`, and the curve of each, `[count]`.
     """
+    _require_count(count)
     random = np.random.RandomState(seed)
     arm, place = random.randint(len(curves.paths), size=count), random.rand(count)
     points = curves.std * random.randn(count, 2)

@@ -32,6 +32,7 @@ def main(
     images: tuple[Path, ...] = (),
     starts: int = 32,
     iterations: int = 300,
+    dataset: str | None = None,
 ) -> None:
     """Looks into a checkpoint of a run: makes pictures in RUN/explore, which the report shows.
 
@@ -61,8 +62,9 @@ def main(
         images: Image files or folders to find again, the first --count; by default test images (inversion).
         starts: Searches for each image (inversion).
         iterations: Of each search (inversion).
+        dataset: Where the data of the run are now, if they have moved.
     """
-    opened = runs.open_run(run, step, best)
+    opened = runs.open_run(run, step, best, dataset)
     if len(opened.record["data"]["shape"]) != 3:
         raise UserError(f"{run} makes points, of which there are no images to look at; its samples/ show all of it")
 

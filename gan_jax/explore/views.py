@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax import data, evaluate, latents, pictures, runs, sample
-from gan_jax.data.folder import SUFFIXES
 from gan_jax.data.images import stack
+from gan_jax.data.listing import SUFFIXES
 from gan_jax.errors import UserError
 from gan_jax.explore import directions as axes
 from gan_jax.explore import filter_sheets, filters, sheets

@@ -85,7 +85,8 @@ def verdict(probabilities: ArrayLike, threshold: float = 0.9) -> Verdict:
 def load(name: str = "digits", resolution: int | None = None) -> Classifier:
     """Returns the classifier of a data set: that of digits comes with the package, others are trained once and cached.
 
-    Stacked digits are judged channel by channel, by the classifier of digits: see `stacked`.
+    Images that cannot be read are skipped, with a warning. Stacked digits are judged channel by channel, by the
+    classifier of digits: see `stacked`.
 
     Args:
         name: As `data.load` takes it, of images with labels and with splits "train" and "test".
@@ -101,7 +102,8 @@ def load(name: str = "digits", resolution: int | None = None) -> Classifier:
         from gan_jax.metrics.stacked import stacked  # which imports this module
 
         return stacked(load(SOURCES[name], resolution))
-    return fitted(data.load(name, "train", resolution), data.load(name, "test", resolution))
+    train_set, test_set = (data.load(name, split, resolution, skip_damaged=True) for split in ("train", "test"))
+    return fitted(train_set, test_set)
 
 
 def fitted(train_set: Dataset, test_set: Dataset, seed: int = 0, steps: int = STEPS) -> Classifier:

@@ -1,0 +1,110 @@
+"""The image files below a directory, and what of it is left out."""
+
+import os
+import warnings
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from gan_jax.errors import NotFound, UserError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+RUN = "run.json"  # by which the directory of a run is known
+
+
+class Listing(NamedTuple):
+    """The images of a directory.
+
+    Attributes:
+        root: The directory.
+        names: Paths of the images below it, with "/" between their parts, in order.
+    """
+
+    root: Path
+    names: list[str]
+
+    @property
+    def files(self) -> list[Path]:
+        """The images' paths."""
+        return [self.root / name for name in self.names]
+
+
+def listed(path: str) -> Listing:
+    """Lists the PNG, JPEG and WebP files in a directory and its subdirectories.
+
+    Symbolic links are followed, but for those to a directory that they lie in. Hidden files and directories are left
+    out, and the of runs, known by their `run.json`. One warning names all that is left out.
+
+    Args:
+        path: The directory.
+
+    Raises:
+        UserError: If there is no such directory, it has no image, or is that of a run.
+    """
+    root = Path(os.path.expanduser(path))
+    if not root.is_dir():
+        raise NotFound(f"folder {path!r} does not exist or is not a directory")
+    if (root / RUN).is_file():
+        raise UserError(f"folder {path!r} is the directory of a run, as it has {RUN}; give one of images alone")
+    names, left_out = _walk(root)
+    told = _told(left_out)
+    if not names:
+        raise UserError(
+            f"folder {path!r} has no {', '.join(SUFFIXES)} file; check the path (a directory comes before a data "
+            f"set of the same name){f'; left out: {told}' if told else ''}"
+        )
+    if told:
+        warnings.warn(f"folder {path!r} has {len(names):,} images; left out: {told}", stacklevel=1)
+    return Listing(root, sorted(names))
+
+
+def shown(name: str) -> str:
+    """Returns a name that can be printed, whatever its bytes."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _walk(root: Path) -> tuple[list[str], Mapping[str, Sequence[str]]]:
+    """Returns the paths of the images below a directory, and those left out by the reason why."""
+    names, left_out = [], defaultdict(list)
+    pending = [("", frozenset([_identity(root)]))]
+    while pending:
+        folder, above = pending.pop()
+        try:
+            entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
+        except OSError:
+            left_out["unreadable"].append(folder or ".")
+            continue
+        if folder and any(entry.name == RUN for entry in entries):
+            left_out["of runs"].append(folder)
+            continue
+        for entry in entries:
+            name = folder + entry.name
+            if entry.name.startswith("."):
+                left_out["hidden"].append(name)
+            elif entry.is_symlink() and not os.path.exists(entry.path):
+                left_out["linked to nothing"].append(name)
+            elif entry.is_dir():
+                if (identity := _identity(entry.path)) in above:
+                    left_out["linked to a directory above"].append(name)
+                else:
+                    pending.append((f"{name}/", above | {identity}))
+            elif entry.is_file() and entry.name.lower().endswith(SUFFIXES):
+                names.append(name)
+            else:
+                left_out["of other formats"].append(name)
+    return names, left_out
+
+
+def _identity(path: str | Path) -> tuple[int, int]:
+    about = os.stat(path)
+    return about.st_dev, about.st_ino
+
+
+def _told(left_out: Mapping[str, Sequence[str]]) -> str:
+    """Says how many paths are left out for each reason, and names three of them."""
+    parts = []
+    for reason, names in sorted(left_out.items()):
+        first = ", ".join(map(shown, sorted(names)[:3]))
+        parts.append(f"{len(names):,} {reason} ({first}{', …' if len(names) > 3 else ''})")
+    return ", ".join(parts)
