@@ -1,5 +1,6 @@
 """Command lines from functions and dataclasses, with errors that a person can read."""
 
+import io
 import os
 import sys
 import traceback
@@ -22,6 +23,7 @@ def cli(main: Callable[..., Any], description: str | None = None) -> None:
         main: A function; its arguments, or the fields of its one dataclass, become flags.
         description: What `--help` says first; by default the function's docstring.
     """
+    _outlast_readers()
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
     together = "GAN_JAX_COORDINATOR" in os.environ
     try:
@@ -71,3 +73,24 @@ def message(error: Exception) -> str | None:
     name = error.filename
     name = os.fsdecode(name) if isinstance(name, bytes) else name
     return " ".join(f"{'' if name is None else f'{name}: '}{error.strerror or error}".split())
+
+
+class _Pipe(io.FileIO):
+    """A standard stream that drops what nobody reads any more, as behind `| head -1`."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return memoryview(data).nbytes
+
+
+def _outlast_readers() -> None:
+    """Lets no output end a program: neither a reader that has gone, nor a character that the encoding has not."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if not isinstance(stream, io.TextIOWrapper) or stream is not getattr(sys, f"__{name}__"):
+            continue  # replaced, as by a notebook or a test
+        stream.flush()
+        raw = io.BufferedWriter(_Pipe(stream.fileno(), "w", closefd=False))
+        setattr(sys, name, io.TextIOWrapper(raw, stream.encoding, "replace", None, stream.line_buffering))

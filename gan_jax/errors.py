@@ -22,4 +22,4 @@ class Diverged(UserError, FloatingPointError):
 
 
 class OutOfMemory(UserError, MemoryError):
-    """More than a device holds."""
+    """More than a device, or this machine, holds."""

@@ -18,6 +18,7 @@ from gan_jax import (
     memory,
     parallel,
     records,
+    rehearsal,
     report,
     rng,
     rollback,
@@ -55,6 +56,7 @@ def run(build: Callable[..., System], dataset: Dataset | Stream, config: Config)
         SystemExit: If SIGINT, SIGTERM or SIGHUP came, after saving.
     """
     runs.require_none_opening()
+    rehearsal.require_sizes(config)
     options = validated(config.run)
     options = dataclasses.replace(options, stream=isinstance(dataset, Stream))
     if options.compilation_cache == "on":
@@ -94,7 +96,9 @@ def _run(
     system = build(config, dataset.spec)
     key = rng.key(config.seed)
     init = jax.jit(lambda k: system.init(rng.named(k, "init")))
-    like = jax.eval_shape(init, key)
+    like = rehearsal.state(system, dataset.spec)
+    data = 0 if isinstance(dataset, Stream) else memory.size(dataset.arrays)
+    rehearsal.require_memory(like, data, devices)
     state, meta = checkpoint.restore(saved, like) if resuming else (init(key), {})
     start = int(state.step)
     if start >= options.steps:

@@ -1,19 +1,51 @@
 """What a run holds in memory, and what to do when it is too much."""
 
+import math
+import os
 import resource
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import jax
 
 from gan_jax.errors import OutOfMemory
 from gan_jax.types import PyTree
 
+# where a container says what it may use: control groups, version 2 and 1
+LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
 
 def size(tree: PyTree) -> int:
-    """Returns the bytes of a tree's arrays, each once however many devices hold it."""
-    return sum(x.nbytes for x in jax.tree.leaves(tree))
+    """Returns the bytes of a tree's arrays, or of arrays of its shapes, each once however many devices hold it."""
+    return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(tree))
+
+
+def host() -> int:
+    """Returns the bytes of memory that this machine has, or its container may use."""
+    limits = [sys.maxsize]
+    with suppress(AttributeError, OSError, ValueError):
+        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for file in LIMITS:
+        with suppress(OSError, ValueError):  # there is none, or it says "max"
+            limits.append(int(Path(file).read_text()))
+    return min(limits)
+
+
+def require(count: int, what: str, mend: str) -> None:
+    """Refuses what this machine's memory cannot hold, before it is allocated.
+
+    Args:
+        count: Bytes that are needed, at least.
+        what: For what.
+        mend: What to do about it.
+
+    Raises:
+        OutOfMemory: With both numbers.
+    """
+    if count > (limit := host()):
+        raise OutOfMemory(f"{what}: {text(count)} at least, and this machine has {text(limit)} of memory; {mend}")
 
 
 def peak() -> int:

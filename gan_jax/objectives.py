@@ -164,6 +164,7 @@ def _play(game: Game, state: TrainState, batch: Batch, key: Array) -> _Played:
     fake, generator_stats = generate(latents)
     real_output, real_stats = judge(real, "real", beside[0])
     fake_output, fake_stats = judge(fake, "fake", beside[1])
+    _require_fit(real, fake, real_output)
     context = Context(
         real,
         fake,
@@ -180,6 +181,20 @@ def _play(game: Game, state: TrainState, batch: Batch, key: Array) -> _Played:
     real_logits, fake_logits = parallel.gather((real_output["logits"], fake_output["logits"]))
     stats = {"generator": generator_stats} | jax.tree.map(lambda a, b: (a + b) / 2, real_stats, fake_stats)
     return _Played(context, real_logits, fake_logits, stats, key)
+
+
+def _require_fit(real: Array, fake: Array, output: dict[str, PyTree]) -> None:
+    """Checks, while tracing, that networks give what the game is about."""
+    if fake.shape[1:] != real.shape[1:]:
+        raise UserError(f"the generator makes examples of shape {fake.shape[1:]}, and the data's are {real.shape[1:]}")
+    if "logits" not in output:
+        raise UserError(f"the discriminator returns {sorted(output)}; among them must be its 'logits'")
+    rows = output["logits"].shape[:1]  # one an example, or a pack of them
+    if not rows or len(real) % rows[0]:
+        raise UserError(
+            f"the discriminator gives logits {output['logits'].shape} of examples {real.shape}: the first axis must "
+            "be theirs"
+        )
 
 
 def _discriminator(game: Game, terms: Sequence[Term], played: _Played) -> tuple[Array, Aux]:

@@ -11,6 +11,8 @@ from gan_jax.evaluate import Kind
 from gan_jax.guard import Policy
 from gan_jax.metrics.scores import Name
 
+LONGEST = 10_000  # iterations a call, of each of which the metrics are held: a longer call gains nothing
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -24,7 +26,8 @@ class Run:
     fresh: bool = False
     """Start anew; an older run in the directory is moved aside, not deleted."""
     steps_per_call: int = 0
-    """Iterations in one compiled call; signals are answered between calls. 0 takes 20 on CPUs, 100 elsewhere."""
+    """Iterations in one compiled call, at most 10,000; signals are answered between calls. 0 takes 20 on CPUs, 100
+    elsewhere."""
     log_every: int = 50
     """Iterations between log records; the guard looks at each."""
     sample_every: int = 250
@@ -79,6 +82,9 @@ def validated(options: Run) -> Run:
     on_cpu = jax.default_backend() == "cpu"
     if options.steps_per_call == 0:  # a call is to last long beside what making it costs, and to end soon
         options = dataclasses.replace(options, steps_per_call=20 if on_cpu else 100)
+    options = dataclasses.replace(options, steps_per_call=min(options.steps_per_call, LONGEST))
+    if options.steps >= 2**31:
+        raise UserError(f"--steps {options.steps}: iterations are counted by 32-bit integers; give less than 2**31")
     if options.compilation_cache == "auto":
         options = dataclasses.replace(options, compilation_cache="off" if on_cpu else "on")
     for name in ("steps", "steps_per_call", "log_every", "sample_every", "save_every", "keep"):

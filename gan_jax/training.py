@@ -11,7 +11,7 @@ import jax
 
 from gan_jax import checkpoint, cluster, guard, log, memory, parallel, progress, records, rng, rollback, runs, watch
 from gan_jax.data.streams import Take
-from gan_jax.errors import Diverged
+from gan_jax.errors import Diverged, UserError
 from gan_jax.metrics import protocol
 from gan_jax.metrics.scores import METRICS, Name, Scorer
 from gan_jax.settings import Run
@@ -112,10 +112,13 @@ def train(
             return alarm if options.guard in ("stop", "rollback") else None
 
         began, logged, calls, waiting = time.monotonic(), at, [], 0.0
-        stopping = False
+        stopping, first = False, True
         while not stopping:
             count = calls_from(at)
             state, metrics = job.iterate(state, eaten, key, count)
+            if first:
+                _require_replicated(state)
+                first = False
             if calls:
                 jax.block_until_ready(calls[-1])  # one call ahead of the device, no more: a signal is soon answered
             calls.append((count, metrics))
@@ -160,6 +163,17 @@ def train(
 def watched_metric(options: Run) -> Name:
     """Returns the score that the guard watches."""
     return options.best or options.eval_metrics[0]
+
+
+def _require_replicated(state: TrainState) -> None:
+    """Finds after one call, not at the first checkpoint, that a part of the game works on one device alone."""
+    try:
+        parallel.assert_replicated(state)
+    except AssertionError as error:
+        raise UserError(
+            f"{error}. Flax's nn.BatchNorm takes the moments of one device's rows: use gan_jax.networks.norm.normalise"
+            '(x, "batch", train), and in terms and controllers parallel.pmean; or give --devices 1'
+        ) from error
 
 
 def _scores(job: Job, scorer: Scorer, state: TrainState, at: int) -> log.Record:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from gan_jax import rng
+from gan_jax import memory, rng
 from gan_jax.types import Array, Network, PyTree
 
 
@@ -84,7 +84,9 @@ def mixing(
         def normal(p: jax.ShapeDtypeStruct) -> np.ndarray:
             return (draw.normal(size=p.shape) / math.sqrt(math.prod(p.shape[:-1]))).astype(p.dtype)
 
-        params = jax.tree.map(normal, jax.eval_shape(init, key)[0])
+        like = jax.eval_shape(init, key)[0]
+        memory.require(memory.size(like), "the parameters of a network", "lower its width")
+        params = jax.tree.map(normal, like)
         stats = jax.jit(lambda key: init(key)[1])(key)
         inputs = [jnp.asarray(draw.normal(size=(4, *shape))) for shape in shapes]
         copies = [jnp.broadcast_to(x[:1], x.shape) for x in inputs]

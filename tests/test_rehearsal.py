@@ -1,0 +1,115 @@
+"""What is refused before anything is compiled."""
+
+import importlib
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+from flax import linen as nn
+from test_loop import config
+from toy import points_game
+
+from gan_jax import data, latents, loop, losses, memory, parallel, rehearsal, training
+from gan_jax.data import Spec
+from gan_jax.errors import UserError
+from gan_jax.networks import mlp
+from gan_jax.networks.linen import linen
+from gan_jax.settings import Run, validated
+from gan_jax.system import gan
+
+DIGITS = Spec((28, 28, 1), 10)
+
+
+def build(name, spec=DIGITS, **settings):
+    experiment = importlib.import_module(f"experiments.{name}")
+    return experiment.build(experiment.Config(**settings), spec)
+
+
+@pytest.mark.parametrize("name", ["dcgan", "wgan_gp", "pacgan", "mix_gan"])
+def test_a_generator_of_other_examples_than_the_datas_is_refused(name):
+    rehearsal.state(build(name, g_width=4, d_width=4), DIGITS)
+    with pytest.raises(UserError, match=r"\(32, 32, 1\), and the data's are \(28, 28, 1\).*--resolution"):
+        rehearsal.state(build(name, Spec((32, 32, 1), 10), g_width=4, d_width=4), DIGITS)
+    with pytest.raises(UserError, match=r"\(2,\), and the data's are \(28, 28, 1\)"):
+        rehearsal.state(points_game(), DIGITS)
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (lambda x: jnp.mean(x), r"logits \(\) of examples \(8, 2\)"),
+        (lambda x: x.reshape(-1), None),
+        (lambda x: jnp.tile(x, (3, 1)), r"logits \(24, 2\) of examples \(8, 2\)"),
+        (lambda x: {"logit": x}, r"returns \['logit'\]"),
+    ],
+)
+def test_a_discriminator_that_gives_no_logits_of_its_examples_is_refused(module, message):
+    class Judge(nn.Module):
+        @nn.compact
+        def __call__(self, x, train):
+            return module(nn.Dense(2)(x))
+
+    networks = {
+        "generator": linen(mlp.Generator((2,), (4,), "none", bounded=False), (4,)),
+        "discriminator": linen(Judge(), (2,)),
+    }
+    game = gan(networks, losses.non_saturating(), latents.normal(4), optax.sgd(0.1))
+    state = rehearsal.state(game, Spec((2,), 0))
+    batch = {"image": jax.ShapeDtypeStruct((8, 2), "float32")}
+    if message:
+        with pytest.raises(UserError, match=message):
+            jax.eval_shape(game.update, state, batch, jax.random.key(0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"g_width": 10**10}, r"--g-width 10000000000: give a number below 2\*\*31"),
+        ({"latent_size": 10**10}, "--latent-size"),
+        ({"g_width": 10**6}, "the state .* and the data .*: .*GB at least, and this machine has"),
+        ({"g_width": 10**9}, "the state|too large for JAX"),
+        ({"latent_size": 10**9}, "the state|too large for JAX"),
+        ({"run": Run(steps=2**31)}, "--steps 2147483648"),
+    ],
+)
+def test_what_no_memory_holds_is_refused_before_it_is_allocated(settings, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    experiment = importlib.import_module("experiments.dcgan")
+    before = memory.peak()
+    with pytest.raises(UserError, match=message):
+        loop.run(experiment.build, data.load("digits"), experiment.Config(**settings))
+    assert memory.peak() - before < 1e9
+
+
+def test_a_trial_of_what_no_memory_holds_is_refused_too():
+    with pytest.raises(UserError, match=r"the parameters of a network: .*GB at least"):
+        linen(mlp.Discriminator((10**6, 10**6)), (2,)).batch_dependent()
+
+
+def test_a_call_holds_the_metrics_of_so_many_iterations_at_most():
+    assert validated(Run(steps_per_call=10**9)).steps_per_call == 10_000
+
+
+def test_devices_that_disagree_are_told_how_to_agree():
+    state = parallel.pmapped(lambda x: x + parallel.index(), jax.devices()[:2])(jnp.zeros(()))
+    with pytest.raises(UserError, match=r"a mean over the axis is missing.*nn\.BatchNorm.*normalise"):
+        training._require_replicated(state)
+
+
+@pytest.mark.slow
+def test_stock_batch_norm_on_two_devices_is_refused_after_the_first_call(tmp_path):
+    class Stock(nn.Module):
+        @nn.compact
+        def __call__(self, x, train):
+            return nn.Dense(1)(nn.BatchNorm(use_running_average=not train)(nn.Dense(4)(x)))[:, 0]
+
+    def build(config, spec):
+        networks = {
+            "generator": linen(mlp.Generator((2,), (4,), "none", bounded=False), (4,)),
+            "discriminator": linen(Stock(), (2,)),
+        }
+        return gan(networks, losses.non_saturating(), latents.normal(4), optax.sgd(0.1))
+
+    with pytest.raises(UserError, match=r"BatchNorm_0.*a mean over the axis is missing"):
+        loop.run(build, data.load("ring"), config(tmp_path, steps=1000, save_every=1000, devices=2))
