@@ -118,6 +118,6 @@ def test_what_is_no_run_and_what_has_no_labels_is_named(tmp_path):
 
 def test_a_run_on_data_that_have_changed_is_refused(points, monkeypatch):
     changed = data.load("ring")._replace(fingerprint="other")
-    monkeypatch.setattr(runs, "load", lambda *_: changed)
+    monkeypatch.setattr(runs, "load", lambda *_, **__: changed)
     with pytest.raises(ValueError, match="other contents of 'ring'"):
         evaluate.main(points)
