@@ -57,8 +57,7 @@ def gradient_penalty(weight: float = 10.0, target: float = 1.0, one_sided: bool 
     _require_target(target)
 
     def value(context: Context) -> Array:
-        excess = _slope(context.critic, _between(context)) - target
-        return weight * (jax.nn.relu(excess) if one_sided else excess) ** 2
+        return weight * _excess(_squared_slope(context.critic, _between(context)), target, one_sided)
 
     return _of_slopes(value)
 
@@ -85,7 +84,7 @@ def dragan(weight: float = 10.0, noise: float = 0.5, target: float = 1.0) -> Ter
         deviation = jnp.sqrt(parallel.pmean(jnp.mean((real - mean) ** 2)))
         away = noise * deviation * rng.uniform(rng.each(context.keys, "noise"), real)
         around = real + _fraction(context) * away
-        return weight * (_slope(context.critic, around) - target) ** 2
+        return weight * _excess(_squared_slope(context.critic, around), target)
 
     return _of_slopes(value)
 
@@ -155,7 +154,7 @@ def input_gradient(critic: Critic, inputs: Array) -> Array:
 
 
 def safe_root(squared: Array) -> Array:
-    """Returns the square root, with derivative 0 instead of NaN at 0."""
+    """Returns the square root, with derivative 0 instead of NaN at 0; of its square all derivatives are 0 there."""
     return jnp.sqrt(jnp.maximum(squared, 1e-20))
 
 
@@ -169,8 +168,12 @@ def _squared_slope(critic: Critic, inputs: Array) -> Array:
     return jnp.sum(input_gradient(critic, inputs).reshape(packs, -1) ** 2, axis=1)
 
 
-def _slope(critic: Critic, inputs: Array) -> Array:
-    return safe_root(_squared_slope(critic, inputs))
+def _excess(squared: Array, target: float, one_sided: bool = False) -> Array:
+    """Returns (|slope| - target)^2 from |slope|^2, or max(0, |slope| - target)^2."""
+    if isinstance(target, int | float) and target == 0:
+        return squared  # the square of its root has no second derivative where the critic is flat
+    excess = safe_root(squared) - target
+    return (jax.nn.relu(excess) if one_sided else excess) ** 2
 
 
 def _between(context: Context) -> Array:

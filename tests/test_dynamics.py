@@ -181,6 +181,12 @@ def test_unrolling_finds_data_off_the_origin(steps):
     assert distance(0.2, 0.2, 400) < 1e-3
 
 
+def test_a_zero_centred_penalty_has_a_derivative_at_the_equilibrium():
+    # weight psi^2 is R1 of twice that weight
+    terms = {"discriminator": [penalties.gradient_penalty(0.25, target=0.0)]}
+    same(stability(*dirac(CROSS, SGD, rule=AT_ONCE, terms=terms)).eigenvalues, roots(0.5, 0.5))
+
+
 def test_a_strong_r1_no_longer_turns():
     strong = stability(*regularised(AT_ONCE, penalties.r1(2.0))((0.0, 0.0)))
     same(strong.eigenvalues, roots(0.5, 2.0))

@@ -319,3 +319,36 @@ def test_per_example_penalties_are_refused_for_critics_with_batch_norm(game):
         with pytest.raises(ValueError, match=r"batch norm\?.*spectral or layer"):
             game("batch", terms={"discriminator": (term,)})
     game("batch", terms={"discriminator": (penalties.lecam(1.0), consistency.consistency(noisy))})
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        penalties.gradient_penalty(0.3, target=0.0),
+        penalties.gradient_penalty(0.3, 0.0, True),
+        penalties.dragan(0.3, target=0.0),
+    ],
+)
+def test_a_zero_centred_penalty_is_curved_where_the_critic_is_flat(term):
+    # 0.3 |s w|^2 at s = 0: the square of a guarded root would be flat to second order
+    def value(scale):
+        return jnp.mean(term.value(context(lambda x: scale * linear(x))))
+
+    assert value(2.0) == pytest.approx(0.3 * 4 * 25, rel=1e-6)
+    assert jax.grad(jax.grad(value))(0.0) == pytest.approx(2 * 0.3 * 25, rel=1e-6)
+
+
+def test_every_guarded_root_has_finite_derivatives_of_second_order_at_zero():
+    def slopes(term):
+        return lambda scale: jnp.mean(term.value(context(lambda x: scale * linear(x))))
+
+    def pulled(scale):
+        return terms.pull_away(1.0).value(context(features=(REAL, scale * FAKE)))
+
+    def lengthened(scale):
+        moved = context(generate=lambda latents: scale * latents, extra={"path_length": jnp.zeros(())})
+        return jnp.mean(terms.path_length(1.0).value(moved)[0])
+
+    penalised = [slopes(term) for term in (penalties.gradient_penalty(1.0), penalties.dragan(1.0))]
+    for function in (*penalised, pulled, lengthened):
+        assert np.isfinite(jax.grad(function)(0.0)) and np.isfinite(jax.grad(jax.grad(function))(0.0))
