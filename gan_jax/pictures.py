@@ -1,14 +1,15 @@
 """Pictures: arrays of samples become grids, scatter plots, PNG and GIF files, written whole or not at all.
 
-Images are NHWC, float in [-1, 1] or uint8; pictures are uint8 `[H, W, 3]`.
+Images are NHWC, float in [-1, 1] or uint8; pictures are uint8 `[H, W, 3]`, or `[H, W, 1]` where they are grey.
 """
 
 import math
 import os
 import re
+import stat
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +21,13 @@ from gan_jax.errors import UserError
 
 REFERENCE = "#b4bac4"  # real points
 LEVELS = ["#ffffff", "#f8fafc", "#f1f5f9", "#eaf0f6", "#e3ebf3", "#dce6f0", "#d5e1ed", "#cedcea", "#c7d7e7", "#c0d2e4"]
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+}
 NEUTRAL = 112  # the grey between images: set off from black and from white, on light pages and on dark ones
 
 
@@ -135,9 +143,12 @@ def field(
 
 
 def save_png(path: Path | str, image: ArrayLike) -> None:
-    """Writes a picture, uint8 `[H, W, 3]`, without loss; raises UserError for anything else."""
-    with atomic(path) as stream:
-        Image.fromarray(_picture("image", image)).save(stream, "PNG", optimize=True)
+    """Writes a picture, uint8 `[H, W, 3]` or grey `[H, W, 1]`, without loss; raises UserError for anything else."""
+    image = np.asarray(image)
+    grey = image.dtype == np.uint8 and image.shape[2:] == (1,) and image.size > 0
+    picture = image[..., 0] if grey else _picture("image", image)
+    with atomic(path, ".png") as stream:
+        Image.fromarray(picture).save(stream, "PNG", optimize=True)
 
 
 def load_png(path: Path | str) -> np.ndarray:
@@ -155,13 +166,13 @@ def save_gif(path: Path | str, frames: Sequence[ArrayLike], milliseconds: int = 
         raise UserError("frames: got none, expected at least one picture")
     first, *rest = [_palette(_picture(f"frames[{i}]", frame, np.shape(frames[0]))) for i, frame in enumerate(frames)]
     times = [milliseconds] * len(rest) + [hold]
-    with atomic(path) as stream:
+    with atomic(path, ".gif") as stream:
         first.save(stream, "GIF", save_all=True, append_images=rest, duration=times, loop=0, optimize=True)
 
 
 def save_npz(path: Path | str, /, **arrays: Any) -> None:
     """Writes named arrays to a compressed NumPy archive; objects are refused, for they would need pickle."""
-    with atomic(path) as stream:
+    with atomic(path, ".npz") as stream:
         np.savez_compressed(stream, allow_pickle=False, **arrays)
 
 
@@ -172,19 +183,59 @@ def by_step(folder: Path) -> dict[int, Path]:
 
 
 @contextmanager
-def atomic(path: Path | str) -> Iterator[BinaryIO]:
-    """Opens a binary file that takes its name when the block ends; after an exception no trace of it is left."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")  # renames are atomic within a folder
+def atomic(path: Path | str, suffix: str = "") -> Iterator[BinaryIO]:
+    """Opens a binary file that takes its name when the block ends; after an exception no trace of it is left.
+
+    A symbolic link stays, and the file that it leads to is replaced.
+
+    Args:
+        path: Its name; folders that are missing are made.
+        suffix: How the name has to end, as the contents are of that format; "" for any.
+
+    Raises:
+        UserError: If its name ends otherwise, or something is there that is no regular file: a folder, a device, a
+            pipe.
+    """
+    _require_file(Path(path), suffix)
+    target = Path(os.path.realpath(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")  # renames are atomic within a folder
     try:
         with open(partial, "xb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())  # else the name may reach the disk before the bytes
-        partial.replace(path)
+        partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def require_writable(path: Path, suffix: str = "") -> None:
+    """Checks that a command can write its result, before what takes long is computed.
+
+    Args:
+        path: The file; it need not be there, nor the folder that is to hold it.
+        suffix: As of `atomic`.
+
+    Raises:
+        UserError: As of `atomic`; and if the folder is read-only to the user, who may give another by --out.
+    """
+    _require_file(path, suffix)
+    folder = Path(os.path.realpath(path)).parent
+    while not folder.exists():
+        folder = folder.parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"{path}: nothing can be written in {folder}; give another place by --out")
+
+
+def _require_file(path: Path, suffix: str) -> None:
+    if suffix and path.suffix.lower() != suffix:
+        raise UserError(f"{path}: a {suffix[1:].upper()} file is to be written; give it a name that ends in {suffix}")
+    with suppress(FileNotFoundError):
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
+            raise UserError(f"{path} is {kind}, which is not to be replaced; give the name of a file")
 
 
 def _layers(points: ArrayLike, reference: ArrayLike | None) -> list[np.ndarray]:

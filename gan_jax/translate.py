@@ -71,7 +71,7 @@ def main(
             raise UserError(f"input={input}: {other} and {name} would both become {target}; rename one")
         targets[target] = name
     for target, image in zip(targets, translated(restored, images, backward), strict=True):
-        pictures.save_png(target, pictures.grid(image[None], padding=0))
+        pictures.save_png(target, image)
     print(f"{output}: {len(images)} images translated by step {restored.step}")
 
 

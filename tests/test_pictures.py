@@ -1,5 +1,6 @@
 """Pictures show the right image in the right place, survive the disk, and are written whole or not at all."""
 
+import os
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from gan_jax import pictures
+from gan_jax.errors import UserError
 
 
 def noise(*shape, seed=0):
@@ -322,3 +324,50 @@ def test_atomic_gives_the_mode_of_any_new_file(tmp_path):
     with pictures.atomic(tmp_path / "atomic") as stream:
         stream.write(b"whole")
     assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "file")
+    for content in (b"first", b"second"):  # there is no file at first
+        with pictures.atomic(tmp_path / "link") as stream:
+            stream.write(content)
+        assert (tmp_path / "link").is_symlink() and (tmp_path / "real" / "file").read_bytes() == content
+
+
+@pytest.mark.parametrize(("name", "kind"), [("folder", "a folder"), ("pipe", "a pipe"), ("null", "a device")])
+def test_what_is_no_regular_file_is_not_replaced(tmp_path, name, kind):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "null").symlink_to("/dev/null")
+    with pytest.raises(UserError, match=f"{name} is {kind}"), pictures.atomic(tmp_path / name):
+        pytest.fail("it is written to")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "null", "pipe"]
+
+
+def test_the_name_ends_in_what_the_file_is(tmp_path):
+    for write in (
+        lambda: pictures.save_png(tmp_path / "a.jpg", noise(4, 4, 3)),
+        lambda: pictures.save_gif(tmp_path / "a.png", [noise(4, 4, 3)]),
+        lambda: pictures.save_npz(tmp_path / "a.png", x=np.zeros(3)),
+    ):
+        with pytest.raises(UserError, match=r"a\.(jpg|png): a (PNG|GIF|NPZ) file .* ends in \.(png|gif|npz)"):
+            write()
+    assert not list(tmp_path.iterdir())
+    pictures.save_png(tmp_path / "A.PNG", noise(4, 4, 3))
+
+
+def test_grey_is_written_as_grey(tmp_path):
+    image = noise(5, 4, 1)
+    pictures.save_png(tmp_path / "a.png", image)
+    with Image.open(tmp_path / "a.png") as found:
+        assert found.mode == "L"
+    np.testing.assert_array_equal(pictures.load_png(tmp_path / "a.png"), np.repeat(image, 3, axis=2))
+
+
+def test_a_place_that_is_read_only_is_refused_beforehand(tmp_path, monkeypatch):
+    pictures.require_writable(tmp_path / "new" / "deep" / "a.png", ".png")
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # as root may write anywhere
+    with pytest.raises(UserError, match=rf"nothing can be written in {tmp_path}; give another place by --out"):
+        pictures.require_writable(tmp_path / "new" / "deep" / "a.png")
