@@ -8,6 +8,7 @@ import os
 import pickle
 import struct
 import threading
+import tracemalloc
 import urllib.request
 import zipfile
 from functools import partial
@@ -232,6 +233,70 @@ def test_nothing_beyond_the_storage_is_read(read, form, shape, strides, offset):
     items = {"layer": tensor("0", storage, shape, strides, offset)}
     with pytest.raises(ValueError, match="no weights can be read from it"):
         read(ARCHIVES[form](mapping(items), {"0": storage}))
+
+
+def squeezed(members, said=None):
+    """An archive of members that take next to no room in it; their directory says another size of them."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+            archive.getinfo(name).file_size = len(content) if said is None else min(said, len(content))
+    return file.getvalue()
+
+
+def bombs():
+    """Files of a few kB that hold far more, by name; each array of theirs is within the limit."""
+    zeros = np.zeros(10_000, np.float32)
+    many_names = mapping({str(i): tensor("0", zeros, (10_000,), (1,)) for i in range(200)})
+    ranges = {str(i): {"dtype": "F32", "shape": [10_000], "data_offsets": [0, 40_000]} for i in range(200)}
+    head = json.dumps(ranges).encode()
+    large = npz({"x": np.zeros(2_000_000, np.float32)})
+    member = zipfile.ZipFile(io.BytesIO(large)).read("x.npy")
+    return {
+        "one storage named 200 times": zipped(many_names, {"0": zeros}),
+        "one storage named 200 times, legacy": legacy(many_names, {"0": zeros}),
+        "one range named 200 times": struct.pack("<Q", len(head)) + head + zeros.tobytes(),
+        "unpacks to much": squeezed({"x.npy": member}),
+        "unpacks to much, unused": squeezed({"archive/data.pkl": mapping({}), "archive/data/0": bytes(8_000_000)}),
+        "larger than the limit": large,
+    }
+
+
+@pytest.mark.parametrize("bomb", bombs())
+def test_what_would_fill_the_memory_is_refused_with_its_size(tmp_path, bomb):
+    (tmp_path / "weights").write_bytes(bombs()[bomb])
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"it holds 8(\.\d+)? MB, and at most 1 MB are wanted of it"):
+        weights.read(tmp_path / "weights", limit=1_000_000)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 2_000_000
+
+
+def test_no_more_is_unpacked_than_an_archive_says(tmp_path):
+    (tmp_path / "weights").write_bytes(squeezed({"archive/data.pkl": bytes(50_000_000)}, said=1000))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="no weights can be read"):
+        weights.read(tmp_path / "weights", limit=1_000_000)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 2_000_000
+
+
+def test_a_pickle_cannot_copy_a_list_again_and_again(read):
+    pair = many(number(0), number(0))
+    for call in (b"ccollections\nOrderedDict\n" + many(b"(" + 100 * pair + b"l") + b"R",):
+        with pytest.raises(ValueError, match="no weights can be read"):
+            read(zipped(b"\x80\x02" + call + b".", {}))
+    with pytest.raises(ValueError, match="a tensor of 100 dimensions"):
+        read(zipped(mapping({"x": tensor("0", np.zeros(1, np.float32), 100 * [1], 100 * [1])}), {"0": np.zeros(1)}))
+
+
+def test_what_is_no_file_is_not_read(tmp_path):
+    for path in (tmp_path, "/dev/zero"):
+        with pytest.raises(ValueError, match="it is no file"):
+            weights.read(path)
 
 
 @pytest.mark.parametrize("form", FORMATS)

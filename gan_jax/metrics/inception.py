@@ -30,6 +30,9 @@ SIDE = 299  # of the images that the network takes
 SIZE = 2048  # number of features
 CLASSES = 1008
 EPSILON = 1e-3  # of batch norm
+LIMIT = (
+    400_000_000  # bytes of its weights: 24 million numbers, were they in doubles, and as much again that is not used
+)
 CHUNK = 32  # images at once on a CPU, where 256 would take gigabytes
 
 Resize = Literal["reference", "clean", "tensorflow"]
@@ -57,7 +60,7 @@ def features(path: Path | str | None = None, resize: Resize = "reference") -> Fe
     path = weights.downloaded(URL) if path is None else Path(path)
     if URL.endswith(f"/{path.name}"):
         weights.verify(path, path.name)
-    params, mark = _params(weights.read(path), path)
+    params, mark = _params(weights.read(path, LIMIT), path)
     resize_name, prepare = _PREPARE[resize]
     return Features("Inception-v3", mark, resize_name, SIZE, CLASSES, params, partial(_apply, prepare))
 

@@ -20,10 +20,13 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from gan_jax import memory
 from gan_jax.data import cache
 from gan_jax.errors import Unreachable, UserError
 from gan_jax.pictures import atomic
 
+LIMIT = 10**9  # bytes
+DIMENSIONS = 64  # at most, as NumPy has it
 TIMEOUT = 30.0  # seconds without a sign of life
 MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001  # with which torch.save began before its zip format
 
@@ -52,24 +55,30 @@ class _Tensor(NamedTuple):
     strides: tuple[int, ...] = ()
 
 
-def read(path: Path | str) -> dict[str, np.ndarray]:
+def read(path: Path | str, limit: int = LIMIT) -> dict[str, np.ndarray]:
     """Reads named arrays from a file; the contents, not the name, tell the format.
 
     Args:
         path: Of `torch.save(model.state_dict(), path)`, in the zip format or the one before; or of .npz or
             .safetensors. A pickle may hold tensors in plain containers and nothing else; none of its code is run.
+        limit: Most bytes that the file may hold, that it may unpack to, and that its arrays may have together: those
+            that the wanted arrays need, and some to spare. More is refused before it is unpacked.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        UserError: If the file is damaged or of another format, or its pickle asks for what is forbidden, which the
-            message names.
+        UserError: If the file is damaged or of another format, or too large, or its pickle asks for what is forbidden,
+            which the message names.
     """
     path = Path(path)
-    content = path.read_bytes()
+    size = path.stat().st_size
     try:
+        if not path.is_file():
+            raise UserError("it is no file")
+        _require(size, limit)
+        content = path.read_bytes()
         if content.startswith(b"PK"):
-            return _from_zip(content)
-        return _from_safetensors(content) if content[8:9] == b"{" else _from_legacy(io.BytesIO(content))
+            return _from_zip(content, limit)
+        return _from_safetensors(content, limit) if content[8:9] == b"{" else _from_legacy(io.BytesIO(content), limit)
     except Exception as error:  # a damaged file can fail in any way
         raise UserError(
             f"weights {str(path)!r}: no weights can be read from it, be it .pth, .npz or .safetensors: "
@@ -118,41 +127,54 @@ def verify(path: Path, name: str) -> None:
         )
 
 
-def _from_zip(content: bytes) -> dict[str, np.ndarray]:
+def _require(size: int, limit: int) -> None:
+    if size > limit:
+        raise UserError(f"it holds {memory.text(size)}, and at most {memory.text(limit)} are wanted of it")
+
+
+def _from_zip(content: bytes, limit: int) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        _require(sum(info.file_size for info in archive.infolist()), limit)
+
+        def member(name: str) -> bytes:
+            with archive.open(name) as file:  # no more than is said, as it is the sum of that which is bounded
+                return file.read(archive.getinfo(name).file_size)
+
         names = archive.namelist()
         for folder in (name.removesuffix("data.pkl") for name in names if re.fullmatch("([^/]*/)?data.pkl", name)):
-            if f"{folder}byteorder" in names and archive.read(f"{folder}byteorder") != b"little":
+            if f"{folder}byteorder" in names and member(f"{folder}byteorder") != b"little":
                 raise UserError("its byte order is not little-endian; save it anew on another machine")
-            state = _state(_unpickled(io.BytesIO(archive.read(f"{folder}data.pkl"))))
-            return {k: _array(k, tensor, archive.read(f"{folder}data/{tensor.storage}")) for k, tensor in state.items()}
+            state = _state(_unpickled(io.BytesIO(member(f"{folder}data.pkl"))), limit)
+            keys = {tensor.storage for tensor in state.values()}
+            return _arrays(state, {key: member(f"{folder}data/{key}") for key in keys})
         if not all(name.endswith(".npy") for name in names):
             raise UserError("it is an archive of something else")
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return dict(arrays)
+        found = {name.removesuffix(".npy"): io.BytesIO(member(name)) for name in names}
+    return {name: np.lib.format.read_array(file, allow_pickle=False) for name, file in found.items()}
 
 
-def _from_legacy(file: io.BytesIO) -> dict[str, np.ndarray]:
+def _from_legacy(file: io.BytesIO, limit: int) -> dict[str, np.ndarray]:
     """Reads what PyTorch before 1.6 wrote: five pickles, then every storage behind its number of elements."""
     if (_unpickled(file), _unpickled(file)) != (MAGIC, VERSION):
         raise UserError("it is of another format")
     if not _unpickled(file)["little_endian"]:
         raise UserError("its byte order is not little-endian; save it anew on another machine")
-    state, storages = _state(_unpickled(file)), {}
+    state, storages = _state(_unpickled(file), limit), {}
     types = {tensor.storage: _OF_NAME[tensor.type] for tensor in state.values()}
     for key in _unpickled(file):
         storages[key] = file.read(int.from_bytes(file.read(8), "little") * types[key].itemsize)
-    return {name: _array(name, tensor, storages[tensor.storage]) for name, tensor in state.items()}
+    return _arrays(state, storages)
 
 
-def _from_safetensors(content: bytes) -> dict[str, np.ndarray]:
+def _from_safetensors(content: bytes, limit: int) -> dict[str, np.ndarray]:
     """Reads the size of the header, 8 bytes; the header, JSON; and the values, which lie where it says."""
     start, arrays = 8 + int.from_bytes(content[:8], "little"), {}
-    for name, entry in json.loads(content[8:start]).items():
-        if name != "__metadata__":
-            begin, end = entry["data_offsets"]
-            values = np.frombuffer(content[start:][begin:end], _OF_NAME[entry["dtype"]])
-            arrays[name] = values.reshape(entry["shape"])  # fails where values are cut off
+    entries = {k: entry for k, entry in json.loads(content[8:start]).items() if k != "__metadata__"}
+    _require(sum(max(0, end - begin) for begin, end in (entry["data_offsets"] for entry in entries.values())), limit)
+    for name, entry in entries.items():
+        begin, end = entry["data_offsets"]
+        values = np.frombuffer(memoryview(content)[start:][begin:end], _OF_NAME[entry["dtype"]])
+        arrays[name] = values.reshape(entry["shape"])  # fails where values are cut off
     return arrays
 
 
@@ -160,11 +182,13 @@ def _unpickled(file: io.BytesIO) -> Any:
     """Loads one pickle, its tensors as `_Tensor`, their values not yet looked for."""
 
     def tensor(storage: _Tensor, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any) -> _Tensor:
+        if max(len(shape), len(strides)) > DIMENSIONS:
+            raise UserError(f"it holds a tensor of {max(len(shape), len(strides)):,} dimensions")
         return storage._replace(offset=storage.offset + offset, shape=tuple(shape), strides=tuple(strides))
 
     # All that a pickle may call. They are made anew for each, as it can change the attributes of what it can name.
     admitted: dict[tuple[str, str], Callable[..., Any]] = {
-        ("collections", "OrderedDict"): OrderedDict,
+        ("collections", "OrderedDict"): lambda: OrderedDict(),  # of nothing: it would copy one list again and again
         ("torch._utils", "_rebuild_tensor_v2"): tensor,
         ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
     }
@@ -189,14 +213,19 @@ def _unpickled(file: io.BytesIO) -> Any:
     return Restricted(file).load()
 
 
-def _state(loaded: Any) -> dict[str, _Tensor]:
-    """Returns what was unpickled if it maps names to tensors."""
+def _state(loaded: Any, limit: int) -> dict[str, _Tensor]:
+    """Returns what was unpickled if it maps names to tensors, which may share storages, of so many bytes in all."""
     if not isinstance(loaded, dict):
         raise UserError(f"it holds one {type(loaded).__name__}; save the tensors by their names, as a state_dict")
     for name, value in loaded.items():
         if not isinstance(value, _Tensor):
             raise UserError(f"{name} is a {type(value).__name__} and no tensor; save the state_dict alone")
+    _require(sum(max(0, math.prod(t.shape)) * _OF_NAME[t.type].itemsize for t in loaded.values()), limit)
     return dict(loaded)
+
+
+def _arrays(state: dict[str, _Tensor], storages: dict[str, bytes]) -> dict[str, np.ndarray]:
+    return {name: _array(name, tensor, storages[tensor.storage]) for name, tensor in state.items()}
 
 
 def _array(name: str, tensor: _Tensor, storage: bytes) -> np.ndarray:
