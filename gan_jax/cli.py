@@ -6,11 +6,29 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from gan_jax.errors import UserError
+
+TYPES = ConstructorRegistry()
+
+
+@TYPES.primitive_rule
+def _path(about: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
+    """Reads every path of a command line with ~ as the home directory, which a shell leaves alone in --out=~/x."""
+    if about.type is not Path:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PATH",
+        instance_from_str=lambda given: Path(os.path.expanduser(given[0])),  # as it is, where there is no home
+        is_instance=lambda value: isinstance(value, Path),
+        str_from_instance=lambda path: [str(path)],
+    )
 
 
 def cli(main: Callable[..., Any], description: str | None = None) -> None:
@@ -38,6 +56,7 @@ def cli(main: Callable[..., Any], description: str | None = None) -> None:
             prog=prog,
             description=description,
             config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
+            registry=TYPES,
         )
     except SystemExit as end:
         if not end.code or not together:
