@@ -122,9 +122,9 @@ def test_fid_of_finite_samples_is_biased_as_theory_says():
     assert np.mean(found) == pytest.approx(size * (size + 5) / (2 * count), rel=0.05)
 
 
-@pytest.mark.parametrize("shift, factor", [(0.5, 1.3), (0.0, 2.0)], ids=["apart", "equal"])
+@pytest.mark.parametrize("shift, factor", [(0.5, 1.3), (0.0, 1.45)], ids=["apart", "equal"])
 def test_the_error_is_the_spread_over_seeds(shift, factor):
-    """Within 1.3 where samples are off the data, within 2, and not too small, where they are perfect."""
+    """Within 1.3 where samples are off the data; up to sqrt(2), and not too small, where they are perfect."""
     draws = np.random.default_rng(0)
     real = summary(draws.standard_normal((20_000, 8)), 1)
     found = [fid(real, summary(draws.standard_normal((1000, 8)) + shift)) for _ in range(150)]

@@ -48,13 +48,14 @@ def test_it_has_the_expectation_of_the_kernel_whatever_the_block(block):
     assert abs(np.mean(values) - expected) < 3 * np.std(values) / np.sqrt(200)
 
 
-def test_the_error_is_the_spread_over_seeds():
-    """Within 1.15, both where samples are perfect and where they are not."""
+def test_the_error_is_the_spread_over_fresh_samples():
+    """Within 1.2, both where samples are perfect and where they are not; the spread over real images is no part."""
     draws = np.random.default_rng(0)
     for shift in (0, 0.3):
-        found = [score(draws.standard_normal((1000, 4)), draws.standard_normal((1000, 4)) + shift) for _ in range(200)]
+        real = draws.standard_normal((1000, 4))
+        found = [score(real, draws.standard_normal((1000, 4)) + shift) for _ in range(200)]
         values, errors = np.transpose(found)
-        assert 1 / 1.15 < np.sqrt(np.mean(errors**2)) / np.std(values) < 1.15
+        assert 1 / 1.2 < np.sqrt(np.mean(errors**2)) / np.std(values) < 1.2
 
 
 def test_data_sorted_by_class_are_not_mistaken_for_others():

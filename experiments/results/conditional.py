@@ -200,9 +200,9 @@ def _lowest(record: dict[str, Any], scores: dict[str, Any]) -> tuple[float, str]
 
 
 def _rounded(found: ByClass) -> dict[str, Any]:
-    """Returns a score for the record: value and error over all classes, and the value of each class."""
+    """Returns a score for the record: value and error (None if unknown) over all classes, and each class's value."""
     return {
-        "overall": [round(x, 4) for x in found.overall],
+        "overall": [None if x != x else round(x, 4) for x in found.overall],
         "per_class": [round(each.value, 4) for each in found.per_class],
     }
 

@@ -136,8 +136,8 @@ def classification_accuracy_score(
         steps: Its updates, by batches of 128.
 
     Returns:
-        The share of test images that it classifies correctly, in [0, 1], in all and of each class; the errors are of
-        the means over these, the classifier being what it is.
+        The share of test images that it classifies correctly, in [0, 1], in all and of each class. Errors are NaN: of
+        fresh samples another classifier would learn, and one alone does not tell how far it would differ.
 
     Raises:
         UserError: If a label is out of range, a class has no images, or the shapes do not fit.
@@ -149,7 +149,12 @@ def classification_accuracy_score(
         _rows(name, each, classes)
     train_set = dataset("the images to be scored", "train", known, label, classes)
     weights = make_classifier.train(train_set, dataset("real images", "test", asked, truth, classes), seed, steps)
-    return agreement(classifier(weights).probabilities(asked).argmax(1), truth, classes)
+    found = agreement(classifier(weights).probabilities(asked).argmax(1), truth, classes)
+    return ByClass(_unsure(found.overall), tuple(_unsure(each) for each in found.per_class))
+
+
+def _unsure(score: Estimate) -> Estimate:
+    return score._replace(error=math.nan)
 
 
 def _within(

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 
 from gan_jax.errors import UserError
-from gan_jax.metrics.estimate import Estimate, jackknife
+from gan_jax.metrics.estimate import Estimate, occupancy
 from gan_jax.metrics.summary import Summary
 
 
-def covered(fake: Summary, least: int = 1) -> Estimate:
-    """Returns how many classes samples reach, in [0, K], with the jackknife's error over groups.
+def covered(fake: Summary) -> Estimate:
+    """Returns how many classes samples reach, in [0, K], with the error of `estimate.occupancy`.
 
     On the stacked digits of 1,000 classes it is the number of modes (Metz et al. 2017, arXiv:1611.02163; Srivastava et
     al. 2017, arXiv:1705.07761). It counts classes into which a classifier puts what is of none, and grows with the
@@ -19,28 +19,30 @@ def covered(fake: Summary, least: int = 1) -> Estimate:
 
     Args:
         fake: The samples, with probabilities.
-        least: Samples that make a class covered.
 
     Raises:
-        UserError: If there are no probabilities, or if `least` is less than 1.
+        UserError: If there are no probabilities.
     """
-    if least < 1:
-        raise UserError(f"least={least}: a class is covered by at least 1 sample; use 1 or more")
     _check("fake", fake)
     votes = fake.votes.sum(0)
-    return jackknife(np.sum(votes >= least), np.sum(votes - fake.votes >= least, axis=1))
+    singles, pairs = (np.ones(np.sum(votes == count)) for count in (1, 2))
+    return occupancy(len(votes), int(np.sum(votes == 0)), singles, pairs, fake.count)
 
 
 def class_kl(real: Summary, fake: Summary) -> Estimate:
-    """Returns how unlike the data's the samples' shares of the classes are, in nats, with the jackknife's error.
+    """Returns how unlike the data's the samples' shares of the classes are, in nats, with the delta method's error.
 
     KL(q || p) = sum_k q_k log(q_k / p_k), where q are the shares of the samples' votes and p those of the real images'
     by the same classifier. The best of generators gets (K - 1) / 2 (1 / n + 1 / N) on average, for n samples and N real
     images that are many. It is infinite, and of no error, if samples are of a class of which there is no real image.
 
+    error^2 = (sum_k q_k log^2(q_k / p_k) - KL^2) / n - s, and at least s, where s = (sum_k (1 - 1 / n_k) - 1) / (2 n^2)
+    over the classes with n_k > 0 samples. The first part is the delta method's variance, of linear terms; s is that of
+    the squares, (K - 1) / (2 n^2) for many samples, which the first part, taken where the samples are, counts twice.
+
     Args:
         real: The data, with probabilities, taken as it is.
-        fake: The samples, with probabilities; the error is over its groups.
+        fake: The samples, with probabilities.
 
     Raises:
         UserError: If there are no probabilities, or not of the same classes.
@@ -52,25 +54,24 @@ def class_kl(real: Summary, fake: Summary) -> Estimate:
         raise UserError(f"fake has {len(votes)} classes and real has {len(p)}: summarise both by the same classifier")
     if np.any(votes[p == 0]):
         return Estimate(math.inf, math.nan)
-    return jackknife(_kl(votes, p), [_kl(votes - group, p) for group in fake.votes])
+    return _kl(votes, p)
 
 
 def uniform_kl(fake: Summary) -> Estimate:
-    """Returns how unlike equal shares the samples' shares of the classes are, in nats, with the jackknife's error.
+    """Returns how unlike equal shares the samples' shares of the classes are, in nats, with the error of `class_kl`.
 
     KL(q || u) = sum_k q_k log(K q_k), where q are the shares of the samples' votes: 0 for equal shares, log K for one
     class alone. On stacked digits it is the benchmark's KL, as of the papers named at `covered`.
 
     Args:
-        fake: The samples, with probabilities; the error is over its groups.
+        fake: The samples, with probabilities.
 
     Raises:
         UserError: If there are no probabilities.
     """
     _check("fake", fake)
     votes = fake.votes.sum(0)
-    equal = np.ones(len(votes))
-    return jackknife(_kl(votes, equal), [_kl(votes - group, equal) for group in fake.votes])
+    return _kl(votes, np.ones(len(votes)))
 
 
 class Perfect(NamedTuple):
@@ -102,9 +103,15 @@ def perfect(classes: int, count: int) -> Perfect:
     return Perfect(classes * (1 - (1 - 1 / classes) ** count), (classes - 1) / (2 * count))
 
 
-def _kl(votes: np.ndarray, reference: np.ndarray) -> float:
-    q, p = (x[votes > 0] / max(x.sum(), 1) for x in (votes, reference))
-    return float(np.sum(q * np.log(q / p)))
+def _kl(votes: np.ndarray, reference: np.ndarray) -> Estimate:
+    """Returns KL(q || p) of the shares of counts, and its error over fresh votes."""
+    met, count = votes > 0, votes.sum()
+    q, p = (x[met] / x.sum() for x in (votes, reference))
+    logs = np.log(q / p)
+    value = np.sum(q * logs)
+    squares = max(0.0, np.sum(1 - 1 / votes[met]) - 1) / (2 * count**2)  # 1 less, as shares sum to 1
+    linear = (np.sum(q * logs**2) - value**2) / count
+    return Estimate(float(value), math.sqrt(max(linear - squares, squares)))
 
 
 def _check(name: str, summary: Summary) -> None:

@@ -1,4 +1,8 @@
-"""A number and how far chance may have moved it."""
+"""A number and how far chance may have moved it.
+
+Errors of scores are those of fresh samples of the same generator: the real images, and what judges them, stay as they
+are, as they do where scores of one protocol are compared.
+"""
 
 import math
 from collections.abc import Sequence
@@ -15,8 +19,8 @@ class Estimate(NamedTuple):
 
     Attributes:
         value: What was found.
-        error: Its standard error: how far the values of other samples of the same size would spread, one standard
-            deviation. NaN where it cannot be told.
+        error: Its standard error: one standard deviation of the values that other samples of the same number would
+            have. NaN where it cannot be told.
     """
 
     value: float
@@ -47,3 +51,41 @@ def jackknife(value: float, without: Sequence[float]) -> Estimate:
     """
     x, groups = np.asarray(without, np.float64), len(without)
     return Estimate(float(value), float(x.std() * math.sqrt(groups - 1)) if groups > 1 else math.nan)
+
+
+def split(value: float, first: ArrayLike, second: ArrayLike) -> Estimate:
+    """Returns a score with the error that its values on disjoint halves of the samples tell.
+
+    error^2 = mean_s (first_s - second_s)^2 / 4 over splits s. The halves are independent, so (first - second)^2 / 2 is
+    unbiased for the variance of half as many samples, whatever the score; that of all is taken to be half of it. This
+    is for scores that a jackknife or a bootstrap misjudges because they rest on few neighbours of each sample.
+
+    Args:
+        value: Of all samples.
+        first: Of one half of the samples, for each split, `[S]`.
+        second: Of the other half, `[S]`.
+    """
+    apart = np.subtract(first, second, dtype=np.float64)
+    return Estimate(float(value), float(np.sqrt(np.mean(apart * apart)) / 2) if apart.size else math.nan)
+
+
+def occupancy(cells: int, empty: int, singles: ArrayLike, pairs: ArrayLike, samples: int) -> Estimate:
+    """Returns how many of some fixed cells, which may overlap, hold at least one of n independent samples.
+
+    For a number of samples that is Poisson, the variance is E[Q_1 - Q_2 + Q_3 - ...], where Q_r is the sum, over all
+    sets of r samples, of the squared number of cells that hold these and no others. (That is Good and Toulmin's series
+    of 1956 if the cells are disjoint: the number of cells that a second set of samples would find anew.) The later
+    terms are mostly noise, so the series is summed as Q_1^2 / (Q_1 + Q_2), the fraction with the same first two terms.
+    A fixed number of samples takes off (number of cells with one sample)^2 / n. A jackknife has Q_1 alone, which is
+    too large wherever most cells hold several samples.
+
+    Args:
+        cells: Number of cells.
+        empty: How many of them hold no sample.
+        singles: For each sample that is alone in some cells, in how many it is.
+        pairs: For each two samples that are alone in some cells, in how many they are.
+        samples: n, at least 1.
+    """
+    first, second = (float(np.sum(np.square(x, dtype=np.float64))) for x in (singles, pairs))
+    series = first * first / (first + second) if first else 0.0
+    return Estimate(float(cells - empty), math.sqrt(max(0.0, series - float(np.sum(singles)) ** 2 / samples)))

@@ -41,8 +41,8 @@ def fid(real: Summary, fake: Summary, few: bool = False) -> Estimate:
 
     Its error is the jackknife's over the groups of samples, the real images being what they are. What a group's removal
     does to the covariance is carried over by the derivative (the infinitesimal jackknife of Jaeckel 1972), which costs
-    one eigenproblem in place of one a group. For perfect samples, where the derivative all but vanishes, the error is
-    up to twice too large.
+    one eigenproblem in place of one a group. For perfect samples and many more real images, where the derivative all
+    but vanishes and the distance is of squares, the error is too large, up to sqrt(2) times.
 
     Args:
         real: The data.

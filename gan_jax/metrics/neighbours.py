@@ -4,7 +4,7 @@ All but `copying` rest on balls: about each image of a set, as far as its k-th n
 real images make up where the data lies, those of the samples what the generator makes. They are open, as in the code of
 Naeem et al., so that a set of distinct points scores exactly 1 in all four against itself.
 
-Errors are those of a mean over one set, the other and the balls being what they are.
+Errors are those of fresh samples, the real images being what they are.
 """
 
 from typing import NamedTuple
@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gan_jax.errors import UserError
-from gan_jax.metrics.estimate import Estimate, average
+from gan_jax.metrics.estimate import Estimate, average, occupancy, split
 from gan_jax.metrics.search import inside, nearest
 from gan_jax.metrics.summary import Summary, kept
+
+SPLITS = 10  # of the samples into halves, by which the error of recall is told
 
 
 class Overlap(NamedTuple):
@@ -25,12 +27,14 @@ class Overlap(NamedTuple):
         precision: Share of samples that lie where the data does, mean_j [y_j is in some B_k(x_i)], in [0, 1]
             (Kynkaanniemi et al. 2019, arXiv:1904.06991); the error is of the mean over samples.
         recall: Share of real images that lie where samples do, mean_i [x_i is in some B_k(y_j)], in [0, 1]; the error
-            is of the mean over real images. A few samples astray have large balls, in which much of the data lies.
+            is that of `estimate.split`, by ten splits, NaN of fewer than 2 (k + 1) samples. It is too large where a
+            mode holds so few samples that k neighbours are left to most of them, but not in half as many. A few
+            samples astray have large balls, in which much of the data lies.
         density: How densely the data lies where samples do, mean_j #{i: y_j is in B_k(x_i)} / k (Naeem et al. 2020,
             arXiv:2002.09797): at least 0, 1 on average for the best of generators, and above for one that keeps to
             where the data is densest; the error is of the mean over samples.
         coverage: Share of real images that have a sample nearby, mean_i [some y_j is in B_k(x_i)], in [0, 1], by Naeem
-            et al. too, see `perfect_coverage`; the error is of the mean over real images.
+            et al. too, see `perfect_coverage`; the error is that of `estimate.occupancy`, the balls being the cells.
     """
 
     precision: Estimate
@@ -41,6 +45,9 @@ class Overlap(NamedTuple):
 
 def overlap(real: Summary, fake: Summary, k: int = 3, k_density: int = 5) -> Overlap:
     """Returns all four scores, which share their searches.
+
+    Errors cost no further distances but from the balls that hold one or two samples: a longer list of each sample's
+    neighbours gives the radii within each half, and the balls of all halves are counted beside those of all samples.
 
     Args:
         real: The data, with features kept.
@@ -53,12 +60,14 @@ def overlap(real: Summary, fake: Summary, k: int = 3, k_density: int = 5) -> Ove
     """
     x, y = kept(real, fake)
     in_real, held = inside(y, x, radii(x, k, k_density))
-    in_fake, _ = inside(x, y, radii(y, k))
+    in_fake = inside(x, y, _with_halves(y, k))[0] > 0
+    recall, halves = in_fake.mean(0)[0], in_fake.mean(0)[1:]
+    covered = occupancy(len(x), int(np.sum(held[:, 1] == 0)), *(_sharing(x, y, held[:, 1], r) for r in (1, 2)), len(y))
     return Overlap(
         precision=average(in_real[:, 0] > 0),
-        recall=average(in_fake[:, 0] > 0),
+        recall=split(recall, halves[::2], halves[1::2]),
         density=average(in_real[:, 1] / k_density),
-        coverage=average(held[:, 1] > 0),
+        coverage=Estimate(covered.value / len(x), covered.error / len(x)),
     )
 
 
@@ -85,15 +94,13 @@ def copying(train_features: ArrayLike, test_features: ArrayLike, fake_features: 
         fake_features: Of samples, `[m, D]`.
 
     Returns:
-        The probability, in [0, 1]; its error is of both samples and images held out (DeLong et al. 1988), the training
-        images being what they are.
+        The probability, in [0, 1]; its error is of the mean over samples, all real images being what they are.
 
     Raises:
         UserError: If the shapes do not fit.
     """
     test, fake = (nearest(x, train_features, 1)[0][:, 0] for x in (test_features, fake_features))
-    samples, reals = average(_share_below(-test, -fake)), average(_share_below(fake, test))
-    return Estimate(samples.value, float(np.hypot(samples.error, reals.error)))
+    return average(_share_below(-test, -fake))
 
 
 def radii(features: np.ndarray, *ks: int) -> np.ndarray:
@@ -101,6 +108,32 @@ def radii(features: np.ndarray, *ks: int) -> np.ndarray:
     if min(ks) < 1 or len(features) <= max(ks):
         raise UserError(f"k={max(ks)}: {len(features)} images have from 1 to {len(features) - 1} neighbours each")
     return nearest(features, features, max(ks), exclude_self=True)[0][:, [k - 1 for k in ks]]
+
+
+def _with_halves(features: np.ndarray, k: int) -> np.ndarray:
+    """Returns radii of balls about points `[n, D]`, `[n, 1 + 2 S]`: among all, then by halves of S random splits.
+
+    A point has no ball, of radius 0, in the halves that it is not of. There are no splits of fewer than 2 (k + 1).
+    """
+    count = len(features)
+    radii(features[: k + 1], k)  # refuses what is too few
+    # k of this many are of the point's own half but for one case in millions, in which the last of the list is taken
+    distances, found = nearest(features, features, min(count - 1, 10 * k + 20), exclude_self=True)
+    columns, draws = [distances[:, k - 1]], np.random.default_rng(0)
+    for _ in range(SPLITS if count >= 2 * (k + 1) else 0):
+        first = draws.permutation(count) < count // 2
+        before = np.cumsum(first[found] == first[:, None], axis=1) < k
+        own = distances[np.arange(count), np.minimum(before.sum(1), distances.shape[1] - 1)]
+        columns += [np.where(first, own, 0), np.where(first, 0, own)]
+    return np.stack(columns, 1)
+
+
+def _sharing(x: np.ndarray, y: np.ndarray, held: np.ndarray, count: int) -> np.ndarray:
+    """Returns how many balls about x hold the same `count` of y and no others, for each such set."""
+    rows = x[held == count]
+    if not len(rows):
+        return np.zeros(0, int)
+    return np.unique(np.sort(nearest(rows, y, count)[1], 1), axis=0, return_counts=True)[1]
 
 
 def _share_below(values: np.ndarray, limits: np.ndarray) -> np.ndarray:
