@@ -19,7 +19,7 @@ from gan_jax.metrics import classifier, features, game, inception, protocol
 from gan_jax.metrics.features import Features
 from gan_jax.metrics.inception import Resize
 from gan_jax.metrics.protocol import Score
-from gan_jax.metrics.scores import Name, Scorer, scorer
+from gan_jax.metrics.scores import Name, Scorer, enough, scorer
 from gan_jax.system import current
 from gan_jax.types import Array, System, TrainState
 
@@ -87,8 +87,13 @@ def in_training(
     if system.latent.translates:
         raise UserError("eval_every, best: a translator's images are not scored in training; leave them out")
     began = time.monotonic()
-    judge = features_of(kind, train.name, train.spec, resolution)
     test = data.load(train.name, "test", resolution, skip_damaged=True)
+    mend = "give --eval-count of more, or, if there are no more, --eval-metrics and --best without fid, such as kid"
+    counts = {"samples": count, "test_images": test.count, "training_images": train.count}
+    if kind == "classifier" or (kind is None and len(train.spec.shape) > 1):
+        enough(metrics, classifier.SIZE, mend, **counts)  # before it is fitted, which takes minutes
+    judge = features_of(kind, train.name, train.spec, resolution)
+    enough(metrics, judge.size, mend, **counts)
     made = scorer(system, judge, metrics, test, train, count=count)
     protocol.write(workdir, _yardstick(made, train, count, 0))
     print(
@@ -129,9 +134,9 @@ def main(
     seed: int = 0,
     few: bool = False,
     players: bool = False,
-    moves: int = 100,
+    moves: int | None = None,
     inception: Path | None = None,
-    resize: Resize = "reference",
+    resize: Resize | None = None,
     dataset: str | None = None,
 ) -> None:
     """Scores checkpoints of a run, and adds the scores to RUN/scores.jsonl and to its report.
@@ -153,13 +158,26 @@ def main(
         seed: Which samples.
         few: Accept fewer images than features, for which an FID means nothing.
         players: Also how far the discriminator is from 50/50 on held-out images, and the duality gap.
-        moves: Of each player, for the duality gap.
+        moves: Of each player, for the duality gap; by default 100.
         inception: The file of its weights (pt_inception-2015-12-05-6726825d.pth, or .npz, .safetensors); by default
             downloaded once.
-        resize: How images are brought to Inception's size: as pytorch-fid does (reference), as clean-fid (clean), or as
-            the original graph (tensorflow).
+        resize: How images are brought to Inception's size: as pytorch-fid does (reference, the default), as clean-fid
+            (clean), or as the original graph (tensorflow).
         dataset: Where the data of the run are now, if they have moved.
+
+    Raises:
+        UserError: If a flag does not apply, or what is asked for cannot be scored.
     """
+    for idle, flag, mend in (
+        (moves is not None and not players, "--moves", "give --players too"),
+        (inception is not None and features != "inception", "--inception", "give --features inception too"),
+        (resize is not None and features != "inception", "--resize", "give --features inception too"),
+        (bool(steps) and every, "--steps", "--every scores all; give one of the two"),
+        (best and (every or bool(steps)), "--best", "it is one checkpoint; leave out --steps and --every"),
+        (few and bool(metrics) and "fid" not in metrics, "--few", "it is of fid alone; leave it out"),
+    ):
+        if idle:
+            raise UserError(f"{flag} does not apply here: {mend}")
     chosen: list[int | None] = [*sorted(set(steps))] or [None]
     if every:
         chosen = [*checkpoint.steps(run / "checkpoints")] or [None]
@@ -171,9 +189,14 @@ def main(
     if players and "discriminator" not in movers:
         raise UserError(f"--players: this run has only {', '.join(movers)}; leave it out")
     train, real = runs.dataset(record), runs.dataset(record, split)
-    judge = features_of(features, real.name, real.spec, record["config"].get("resolution"), inception, resize)
+    judge = features_of(
+        features, real.name, real.spec, record["config"].get("resolution"), inception, resize or "reference"
+    )
     names = metrics or DEFAULT + (WITH_CLASSES if features != "inception" and judge.classes else ())
     count = count or min(len(real.arrays["image"]), 10_000)
+    if not few:
+        mend = "give --count of more, or --split train, or --metrics without fid, or --few to score it all the same"
+        enough(names, judge.size, mend, samples=count, real_images=real.count)
     made = scorer(system, judge, names, real, train, count=count, seed=seed, few=few)
     scores = [] if real.fingerprint == train.fingerprint else _yardstick(made, train, count, seed)
     batch_size = record["config"]["batch_size"]
@@ -183,7 +206,7 @@ def main(
             scores += made.samples(state.ema if kind == "averaged" else current(state), kind, int(state.step))
         if players:
             scores.append(equilibrium(system, state, real, batch_size, seed))
-            scores.append(duality_gap(system, state, train, real, batch_size, moves, seed))
+            scores.append(duality_gap(system, state, train, real, batch_size, 100 if moves is None else moves, seed))
     protocol.write(run, scores)
     _show(scores)
     report.write(run)

@@ -7,6 +7,7 @@ from test_loop import train
 
 from experiments import dcgan
 from gan_jax import data, evaluate, loop, runs, sample
+from gan_jax.errors import UserError
 from gan_jax.metrics import classifier, features, protocol
 from gan_jax.metrics.frechet import fid
 from gan_jax.metrics.scores import METRICS, scorer
@@ -96,7 +97,12 @@ def test_points_are_scored_by_their_coordinates(points):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"metrics": ("fid",), "count": 20}, "few"),
+        ({"metrics": ("fid",), "count": 20}, "20 samples for 64 features.*--few"),
+        ({"metrics": ("kid",), "few": True}, "--few does not apply"),
+        ({"moves": 3}, "--moves does not apply here: give --players"),
+        ({"resize": "clean"}, "--resize does not apply here: give --features inception"),
+        ({"steps": (2,), "every": True}, "--steps does not apply"),
+        ({"best": True, "every": True}, "--best does not apply"),
         ({"count": 1}, "count=1"),
         ({"metrics": ("classes",), "features": "pixels"}, "classes needs probabilities"),
         ({"metrics": ("copying",), "split": "train"}, "copying compares with images held out"),
@@ -121,3 +127,14 @@ def test_a_run_on_data_that_have_changed_is_refused(points, monkeypatch):
     monkeypatch.setattr(runs, "load", lambda *_, **__: changed)
     with pytest.raises(ValueError, match="other contents of 'ring'"):
         evaluate.main(points)
+
+
+def test_an_fid_of_few_images_is_refused_before_a_classifier_is_fitted(tmp_path, monkeypatch):
+    monkeypatch.setattr(classifier, "load", lambda *_: pytest.fail("a classifier was fitted"))
+    real = data.load("digits", "train")
+    system = dcgan.build(dcgan.Config(g_width=4, d_width=4), real.spec)
+    with pytest.raises(UserError, match=r"50 samples for 64 features.*--eval-count.*--eval-metrics"):
+        evaluate.in_training(system, real, None, tmp_path, ("kid", "fid"), None, 50)
+    small = real._replace(arrays={name: array[:60] for name, array in real.arrays.items()})
+    with pytest.raises(UserError, match="60 training images for 64 features"):
+        evaluate.in_training(system, small, None, tmp_path, ("fid",), None, 500)

@@ -180,13 +180,13 @@ def test_copies_score_one_perfect_samples_a_half_and_samples_off_the_data_nothin
 
 def test_the_error_of_copying_is_its_spread_over_fresh_samples():
     """Within 1.2, all real images being fixed."""
-    train, test, draws = points(300, 2), points(60, 2, seed=1), np.random.default_rng(0)
+    train, test, draws = points(300, 2), points(60, 2, seed=1), np.random.default_rng(2)
     values, errors = np.transpose([copying(train, test, draws.standard_normal((90, 2))) for _ in range(120)])
     assert 1 / 1.2 < np.sqrt(np.mean(errors**2)) / values.std() < 1.2
 
 
 def test_copying_is_a_half_on_average_for_samples_of_the_data():
-    train, draws = points(300, 2), np.random.default_rng(0)
+    train, draws = points(300, 2), np.random.default_rng(2)
     found = [copying(train, *draws.standard_normal((2, 60, 2))).value for _ in range(60)]
     assert abs(np.mean(found) - 0.5) < 3 * np.std(found) / np.sqrt(60)
 

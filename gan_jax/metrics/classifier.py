@@ -28,6 +28,7 @@ from gan_jax.networks.linen import linen
 from gan_jax.pictures import to_uint8
 from gan_jax.types import Array, PyTree
 
+SIZE = 64  # features
 STEPS = 2400  # updates in training
 PADDED = 250  # images judged at once
 RECIPE = 1  # raise it when training changes: classifiers in caches are then trained anew
@@ -167,5 +168,5 @@ class Net(nn.Module):
         for depth in range(max(1, math.ceil(math.log2(max(x.shape[1:3]) / 4)))):
             x = Conv(48 if depth else 32, 3 if depth else 5, 2)(x)
             x = nn.relu(nn.GroupNorm(8)(x))
-        features = nn.relu(nn.Dense(64)(x.reshape(len(x), -1)))
+        features = nn.relu(nn.Dense(SIZE)(x.reshape(len(x), -1)))
         return features, nn.Dense(self.classes, name="logits")(features)

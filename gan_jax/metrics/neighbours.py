@@ -46,8 +46,9 @@ class Overlap(NamedTuple):
 def overlap(real: Summary, fake: Summary, k: int = 3, k_density: int = 5) -> Overlap:
     """Returns all four scores, which share their searches.
 
-    Errors cost no further distances but from the balls that hold one or two samples: a longer list of each sample's
-    neighbours gives the radii within each half, and the balls of all halves are counted beside those of all samples.
+    Errors cost less than the scores again: distances are computed once, but for those from real images whose balls hold
+    one sample or two. For recall, a longer list of each sample's neighbours gives its radii within halves, and each
+    distance between a real image and a sample is compared with 21 radii in place of one.
 
     Args:
         real: The data, with features kept.
@@ -61,8 +62,9 @@ def overlap(real: Summary, fake: Summary, k: int = 3, k_density: int = 5) -> Ove
     x, y = kept(real, fake)
     in_real, held = inside(y, x, radii(x, k, k_density))
     in_fake = inside(x, y, _with_halves(y, k))[0] > 0
-    recall, halves = in_fake.mean(0)[0], in_fake.mean(0)[1:]
-    covered = occupancy(len(x), int(np.sum(held[:, 1] == 0)), *(_sharing(x, y, held[:, 1], r) for r in (1, 2)), len(y))
+    recall, *halves = in_fake.mean(0)
+    singles, pairs = (_sharing(x, y, held[:, 1], count) for count in (1, 2))
+    covered = occupancy(len(x), int(np.sum(held[:, 1] == 0)), singles, pairs, len(y))
     return Overlap(
         precision=average(in_real[:, 0] > 0),
         recall=split(recall, halves[::2], halves[1::2]),
@@ -105,9 +107,13 @@ def copying(train_features: ArrayLike, test_features: ArrayLike, fake_features: 
 
 def radii(features: np.ndarray, *ks: int) -> np.ndarray:
     """Returns the distances of points `[n, D]` to their k-th nearest of the same set, one column a k."""
+    _has(features, *ks)
+    return nearest(features, features, max(ks), exclude_self=True)[0][:, [k - 1 for k in ks]]
+
+
+def _has(features: np.ndarray, *ks: int) -> None:
     if min(ks) < 1 or len(features) <= max(ks):
         raise UserError(f"k={max(ks)}: {len(features)} images have from 1 to {len(features) - 1} neighbours each")
-    return nearest(features, features, max(ks), exclude_self=True)[0][:, [k - 1 for k in ks]]
 
 
 def _with_halves(features: np.ndarray, k: int) -> np.ndarray:
@@ -116,7 +122,7 @@ def _with_halves(features: np.ndarray, k: int) -> np.ndarray:
     A point has no ball, of radius 0, in the halves that it is not of. There are no splits of fewer than 2 (k + 1).
     """
     count = len(features)
-    radii(features[: k + 1], k)  # refuses what is too few
+    _has(features, k)
     # k of this many are of the point's own half but for one case in millions, in which the last of the list is taken
     distances, found = nearest(features, features, min(count - 1, 10 * k + 20), exclude_self=True)
     columns, draws = [distances[:, k - 1]], np.random.default_rng(0)

@@ -32,6 +32,9 @@ Name = Literal[
 ]
 
 
+GROUPS = 10  # of samples, by which some errors are told
+
+
 class Metric(NamedTuple):
     """One score on the menu.
 
@@ -72,7 +75,7 @@ METRICS: dict[Name, Metric] = {
     "fid": Metric(lambda sets: frechet.fid(sets.real, sets.fake, sets.few)),
     "kid": Metric(lambda sets: kernel.kid(sets.real, sets.fake), keep=True),
     "inception_score": Metric(
-        lambda sets: inception_score.inception_score(sets.fake), "10 groups", higher=True, probabilities=True
+        lambda sets: inception_score.inception_score(sets.fake), f"{GROUPS} groups", higher=True, probabilities=True
     ),
     "precision": Metric(lambda sets: sets.overlap().precision, "k=3", higher=True, keep=True),
     "recall": Metric(lambda sets: sets.overlap().recall, "k=3", higher=True, keep=True),
@@ -83,6 +86,25 @@ METRICS: dict[Name, Metric] = {
     "uniform_kl": Metric(lambda sets: classes.uniform_kl(sets.fake), probabilities=True),
     "copying": Metric(lambda sets: neighbours.copying(sets.train, sets.real.features, sets.fake.features), keep=True),
 }
+
+
+def enough(metrics: Sequence[Name], size: int, mend: str, **counts: int) -> None:
+    """Refuses an FID of no more images than features, before anything is computed.
+
+    Args:
+        metrics: Which scores.
+        size: Number of features.
+        mend: What the user may do about it.
+        **counts: Numbers of images, by what they are called.
+
+    Raises:
+        UserError: If one of them is too small.
+    """
+    for name, count in counts.items():
+        if "fid" in metrics and count <= size:
+            raise UserError(
+                f"fid: {count:,} {name.replace('_', ' ')} for {size:,} features, of which an FID tells nothing; {mend}"
+            )
 
 
 class Scorer(NamedTuple):
@@ -125,8 +147,8 @@ def scorer(
     Raises:
         UserError: If a metric needs what the features do not give, or `train`, or there are too few images.
     """
-    if count < 2:
-        raise UserError(f"count={count}: no score is of fewer than 2 samples; 2,000 say something, papers take 50,000")
+    if count < GROUPS:
+        raise UserError(f"count={count}: errors need {GROUPS} samples; 2,000 say something, papers take 50,000")
     for name in metrics:
         if METRICS[name].probabilities and not features_.classes:
             raise UserError(f"metrics: {name} needs probabilities, which {features_.name} do not give; leave it out")
@@ -142,7 +164,7 @@ def scorer(
     drawn = latents.numbered(system.latent, seed, count)
 
     def scores(stream: Stream, size: int, weights: str, step: int | None) -> list[Score]:
-        fake = summarise(stream, size, keep=keep)
+        fake = summarise(stream, size, GROUPS, keep)
         sets = Sets(reference, fake, seen, few, functools.cache(lambda: neighbours.overlap(reference, fake)))
         found = []
         for name in metrics:

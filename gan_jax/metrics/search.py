@@ -1,6 +1,6 @@
 """Exact searches among features, on the device: who is nearest to whom, and who lies in whose ball.
 
-Both sets go to the device in blocks of one size, padded, so that one program serves sets of any size and no more than
+Both sets go to the device in blocks of one size, padded, so that few programs serve sets of any size and no more than
 1,024 x 1,024 distances exist at once. Squared distances are expanded, |x|^2 + |y|^2 - 2 x . y, which is one product of
 matrices; it cancels where points are close, so it is taken about the mean and in float64.
 """
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from gan_jax.errors import UserError
 from gan_jax.types import Array
 
-BLOCK = 1024  # rows
+BLOCK = 1024  # rows, at most
 Points = tuple[Array, Array]  # a block about the mean, and its squared lengths
 EDGE = 1 - 1e-9  # of a radius: a point on the edge of a ball, that of which the radius was taken, is outside
 
@@ -41,14 +41,15 @@ def nearest(
     x, y = _pair("queries", queries, "references", references)
     if not 1 <= count <= len(y) - exclude_self:
         raise UserError(f"count={count}: there are {len(y)} references; pass 1 to {len(y) - exclude_self}")
+    size = _size(x, y)
     with jax.enable_x64(True):
-        blocks, middle = [jnp.asarray(block) for block in _blocks(y)], y.mean(0, dtype=np.float64)
+        blocks, middle = [jnp.asarray(block) for block in _blocks(y, size)], y.mean(0, dtype=np.float64)
         indices = []
-        for start, block in zip(range(0, len(x), BLOCK), _blocks(x), strict=True):
-            own = start + np.arange(BLOCK) if exclude_self else np.full(BLOCK, -1)
-            best = jnp.full((BLOCK, count), jnp.inf, jnp.float32), jnp.zeros((BLOCK, count), int)
+        for start, block in zip(range(0, len(x), size), _blocks(x, size), strict=True):
+            own = start + np.arange(size) if exclude_self else np.full(size, -1)
+            best = jnp.full((size, count), jnp.inf, jnp.float32), jnp.zeros((size, count), int)
             rows = _centred(block, middle)
-            for first, others in zip(range(0, len(y), BLOCK), blocks, strict=True):
+            for first, others in zip(range(0, len(y), size), blocks, strict=True):
                 best = _closer(best, rows, _centred(others, middle), first, len(y), own)
             indices.append(np.asarray(best[1]))
     found = np.concatenate(indices)[: len(x)]
@@ -73,12 +74,13 @@ def inside(points: ArrayLike, centers: ArrayLike, radii: ArrayLike) -> tuple[np.
     r = np.asarray(radii, np.float64)
     if r.ndim != 2 or len(r) != len(y):
         raise UserError(f"radii has shape {r.shape}: pass [{len(y)}, R], one row a center")
+    size = _size(x, y)
     with jax.enable_x64(True):
-        blocks, middle = [jnp.asarray(block) for block in _blocks(y)], y.mean(0, dtype=np.float64)
-        sizes = [jnp.asarray(block) for block in _blocks((EDGE * r) ** 2)]
+        blocks, middle = [jnp.asarray(block) for block in _blocks(y, size)], y.mean(0, dtype=np.float64)
+        sizes = [jnp.asarray(block) for block in _blocks((EDGE * r) ** 2, size)]
         balls, holds = [], [0] * len(blocks)
-        for start, block in zip(range(0, len(x), BLOCK), _blocks(x), strict=True):
-            rows, real, lies = _centred(block, middle), start + np.arange(BLOCK) < len(x), 0
+        for start, block in zip(range(0, len(x), size), _blocks(x, size), strict=True):
+            rows, real, lies = _centred(block, middle), start + np.arange(size) < len(x), 0
             for i, (others, squares) in enumerate(zip(blocks, sizes, strict=True)):
                 in_balls, held = _held(rows, _centred(others, middle), squares, real)
                 lies, holds[i] = lies + in_balls, holds[i] + held
@@ -92,7 +94,7 @@ def _closer(
     best: tuple[Array, Array], queries: Points, references: Points, first: int, total: int, own: np.ndarray
 ) -> tuple[Array, Array]:
     """Puts the nearest of a block of references in the place of farther ones found before."""
-    place = first + jnp.arange(BLOCK)
+    place = first + jnp.arange(len(references[0]))
     allowed = (place < total) & (place != own[:, None])
     # float32 from here on, as only the order matters: the device sorts it a hundred times as fast
     squares = jnp.where(allowed, _squares(queries, references), jnp.inf).astype(jnp.float32)
@@ -105,8 +107,14 @@ def _closer(
 @jax.jit
 def _held(points: Points, centers: Points, radii: Array, real: np.ndarray) -> tuple[Array, Array]:
     """Counts along both sides of a block which points are in which balls; padding has radii 0."""
-    lies = (_squares(points, centers)[..., None] < radii) & real[:, None, None]
-    return lies.sum(1), lies.sum(0)
+    squares = _squares(points, centers)
+
+    def of(radii: Array) -> tuple[Array, Array]:
+        lies = (squares < radii) & real[:, None]
+        return lies.sum(1), lies.sum(0)
+
+    in_balls, held = lax.map(of, radii.T)  # one radius at a time: at once, it is several times as slow on CPUs
+    return in_balls.T, held.T
 
 
 @jax.jit
@@ -131,9 +139,14 @@ def _measured(x: np.ndarray, y: np.ndarray, found: np.ndarray) -> tuple[np.ndarr
     return np.take_along_axis(distances, order, 1), np.take_along_axis(found, order, 1)
 
 
-def _blocks(x: np.ndarray) -> list[np.ndarray]:
-    padded = np.concatenate([x, np.zeros((-len(x) % BLOCK, x.shape[1]), x.dtype)])
-    return np.split(padded, len(padded) // BLOCK)
+def _size(x: np.ndarray, y: np.ndarray) -> int:
+    """Returns the rows of a block: a power of two from 128 on, as many as the larger set has if they are few."""
+    return min(BLOCK, max(128, 1 << (max(len(x), len(y)) - 1).bit_length()))
+
+
+def _blocks(x: np.ndarray, size: int) -> list[np.ndarray]:
+    padded = np.concatenate([x, np.zeros((-len(x) % size, x.shape[1]), x.dtype)])
+    return np.split(padded, len(padded) // size)
 
 
 def _pair(name: str, x: ArrayLike, other: str, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
