@@ -40,7 +40,7 @@ SETTINGS = {
     "equal": (normal, normal),
     "shifted": (normal, functools.partial(normal, shift=0.7)),
     "too narrow": (normal, functools.partial(normal, scale=0.5)),
-    "half of the modes nearly missed": (modes, functools.partial(modes, rare=0.1)),
+    "half of the modes nearly missed": (modes, functools.partial(modes, rare=0.15)),
     "collapsed": (normal, collapsed),
     "many dimensions": (functools.partial(normal, size=24), functools.partial(normal, size=24, scale=1.1)),
 }

@@ -103,7 +103,7 @@ def test_points_are_scored_by_their_coordinates(points):
         ({"resize": "clean"}, "--resize does not apply here: give --features inception"),
         ({"steps": (2,), "every": True}, "--steps does not apply"),
         ({"best": True, "every": True}, "--best does not apply"),
-        ({"count": 1}, "count=1"),
+        ({"metrics": ("kid",), "count": 1}, "count=1"),
         ({"metrics": ("classes",), "features": "pixels"}, "classes needs probabilities"),
         ({"metrics": ("copying",), "split": "train"}, "copying compares with images held out"),
         ({"steps": (3,)}, "step 3 is not in"),
