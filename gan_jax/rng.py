@@ -13,11 +13,11 @@ from gan_jax import parallel
 from gan_jax.types import Array
 
 
-def key(seed: int) -> Array:
+def key(seed: int | Array) -> Array:
     """Makes the key that all randomness of a seed follows from, by Threefry whatever JAX_DEFAULT_PRNG_IMPL says.
 
     Args:
-        seed: Any integer of 32 bits.
+        seed: Any integer of 32 bits, also a traced one.
 
     Returns:
         A typed key.

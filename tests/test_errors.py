@@ -66,7 +66,7 @@ def test_every_other_error_keeps_its_traceback(monkeypatch, error):
 def test_jaxs_own_errors_of_shapes_keep_their_traceback(monkeypatch):
     def main():
         """Adds what cannot be added."""
-        jnp.ones(2) + jnp.ones(3)
+        return jnp.ones(2) + jnp.ones(3)
 
     monkeypatch.setattr(sys, "argv", ["program"])
     with pytest.raises((TypeError, ValueError), match=r"\(2,\).*\(3,\)"):

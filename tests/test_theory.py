@@ -1,6 +1,7 @@
 """What theory says that training must show, on games small enough to train here."""
 
 import math
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -66,7 +67,7 @@ def test_the_wasserstein_critics_gap_follows_the_distance_between_gaussians():
     np.testing.assert_allclose(found, true, atol=0.1, rtol=0.2)
 
 
-def trained(loss, steps, batch_size=64, order=2, **options):
+def trained(loss, steps, batch_size=64, order: Literal[1, 2] = 2, **options):
     """The metrics of an autoencoder against a generator, on digits."""
     digits = {"image": jnp.asarray(data.load("digits").arrays["image"])}
     latent = latents.normal(16)
