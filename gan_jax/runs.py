@@ -2,13 +2,18 @@
 
 A run holds `run.json`, `experiment.py` (a copy of the experiment's source), `metrics.jsonl`, `tensorboard/`,
 `samples/`, `checkpoints/`, and at the end `animation.gif` and `report.html`. Every checkpoint carries the record too.
-Rebuilding a system runs the experiment's code: open only runs that you trust.
+Rebuilding a system runs the experiment's code: open only runs that you trust, or safely, which runs none of it.
 """
 
 import dataclasses
 import importlib.metadata
 import importlib.util
+import re
 import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
@@ -43,7 +48,9 @@ class Restored(NamedTuple):
     record: Record
 
 
-def open_run(directory: Path, step: int | None = None, best: bool = False, dataset: str | None = None) -> Restored:
+def open_run(
+    directory: Path, step: int | None = None, best: bool = False, dataset: str | None = None, safe: bool = False
+) -> Restored:
     """Rebuilds a run's system and restores its averaged networks, from the directory alone.
 
     Args:
@@ -51,19 +58,21 @@ def open_run(directory: Path, step: int | None = None, best: bool = False, datas
         step: Which checkpoint; the newest good one by default.
         best: Whether to take the best one, which `--best` keeps, instead.
         dataset: Where its data are now, as of `data.load`, if they have moved.
+        safe: Whether to run none of the directory's code, but that of the experiment of the same name beside this
+            package. What differs in it may make other images, or none.
 
     Raises:
         NotFound: If it is no run directory, or has no checkpoint yet, or no best one.
-        UserError: If the checkpoint, or the experiment's code, no longer fits.
+        UserError: If the checkpoint, or the experiment's code, no longer fits; or the code is broken.
     """
     ema, record = checkpoint.restore_averaged(_checkpoints(directory, step, best), step)
     records.require_same_numerics(record, directory)
     token = _opening.set(directory)
     try:
-        system = _rebuild(record, directory)
+        system, expected = _rebuild(record, directory, safe)
     finally:
         _opening.reset(token)
-    _require_shapes(system, ema, directory)
+    _require_shapes(expected, ema, directory)
     if dataset is not None:
         record = record | {"data": record["data"] | {"name": names.resolved(dataset)}}
     return Restored(system, jax.tree.map(jax.numpy.asarray, ema), record["step"], record)
@@ -144,19 +153,23 @@ def _checkpoints(directory: Path, step: int | None, best: bool) -> Path:
     return directory / (BEST if best else "checkpoints")
 
 
-def _rebuild(record: Record, directory: Path) -> System:
-    experiment = _load_experiment(record["experiment"], directory)
-    known = {field.name for field in dataclasses.fields(experiment.Config)}
-    if unknown := record["config"].keys() - known:
-        raise UserError(f"{directory}: its config has {sorted(unknown)}, which {experiment.__name__} no longer knows")
-    about = record["data"]
-    spec = Spec(tuple(about["shape"]), about["classes"], tuple(about["source"]) if "source" in about else None)
-    return experiment.build(experiment.Config(**record["config"]), spec)
+def _rebuild(record: Record, directory: Path, safe: bool) -> tuple[System, dict[str, PyTree]]:
+    """Returns the system, and the shapes of its averages."""
+    about = record["experiment"]
+    file = _of_package(about, directory) if safe else _of_run(about, directory)
+    with _blamed(file):
+        experiment = _imported(file, file if safe else Path(about["file"] or file), about["module"])
+        known = {field.name for field in dataclasses.fields(experiment.Config)}
+        if unknown := record["config"].keys() - known:
+            raise UserError(f"{directory}: its config has {sorted(unknown)}, which {file} no longer knows")
+        data = record["data"]
+        spec = Spec(tuple(data["shape"]), data["classes"], tuple(data["source"]) if "source" in data else None)
+        system = experiment.build(experiment.Config(**record["config"]), spec)
+        return system, jax.eval_shape(system.init, rng.key(0)).ema
 
 
-def _require_shapes(system: System, ema: dict[str, PyTree], directory: Path) -> None:
+def _require_shapes(expected: dict[str, PyTree], ema: dict[str, PyTree], directory: Path) -> None:
     """Checks that restored averages are what the system's own would be."""
-    expected = jax.eval_shape(system.init, rng.key(0)).ema
     shapes = [
         {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
         for tree in (expected, ema)
@@ -166,28 +179,67 @@ def _require_shapes(system: System, ema: dict[str, PyTree], directory: Path) -> 
         raise UserError(f"{directory}: its generator differs from what the experiment's code builds now, at {odd}")
 
 
-def _load_experiment(experiment: Record, directory: Path) -> ModuleType:
-    """Imports an experiment from the run's copy, so that later edits change nothing; else from where it was."""
+def _of_run(experiment: Record, directory: Path) -> Path:
+    """Returns the run's own copy of an experiment, so that later edits change nothing; else the file that it was."""
     copy = directory / "experiment.py"
-    original = Path(experiment["file"] or copy)
     if not copy.exists() and experiment["file"] is None:
         raise UserError(f"{directory}: its experiment was defined in no file, as in a notebook; {records.SUPPLY}")
+    original = Path(experiment["file"] or copy)
     if not copy.exists() and not original.exists():
-        raise UserError(f"{directory}: its experiment.py is missing, and {original} is not there either")
-    file = copy if copy.exists() else original
+        raise UserError(
+            f"{directory}: its experiment.py is missing, and {original} is not there either; put one of them back"
+        )
+    return copy if copy.exists() else original
+
+
+def _of_package(experiment: Record, directory: Path) -> Path:
+    """Returns the file, beside this package, of an experiment's name; a warning says where the run's own differs."""
+    root, name, copy = Path(__file__).parents[1], experiment["module"] or "", directory / "experiment.py"
+    file = root.joinpath(*name.split(".")).with_suffix(".py")
+    if not re.fullmatch(r"experiments(\.\w+)+", name) or not file.is_file():
+        raise UserError(
+            f"--safe: {directory} is of {name or experiment['file']}, which is none of {root / 'experiments'}; if you "
+            f"trust {copy}, leave --safe out"
+        )
+    if copy.exists() and copy.read_bytes() != file.read_bytes():
+        warnings.warn(f"--safe: {file} is used, and the run's {copy} differs from it", stacklevel=2)
+    return file
+
+
+def _imported(file: Path, original: Path, module: str | None) -> ModuleType:
+    """Imports an experiment from a file as though it were the original, beside which its own imports are found."""
     spec = importlib.util.spec_from_file_location(f"experiment_{original.stem}", file)
     assert spec and spec.loader, f"{file} is no Python source"
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module.__name__] = module  # dataclasses look their module up
-    packages = (experiment["module"] or "").count(".")
+    made = importlib.util.module_from_spec(spec)
+    sys.modules[made.__name__] = made  # dataclasses look their module up
+    packages = (module or "").count(".")
     for folder in (original.parent, original.parents[packages]):  # for what it imports from beside it, and by package
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
+    spec.loader.exec_module(made)
+    return made
+
+
+@contextmanager
+def _blamed(file: Path) -> Iterator[None]:
+    """Makes one error of whatever an experiment's source raises, which names the file and what to do.
+
+    Raises:
+        UserError: In place of any other exception, and of the end of the program.
+    """
     try:
-        spec.loader.exec_module(module)
+        yield
+    except UserError:
+        raise
     except ModuleNotFoundError as error:
         raise UserError(
-            f"{directory}: its experiment imports {error.name!r}, which is not there; add the folder that holds it to "
-            "PYTHONPATH"
+            f"{file} imports {error.name!r}, which is not there; add the folder that holds it to PYTHONPATH"
         ) from error
-    return module
+    except (Exception, SystemExit) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(file)] or [getattr(error, "lineno", None)]
+        where = f"{file}, line {lines[-1]}" if lines[-1] else str(file)
+        raise UserError(
+            f"{where}: {type(error).__name__}: {error}; mend the file, or put it back as it was when the run was "
+            "trained; a run of an experiment of this package is opened without it by --safe"
+        ) from error

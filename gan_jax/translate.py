@@ -48,6 +48,7 @@ def main(
     backward: bool = False,
     step: int | None = None,
     best: bool = False,
+    safe: bool = False,
 ) -> None:
     """Translates the images of a folder and its subfolders, made squares of the run's size, to PNG of the same names.
 
@@ -58,10 +59,11 @@ def main(
         backward: From the target's domain to the source's.
         step: Which checkpoint; the newest good one by default.
         best: The best checkpoint, which training with --best keeps.
+        safe: Run none of the run's own code, but the experiment of the same name beside this package.
     """
-    restored = runs.open_run(run, step, best)
+    restored = runs.open_run(run, step, best, safe=safe)
     if output.exists() and any(output.iterdir()):
-        raise UserError(f"output={output}: the directory has files already; empty it, or give another --output")
+        raise UserError(f"--output {output}: the directory has files already; empty it, or give another")
     data = restored.record["data"]
     side, _, channels = data["shape"] if backward else data.get("source") or data["shape"]
     names, images = folder.read(str(input), side, channels)

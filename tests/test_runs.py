@@ -1,13 +1,17 @@
+import dataclasses
 import importlib.util
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import toy_experiment
 from test_loop import config
 
-from gan_jax import data, loop, records, runs, sample
+from experiments import vae
+from gan_jax import checkpoint, data, loop, records, rng, runs, sample
+from gan_jax.errors import UserError
 
 
 @pytest.fixture
@@ -49,8 +53,51 @@ def test_going_on_with_changed_code_is_said_and_the_old_code_kept(own):
 def test_what_an_experiment_imports_and_is_not_there_is_named(own):
     _, workdir = own
     (workdir / "experiment.py").write_text("import a_module_of_mine\n")
-    with pytest.raises(ValueError, match=r"imports 'a_module_of_mine'.*PYTHONPATH"):
+    with pytest.raises(UserError, match=r"imports 'a_module_of_mine'.*PYTHONPATH"):
         runs.open_run(workdir)
+
+
+def test_broken_sources_are_named_with_the_line_and_what_to_do(own):
+    file, workdir = own
+    copy, whole = workdir / "experiment.py", file.read_text()
+    for broken, message in {
+        whole + "\ndef (": f"{copy}, line {whole.count(chr(10)) + 2}: SyntaxError",
+        whole + "\nfrom gan_jax import nothing": f"{copy}, line {whole.count(chr(10)) + 2}: ImportError.*nothing",
+        whole.replace("def build", "def construct"): f"{copy}.*: AttributeError.*build.*mend the file",
+        whole.replace("return points_game", "return 1 / 0 and points_game"): rf"{copy}, line \d+: ZeroDivisionError",
+        whole.replace("return points_game(", "return dict("): f"{copy}: AttributeError: 'dict' object",
+        whole.replace("learning_rate:", "rate:"): "has .'learning_rate'., which .* no longer knows",
+        whole + "\nraise SystemExit(2)": f"{copy}, line .*: SystemExit: 2",
+    }.items():
+        copy.write_text(broken + "\n" + "#" * len(message))  # of another length, by which Python knows it has changed
+        with pytest.raises(UserError, match=message):
+            runs.open_run(workdir)
+    copy.unlink()
+    file.unlink()
+    with pytest.raises(UserError, match=r"experiment.py is missing, and .*own.py is not there either; put one of them"):
+        runs.open_run(workdir)
+
+
+def test_safe_opening_runs_none_of_the_runs_code(own):
+    _, workdir = own
+    with pytest.raises(UserError, match=r"--safe: .* is of own, which is none of .*experiments"):
+        runs.open_run(workdir, safe=True)
+
+
+def test_a_run_of_the_packages_own_experiment_opens_safely(tmp_path):
+    settings = vae.Config(g_width=4, d_width=4)
+    record = records.describe(vae.build, data.load("digits"), settings)
+    system = vae.build(settings, data.load("digits").spec)
+    state = jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), jax.eval_shape(system.init, rng.key(0)))
+    records.write(record, tmp_path, 2)
+    with checkpoint.writer(tmp_path / "checkpoints") as save:
+        save(dataclasses.replace(state, step=np.int32(2)), record)
+    assert runs.open_run(tmp_path, safe=True).system.latent.size == system.latent.size
+    (tmp_path / "experiment.py").write_text("raise SystemExit('it was run')")
+    with pytest.raises(UserError, match="it was run"):
+        runs.open_run(tmp_path)
+    with pytest.warns(UserWarning, match=r"--safe: .*vae.py is used, and the run's .*experiment.py differs from it"):
+        assert runs.open_run(tmp_path, safe=True).step == 2
 
 
 def test_all_fields_that_differ_are_named():

@@ -42,7 +42,7 @@ def test_a_folder_is_translated_name_by_name_both_ways(translator, tmp_path):
     np.testing.assert_array_equal(translate.translated(opened, images["source"][1:2])[0], made[1])
     back = translate.translated(opened, images["image"][:3], backward=True)
     assert back.shape == images["source"][:3].shape and not np.array_equal(back, made)
-    with pytest.raises(ValueError, match=r"output=.* has files already"):
+    with pytest.raises(ValueError, match=r"--output .* has files already"):
         translate.main(translator, tmp_path / "in", tmp_path / "out")
     with pytest.raises(ValueError, match=r"images \(8, 8, 3\): this run translates images of \[28, 28, 3\]"):
         translate.translated(opened, np.zeros((1, 8, 8, 3), np.uint8))
@@ -119,10 +119,11 @@ def test_samples_of_classes_are_those_of_their_latents(conditional, tmp_path):
     [
         ({"labels": (10,)}, "label 10: there are the classes 0 to 9"),
         ({"codes": ("style=1",)}, "'style': this generator has no such code; it has label"),
-        ({"codes": ("label=x",)}, "'label=x' is not of the form"),
+        ({"codes": ("label=x",)}, "--codes label=x: it is not of the form"),
         ({"codes": ("label=1,2",)}, "gives 2; label takes 10 values"),
-        ({"what": "interpolation", "labels": (1,)}, "they are not for interpolation"),
-        ({"what": "traversal", "labels": (1,), "dimensions": (0,)}, "with dimensions they are not heeded"),
+        ({"codes": ("label=10",)}, "label 10: there are the classes 0 to 9"),
+        ({"what": "interpolation", "labels": (1,)}, "--labels: it is for .*, not for interpolation"),
+        ({"what": "traversal", "labels": (1,), "dimensions": (0,)}, "with --dimensions they are not heeded"),
         ({"what": "reconstruction"}, "no encoder: bigan and vae have"),
     ],
 )
