@@ -1,11 +1,12 @@
 """Command lines from functions and dataclasses, with errors that a person can read."""
 
+import inspect
 import io
 import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,27 @@ def cli(main: Callable[..., Any], description: str | None = None) -> None:
         sys.stderr.flush()
         os._exit(status if isinstance(status, int) else 1)
     raise SystemExit(status)
+
+
+def require_used(
+    main: Callable[..., Any], what: str, uses: Mapping[str, Sequence[str]], given: Mapping[str, Any]
+) -> None:
+    """Checks that no flag is given that what is asked for makes no use of.
+
+    Args:
+        main: The command's function, whose defaults are those of the flags.
+        what: What is asked for.
+        uses: What each flag is for; those that are not named are for everything.
+        given: The arguments, by name.
+
+    Raises:
+        UserError: Naming the flag.
+    """
+    for name, parameter in inspect.signature(main).parameters.items():
+        if what not in uses.get(name, (what,)) and given[name] != parameter.default:
+            raise UserError(
+                f"--{name.replace('_', '-')}: it is for {', '.join(uses[name])}, not for {what}; leave it out"
+            )
 
 
 def message(error: Exception) -> str | None:

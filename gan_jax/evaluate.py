@@ -138,6 +138,7 @@ def main(
     inception: Path | None = None,
     resize: Resize | None = None,
     dataset: str | None = None,
+    safe: bool = False,
 ) -> None:
     """Scores checkpoints of a run, and adds the scores to RUN/scores.jsonl and to its report.
 
@@ -164,6 +165,7 @@ def main(
         resize: How images are brought to Inception's size: as pytorch-fid does (reference, the default), as clean-fid
             (clean), or as the original graph (tensorflow).
         dataset: Where the data of the run are now, if they have moved.
+        safe: Run none of the run's own code, but the experiment of the same name beside this package.
 
     Raises:
         UserError: If a flag does not apply, or what is asked for cannot be scored.
@@ -181,7 +183,7 @@ def main(
     chosen: list[int | None] = [*sorted(set(steps))] or [None]
     if every:
         chosen = [*checkpoint.steps(run / "checkpoints")] or [None]
-    opened = runs.open_run(run, chosen[0], best, dataset)
+    opened = runs.open_run(run, chosen[0], best, dataset, safe)
     record, system = opened.record, opened.system
     if system.latent.translates:
         raise UserError(f"{run}: a translator draws no samples; see python -m experiments.results.translation")
@@ -193,7 +195,7 @@ def main(
         features, real.name, real.spec, record["config"].get("resolution"), inception, resize or "reference"
     )
     names = metrics or DEFAULT + (WITH_CLASSES if features != "inception" and judge.classes else ())
-    count = count or min(len(real.arrays["image"]), 10_000)
+    count = min(len(real.arrays["image"]), 10_000) if count is None else count
     if not few:
         mend = "give --count of more, or --split train, or --metrics without fid, or --few to score it all the same"
         enough(names, judge.size, mend, samples=count, real_images=real.count)
@@ -207,9 +209,14 @@ def main(
         if players:
             scores.append(equilibrium(system, state, real, batch_size, seed))
             scores.append(duality_gap(system, state, train, real, batch_size, 100 if moves is None else moves, seed))
-    protocol.write(run, scores)
     _show(scores)
-    report.write(run)
+    try:
+        protocol.write(run, scores)
+        report.write(run)
+    except OSError as error:
+        raise UserError(
+            f"the scores above are not kept, as {run} cannot be written to: {error.strerror or error}"
+        ) from error
     print(f"{run / protocol.FILE}: {len(scores)} scores; curves are in {run / 'report.html'}")
 
 
@@ -221,7 +228,7 @@ def _show(scores: list[Score]) -> None:
         step = "" if score.step is None else f"step {score.step:,}"
         lines.setdefault((step, score.weights), []).append(f"{score.metric} {score.value:.4g}{error}")
     for about, parts in lines.items():
-        print(f"{' '.join(about).strip()}:  {',  '.join(parts)}")
+        print(f"{' '.join(about).strip()}:  {',  '.join(parts)}", flush=True)
 
 
 def _yardstick(made: Scorer, train: Dataset, count: int, seed: int) -> list[Score]:

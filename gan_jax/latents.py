@@ -8,7 +8,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from gan_jax import parts, rng
+from gan_jax import memory, parts, rng
 from gan_jax.errors import UserError
 from gan_jax.types import Array, Batch, Latent, Part
 
@@ -160,6 +160,7 @@ def numbered(latent: Latent, seed: int, count: int, truncation: float | None = N
     """
     if count < 1:
         raise UserError(f"count={count}: give at least 1")
+    memory.require(4 * latent.size * count, f"{count:,} latents", "ask for fewer")
     key, draw = rng.named(rng.key(seed), "sample"), _drawer(latent, truncation)
     # always drawn by as many: another size would compile anew, and may change last bits
     return jnp.concatenate([draw(key, start + jnp.arange(BATCH)) for start in range(0, count, BATCH)])[:count]
@@ -215,5 +216,5 @@ def _require_size(size: int) -> None:
 
 
 def _require_threshold(truncation: float) -> None:
-    if truncation <= 0:
+    if not truncation > 0:  # nan too
         raise UserError(f"truncation={truncation}: the threshold must be positive; None truncates nothing")

@@ -1,6 +1,7 @@
 """The loop around the compiled step: begin or resume, train, and end when all is done, when asked, or when it must."""
 
 import dataclasses
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -185,9 +186,10 @@ def _run(
         name = received[0].name if received else "SIGTERM"
         print(f"stopped by {name} at step {step_reached}, saved; the same command goes on")
         raise SystemExit(128 + received[0] if received else 0)
-    use = f"sample: python -m gan_jax.sample {workdir}"
+    quoted = shlex.quote(str(workdir))
+    use = f"sample: python -m gan_jax.sample {quoted}"
     if dataset.spec.source:
-        use = f"translate: python -m gan_jax.translate {workdir} --input DIRECTORY --output DIRECTORY"
+        use = f"translate: python -m gan_jax.translate {quoted} --input DIRECTORY --output DIRECTORY"
     print(f"done, in {memory.text(memory.peak())} of memory at most: open {workdir / 'report.html'}, or {use}")
     if received:  # what would come after this run is asked to end too
         raise SystemExit(128 + received[0])

@@ -229,13 +229,13 @@ def require_writable(path: Path, suffix: str = "") -> None:
 
 
 def _require_file(path: Path, suffix: str) -> None:
-    if suffix and path.suffix.lower() != suffix:
-        raise UserError(f"{path}: a {suffix[1:].upper()} file is to be written; give it a name that ends in {suffix}")
     with suppress(FileNotFoundError):
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
             kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
             raise UserError(f"{path} is {kind}, which is not to be replaced; give the name of a file")
+    if suffix and path.suffix.lower() != suffix:
+        raise UserError(f"{path}: a {suffix[1:].upper()} file is to be written; give it a name that ends in {suffix}")
 
 
 def _layers(points: ArrayLike, reference: ArrayLike | None) -> list[np.ndarray]:

@@ -4,6 +4,7 @@ Image i depends on the checkpoint, the seed and i alone, bit for bit, however ma
 batches of one size, and image i always has the same place in the same batch.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,14 +15,29 @@ import numpy as np
 import tyro
 from jax.typing import ArrayLike
 
-from gan_jax import latents, parts, pictures, runs
-from gan_jax.cli import cli
+from gan_jax import latents, memory, parts, pictures, runs
+from gan_jax.cli import cli, require_used
 from gan_jax.data.batches import scale
 from gan_jax.errors import UserError
 from gan_jax.runs import Restored
 from gan_jax.types import Array, Latent
 
 BATCH = 64  # images at once
+DRAWN = ("grid", "images", "npz")
+USES = {  # what flags are for, of those that are not for everything
+    "count": (*DRAWN, "reconstruction"),
+    "truncation": DRAWN,
+    "rows": ("interpolation",),
+    "steps": ("interpolation", "traversal"),
+    "path": ("interpolation",),
+    "dimensions": ("traversal",),
+    "labels": (*DRAWN, "traversal"),
+    "codes": (*DRAWN, "traversal"),
+    "low": ("traversal",),
+    "high": ("traversal",),
+    "gif": ("interpolation", "traversal"),
+    "dataset": ("reconstruction",),
+}
 
 
 def latents_of(run: Restored, seed: int, count: int, truncation: float | None = None) -> Array:
@@ -37,6 +53,16 @@ def latents_of(run: Restored, seed: int, count: int, truncation: float | None = 
         `[count, size]`.
     """
     return latents.numbered(run.system.latent, seed, count, truncation)
+
+
+def require_memory(run: Restored, count: int) -> None:
+    """Checks that this machine holds a number of images and their latents, before any is made.
+
+    Raises:
+        OutOfMemory: With the number of bytes.
+    """
+    each = run.system.latent.size + math.prod(run.record["data"]["shape"])
+    memory.require(4 * each * count, f"{count:,} images", "ask for fewer")
 
 
 def generate(run: Restored, values: Array) -> np.ndarray:
@@ -79,6 +105,7 @@ def labelled(run: Restored, seed: int, labels: Sequence[int], name: str = "label
     Raises:
         UserError: If the generator has no such part, or it no such class.
     """
+    require_memory(run, len(labels))
     drawn = latents_of(run, seed, len(labels))
     return generate(run, parts.with_labels(run.system.latent, drawn, np.asarray(labels), name))
 
@@ -100,6 +127,7 @@ def reconstructions(run: Restored, images: np.ndarray) -> np.ndarray:
 
 def samples(run: Restored, seed: int, count: int, truncation: float | None = None) -> np.ndarray:
     """Makes images 0 to count - 1 of a seed; arguments as for `latents_of`, result as of `generate`."""
+    require_memory(run, count)
     return generate(run, latents_of(run, seed, count, truncation))
 
 
@@ -118,6 +146,7 @@ def interpolation(run: Restored, seed: int, rows: int, steps: int, path: Callabl
     """
     if steps < 2 or rows < 1:
         raise UserError(f"steps={steps}, rows={rows}: a walk has at least its 2 ends, and there is at least 1 walk")
+    require_memory(run, rows * steps)
     ends = latents_of(run, seed, rows + 1)
     walks = path(ends[:-1], ends[1:], jnp.linspace(0.0, 1.0, steps))
     return generate(run, walks.swapaxes(0, 1).reshape(rows * steps, -1))
@@ -148,6 +177,7 @@ def traversal(
     for dimension in dimensions:
         if not 0 <= dimension < size:
             raise UserError(f"dimension {dimension}: the latent has {size}, numbered from 0")
+    require_memory(run, len(dimensions) * steps)
     base = jnp.tile(latents_of(run, seed, 1), (steps, 1))
     values = jnp.linspace(low, high, steps)
     return generate(run, jnp.concatenate([base.at[:, dimension].set(values) for dimension in dimensions]))
@@ -174,6 +204,7 @@ def main(
     gif: bool = False,
     out: Path | None = None,
     dataset: str | None = None,
+    safe: bool = False,
 ) -> None:
     """Samples from a checkpoint of a run.
 
@@ -183,25 +214,39 @@ def main(
             held-out images above their reconstructions by an encoder.
         count: Number of samples (grid, images, npz, reconstruction).
         seed: Which samples; image i depends on checkpoint, seed and i alone.
-        truncation: Draw values of the latent beyond this threshold again: less variety, more typical images.
+        truncation: Draw values of the latent beyond this threshold again: less variety, more typical images (grid,
+            images, npz).
         step: Which checkpoint; the newest good one by default.
         best: The best checkpoint, which training with --best keeps.
         rows: Number of walks (interpolation).
         steps: Images from end to end (interpolation, traversal).
         path: Walk on the great circle or on the straight line (interpolation).
         dimensions: Latent dimensions to traverse, a row each; by default the codes that there are, or the first 8.
-        labels: Classes of the samples, in turns; by default a grid has a column for each class (not interpolation).
-        codes: Values of codes, for all samples, such as style=0.5,-1 or digit=3; also held in a traversal.
-        low: First value of a traversed dimension.
-        high: Last value of a traversed dimension.
+        labels: Classes of the samples, in turns; by default a grid has a column for each class (grid, images, npz,
+            traversal).
+        codes: Values of codes, for all samples, such as style=0.5,-1 or digit=3, which a traversal holds (grid, images,
+            npz, traversal). They may lie beyond those of training.
+        low: First value of a traversed dimension (traversal).
+        high: Last value of a traversed dimension (traversal).
         gif: Write an animation that walks to and fro instead of a strip (interpolation, traversal).
         out: File, or directory for images; by default named after what it is, in the run.
         dataset: Where the data of the run are now, if they have moved (reconstruction).
+        safe: Run none of the run's own code, but the experiment of the same name beside this package.
     """
-    restored = runs.open_run(run, step, best, dataset)
+    require_used(main, what, USES, locals())
+    if count < 1:
+        raise UserError(f"--count {count}: give at least 1")
+    restored = runs.open_run(run, step, best, dataset, safe)
     latent, columns = restored.system.latent, None
-    if (labels or codes) and what in ("interpolation", "reconstruction"):
-        raise UserError(f"labels, codes: they are not for {what}; leave them out")
+    suffix = {"images": "", "npz": ".npz"}.get(what, ".gif" if gif else ".png")
+    cut = "" if truncation is None else f"-truncation{truncation}"
+    cut += "".join([f"-labels{','.join(map(str, labels))}"] if labels else []) + "".join(f"-{code}" for code in codes)
+    target = out or run / f"{what}-step{restored.step}-seed{seed}{cut}{suffix}"
+    pictures.require_writable(target / "000000.png" if what == "images" else target, suffix)
+    if what == "images" and len(restored.record["data"]["shape"]) != 3:
+        raise UserError("images: this run makes points in the plane; ask for npz or grid")
+    if what == "images" and target.exists() and any(target.iterdir()):
+        raise UserError(f"--out {target}: the directory has files already; empty it, or give another")
     if labels and not any(part.name == "label" for part in latent.parts):
         known = " or ".join(f"--codes {part.name}=..." for part in latent.parts)
         raise UserError(f"--labels: this generator takes none; {known or 'leave them out'}")
@@ -209,17 +254,19 @@ def main(
     if what == "interpolation":
         made = interpolation(restored, seed, rows, steps, getattr(latents, path))
     elif what == "traversal":
+        require_memory(restored, steps)
         if latent.parts and not dimensions:
             base = _coded(latent, _labelled(latent, latents_of(restored, seed, 1), labels), codes)
             made = generate(restored, parts.traversals(latent, base[0], steps, low, high))
         elif labels or codes:
-            raise UserError("labels, codes: with dimensions they are not heeded; leave out one or the other")
+            raise UserError("--labels, --codes: with --dimensions they are not heeded; leave out one or the other")
         else:
             made = traversal(restored, seed, dimensions or range(min(8, latent.size)), steps, low, high)
     elif what == "reconstruction":
         held = runs.held_out(restored.record).arrays["image"][:count]
         made = reconstructions(restored, held)
     else:
+        require_memory(restored, count)
         values = latents_of(restored, seed, count, truncation)
         values = _labelled(latent, values, labels)
         if what == "grid" and not labels and not codes and count == 64:
@@ -227,23 +274,12 @@ def main(
             columns = None if table is None else len(table) // 8
             values = values if table is None else table
         made = generate(restored, _coded(latent, values, codes))
-    cut = "" if truncation is None or what in ("interpolation", "traversal") else f"-truncation{truncation}"
-    chosen = [f"-labels{','.join(map(str, labels))}"] if labels else []
-    cut += "".join([*chosen, *(f"-{code}" for code in codes)])
-    suffix = {"images": "", "npz": ".npz"}.get(what, ".gif" if gif else ".png")
-    target = out or run / f"{what}-step{restored.step}-seed{seed}{cut}{suffix}"
     if what == "npz":
         pictures.save_npz(target, image=made)
     elif what == "images":
-        if made.ndim != 4:
-            raise UserError("images: this run makes points in the plane; ask for npz or grid")
-        if target.exists() and any(target.iterdir()):
-            raise UserError(f"out={target}: the directory has files already; empty it, or give another --out")
-        for i in range(len(made)):
-            pictures.save_png(target / f"{i:06d}.png", _picture(made[i : i + 1]))
+        for i, image in enumerate(made):
+            pictures.save_png(target / f"{i:06d}.png", image)
     elif gif:
-        if what in ("grid", "reconstruction"):
-            raise UserError(f"gif: a {what} does not move; ask for interpolation or traversal")
         moments = made.reshape(-1, steps, *made.shape[1:]).swapaxes(0, 1)
         frames = [_picture(moment) for moment in moments]
         pictures.save_gif(target, [*frames, *frames[-2:0:-1]], hold=120)
@@ -266,7 +302,9 @@ def _coded(latent: Latent, values: Array, codes: Sequence[str]) -> Array:
         try:
             numbers = [float(number) for number in given.split(",")]
         except ValueError:
-            raise UserError(f"codes: {code!r} is not of the form name=number or name=number,number") from None
+            raise UserError(f"--codes {code}: it is not of the form name=number or name=number,number") from None
+        if not all(map(math.isfinite, numbers)):
+            raise UserError(f"--codes {code}: give finite numbers")
         size = parts.read(latent, values, name).shape[-1]
         if len(numbers) == size:
             values = parts.put(latent, values, name, jnp.asarray(numbers))
@@ -274,7 +312,7 @@ def _coded(latent: Latent, values: Array, codes: Sequence[str]) -> Array:
             values = parts.with_labels(latent, values, np.full(len(values), int(numbers[0])), name)
         else:
             takes = f"{size} values" if size > 1 else "1 value"
-            raise UserError(f"codes: {code!r} gives {len(numbers)}; {name} takes {takes}, or the number of a class")
+            raise UserError(f"--codes {code} gives {len(numbers)}; {name} takes {takes}, or the number of a class")
     return values
 
 

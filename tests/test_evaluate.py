@@ -1,4 +1,7 @@
+import errno
 import math
+import os
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -104,6 +107,9 @@ def test_points_are_scored_by_their_coordinates(points):
         ({"steps": (2,), "every": True}, "--steps does not apply"),
         ({"best": True, "every": True}, "--best does not apply"),
         ({"metrics": ("kid",), "count": 1}, "count=1"),
+        ({"metrics": ("kid",), "count": 0}, "count=0"),
+        ({"count": 10**12}, "1,000,000,000,000 samples to be scored, .* GB at least"),
+        ({"inception": Path("weights.pth")}, "--inception does not apply here"),
         ({"metrics": ("classes",), "features": "pixels"}, "classes needs probabilities"),
         ({"metrics": ("copying",), "split": "train"}, "copying compares with images held out"),
         ({"steps": (3,)}, "step 3 is not in"),
@@ -138,3 +144,13 @@ def test_an_fid_of_few_images_is_refused_before_a_classifier_is_fitted(tmp_path,
     small = real._replace(arrays={name: array[:60] for name, array in real.arrays.items()})
     with pytest.raises(UserError, match="60 training images for 64 features"):
         evaluate.in_training(system, small, None, tmp_path, ("fid",), None, 500)
+
+
+def test_scores_of_a_run_that_is_read_only_are_shown(points, monkeypatch, capsys):
+    def refuse(run, scores):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(run / protocol.FILE))
+
+    monkeypatch.setattr(protocol, "write", refuse)
+    with pytest.raises(UserError, match=f"the scores above are not kept, as {points} cannot be written to: .*denied"):
+        evaluate.main(points, metrics=("fid",), count=500)
+    assert "step 6 averaged:  fid" in capsys.readouterr().out

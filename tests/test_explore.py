@@ -1,8 +1,10 @@
 """Explorations are of the checkpoint and the data that the run says, and what moves in them moves smoothly."""
 
+import os
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 from typing import get_args
 
 import jax
@@ -12,6 +14,7 @@ from PIL import Image
 
 from experiments import dcgan
 from gan_jax import checkpoint, data, pictures, records, report, runs, sample
+from gan_jax.errors import UserError
 from gan_jax.explore import __main__ as command
 from gan_jax.explore import filters, views
 
@@ -125,9 +128,36 @@ def test_images_to_be_found_are_read_from_files_and_folders_in_the_size_of_the_r
         views.load_images(run, [tmp_path / "empty"])
 
 
+@pytest.mark.parametrize(
+    ("what", "options", "message"),
+    [
+        ("filters", {"count": 0}, "--count 0: give at least 1"),
+        ("inversion", {"keys": 3}, "--keys: it is for interpolation, not for inversion"),
+        ("interpolation", {"steps": 10**12}, "images: .* GB at least"),
+        ("directions", {"steps": 10**12}, "images: .* GB at least"),
+        ("memorisation", {"samples": 10**12}, "images: .* GB at least"),
+        ("inversion", {"starts": 10**12}, "latents: .* GB at least"),
+    ],
+)
+def test_what_cannot_be_made_or_is_of_no_use_is_refused(workdir, what, options, message):
+    before = sorted(workdir.rglob("*"))
+    with pytest.raises(UserError, match=message):
+        command.main(workdir, what, **options)
+    assert sorted(workdir.rglob("*")) == before
+
+
+def test_a_run_that_is_read_only_is_looked_into_elsewhere(workdir, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(os, "access", lambda path, mode: workdir not in (Path(path), *Path(path).parents))
+    with pytest.raises(UserError, match=r"nothing can be written in .*; give another place by --out"):
+        command.main(workdir, "interpolation")
+    command.main(workdir, "interpolation", count=1, keys=2, steps=2, out=tmp_path / "new")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["interpolation-step2-seed0.gif"]
+    assert "report.html" not in capsys.readouterr().out
+
+
 def test_points_are_refused_with_a_reason(run, monkeypatch, tmp_path):
     about = run.record["data"] | {"shape": [2]}
-    monkeypatch.setattr(runs, "open_run", lambda *_: run._replace(record=run.record | {"data": about}))
+    monkeypatch.setattr(runs, "open_run", lambda *_, **__: run._replace(record=run.record | {"data": about}))
     with pytest.raises(ValueError, match="makes points"):
         command.main(tmp_path)
 

@@ -1,3 +1,7 @@
+import math
+import os
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,6 +9,7 @@ import pytest
 from test_loop import train
 
 from gan_jax import latents, pictures, runs, sample
+from gan_jax.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +80,11 @@ def test_truncation_bounds_every_value_and_keeps_the_rest_of_the_law(run):
         (lambda run: sample.interpolation(run, 0, 0, 3), "rows=0"),
         (lambda run: sample.traversal(run, 0, (), 3), "at least 2 steps and 1 dimension"),
         (lambda run: sample.samples(run, 0, 3, truncation=-1.0), "truncation=-1.0"),
+        (lambda run: sample.samples(run, 0, 3, truncation=math.nan), "truncation=nan"),
         (lambda run: sample.samples(run, 0, 0), "count=0"),
+        (lambda run: sample.samples(run, 0, 10**12), r"1,000,000,000,000 images: 2.4e\+04 GB at least"),
+        (lambda run: sample.interpolation(run, 0, 10**6, 10**6), "1,000,000,000,000 images: .* ask for fewer"),
+        (lambda run: sample.latents_of(run, 0, 10**12), r"1,000,000,000,000 latents: 1.6e\+04 GB"),
         (
             lambda run: sample.generate(run, jnp.zeros((3, 5))),
             r"values \(3, 5\): this generator takes latents \[n, 4\]",
@@ -93,8 +102,43 @@ def test_what_is_no_run_is_named(tmp_path):
 
 
 def test_the_command_writes_each_kind(workdir, tmp_path):
+    options = {"grid": {}, "interpolation": {"rows": 2, "steps": 3}, "traversal": {"steps": 3, "dimensions": (0,)}}
     for what in ("grid", "interpolation", "traversal"):
-        sample.main(workdir, what, rows=2, steps=3, dimensions=(0,), out=tmp_path / f"{what}.png")
+        sample.main(workdir, what, **options[what], out=tmp_path / f"{what}.png")
         assert pictures.load_png(tmp_path / f"{what}.png").ndim == 3
     sample.main(workdir, "npz", count=5, out=tmp_path / "five.npz")
     np.testing.assert_array_equal(np.load(tmp_path / "five.npz")["image"], sample.samples(runs.open_run(workdir), 0, 5))
+
+
+@pytest.mark.parametrize(
+    ("what", "options", "message"),
+    [
+        ("grid", {"count": 0}, "--count 0: give at least 1"),
+        ("npz", {"count": -3}, "--count -3: give at least 1"),
+        ("grid", {"count": 10**12}, "at least, and this machine has"),
+        ("traversal", {"steps": 10**13}, "at least, and this machine has"),
+        ("grid", {"gif": True}, "--gif: it is for interpolation, traversal, not for grid"),
+        ("interpolation", {"truncation": 0.5}, "--truncation: it is for grid, images, npz, not for interpolation"),
+        ("traversal", {"count": 5}, "--count: it is for"),
+        ("images", {}, "images: this run makes points"),
+        ("grid", {"out": "a.jpg"}, r"a.jpg: a PNG file .* ends in \.png"),
+        ("npz", {"out": "a"}, r"a: a NPZ file"),
+        ("grid", {"out": "."}, r"\. is a folder|ends in"),
+        ("grid", {"codes": ("style=nan",)}, "--codes style=nan: give finite numbers"),
+    ],
+)
+def test_what_cannot_be_made_or_is_of_no_use_is_refused(workdir, tmp_path, monkeypatch, what, options, message):
+    monkeypatch.chdir(tmp_path)
+    if "out" in options:
+        options = options | {"out": Path(options["out"])}
+    before = sorted(workdir.iterdir())
+    with pytest.raises(UserError, match=message):
+        sample.main(workdir, what, **options)
+    assert sorted(workdir.iterdir()) == before and not list(tmp_path.iterdir())
+
+
+def test_a_run_that_is_read_only_is_sampled_elsewhere(workdir, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: workdir not in (Path(path), *Path(path).parents))
+    with pytest.raises(UserError, match=r"nothing can be written in .*; give another place by --out"):
+        sample.main(workdir)
+    sample.main(workdir, count=3, out=tmp_path / "grid.png")

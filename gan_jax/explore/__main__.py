@@ -9,11 +9,24 @@ import numpy as np
 import tyro
 
 from gan_jax import evaluate, pictures, report, runs
-from gan_jax.cli import cli
+from gan_jax.cli import cli, require_used
 from gan_jax.errors import UserError
 from gan_jax.explore import views
 
 What = Literal["neighbours", "memorisation", "collapse", "directions", "interpolation", "filters", "inversion"]
+
+USES = {  # what flags are for, of those that are not for everything
+    "features": ("neighbours", "memorisation", "collapse"),
+    "samples": ("memorisation", "collapse"),
+    "method": ("directions",),
+    "layer": ("directions", "filters"),
+    "steps": ("directions", "interpolation"),
+    "keys": ("interpolation",),
+    "images": ("inversion",),
+    "starts": ("inversion",),
+    "iterations": ("inversion",),
+    "dataset": ("neighbours", "memorisation", "collapse", "inversion"),
+}
 
 
 def main(
@@ -32,9 +45,11 @@ def main(
     images: tuple[Path, ...] = (),
     starts: int = 32,
     iterations: int = 300,
+    out: Path | None = None,
     dataset: str | None = None,
+    safe: bool = False,
 ) -> None:
-    """Looks into a checkpoint of a run: makes pictures in RUN/explore, which the report shows.
+    """Looks into a checkpoint of a run: makes pictures in RUN/explore, which the report shows, or elsewhere.
 
     - neighbours: samples, and the training images nearest to them.
     - memorisation: the samples most like copies of training images, beside the test images that are most like some.
@@ -62,11 +77,19 @@ def main(
         images: Image files or folders to find again, the first --count; by default test images (inversion).
         starts: Searches for each image (inversion).
         iterations: Of each search (inversion).
-        dataset: Where the data of the run are now, if they have moved.
+        out: Folder for the pictures; by default RUN/explore.
+        dataset: Where the data of the run are now, if they have moved (neighbours, memorisation, collapse, inversion).
+        safe: Run none of the run's own code, but the experiment of the same name beside this package.
     """
-    opened = runs.open_run(run, step, best, dataset)
+    if what != "all":
+        require_used(main, what, USES, locals())
+    if count < 1:
+        raise UserError(f"--count {count}: give at least 1")
+    opened = runs.open_run(run, step, best, dataset, safe)
     if len(opened.record["data"]["shape"]) != 3:
         raise UserError(f"{run} makes points, of which there are no images to look at; its samples/ show all of it")
+    folder = run / "explore" if out is None else out
+    pictures.require_writable(folder / f"{what}.png")
 
     def given() -> np.ndarray:
         if images:
@@ -91,13 +114,13 @@ def main(
             print(f"{kind} left out: {error}")
             continue
         for name, picture in made.items():
-            target = run / "explore" / f"{name}-step{opened.step}-seed{seed}"
+            target = folder / f"{name}-step{opened.step}-seed{seed}"
             if isinstance(picture, list):
                 pictures.save_gif(target := target.with_name(f"{target.name}.gif"), picture, 70, 70)
             else:
                 pictures.save_png(target := target.with_name(f"{target.name}.png"), picture)
             print(target, flush=True)
-    if (run / "run.json").is_file():
+    if out is None and (run / "run.json").is_file():
         print(f"{report.write(run)} shows them")
 
 

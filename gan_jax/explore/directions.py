@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from gan_jax import rng
 from gan_jax.errors import UserError
 from gan_jax.runs import Restored
-from gan_jax.sample import generate, latents_of
+from gan_jax.sample import generate, latents_of, require_memory
 from gan_jax.types import Array, PyTree
 
 ROWS = 128  # activations, or derivatives of them, held at once
@@ -174,6 +174,7 @@ def traverse(
         raise UserError(f"vectors: lengths {lengths[:, 0]}; each must be finite and above 0 to be a direction")
     if steps < 2 or samples < 1 or not 0 < extent < math.inf:
         raise UserError(f"steps={steps}, samples={samples}, extent={extent}: give at least 2 and 1, and an extent > 0")
+    require_memory(run, len(along) * samples * steps)
     along, drawn = along / lengths, np.asarray(latents_of(run, seed, max(samples, SCALE)))
     along = along * np.std(drawn @ along.T, axis=0)[:, None]
     offsets = np.linspace(-extent, extent, steps, dtype=np.float32)[:, None] * along[:, None, None]

@@ -89,6 +89,7 @@ def interpolation(
     """
     if keys < 2 or steps < 1 or count < 1:
         raise UserError(f"count={count}, keys={keys}, steps={steps}: give at least 1 walk, 2 samples, 1 step")
+    sample.require_memory(run, count * keys * steps)
     ends = sample.latents_of(run, seed, count * keys).reshape(count, keys, -1)
     walks = path(ends, jnp.roll(ends, -1, axis=1), (1 - jnp.cos(jnp.pi * jnp.arange(steps) / steps)) / 2)
     moments = walks.transpose(2, 0, 1, 3).reshape(keys * steps * count, -1)  # of [steps, count, keys, size]

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from gan_jax import latents
+from gan_jax import latents, memory
 from gan_jax.data import Dataset
 from gan_jax.errors import UserError
 from gan_jax.metrics import classes, features, frechet, inception_score, kernel, neighbours
@@ -145,7 +145,8 @@ def scorer(
         few: Whether scores are accepted that fewer images than features make meaningless.
 
     Raises:
-        UserError: If a metric needs what the features do not give, or `train`, or there are too few images.
+        UserError: If a metric needs what the features do not give, or `train`, or there are too few images, or more
+            samples than this machine can hold.
     """
     if count < GROUPS:
         raise UserError(f"count={count}: errors need {GROUPS} samples; 2,000 say something, papers take 50,000")
@@ -155,6 +156,8 @@ def scorer(
         if name == "copying" and (train is None or train.fingerprint == real.fingerprint):
             raise UserError("metrics: copying compares with images held out from training; give --split test")
     keep = any(METRICS[name].keep for name in metrics)
+    held = 4 * count * (system.latent.size + keep * features_.size)
+    memory.require(held, f"{count:,} samples to be scored, and what is kept of them", "give fewer, or fewer metrics")
     of_images = features.extractor(features_, features.of_data)
     of_samples = features.extractor(features_, system.generate)
     reference = summarise(of_images(None, real.arrays["image"]), len(real.arrays["image"]), groups=1, keep=keep)
