@@ -69,7 +69,10 @@ def open_run(
     records.require_same_numerics(record, directory)
     token = _opening.set(directory)
     try:
-        system, expected = _rebuild(record, directory, safe)
+        experiment = _load_experiment(record["experiment"], directory, safe)
+        with _blamed(Path(str(experiment.__file__))):
+            system = _rebuild(record, experiment)
+            expected = jax.eval_shape(system.init, rng.key(0)).ema
     finally:
         _opening.reset(token)
     _require_shapes(expected, ema, directory)
@@ -153,19 +156,13 @@ def _checkpoints(directory: Path, step: int | None, best: bool) -> Path:
     return directory / (BEST if best else "checkpoints")
 
 
-def _rebuild(record: Record, directory: Path, safe: bool) -> tuple[System, dict[str, PyTree]]:
-    """Returns the system, and the shapes of its averages."""
-    about = record["experiment"]
-    file = _of_package(about, directory) if safe else _of_run(about, directory)
-    with _blamed(file):
-        experiment = _imported(file, file if safe else Path(about["file"] or file), about["module"])
-        known = {field.name for field in dataclasses.fields(experiment.Config)}
-        if unknown := record["config"].keys() - known:
-            raise UserError(f"{directory}: its config has {sorted(unknown)}, which {file} no longer knows")
-        data = record["data"]
-        spec = Spec(tuple(data["shape"]), data["classes"], tuple(data["source"]) if "source" in data else None)
-        system = experiment.build(experiment.Config(**record["config"]), spec)
-        return system, jax.eval_shape(system.init, rng.key(0)).ema
+def _rebuild(record: Record, experiment: ModuleType) -> System:
+    known = {field.name for field in dataclasses.fields(experiment.Config)}
+    if unknown := record["config"].keys() - known:
+        raise UserError(f"the run's config has {sorted(unknown)}, which {experiment.__file__} no longer knows")
+    about = record["data"]
+    spec = Spec(tuple(about["shape"]), about["classes"], tuple(about["source"]) if "source" in about else None)
+    return experiment.build(experiment.Config(**record["config"]), spec)
 
 
 def _require_shapes(expected: dict[str, PyTree], ema: dict[str, PyTree], directory: Path) -> None:
@@ -177,6 +174,23 @@ def _require_shapes(expected: dict[str, PyTree], ema: dict[str, PyTree], directo
     if shapes[0] != shapes[1]:
         odd = sorted(set(map(str, shapes[0].items())) ^ set(map(str, shapes[1].items())))[0]
         raise UserError(f"{directory}: its generator differs from what the experiment's code builds now, at {odd}")
+
+
+def _load_experiment(experiment: Record, directory: Path, safe: bool = False) -> ModuleType:
+    """Imports an experiment from the run's copy, so that later edits change nothing; safely, from this package."""
+    file = _of_package(experiment, directory) if safe else _of_run(experiment, directory)
+    original = file if safe else Path(experiment["file"] or file)
+    spec = importlib.util.spec_from_file_location(f"experiment_{original.stem}", file)
+    assert spec and spec.loader, f"{file} is no Python source"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module  # dataclasses look their module up
+    packages = (experiment["module"] or "").count(".")
+    for folder in (original.parent, original.parents[packages]):  # for what it imports from beside it, and by package
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+    with _blamed(file):
+        spec.loader.exec_module(module)
+    return module
 
 
 def _of_run(experiment: Record, directory: Path) -> Path:
@@ -204,20 +218,6 @@ def _of_package(experiment: Record, directory: Path) -> Path:
     if copy.exists() and copy.read_bytes() != file.read_bytes():
         warnings.warn(f"--safe: {file} is used, and the run's {copy} differs from it", stacklevel=2)
     return file
-
-
-def _imported(file: Path, original: Path, module: str | None) -> ModuleType:
-    """Imports an experiment from a file as though it were the original, beside which its own imports are found."""
-    spec = importlib.util.spec_from_file_location(f"experiment_{original.stem}", file)
-    assert spec and spec.loader, f"{file} is no Python source"
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[made.__name__] = made  # dataclasses look their module up
-    packages = (module or "").count(".")
-    for folder in (original.parent, original.parents[packages]):  # for what it imports from beside it, and by package
-        if str(folder) not in sys.path:
-            sys.path.append(str(folder))
-    spec.loader.exec_module(made)
-    return made
 
 
 @contextmanager

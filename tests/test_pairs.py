@@ -289,7 +289,7 @@ def test_a_record_keeps_the_shape_of_sources(tmp_path):
         dataset = load(name, "test")
         record = records.describe(own.build, dataset, own.Config())
         assert ("source" in record["data"]) == (name != "digits")
-        assert runs._rebuild(record, tmp_path) == dataset.spec
+        assert runs._rebuild(record, own) == dataset.spec
 
 
 @pytest.mark.parametrize(
