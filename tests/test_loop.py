@@ -317,10 +317,11 @@ def test_a_finished_run_that_gets_a_signal_says_that_it_is_done(tmp_path, monkey
 
     monkeypatch.setattr(pictures, "save_png", interrupt)
     with pytest.raises(SystemExit) as stopped:
-        train(tmp_path, steps=1)
+        train(tmp_path / "my run", steps=1)
     assert stopped.value.code == 128 + signal.SIGTERM
     said = capsys.readouterr().out
     assert "done, in" in said and "goes on" not in said
+    assert f"python -m gan_jax.sample '{tmp_path / 'my run'}'\n" in said  # to be pasted into a shell
 
 
 def test_a_report_that_cannot_be_written_is_told_and_hides_no_error(tmp_path, capsys):

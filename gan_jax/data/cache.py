@@ -11,6 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from gan_jax.errors import UserError
+from gan_jax.pictures import atomic
+
 
 def directory() -> Path:
     """Returns the cache directory: $GAN_JAX_CACHE, else $XDG_CACHE_HOME/gan_jax, else ~/.cache/gan_jax.
@@ -45,9 +48,8 @@ def cached(name: str, key: object, make: Callable[[], dict[str, np.ndarray]]) ->
     if (arrays := _read(path)) is not None:
         return arrays
     arrays = make()
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, arrays)
+    with contextlib.suppress(OSError, UserError), atomic(path) as file:
+        np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
     return arrays
 
 
@@ -58,15 +60,3 @@ def _read(path: Path) -> dict[str, np.ndarray] | None:
             return dict(arrays)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return None
-
-
-def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes whole or not at all: a reader never sees a part."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -15,6 +15,7 @@ import tyro
 
 from gan_jax.cli import cli
 from gan_jax.errors import UserError
+from gan_jax.pictures import atomic
 
 
 def convert(directory: Path) -> list[Path]:
@@ -48,9 +49,8 @@ def convert(directory: Path) -> list[Path]:
             f"directory {directory} has {count} records, dataset_info.json says {expected}; prepare it anew"
         )
     info.setdefault("alternativeFileFormats", []).append("array_record")
-    temporary = about.with_suffix(".tmp")
-    temporary.write_text(json.dumps(info, indent=2))
-    os.replace(temporary, about)
+    with atomic(about) as file:
+        file.write(json.dumps(info, indent=2).encode())
     return targets
 
 

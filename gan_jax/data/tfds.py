@@ -5,6 +5,7 @@ import difflib
 import hashlib
 import io
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,7 @@ def _builder(name: str, data_dir: Path) -> Any:
     if not _readable(builder):
         raise UserError(
             f"data set {name!r} is in {builder.info.as_proto.file_format} form, which cannot be read by index; "
-            f"add the array_record form to it: python -m gan_jax.data.convert {builder.data_path}"
+            f"add the array_record form to it: python -m gan_jax.data.convert {shlex.quote(str(builder.data_path))}"
         )
     return builder
 
