@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax import parallel
+from gan_jax.errors import UserError
 from gan_jax.types import Array
 
 
@@ -17,11 +18,16 @@ def key(seed: int | Array) -> Array:
     """Makes the key that all randomness of a seed follows from, by Threefry whatever JAX_DEFAULT_PRNG_IMPL says.
 
     Args:
-        seed: Any integer of 32 bits, also a traced one.
+        seed: From 0 to 2^32 - 1; also a traced one.
 
     Returns:
         A typed key.
+
+    Raises:
+        UserError: If it is another integer, of which JAX would take the last 32 bits.
     """
+    if isinstance(seed, int) and not 0 <= seed < 2**32:
+        raise UserError(f"--seed {seed}: give a number from 0 to {2**32 - 1}")
     return jax.random.key(seed, impl="threefry2x32")
 
 

@@ -236,6 +236,8 @@ def main(
     require_used(main, what, USES, locals())
     if count < 1:
         raise UserError(f"--count {count}: give at least 1")
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise UserError(f"--low {low}, --high {high}: give finite numbers")
     restored = runs.open_run(run, step, best, dataset, safe)
     latent, columns = restored.system.latent, None
     suffix = {"images": "", "npz": ".npz"}.get(what, ".gif" if gif else ".png")
