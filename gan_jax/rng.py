@@ -24,11 +24,21 @@ def key(seed: int | Array) -> Array:
         A typed key.
 
     Raises:
-        UserError: If it is another integer, of which JAX would take the last 32 bits.
+        UserError: If it is another integer.
     """
-    if isinstance(seed, int) and not 0 <= seed < 2**32:
-        raise UserError(f"--seed {seed}: give a number from 0 to {2**32 - 1}")
+    if isinstance(seed, int):
+        require_seed(seed)
     return jax.random.key(seed, impl="threefry2x32")
+
+
+def require_seed(seed: int) -> None:
+    """Checks that a seed is one: of a number beyond 32 bits JAX takes the last 32, and NumPy takes no negative one.
+
+    Raises:
+        UserError: If it is not from 0 to 2^32 - 1.
+    """
+    if not 0 <= seed < 2**32:
+        raise UserError(f"--seed {seed}: give a number from 0 to {2**32 - 1}")
 
 
 def named(key: Array, name: str) -> Array:

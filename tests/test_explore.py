@@ -132,6 +132,7 @@ def test_images_to_be_found_are_read_from_files_and_folders_in_the_size_of_the_r
     ("what", "options", "message"),
     [
         ("filters", {"count": 0}, "--count 0: give at least 1"),
+        ("inversion", {"seed": -1}, "--seed -1: give a number from 0 to"),
         ("inversion", {"keys": 3}, "--keys: it is for interpolation, not for inversion"),
         ("interpolation", {"steps": 10**12}, "images: .* GB at least"),
         ("directions", {"steps": 10**12}, "images: .* GB at least"),

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 import tyro
 
-from gan_jax import evaluate, pictures, report, runs
+from gan_jax import evaluate, pictures, report, rng, runs
 from gan_jax.cli import cli, require_used
 from gan_jax.errors import UserError
 from gan_jax.explore import views
@@ -85,6 +85,7 @@ def main(
         require_used(main, what, USES, locals())
     if count < 1:
         raise UserError(f"--count {count}: give at least 1")
+    rng.require_seed(seed)
     opened = runs.open_run(run, step, best, dataset, safe)
     if len(opened.record["data"]["shape"]) != 3:
         raise UserError(f"{run} makes points, of which there are no images to look at; its samples/ show all of it")
