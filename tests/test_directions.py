@@ -39,7 +39,7 @@ def run_of(network: Network, latent, seed=0):
         "stats": jax.tree.map(lambda x: jnp.asarray(draw.uniform(0.5, 2.0, x.shape), jnp.float32), stats),
     }
     made = system({"generator": network}, (), lambda state, batch, key: (state, {}), latent)
-    return Restored(made, {"generator": average}, 0, {})
+    return Restored(made, {"generator": average}, 0, {"data": {"shape": [UNITS]}})
 
 
 @pytest.fixture(scope="module")
