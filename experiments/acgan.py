@@ -5,8 +5,8 @@
         G minimises -log D(G(z, y)) - log C(y | G(z, y))
 
 D and C are heads on one body; the discriminator's player moves all three. Samples of a class: `python -m gan_jax.sample
-RUN --labels 3`; a grid has a column for each. In the paper the labels of samples are drawn, and D has dropout. Samples
-come from an average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
+RUN --labels 3`; a grid has a column for each. The paper draws the labels of samples at random, and its D has dropout.
+Samples come from an average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
 
 What to expect: One run of 11,000 iterations on digits, 5.3 minutes on 1 CPU core: of 10,000 samples, 1,000 a class, the
 classifier puts 99.0% in the class that was asked for, of the worst class, 2, 97.2% (of real test images 99.1%); within

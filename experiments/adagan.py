@@ -8,12 +8,12 @@
 
 Then w = 1 at first, and all components have equal weights, as in the paper's experiments. It is one run, and the step
 tells whose turn it is. Discriminator, classifier and optimisers begin anew for each component; what is kept of a
-component is the average of its generator's weights, which the paper does not use. The classifier learns first, and not
-for long: to one that tells all samples from the data all of the data are missing.
+component is the average of its generator's weights, which the paper does not use. The classifier is trained first, and
+not for long: if it told all samples from the data, all of the data would count as missing.
 
 Weights act as in the authors' code: a batch is drawn by them. The code weighs all of the data once, before a component
-is trained; here each batch is drawn from a pool of several batches that are weighed together. What is sampled from is
-the mixture of the components that are done; of the first one, before.
+is trained; here each batch is drawn from a pool of several batches that are weighed together. Samples come from the
+mixture of the components that are finished, and from the first one until it is.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 32.01 (31.58 to 35.86) by
 its classifier's features, precision 0.48, recall 0.31; an iteration takes 1.97 times as long as one of dcgan.

@@ -3,15 +3,15 @@
     for each iteration:
         D minimises L(x) - k L(G(z))
         G minimises L(G(z))
-        k <- clip(k + rate * (gamma L(x) - L(G(z))), 0, 1), z being those of G's move
+        k <- clip(k + rate * (gamma L(x) - L(G(z))), 0, 1), with L(G(z)) from G's move
     where L(x) = mean |x - decode(encode(x))|
 
 The measure L(x) + |gamma L(x) - L(G(z))|, logged as balance/measure, falls as the game converges; a smaller gamma asks
-for better and less varied samples, and is 0.3 to 0.7 in the paper. `--network upsampling` has the paper's networks, 3x3
-convolutions with ELU and nearest neighbours to double sides, without normalisation and tanh, but for its optional skip
-connections; the default is DCGAN's with batch norm, several times as fast on a CPU. The paper halves its rates when the
-measure stalls; here they stay. Samples come from an average of the generator's weights, which the paper does not use;
-`--ema-decay 0` turns it off.
+for better and less varied samples; the paper takes 0.3 to 0.7. `--network upsampling` builds the paper's networks: 3x3
+convolutions with ELU, nearest-neighbour upsampling, no normalisation and no tanh; only the optional skip connections
+are left out. The default networks are DCGAN's with batch norm, several times as fast on a CPU. The paper halves its
+rates when the measure stalls; here they stay constant. Samples come from an average of the generator's weights, which
+the paper does not use; `--ema-decay 0` turns it off.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 50.85 (49.63 to 53.65) by
 its classifier's features, precision 0.70, recall 0.01; an iteration takes 1.89 times as long as one of dcgan.
@@ -34,7 +34,7 @@ class Config(baseline.Baseline):
     gamma: float = 0.7
     """Diversity ratio, in [0, 1]."""
     rate: float = 0.001
-    """By which k moves."""
+    """Step size of k."""
     code: int = 32
     """Size of the code."""
     network: Literal["dcgan", "upsampling"] = "dcgan"

@@ -2,22 +2,22 @@
 
     for each iteration:
         z ~ p(z), x^(1), ..., x^(M) ~ g(x | z): every pixel is white with a probability that G gives
-        D minimises -log D(x) - 1/M sum_m log(1 - D(x^(m))), x a real image whose pixels are white as often as bright
+        D minimises -log D(x) - 1/M sum_m log(1 - D(x^(m))), x a real image, each pixel white with probability its grey
         w^(m) = D(x^(m)) / (1 - D(x^(m))), divided by their sum over m
         G minimises -sum_m w^(m) log g(x^(m) | z)
 
 No gradient passes a sample: the weights alone tell G which ones to make likelier. As M grows, that is the gradient of
 KL(p~ || g) averaged over z, where p~ is g D / (1 - D), normalised: the data, as far as D knows. The metric
 "generator/effective_samples", 1 / sum_m (w^(m))^2, falls from M to 1 as weights grow unequal. "discriminator/loss" is
-the part of real images, "discriminator/term_0" that of samples; "generator/loss", -log D(x^(1)), is only watched.
+its real part, "discriminator/term_0" its part of samples; "generator/loss", -log D(x^(1)), is only logged.
 
 Uniform numbers that decide the pixels are part of the latent, so that samples are functions of it as in any other run.
 Scores compare black and white samples with real images in greys.
 
-The authors' code for MNIST has `--samples 20 --batch-size 64 --latent-size 64 --latent uniform --g-width 64 --d-width
-64 --g-learning-rate 1e-4 --d-learning-rate 1e-4 --beta2 0.999`, images that are made binary once and for all, and other
-networks, of two maps with 5x5 kernels and a layer of 1,024 units. Samples come from an average of the generator's
-weights, which the paper does not use; `--ema-decay 0` turns it off.
+The settings of the authors' code for MNIST are `--samples 20 --batch-size 64 --latent-size 64 --latent uniform
+--g-width 64 --d-width 64 --g-learning-rate 1e-4 --d-learning-rate 1e-4 --beta2 0.999`. That code makes the images
+binary once and for all, and its networks have two maps with 5x5 kernels and a layer of 1,024 units. Samples come from
+an average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
 
 What to expect: One run of 3,000 iterations on digits, 6.9 minutes on 1 CPU core: the classifier is sure of 40% of the
 samples (worst run 40%; of real test images 97%, of an untrained generator's 0%), and the rarest class makes up 1.5%.

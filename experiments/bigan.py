@@ -7,9 +7,9 @@
 D sees an example with its latent. At the optimum E inverts G, though neither ever sees a reconstruction. `python -m
 gan_jax.sample RUN reconstruction` shows held-out images above G(E(x)).
 
-The encoder is deterministic, as BiGAN's; ALI's draws codes from a normal distribution whose mean and deviation it
-gives. Both papers move all three networks at once; here D moves first. Samples and codes come from averages of the
-weights of G and E, which the papers do not use; `--ema-decay 0` turns them off.
+The encoder is deterministic, as in BiGAN; in ALI it gives the mean and deviation of a normal distribution from which
+codes are drawn. Both papers move all three networks at once; here D moves first. Samples and codes come from averages
+of the weights of G and E, which the papers do not use; `--ema-decay 0` turns them off.
 
 What to expect: One run of 6,000 iterations on mnist, 5.0 minutes on 1 CPU core: test images come back at an L1 of 0.083
 and 0.34 by features, where another one is at 0.167 and 0.90; the nearest latent has the right class for 95.0%; samples

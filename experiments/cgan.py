@@ -6,7 +6,7 @@
 
 The generator's latent ends in the one-hot vector of the class; the discriminator sees one at every place of the image.
 Samples of a class: `python -m gan_jax.sample RUN --labels 3`; a grid has a column for each. The paper's networks are
-fully connected, with maxout units and dropout, and meet the label in a hidden layer. Samples come from an average of
+fully connected, with maxout units and dropout, and join the label in a hidden layer. Samples come from an average of
 the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
 
 What to expect: One run of 11,000 iterations on digits, 6.5 minutes on 1 CPU core: of 10,000 samples, 1,000 a class, the

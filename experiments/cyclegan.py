@@ -6,15 +6,15 @@
         the translators G and F minimise (D(G(s)) - 1)^2 + (C(F(x)) - 1)^2 + 10 (|F(G(s)) - s| + |G(F(x)) - x|)
             + 5 (|G(x) - x| + |F(s) - s|)
 
-The critics' half is the paper's. Ablations: `--cycle 0 --identity 0` is GAN alone, `--adversarial 0` cycles alone.
+The paper too halves the critics' loss. Ablations: `--cycle 0 --identity 0` is GAN alone, `--adversarial 0` the cycle.
 `--dataset`: unpaired:NAME, where NAME is recoloured:digits, edges:cifar10, DIRECTORY:DIRECTORY or a set of TensorFlow
 Datasets such as cycle_gan/horse2zebra.
 
 The paper's networks and optimisers are `--resolution 256 --g-width 64 --d-width 64 --blocks 9 --receptive-field 70
 --batch-size 1 --g-learning-rate 2e-4 --d-learning-rate 2e-4 --beta2 0.999`. It trains for 100 epochs at these rates and
-100 more while they fall to 0 along a line (here they fall from the start, `--decay-steps`), crops images of side 286 at
-random and mirrors them (not here), has the identity terms for paintings alone (`--identity 0` for its other data), and
-translates by the last networks, not by averaged ones (`--ema-decay 0`).
+100 more while they fall linearly to 0 (here they fall from the start, `--decay-steps`), crops images of side 286 at
+random and mirrors them (not here), uses the identity terms for paintings alone (`--identity 0` for its other data), and
+translates with the last networks, not with averaged ones (`--ema-decay 0`).
 
 Translate a folder: `python -m gan_jax.translate RUN --input DIRECTORY --output DIRECTORY`, and `--backward`.
 
@@ -84,7 +84,7 @@ def build(config: Config, spec: Spec) -> System:
         metrics = {"loss": jnp.zeros(())}
         for name, (start, end, critic) in WAYS.items():
             said = run(state, critic, made[end])
-            parts = {"adversarial": 2 * jnp.mean(losses.least_squares().generator(said, said))}  # undoes its half
+            parts = {"adversarial": 2 * jnp.mean(losses.least_squares().generator(said, said))}  # without its 1/2
             parts["cycle"] = jnp.mean(jnp.abs(run(state, name, made[start]) - batch[end]))
             if spec.shape == spec.source:
                 parts["identity"] = jnp.mean(jnp.abs(run(state, name, batch[end]) - batch[end]))

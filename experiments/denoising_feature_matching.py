@@ -9,8 +9,8 @@
 A denoiser r points from any features to likelier features of real data, r(f) - f being about s^2 grad log p(f): that is
 where G is to go, which D alone, whose logit is one direction of features, does not tell. The paper's weights are
 lambda_adv = 1 and lambda_denoise = 0.03 on that average, and s = 1 at first; its denoiser is deeper. The noise is
-annealed as in the paper, here along a line. Samples come from an average of the generator's weights, which the paper
-does not use; `--ema-decay 0` turns it off.
+annealed as in the paper, here linearly. Samples come from an average of the generator's weights, which the paper does
+not use; `--ema-decay 0` turns it off.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 10.06 (8.95 to 10.59) by
 its classifier's features, precision 0.61, recall 0.52; an iteration takes 1.21 times as long as one of dcgan.
@@ -37,9 +37,9 @@ class Config(baseline.Baseline):
     denoise: float = 0.03
     """lambda_denoise."""
     std: float = 1.0
-    """s at first, of the noise."""
+    """s at first, the standard deviation of the noise."""
     noise_steps: int = 10_000
-    """Iterations over which it falls to 0; 0 keeps it."""
+    """Iterations over which s falls linearly to 0; 0 keeps it constant."""
     r_width: int = 256
     """Units of each of the denoiser's two hidden layers."""
     d_norm: Norm = "batch"

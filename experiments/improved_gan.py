@@ -8,7 +8,7 @@
 
 One-sided label smoothing, historical averaging, feature matching, minibatch discrimination, virtual batch norm. The
 paper takes feature matching in place of the loss for semi-supervised learning, and minibatch discrimination for good
-samples; nowhere does it use all five at once. Its discriminators for small images have weight norm, dropout and noise,
+samples; it never uses all five at once. Its discriminators for small images have weight norm, dropout and noise,
 where this one has batch norm. Samples come from an average of the generator's weights, which the paper does not use;
 `--ema-decay 0` turns it off.
 
@@ -45,7 +45,7 @@ def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
     networks = baseline.networks(config, spec, minibatch=config.minibatch, with_features=True)
     if config.references:
-        # no latents that anyone samples by a seed: what is made of references is never judged, and looks it
+        # by a key of their own, so that no user samples them: their images are never judged, and look bad
         keys = rng.per_example(rng.named(rng.key(0), "references"), config.references)
         reference = baseline.latent(config).draw(keys)
         virtual = baseline.network(config, baseline.generator(config, spec, "virtual"), (config.latent_size,))

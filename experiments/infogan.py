@@ -4,12 +4,12 @@
         D minimises -log D(x) - log(1 - D(G(z, c))) - log Q(c | G(z, c))
         G minimises -log D(G(z, c)) - weight log Q(c | G(z, c))
 
-D and Q are heads on one body, three networks. Both players lower the last term, as in the authors' code, where D's has
-the weight too: the discriminator's moves body, D's head and Q's head by it, the generator's G alone. So `--weight 0` is
-a control: G ignores the term, while body and Q are still fitted to read what codes they can. With less noise beside
-them, codes come to mean more. The authors' settings for MNIST are `--latent-size 62 --g-width 64 --d-width 64
---batch-size 128 --d-learning-rate 2e-4 --beta2 0.999`, for 5,000 iterations; their networks have two maps and a layer
-of 1,024 units, where these have three maps, and their samples come from no average (`--ema-decay 0`).
+D and Q are heads on one body, three networks. Both players minimise the last term, as in the authors' code, which
+weighs it for D too. The discriminator's player moves the body and both heads by it, the generator's moves G alone. So
+`--weight 0` is a control: G ignores the term, while body and Q still learn to read whatever codes they can. The smaller
+the latent's noise, the more the codes come to mean. The authors' settings for MNIST are `--latent-size 62 --g-width 64
+--d-width 64 --batch-size 128 --d-learning-rate 2e-4 --beta2 0.999`, for 5,000 iterations. Their networks have two maps
+and a layer of 1,024 units, where these have three maps, and their weights are not averaged (`--ema-decay 0`).
 
 What to expect: 3 runs of 12,000 iterations on mnist, 14.3 (12.4 to 18.4) minutes on 1 CPU core: I(c; G(z, c)) is at
 least 2.30 (2.30 to 2.30) nats of the 2.30 that there are, and 84.8% (84.1% to 90.7%) of the test images have their

@@ -113,7 +113,7 @@ class Choice:
     dataset: str = "ring"
     """ring, grid, spiral, swiss_roll, moons; or images, as for `experiments.dcgan`."""
     loss: str = "non_saturating"
-    """Its name on the menu above; unrolled takes zero_sum, softmax or a relativistic one."""
+    """Its name on the menu above; the rule unrolled takes zero_sum, softmax or a relativistic one."""
     terms: tuple[str, ...] = ("r1",)
     """Any names on the menu; none for none."""
     weight: float = 1.0
@@ -141,14 +141,14 @@ def networks(choice: Choice, spec: Spec) -> dict[str, Network]:
     """Returns fully connected networks for points, convolutional ones for images.
 
     Raises:
-        UserError: If the loss takes energies, of an autoencoder, and there is none for these data or this norm.
+        UserError: If the loss needs an autoencoder's energies, and there is no autoencoder for these data or this norm.
     """
     size = (choice.latent_size,)
     energies = choice.loss in ("energy", "began")
     if energies and (len(spec.shape) == 3 or choice.d_norm != "none"):
         raise UserError(
-            f"loss={choice.loss!r}: it takes the energies of an autoencoder, here one for points and without norm; "
-            "choose another loss, or such a data set and d_norm='none'"
+            f"loss={choice.loss!r}: it takes the energies of an autoencoder, which is for points and has no norm here; "
+            "choose another loss, or a data set of points and d_norm='none'"
         )
     if len(spec.shape) == 3:
         critic = dcgan.Discriminator(spec.shape, choice.width, choice.d_norm, with_features=True)
@@ -173,7 +173,7 @@ def build(choice: Choice, spec: Spec) -> System:
     """Builds the game.
 
     Raises:
-        UserError: If a name is on no menu.
+        UserError: If a name is not on its menu.
     """
     loss, rule = _on("loss", choice.loss, LOSSES), _on("rule", choice.rule, RULES)
     chosen = [_on("terms", name, TERMS) for name in choice.terms if name != "none"]
@@ -202,7 +202,7 @@ def build(choice: Choice, spec: Spec) -> System:
 
 
 def traced(choice: Choice, spec: Spec) -> tuple[TrainState, TrainState, Metrics]:
-    """Builds the game and traces an iteration, so that whatever is to be refused is refused before training.
+    """Builds the game and traces an iteration, so that what cannot work is refused before training.
 
     Returns:
         Shapes of the state, of the state after an iteration, and of the metrics.
@@ -258,5 +258,5 @@ def scores(choice: Choice, system: System, states: TrainState) -> list[dict[str,
 
 def _on(argument: str, name: str, menu: dict[str, Any]) -> Any:
     if name not in menu:
-        raise UserError(f"{argument}: {name!r} is not on the menu; choose of {', '.join(menu)}")
+        raise UserError(f"{argument}: {name!r} is not on the menu; choose from {', '.join(menu)}")
     return menu[name]

@@ -7,7 +7,7 @@
     python -m experiments.loss_zoo --datasets digits --losses hinge --width 16 --latent-size 32 --batch-size 32 \\
         --steps 2000 --seeds 0
 
-What is scored says experiments/laboratory.py. Other settings hold for all games. The names:
+experiments/laboratory.py says what is scored. Other settings hold for all games. The names:
 """
 
 import dataclasses
@@ -63,7 +63,7 @@ def main(
     """
     for field, many in (("dataset", "datasets"), ("loss", "losses"), ("terms", "term_sets"), ("rule", "rules")):
         if getattr(choice, field) != getattr(Choice(), field):
-            raise UserError(f"{field}: the zoo plays many; give {many}")
+            raise UserError(f"{field}: the zoo plays several of them; give {many}")
     games = STANDING if not losses else _product(losses, term_sets, rules)
     for dataset, changes in itertools.product(datasets, games.values()):  # a refusal comes before hours of training
         traced(dataclasses.replace(choice, dataset=dataset, **changes), data.load(dataset).spec)

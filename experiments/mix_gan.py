@@ -10,7 +10,7 @@ Between mixtures there is an approximate equilibrium where single networks may h
 weights from collapsing before the networks have learnt. The paper takes T as large as memory allows, at most 5, with
 the networks and settings of DCGAN and of WGAN. An iteration judges T^2 batches of samples; `--components 1` is the
 plain game. With batch norm, a discriminator's moments are those of all generators' samples together. `--loss
-wasserstein` goes with spectral norm, where the paper clips weights. Samples come from an average of the generators'
+wasserstein` uses spectral norm, where the paper clips weights. Samples come from an average of the generators'
 weights, which the paper does not use; `--ema-decay 0` turns it off.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 6.72 (6.67 to 7.48) by

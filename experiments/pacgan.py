@@ -29,7 +29,7 @@ class Config(baseline.Baseline):
     """What defines a run."""
 
     pack: int = 2
-    """m, examples judged at once; 2 to 4 in the paper. The batch size, in examples, is a multiple of it."""
+    """m, examples judged at once; 2 to 4 in the paper. The batch size, in examples, must be a multiple of it."""
     d_norm: Norm = "batch"
     """Normalisation of the discriminator."""
 

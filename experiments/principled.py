@@ -5,7 +5,7 @@
         G minimises -log D(G(z) + e'),  e, e' ~ N(0, s^2 I)
 
 Data and samples lie on thin sets that a discriminator can part perfectly; noise spreads both until they overlap, and is
-taken away along a line. Its first deviation and how long it lasts were chosen here. Samples come from an average of the
+then falls linearly to 0. Its first deviation and its duration were chosen here. Samples come from an average of the
 generator's weights, which neither paper uses; `--ema-decay 0` turns it off.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 9.37 (9.14 to 9.78) by

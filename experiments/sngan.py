@@ -1,7 +1,7 @@
 """SNGAN (Miyato et al. 2018, arXiv:1802.05957): residual networks, each layer of D divided by its largest gain.
 
     for each iteration:
-        n times: D minimises max(0, 1 - D(x)) + max(0, 1 + D(G(z))), the greys of x spread by noise
+        n times: D minimises max(0, 1 - D(x)) + max(0, 1 + D(G(z))), x being dequantised
         G minimises -D(G(z))
     where each weight W of D is used as W / sigma(W), sigma by one step of the power method a move
 

@@ -6,10 +6,10 @@
 
 `--dataset few:10:0:mnist` keeps 10 labels a class, the draw numbered 0, and hides all others. The authors' code has
 `--dataset few:10:0:mnist --steps 180000 --g-learning-rate 3e-3 --d-learning-rate 3e-3 --beta2 0.999 --latent uniform
---unsupervised 0.5 --ema-decay 0.9999`, 300 epochs. No flag says the rest: images in [0, 1], where the same noise of 0.3
-is twice as strong as here; a generator of softplus units, with sigmoid and weight norm at its output; weight norm in D
-whose hidden scales are set by the data at the start, and stay. Samples and labels come from averages of the weights of
-G and D; the paper averages D's alone.
+--unsupervised 0.5 --ema-decay 0.9999`, 300 epochs. No flag sets the rest: images in [0, 1], where the same noise of 0.3
+is twice as strong as here; a generator of softplus units, with sigmoid and weight norm at its output; weight norm in D,
+whose hidden scales are set by the data at the start and then fixed. Samples and labels come from averaged weights of G
+and D; the paper averages D's alone.
 
 What to expect: 3 draws of 100 labels of mnist, 18,000 iterations, 22.9 (22.7 to 23.5) minutes on 1 CPU core: 153 (144
 to 241) of 10,000 test images wrong; by the labels alone 2455 (2427 to 2690).

@@ -7,18 +7,19 @@ where a discriminator that judges packs of images, here `--pack 2`, lets the sam
 
 When the training ends, and before with `--eval-every 1000`, 26,000 samples are judged by the classifier of digits,
 channel by channel: `classes` is the number of modes with at least one sample, `uniform_kl` the KL divergence, in nats,
-of their shares from equal ones. Beside them stand training images in their place, the yardstick of a perfect generator,
-and what theory says of one.
+of their shares from equal ones. Two references for a perfect generator are given too: training images scored as though
+they were samples, and the values that theory expects.
 
-The defaults are for a CPU: 50,000 images stacked of the package's digits, and a discriminator that is half as wide as
-the generator and has no batch norm, by which even a small one sees some of the variety of a batch. The papers stack
-MNIST, and their protocols differ, here told by PacGAN's code for both. VEEGAN's: 128,000 images, DCGAN's networks with
-batch norm in both, two moves of the generator for one of the discriminator, 26,000 samples; the closest flags are
-`--dataset stacked_mnist --d-norm batch --batch-size 64 --latent-size 100 --latent symmetric --g-width 64 --d-width 64
---g-learning-rate 2e-4 --d-learning-rate 2e-4 --beta2 0.999 --steps 100000`, with 64 packs a batch. Unrolled GAN's:
-images stacked anew for every batch of 128, normal latents of 256, a generator of 64 to 8 channels against a
-discriminator of 4 to 16 or of 2 to 8, kernels of 3x3, batch norm in both, 500,000 moves, 25,600 samples. Samples come
-from an average of the generator's weights, which no paper of these uses; `--ema-decay 0` turns it off.
+The defaults are for a CPU: 50,000 images stacked from the package's digits, and a discriminator that is half as wide as
+the generator and has no batch norm, through which even a small one sees some of the variety of a batch. The papers
+stack MNIST by two protocols, given here as in PacGAN's code. VEEGAN's: 128,000 images, DCGAN's networks with batch norm
+in both, two moves of the generator for one of the discriminator, 26,000 samples; the closest flags are `--dataset
+stacked_mnist --d-norm batch --batch-size 64 --latent-size 100 --latent symmetric --g-width 64 --d-width 64
+--g-learning-rate 2e-4 --d-learning-rate 2e-4 --beta2 0.999 --steps 100000`, where the batch has 64 packs (`--batch-size
+128` for packs of 2). Unrolled GAN's: images stacked anew for every batch of 128, normal latents of 256, a generator of
+64 to 8 channels against a discriminator of 4 to 16 or of 2 to 8, kernels of 3x3, batch norm in both, 500,000 moves,
+25,600 samples. Samples come from an average of the generator's weights, which none of these papers uses; `--ema-decay
+0` turns it off.
 
 What to expect, of three seeds each (`experiments/results/stacked_mnist.json`): 64 modes (52 to 560) where the
 discriminator judges single images, 962 (956 to 968) where it judges packs of 2; about two minutes on 2 CPU cores.

@@ -44,7 +44,7 @@ def main(config: Config) -> None:
     if len(dataset.spec.shape) != 1:
         raise UserError(f"dataset={choice.dataset}: not points in the plane; experiments.loss_zoo takes images")
     if config.frames < 1:
-        raise UserError(f"frames={config.frames}: at least 1 is drawn")
+        raise UserError(f"frames={config.frames}: give at least 1")
     frames = max(n for n in range(1, min(config.frames, choice.steps) + 1) if choice.steps % n == 0)
     real = dataset.arrays["image"][:2048]
     limit = 1.2 * float(np.abs(real).max())

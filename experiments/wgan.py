@@ -4,8 +4,8 @@
         5 times: the critic minimises D(G(z)) - D(x), then all of its parameters are clipped to [-c, c]
         G minimises -D(G(z)), unless it waits
 
-As in the authors' code, the critic makes 100 moves before each of G's first 25 moves and before every 500th: G waits
-for 19 iterations. RMSProp, as momentum made the paper's critics unstable, with PyTorch's defaults.
+As in the authors' code, the critic makes 100 moves before each of G's first 25 moves, and again after every 500 of
+them: G waits for 19 iterations. RMSProp, as momentum made the paper's critics unstable, with PyTorch's defaults.
 
 The paper's settings are `--batch-size 64 --latent-size 100 --g-learning-rate 5e-5 --d-learning-rate 5e-5 --g-width 64
 --d-width 64`, on images of side 64; the default rates are higher. Samples come from an average of the generator's
@@ -44,7 +44,7 @@ class Config(baseline.Baseline):
 
 
 def patient(d_steps: int, moves: int = 100, first: int = 25, every: int = 500) -> Callable[[TrainState], Array]:
-    """Lets G wait while the critic makes 100 moves, before each of G's first 25 moves and before every 500th."""
+    """Lets G wait while the critic makes `moves` moves: before each of G's `first` moves, then after every `every`."""
     waits = math.ceil(moves / max(d_steps, 1)) - 1  # iterations
 
     def active(state: TrainState) -> Array:

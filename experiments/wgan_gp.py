@@ -7,9 +7,9 @@
 Batch norm is left out of the critic, as the penalty is on the slope at each example. The paper's residual networks and
 settings for CIFAR-10 are `--dataset cifar10 --network resnet --g-width 128 --d-width 128 --batch-size 64 --latent-size
 128 --g-learning-rate 2e-4 --d-learning-rate 2e-4 --beta1 0 --beta2 0.9 --decay-steps 100000 --steps 100000`. As in the
-authors' code, residual networks see real images whose greys are spread by noise; its batches are twice as large for G
-as for the critic, and here they have the same size. Samples come from an average of the generator's weights, which the
-paper does not use; `--ema-decay 0` turns it off.
+authors' code, residual networks see dequantised real images. That code has batches for G twice as large as for the
+critic; here they have the same size. Samples come from an average of the generator's weights, which the paper does not
+use; `--ema-decay 0` turns it off.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 8.96 (8.66 to 9.09) by
 its classifier's features, precision 0.62, recall 0.60; an iteration takes 3.83 times as long as one of dcgan.

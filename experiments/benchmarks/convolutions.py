@@ -1,9 +1,9 @@
 """Where a convolution's time goes on a CPU: `python -m experiments.benchmarks.convolutions`.
 
-Of each convolution of a game's networks, inside a loop, as training runs them: the time of its three maps (forward, and
-the gradients of images and of kernels; see `gan_jax.networks.bilinear`) by `networks.conv`, by JAX's own operator and
+For each convolution of a game's networks, inside a loop as in training: the time of its three maps (forward, and the
+gradients of images and of kernels; see `gan_jax.networks.bilinear`) by `networks.conv`, by JAX's own operator and
 derivatives, and of the three matrix products alone, on patches that are laid out already. All are medians over rounds,
-in turns.
+measured in turns.
 """
 
 import json
@@ -111,7 +111,7 @@ def _arrays(*shapes: tuple) -> list[jax.ShapeDtypeStruct]:
 
 
 def _ways(kind: type, shape: tuple, kernel: tuple, strides: Any, padding: Any) -> dict[str, Callable[[], float]]:
-    """Returns what times a convolution's three maps, by way."""
+    """Returns a timer of a convolution's three maps for each way."""
     operator = conv_transpose if kind is ConvTranspose else conv
     rows = _rows(kind, shape, kernel, strides, padding)
     inner = kernel[2] if kind is ConvTranspose else int(np.prod(kernel[:3]))

@@ -93,7 +93,7 @@ def main(
         out: The JSON file.
     """
     if unknown := sorted(set(games) - set(GAMES)):
-        raise UserError(f"games: there is no {', '.join(unknown)}; choose of {', '.join(GAMES)}")
+        raise UserError(f"games: there is no {', '.join(unknown)}; choose from {', '.join(GAMES)}")
     with tempfile.TemporaryDirectory() as empty:
         # the processes of the race share the GPU, and none finds compiled what it compiles
         os.environ |= {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "JAX_ENABLE_COMPILATION_CACHE": "false"}

@@ -3,8 +3,8 @@
 Each is trained by its own command on one data set, all with the same batch, number of iterations and, where the paper
 allows, networks; 10,000 samples of the averaged generator are scored by `python -m gan_jax.evaluate`,
 by the features of the data set's own classifier. Other settings are each experiment's defaults; those of ebgan, began
-and dragan were chosen in short trials, and nobody searched for the best of any. A run that is recorded already, of the
-same settings here, is not made again without --again: give it and --experiments for those that have changed.
+and dragan were chosen in short trials, and nobody searched for the best of any. A run that is already recorded with
+the same settings is not repeated without --again: give that, and --experiments with those that have changed.
 
 Then iterations of all are timed in turns, each beside one of dcgan's; do nothing else meanwhile. It writes
 comparison.json and comparison.png, samples of each experiment's first seed.
@@ -87,7 +87,7 @@ def main(
         d_width: Of every discriminator.
         at_once: Runs side by side, each on an even share of the CPU cores.
         rounds: Turns in which iterations are timed; 0 times none.
-        again: Make runs that are recorded already again, in place of the old ones.
+        again: Repeat runs that are already recorded, and replace their records.
     """
     settings = {"dataset": dataset, "steps": steps, "g_width": g_width, "d_width": d_width}
     record = json.loads(FILE.read_text()) if FILE.exists() else {}

@@ -69,7 +69,7 @@ def scored(directory: Path, count_per_class: int, seed: int, classifier_steps: i
     train, test = runs.dataset(run.record), runs.held_out(run.record)
     shape, classes = train.spec.shape, train.spec.classes
     if len(shape) != 3 or not classes:
-        raise UserError(f"{directory} was trained on {train.name}, which is no set of images with labels")
+        raise UserError(f"{directory} was trained on {train.name}, which is not a set of labelled images")
     asked = np.tile(np.arange(classes), count_per_class)
     images = sample.labelled(run, seed, asked.tolist())
     chosen = of_each_class(train.arrays["label"], classes, count_per_class, seed)
@@ -133,7 +133,7 @@ def of_each_class(labels: np.ndarray, classes: int, count: int, seed: int) -> np
     for label in range(classes):
         own = np.flatnonzero(labels == label)
         if len(own) < count:
-            raise UserError(f"count_per_class={count}: {len(own)} training images are of class {label}; give less")
+            raise UserError(f"count_per_class={count}: {len(own)} training images are of class {label}; give fewer")
         chosen.append(draws.choice(own, count, replace=False))
     return draws.permutation(np.concatenate(chosen))
 
