@@ -146,8 +146,8 @@ def ada(
         cutout: Sets a rectangle of half the side to zero.
 
     Raises:
-        UserError: If all are off; when called, if the state has no such slot, or `color` meets other than 1 or 3
-            channels.
+        UserError: If every change is off; when called, if the state has no such slot, or with `color` if images have
+            neither 1 nor 3 channels.
     """
     if not (blit or geometry or color or filtering or noise or cutout):
         raise UserError("ada: every change is off; switch one on, or leave the augmentation out")

@@ -255,17 +255,17 @@ def train(build: Callable[..., System], config: Common) -> None:
     """Trains what an experiment builds, on the data that its config names.
 
     Raises:
-        UserError: If the data have sources, of which only translators make anything, or are where the run is to be.
+        UserError: If the data have sources and the system does not translate, or the run directory holds the images.
     """
     options = config.run
     folders = [Path(folder).resolve() for folder in names.directories(names.resolved(config.dataset))]
     if options.workdir and options.workdir.expanduser().resolve() in folders:
-        raise UserError(f"workdir={options.workdir}: the images lie there; give another --workdir, it may be below")
+        raise UserError(f"workdir={options.workdir}: the images lie there; give another --workdir, such as a subfolder")
     source = data.stream if options.stream else data.load
     dataset = source(config.dataset, resolution=config.resolution, skip_damaged=options.skip_damaged)
     if dataset.spec.source and not build(config, dataset.spec).latent.translates:
         raise UserError(
-            f"dataset={config.dataset}: its sources are for translators, pix2pix and cyclegan; give the name of a set "
-            "of images alone"
+            f"dataset={config.dataset}: its sources are for translators, pix2pix and cyclegan; give a set of "
+            "images without sources"
         )
     loop.run(build, dataset, config)

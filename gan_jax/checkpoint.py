@@ -31,12 +31,12 @@ from gan_jax.pictures import atomic
 from gan_jax.types import PyTree, TrainState
 
 META = Path("meta") / "metadata"  # the file of the item `meta`: plain JSON, read without Orbax
-# how the array store, or Orbax of a type's name, says that bytes are missing or cannot be decoded
+# messages of the array store, and of Orbax about a type's name, when bytes are missing or cannot be decoded
 UNDECODABLE = re.compile(r"(DATA_LOSS|NOT_FOUND|OUT_OF_RANGE|FAILED_PRECONDITION): |Error decoding |TypeHandler lookup")
 
 
 class Damaged(UserError):
-    """A checkpoint of which a checksum is wrong, or a file is missing or cannot be decoded."""
+    """A checkpoint with a wrong checksum, or with a file that is missing or cannot be decoded."""
 
 
 @contextlib.contextmanager
@@ -54,9 +54,9 @@ def writer(directory: Path, keep: int = 2) -> Iterator[Callable[[TrainState, dic
         `save(state, meta)`, which saves at `int(state.step)`; `meta` is a dict that JSON can hold.
 
     Raises:
-        UserError: If `keep` is less than 1, or checkpoints cannot be kept in this directory; by `save`, if the step is
-            not later than all that are there.
-        Diverged: By `save`, naming an array that is not finite: a checkpoint never holds NaN.
+        UserError: If `keep` is less than 1, or checkpoints cannot be kept in this directory; from `save`, if the step
+            is not later than all steps that are there.
+        Diverged: From `save`, naming an array that is not finite: a checkpoint never holds NaN.
         OSError: If the disk is full (ENOSPC). Earlier checkpoints stay, whatever is raised.
     """
     if keep < 1:
@@ -98,10 +98,10 @@ def writer(directory: Path, keep: int = 2) -> Iterator[Callable[[TrainState, dic
 
 
 def require_writable(directory: Path) -> None:
-    """Makes a directory for checkpoints, and checks that they can be written there and read back.
+    """Makes a directory for checkpoints, and checks that files can be written there and read back by its path.
 
     Raises:
-        UserError: If no file can be made there, or the array store would not find its files by this path.
+        UserError: If no file can be written there, or the path has a character that the array store misreads.
     """
     path = str(directory.absolute())
     if odd := re.search(r"[\\\[\ud800-\udfff]", path):  # an escape, a pattern, a name that is not UTF-8
@@ -126,7 +126,7 @@ def require_writable(directory: Path) -> None:
 def restore(directory: Path, like: TrainState, step: int | None = None) -> tuple[TrainState, dict]:
     """Restores a state and verifies every array of it.
 
-    Of several processes every one calls it, and all restore the same step.
+    If there are several processes, every one calls it, and all restore the same step.
 
     Args:
         directory: Where a `writer` saved.
@@ -139,8 +139,9 @@ def restore(directory: Path, like: TrainState, step: int | None = None) -> tuple
     Raises:
         NotFound: If there is no checkpoint, or not that step.
         Damaged: If that step, or without `step` every one, is damaged: a checksum is wrong, or a file is missing or
-            cannot be decoded. What else fails, such as a disk or a permission, is raised as what it is.
-        UserError: If the step is sound but differs from `like`, or another process cannot restore; that one says why.
+            cannot be decoded. Any other failure, such as of a disk or a permission, keeps its own type.
+        UserError: If the step is sound but differs from `like`, or another process cannot restore, whose own error
+            says why.
     """
     arrays, _, meta = _agreed(directory, step, ("state", "ema"))
     expected = _flat(like)
@@ -174,7 +175,7 @@ def read_meta(directory: Path, step: int | None = None) -> dict:
 
 
 def steps(directory: Path) -> list[int]:
-    """Lists the steps that were written to their end, ascending; none where there is no such directory."""
+    """Lists the steps that were written completely, ascending; none if there is no such directory."""
     try:
         names = [path.name for path in directory.iterdir() if path.is_dir()]
     except (FileNotFoundError, NotADirectoryError):
@@ -184,7 +185,7 @@ def steps(directory: Path) -> list[int]:
 
 
 def amend(directory: Path, step: int, entries: dict) -> None:
-    """Sets entries of a step's meta, whole or not at all; its arrays stay as they are."""
+    """Sets entries of a saved step's meta, atomically; its arrays stay as they are."""
     path = directory / _name(step)
     document = _meta(path)
     document = json.loads(json.dumps({**document, "meta": {**document["meta"], **entries}}))
@@ -222,14 +223,14 @@ Found = tuple[dict[str, np.ndarray], PyTree, dict]  # arrays by path, the tree o
 
 
 def _agreed(directory: Path, step: int | None, items: tuple[str, ...]) -> Found:
-    """Reads as `_sound` does, on every process: all end with the same step, or all with an error."""
+    """Reads as `_sound` does, on every process: either all get the same step, or all raise."""
     if not cluster.several():
         return _sound(directory, step, items, level=4)
     failure = None
     found: Found | None = None
     try:
         found = _sound(directory, step, items, level=4)
-    except Exception as error:  # whatever it is, the others are waiting to hear of it
+    except Exception as error:  # of whatever kind: the other processes are waiting to hear of it
         failure = error
     reached = cluster.gathered(np.int32(found[2]["step"] if found else -1 if isinstance(failure, Damaged) else -2))
     lowest = min(reached)
@@ -244,8 +245,8 @@ def _agreed(directory: Path, step: int | None, items: tuple[str, ...]) -> Found:
 def _sound(directory: Path, step: int | None, items: tuple[str, ...], level: int = 3) -> Found:
     """Reads the given step, or the newest that is sound, and warns of damage to newer ones.
 
-    A run that goes on may delete steps meanwhile, but none before it has written a newer one: so what fails is held
-    against a step only where no newer one is left to try.
+    A run that is being trained may delete steps meanwhile, but only after it has written a newer one. So a failure is
+    raised only if no newer step is left to try.
     """
     _present(directory, step)
     failed: dict[int, str] = {}
@@ -276,7 +277,7 @@ def _sound(directory: Path, step: int | None, items: tuple[str, ...], level: int
 
 
 def _present(directory: Path, step: int | None) -> list[int]:
-    """Returns the steps that are there, which must include the given one."""
+    """Returns the steps that are there; raises NotFound if there is none, or the given one is not among them."""
     present = steps(directory)
     if not present:
         raise NotFound(f"{directory} is not a directory of checkpoints: it holds no step_00000042 or the like")
@@ -312,21 +313,21 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     import orbax.checkpoint as ocp
 
     with _undecodable():
-        json.loads((path / "_METADATA").read_bytes())  # for Orbax takes a file that it cannot open for none
+        json.loads((path / "_METADATA").read_bytes())  # Orbax would take a file that it cannot open for a missing one
         with ocp.Checkpointer(_handler()) as reader:
             return reader.restore(path.absolute())
 
 
 @contextlib.contextmanager
 def _undecodable() -> Iterator[None]:
-    """Turns what a missing file and one that cannot be decoded raise into `Damaged`, and lets all else be."""
+    """Turns the errors of missing files and of files that cannot be decoded into `Damaged`; others stay as they are."""
     missing = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
-    undecoded = (json.JSONDecodeError, UnicodeDecodeError, KeyError)  # KeyError: a name in Orbax's JSON is another
+    undecoded = (json.JSONDecodeError, UnicodeDecodeError, KeyError)  # KeyError: Orbax's JSON lacks a name
     try:
         yield
     except (*missing, *undecoded) as error:
         raise Damaged(f"{type(error).__name__}: {error}") from error
-    except ValueError as error:  # the array store's, of whatever fails
+    except ValueError as error:  # the array store raises it for every failure
         text = str(error)
         system = re.search(r"os_error_code='([0-9]+)'", text)
         if system and "NOT_FOUND: " not in text:
@@ -357,7 +358,7 @@ def _flat(tree: PyTree) -> dict[str, Any]:
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     flat = {_path(path): leaf for path, leaf in leaves}
     if len(flat) < len(leaves):
-        raise UserError("two arrays of the state have the same path: rename what has a '/' in its name")
+        raise UserError("two arrays of the state have the same path: rename the parts that have a '/' in their names")
     return flat
 
 

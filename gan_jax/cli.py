@@ -20,13 +20,13 @@ TYPES = ConstructorRegistry()
 
 @TYPES.primitive_rule
 def _path(about: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
-    """Reads every path of a command line with ~ as the home directory, which a shell leaves alone in --out=~/x."""
+    """Reads paths with ~ as the home directory: a shell does not expand it in --out=~/x."""
     if about.type is not Path:
         return None
     return PrimitiveConstructorSpec(
         nargs=1,
         metavar="PATH",
-        instance_from_str=lambda given: Path(os.path.expanduser(given[0])),  # as it is, where there is no home
+        instance_from_str=lambda given: Path(os.path.expanduser(given[0])),  # unchanged if there is no home
         is_instance=lambda value: isinstance(value, Path),
         str_from_instance=lambda path: [str(path)],
     )
@@ -35,8 +35,8 @@ def _path(about: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
 def cli(main: Callable[..., Any], description: str | None = None) -> None:
     """Runs a function with arguments from the command line, and tells bad input from a bug.
 
-    Of an error that the user can mend (`errors.UserError`) the message is printed alone. The operating system's errors
-    that name a cause or a file are of that kind too; every other exception keeps its traceback.
+    For an error that the user can mend (`errors.UserError`) only the message is printed. So it is for the operating
+    system's errors that name a cause or a file; every other exception keeps its traceback.
 
     Args:
         main: A function; its arguments, or the fields of its one dataclass, become flags.
@@ -77,7 +77,7 @@ def cli(main: Callable[..., Any], description: str | None = None) -> None:
         status = 1
     else:
         return
-    if together:  # JAX would wait for the others, who wait for this process, for five minutes
+    if together:  # JAX would wait five minutes for the other processes, which wait for this one
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status if isinstance(status, int) else 1)
@@ -87,12 +87,12 @@ def cli(main: Callable[..., Any], description: str | None = None) -> None:
 def require_used(
     main: Callable[..., Any], what: str, uses: Mapping[str, Sequence[str]], given: Mapping[str, Any]
 ) -> None:
-    """Checks that no flag is given that what is asked for makes no use of.
+    """Refuses a flag that has no effect on what is asked for.
 
     Args:
-        main: The command's function, whose defaults are those of the flags.
+        main: The command's function; its defaults are those of the flags.
         what: What is asked for.
-        uses: What each flag is for; those that are not named are for everything.
+        uses: For each flag, what it has an effect on; flags that are not named have one on everything.
         given: The arguments, by name.
 
     Raises:
@@ -106,7 +106,7 @@ def require_used(
 
 
 def message(error: Exception) -> str | None:
-    """Returns what to tell the user of an error that is no bug; None for a bug."""
+    """Returns the message to print for an error that the user can mend; None for any other."""
     if isinstance(error, UserError):
         return str(error)
     if not isinstance(error, OSError) or error.errno is error.filename is None:
@@ -117,7 +117,7 @@ def message(error: Exception) -> str | None:
 
 
 class _Pipe(io.FileIO):
-    """A standard stream that drops what nobody reads any more, as behind `| head -1`."""
+    """A standard stream that drops output once its reader has gone, as in `| head -1`."""
 
     def write(self, data: Any) -> int:
         try:
@@ -127,7 +127,7 @@ class _Pipe(io.FileIO):
 
 
 def _outlast_readers() -> None:
-    """Lets no output end a program: neither a reader that has gone, nor a character that the encoding has not."""
+    """Keeps output from ending the program when its reader has gone, or the encoding lacks a character."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if not isinstance(stream, io.TextIOWrapper) or stream is not getattr(sys, f"__{name}__"):

@@ -33,7 +33,7 @@ def join() -> None:
     """Joins the processes that the environment names, if any; before JAX computes anything. All but one fall silent.
 
     Raises:
-        UserError: If a part of the environment is missing or is no number.
+        UserError: If a part of the environment is missing or not a number, or JAX has computed already.
     """
     coordinator = os.environ.get(COORDINATOR)
     if not coordinator:
@@ -49,7 +49,7 @@ def join() -> None:
             raise UserError(f"{PROCESS}={index}: with {PROCESSES}={count} it must be 0 to {count - 1}")
         options = {"coordinator_address": coordinator, "num_processes": count, "process_id": index}
         if coordinator.rpartition(":")[0] in LOOPBACK:
-            options["coordinator_bind_address"] = coordinator  # by default JAX listens to all that reach this machine
+            options["coordinator_bind_address"] = coordinator  # JAX's default accepts other machines
     try:
         jax.distributed.initialize(**options, heartbeat_timeout_seconds=HEARTBEAT)
     except RuntimeError as error:
@@ -62,13 +62,13 @@ def join() -> None:
 
 
 def _end_with_launcher() -> None:
-    """Makes this process end as by SIGTERM, saving first, when its launcher is gone, killed as it may be."""
+    """Sends this process SIGTERM, so that it saves and ends, when its launcher has ended, even by being killed."""
     pipe = int(os.environ.get(LAUNCHER, -1))
     if pipe < 0:
         return
 
     def watch() -> None:
-        with suppress(OSError):  # a program in between has closed it
+        with suppress(OSError):  # a program between the launcher and this one has closed it
             if stat.S_ISFIFO(os.fstat(pipe).st_mode) and os.read(pipe, 1) == b"":
                 os.kill(os.getpid(), signal.SIGTERM)
 
@@ -129,7 +129,7 @@ def preempted(before: int, at: int) -> bool:
 
 
 def gathered(number: np.int32 | np.uint32) -> list[int]:
-    """Returns a number of each process, in their order; every process calls it."""
+    """Returns the number that each process gives, in the order of processes; every process calls it."""
     if not several():
         return [int(number)]
     from jax.experimental import multihost_utils

@@ -74,9 +74,9 @@ def lookahead(networks: Sequence[str], every: int = 5, fraction: float = 0.5, sl
 def balance(gamma: float = 0.5, rate: float = 0.001, slot: str = "balance") -> Controller:
     """Carries BEGAN's k (Berthelot et al. 2017, arXiv:1703.10717), for `losses.balanced`.
 
-    k <- clip(k + rate * (gamma L(x) - L(G(z))), 0, 1), from 0: L(x) is of the discriminator's move, and L(G(z)) of the
-    generator's, its loss. The metric "balance/measure", L(x) + |gamma L(x) - L(G(z))|, falls as the game converges, and
-    "balance/ratio", L(G(z)) / L(x), settles at gamma.
+    k <- clip(k + rate * (gamma L(x) - L(G(z))), 0, 1), starting at 0. L(x) comes from the discriminator's move; L(G(z))
+    is the loss of the generator's move. The metric "balance/measure", L(x) + |gamma L(x) - L(G(z))|, falls as the game
+    converges, and "balance/ratio", L(G(z)) / L(x), settles at gamma.
 
     Args:
         gamma: Diversity ratio, in [0, 1].

@@ -102,7 +102,7 @@ def test_a_run_is_not_begun_in_the_folder_of_its_data(classes):
 def test_loose_pictures_beside_class_folders_are_named(classes):
     for name in ("loose.png", "other.png"):
         save(classes / name, noise(4, 4, 3))
-    with pytest.warns(UserWarning, match=r"no labels.*class folders such as a: loose.png and 1 more would .*moved"):
+    with pytest.warns(UserWarning, match=r"no labels.*class folders such as a: move loose.png and 1 more into one"):
         assert data.load(str(classes), "all").spec.classes == 0
 
 
@@ -228,7 +228,7 @@ def test_sizes_without_sense_are_refused_with_their_number(classes):
         with pytest.raises(UserError, match=r"images of 1000000000x1000000000x3 take .* GiB"):
             open_(str(classes), "all", 10**9)
     for draw, of in ((toys.draw, toys.ring()), (toys.trace, toys.moons())):
-        with pytest.raises(UserError, match=r"count=1,000,000,000: points take 14.9 GiB"):
+        with pytest.raises(UserError, match=r"count=1,000,000,000: drawing points takes 14.9 GiB"):
             draw(of, 10**9, 0)  # pyright: ignore[reportArgumentType]
 
 

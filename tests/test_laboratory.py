@@ -64,7 +64,7 @@ def test_images_are_played_by_convolutions():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"loss": "hinged"}, "loss: 'hinged' is not on the menu; choose of minimax, "),
+        ({"loss": "hinged"}, "loss: 'hinged' is not on the menu; choose from minimax, "),
         ({"terms": ("r3",)}, "terms: 'r3' is not on the menu"),
         ({"rule": "random"}, "rule: 'random' is not on the menu"),
         ({"d_norm": "batch"}, r"batch norm\?"),
@@ -140,7 +140,7 @@ def test_the_zoo_writes_medians_and_ranges(tmp_path, capsys):
     assert f"| {row['game']} | " in out.with_suffix(".md").read_text()
     row = {"scores": {"covered": [8.0, 8.0, 8.0], "reverse_kl": [0.5, 0.1, 0.2]}}
     assert loss_zoo.cells(row) == ["8", "0.2 (0.1 to 0.5)"]
-    with pytest.raises(ValueError, match="loss: the zoo plays many; give losses"):
+    with pytest.raises(ValueError, match="loss: the zoo plays several of them; give losses"):
         loss_zoo.main(choice=dataclasses.replace(SMALL, loss="hinge"))
     with pytest.raises(ValueError, match="'hing' is not on the menu"):  # before the others are played
         loss_zoo.main(("ring",), ("hinge", "hing"), choice=SMALL, out=tmp_path / "none.json")

@@ -17,16 +17,15 @@ def load(name: str, split: str = "train", resolution: int | None = None, skip_da
             "moons" (points in the plane, see `toys`); "stacked_digits" or "stacked_mnist" (three digits in the colour
             channels, 1,000 classes, see `stacked`); a directory of images, or "folder:DIRECTORY" (see `folder`); or any
             image set of TensorFlow Datasets, such as "mnist", "fashion_mnist" or "cifar10" (see `tfds`). A directory
-            that exists comes before a set of TensorFlow Datasets of the same name; `~` is the home directory. For
-            translation: "pairs:DIR_A:DIR_B" and, of any image set NAME, "edges:NAME", "grey:NAME", "inverted:NAME" and
-            "recoloured:NAME", with sources beside the images; "unpaired:" before one of these, before two folders
-            DIR_A:DIR_B, or before a set such as "cycle_gan/horse2zebra", has them apart (see `pairs`). For
-            semi-supervised learning:
-            "few:PER_CLASS:DRAW:NAME", such as "few:10:0:mnist" (see `few`).
+            that exists comes before a set of TensorFlow Datasets of the same name; `~` is the home directory.
+            For translation: "pairs:DIR_A:DIR_B" and, of any image set NAME, "edges:NAME", "grey:NAME", "inverted:NAME"
+            and "recoloured:NAME", each image with its source; "unpaired:" before one of these, before two folders
+            DIR_A:DIR_B, or before a set such as "cycle_gan/horse2zebra", draws sources and images independently (see
+            `pairs`). For semi-supervised learning: "few:PER_CLASS:DRAW:NAME", such as "few:10:0:mnist" (see `few`).
         split: "train" or "test"; for TensorFlow Datasets also its other splits and slices, such as "train[:10%]".
         resolution: Side of the square to which images are resized and cropped; None leaves them as they are.
-        skip_damaged: Whether the next image takes the place of one that cannot be read, with a warning; of pairs of
-            folders none may be damaged.
+        skip_damaged: Whether the next image takes the place of one that cannot be read, with a warning. It has no
+            effect on "pairs:", whose images must all be readable.
 
     Returns:
         The split, whole.
@@ -73,20 +72,21 @@ def stream(name: str, split: str = "train", resolution: int | None = None, skip_
         name: A directory of images, or an image set of TensorFlow Datasets, as of `load`.
         split: As of `load`.
         resolution: As of `load`; where images differ in size it must be given.
-        skip_damaged: Whether the first images may be damaged, by one of which the size is known without `resolution`.
+        skip_damaged: Without `resolution`, whether to take the size from the first image that can be read; by default
+            the very first must be.
 
     Returns:
         The split, to be read by `streams`.
 
     Raises:
-        UserError: If there is no such data set or split, or it is one that is made in memory.
+        UserError: If there is no such data set or split, or the set exists in memory only.
     """
     _require_size(resolution)
     name = names.resolved(name)
     if name in names.BUILT_IN:
         raise UserError(f"{name} is made in memory, where it is small: leave --stream out")
     if names.kind(name) in ("few", "unpaired", *names.PAIRED):
-        raise UserError(f"{name} is made in memory, of what is there as a whole: leave --stream out")
+        raise UserError(f"{name} is made in memory, from a whole data set: leave --stream out")
     if names.is_directory(name):
         from gan_jax.data import folder
 

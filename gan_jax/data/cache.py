@@ -18,7 +18,7 @@ from gan_jax.pictures import atomic
 def directory() -> Path:
     """Returns the cache directory: $GAN_JAX_CACHE, else $XDG_CACHE_HOME/gan_jax, else ~/.cache/gan_jax.
 
-    Where there is no home, as for an unknown user in a container, it is one that lasts as long as this process.
+    Without a home, as for an unknown user in a container, it is a temporary one that this process deletes at its end.
     """
     own = os.environ.get("GAN_JAX_CACHE")
     path = os.path.expanduser(own or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "gan_jax"))

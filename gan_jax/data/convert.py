@@ -30,12 +30,12 @@ def convert(directory: Path) -> list[Path]:
         The files written.
 
     Raises:
-        UserError: If the directory holds no such set, cannot be written to, or a file of it is damaged.
+        UserError: If the directory holds no such set or cannot be written to, or one of its files is damaged.
     """
     directory = Path(os.path.expanduser(directory))
     about = directory / "dataset_info.json"
     if not about.is_file():
-        raise UserError(f"directory {directory} has no dataset_info.json; give that of one version of a TFDS set")
+        raise UserError(f"directory {directory} has no dataset_info.json; give one version's directory of a TFDS set")
     info, forms, expected = _info(about)
     if "tfrecord" not in forms or "array_record" in forms:
         raise UserError(f"directory {directory} holds {' and '.join(forms)}; only tfrecord is converted, and once")
@@ -55,7 +55,7 @@ def convert(directory: Path) -> list[Path]:
 
 
 def _info(path: Path) -> tuple[dict[str, Any], list[str], int]:
-    """Reads a `dataset_info.json`: all of it, the forms in which the set is there, and the number of its records."""
+    """Reads a `dataset_info.json`; returns its content, the file formats of the set, and its number of records."""
     try:
         info = json.loads(path.read_text("utf-8"))
         forms = [str(form) for form in (info.get("fileFormat", "tfrecord"), *info.get("alternativeFileFormats", []))]
@@ -104,7 +104,7 @@ def main(directory: tyro.conf.Positional[Path]) -> None:
     """Adds the array_record form, which is read without TensorFlow, to a TFDS set in tfrecord form.
 
     Args:
-        directory: Of one version of the set, such as ~/tensorflow_datasets/mnist/3.0.1, with dataset_info.json in it.
+        directory: That of one version of the set, with dataset_info.json, such as ~/tensorflow_datasets/mnist/3.0.1.
     """
     print(*convert(directory), sep="\n")
 

@@ -1,4 +1,4 @@
-"""Images that cannot be read, in data held in memory: the next sound one takes the place of each, as in streams."""
+"""Replaces images that cannot be read, in data held in memory, each by the next sound one, as streams do."""
 
 import warnings
 from collections.abc import Callable
@@ -17,14 +17,14 @@ def decoded(
     """Reads decoded images from the cache, or decodes them and keeps them there.
 
     Args:
-        name: As of `cached`.
-        key: As of `cached`.
-        decode: Makes the arrays. It gets a list in which to note the rows that cannot be read, or None, by which it
-            raises where there is one.
+        name: As in `cached`.
+        key: As in `cached`.
+        decode: Makes the arrays. Its argument is a list to which it appends the rows that cannot be read; or None, if
+            it is to raise at the first.
         skip_damaged: Whether such rows are accepted.
 
     Returns:
-        The arrays, and the numbers of such rows.
+        The arrays, and the numbers of the rows that could not be read.
     """
 
     def make() -> Arrays:
@@ -39,12 +39,12 @@ def decoded(
 
 
 def replaced(arrays: Arrays, damaged: np.ndarray, name: Callable[[int], str]) -> Arrays:
-    """Puts the next sound row in the place of each that could not be read, and warns.
+    """Replaces each row that could not be read by the next sound one, and warns.
 
     Args:
-        arrays: Each of as many rows.
-        damaged: The numbers of those rows, but not of all.
-        name: What a person calls a row.
+        arrays: By name, with equal numbers of rows.
+        damaged: The numbers of the rows to replace; not all rows.
+        name: Returns the name of a row's image, for the warning.
     """
     if not len(damaged):
         return arrays

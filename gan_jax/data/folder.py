@@ -29,7 +29,7 @@ def load(path: str, split: str = "train", resolution: int | None = None, skip_da
     hash of the files' relative paths: one in ten is for testing, the same ones on every machine and whatever other
     files there are.
 
-    If every image (of the split's folder, where there are such) lies in a subfolder, and there are at least two, the
+    If every image lies in a subfolder (of its split's folder, if splits are folders) and there are at least two, the
     first level of subfolders gives the labels, in alphabetical order; else there are none. Images are greyscale if all
     files of the folder are, else RGB, transparent parts on white. See `listing.listed` for what is left out.
 
@@ -44,8 +44,8 @@ def load(path: str, split: str = "train", resolution: int | None = None, skip_da
         The images and, perhaps, labels.
 
     Raises:
-        UserError: If there is no such folder, split or image; or naming the image that cannot be decoded, or two that
-            differ in size.
+        UserError: If there is no such folder or split, or no image; or naming an image that cannot be decoded, or two
+            that differ in size.
     """
     found = _find(path, split)
     files, chosen = found.listing.files, found.chosen
@@ -66,10 +66,10 @@ def load(path: str, split: str = "train", resolution: int | None = None, skip_da
 
 
 def stream(path: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Stream:
-    """Opens a folder of images, however many, to be read as training goes; arguments and errors are those of `load`.
+    """Opens a folder of any number of images, to be read as training goes; arguments and errors are those of `load`.
 
-    Headers are read until one is in colour, and without `resolution` the first image (with `skip_damaged` the first
-    sound one) for its size; the others are looked at when they are read.
+    Only headers are read now, until one is in colour; and without `resolution` the first image (with `skip_damaged` the
+    first sound one), for its size.
     """
     found = _find(path, split)
     files = found.listing.files
@@ -138,8 +138,8 @@ def _find(path: str, split: str) -> _Found:
         if len(classes) > 1 and len(loose) < len(judged):
             warnings.warn(
                 f"folder {path!r} gives no labels, as not all images lie in class folders such as "
-                f"{shown(classes[0])}: {shown(loose[0])}{f' and {len(loose) - 1:,} more' if loose[1:] else ''} would "
-                "have to be moved into one, or away",
+                f"{shown(classes[0])}: move {shown(loose[0])}{f' and {len(loose) - 1:,} more' if loose[1:] else ''} "
+                "into one, or away, to have labels",
                 stacklevel=1,
             )
         return _Found(listing, chosen, None, [])
@@ -147,7 +147,7 @@ def _find(path: str, split: str) -> _Found:
 
 
 def _own_splits(tops: set[str]) -> dict[str, str]:
-    """Returns the subfolder of each split, by the names of all subfolders; none where they are not splits."""
+    """Returns the subfolder of each split, from the names of all subfolders; empty if they are not splits."""
     folders = {top.lower(): top for top in tops}
     others = [folders[name] for name in ("test", *VALID) if name in folders]
     if "train" not in folders or not others or len(tops) != 1 + len(others):
@@ -157,7 +157,7 @@ def _own_splits(tops: set[str]) -> dict[str, str]:
 
 
 def _origin(found: _Found, sizes: Sequence[int]) -> str:
-    """Returns a fingerprint of names and sizes of a split's files."""
+    """Returns a fingerprint of the names and sizes of a split's files."""
     names = [found.listing.names[i] for i in found.chosen]
     return hashlib.sha256(repr(list(zip(names, sizes, strict=True))).encode()).hexdigest()[:16]
 

@@ -26,7 +26,7 @@ LIMIT = 8 * 2**30  # bytes held in memory
 
 
 class Damaged(UserError):
-    """An image cannot be read."""
+    """An image that cannot be read."""
 
 
 def stack(
@@ -38,7 +38,7 @@ def stack(
 ) -> np.ndarray:
     """Decodes images into one array.
 
-    Transparent images are laid on white, turned ones (by their EXIF tag, where it can be read) are set upright. Other
+    Transparent images are laid on white. Images with an EXIF tag of orientation that can be read are set upright. Other
     metadata, sound or not, change nothing.
 
     Args:
@@ -46,14 +46,15 @@ def stack(
         count: Number of pairs.
         resolution: Side of the results, see `square`; None asks that all images be of one size.
         channels: 1 for greyscale, 3 for RGB.
-        damaged: Where to note the rows of images that cannot be read, which stay black; by default they raise.
+        damaged: A list to which the rows of images that cannot be read are appended; these stay black. By default such
+            an image raises, and so it does if not one can be read.
 
     Returns:
         uint8 `[count, H, W, channels]`.
 
     Raises:
-        UserError: Naming the image which cannot be decoded, or two that differ in size; or if the array would be
-            larger than `LIMIT`.
+        Damaged: Naming an image that cannot be decoded.
+        UserError: Naming two that differ in size; or if the array would be larger than `LIMIT`.
     """
     if resolution is not None:
         require_size((count, resolution, resolution, channels))
@@ -62,7 +63,7 @@ def stack(
         try:
             image = _read(file, lambda encoded: flatten(_upright(encoded), "L" if channels == 1 else "RGB"))
         except Exception as error:  # decoders raise OSError, SyntaxError, EOFError, struct.error and others
-            if damaged is None or (i == count - 1 == len(damaged)):  # not one can be read
+            if damaged is None or (i == count - 1 == len(damaged)):  # the last, and none before it could be read
                 raise Damaged(f"cannot read the image {name}: {error}; repair or remove it") from error
             damaged.append(i)
             continue
@@ -84,16 +85,16 @@ def stack(
 def shape_of(
     files: Iterable[tuple[str, Path | bytes]], resolution: int | None, channels: int, skip_damaged: bool
 ) -> tuple[int, int, int]:
-    """Returns the shape of what `stack` makes of an image: of the first that can be read, without `resolution`.
+    """Returns the shape that `stack` gives to images; without `resolution` it reads one of them for its size.
 
     Args:
-        files: As of `stack`.
-        resolution: As of `stack`.
-        channels: As of `stack`.
-        skip_damaged: Whether others may come before that one.
+        files: As in `stack`.
+        resolution: As in `stack`.
+        channels: As in `stack`.
+        skip_damaged: Whether to take the first image that can be read; by default the very first must be.
 
     Raises:
-        UserError: Naming the first that cannot be read, if none can, or others may not.
+        Damaged: Naming the first image, if it cannot be read and is not to be skipped, or none can be read.
     """
     if resolution is not None:
         require_size((1, resolution, resolution, channels))
@@ -111,7 +112,7 @@ def shape_of(
 
 
 def grey(file: Path | bytes) -> bool:
-    """Says whether an image has no colour, from its header alone; true of those that cannot be read, as by `stack`."""
+    """Returns whether an image has no colour, from its header alone; True for one that cannot be read."""
     try:
         return _read(file, lambda encoded: encoded.mode in ("1", "L", "LA") or encoded.mode.startswith("I"))
     except Exception:
@@ -119,7 +120,7 @@ def grey(file: Path | bytes) -> bool:
 
 
 def _read(file: Path | bytes, read: Callable[[Image.Image], T]) -> T:
-    """Opens an image and reads it; where that fails, it is tried without the metadata, which may be at fault."""
+    """Opens an image and reads it; if that fails, tries again without the metadata, which may be at fault."""
     try:
         with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as encoded:
             return read(encoded)
@@ -130,7 +131,7 @@ def _read(file: Path | bytes, read: Callable[[Image.Image], T]) -> T:
         try:
             with Image.open(io.BytesIO(bare)) as encoded:
                 return read(encoded)
-        except Exception:  # of the pixels then; what is wrong with the file itself is told
+        except Exception:  # so the pixels are at fault: raise the error of the file itself
             pass
         raise
 
@@ -139,7 +140,7 @@ def _upright(image: Image.Image) -> Image.Image:
     image.load()  # a PNG may have its tags after its pixels
     try:
         turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # whatever is wrong with tags, the pixels are sound
+    except Exception:  # whatever is wrong with the tags, the pixels are sound
         turn = None
     return image if turn is None else image.transpose(turn)
 
@@ -197,7 +198,7 @@ def squares(images: np.ndarray, resolution: int | None) -> np.ndarray:
 
 
 def require_size(shape: tuple[int, int, int, int]) -> None:
-    """Refuses an array of images `[N, H, W, C]` that memory does not hold."""
+    """Refuses a uint8 array of images `[N, H, W, C]` that is larger than `LIMIT`."""
     count, height, width, channels = shape
     size = count * height * width * channels
     if size > LIMIT:

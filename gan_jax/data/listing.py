@@ -1,4 +1,4 @@
-"""The image files below a directory, and what of it is left out."""
+"""Lists the image files below a directory, and says what is left out."""
 
 import os
 import warnings
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from gan_jax.errors import NotFound, UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-RUN = "run.json"  # by which the directory of a run is known
+RUN = "run.json"  # the file that marks the directory of a run
 
 
 class Listing(NamedTuple):
@@ -33,14 +33,16 @@ class Listing(NamedTuple):
 def listed(path: str) -> Listing:
     """Lists the PNG, JPEG and WebP files in a directory and its subdirectories.
 
-    Symbolic links are followed, but for those to a directory that they lie in. Hidden files and directories are left
-    out, and the of runs, known by their `run.json`. One warning names all that is left out.
+    Symbolic links are followed, except those to a directory that they lie in. Left out are hidden files and
+    directories, the directories of runs (they have a `run.json`), broken links, what cannot be read, and files of other
+    formats. One warning counts what is left out, and names some of it.
 
     Args:
         path: The directory.
 
     Raises:
-        UserError: If there is no such directory, it has no image, or is that of a run.
+        NotFound: If there is no such directory.
+        UserError: If it has no image, or is the directory of a run.
     """
     root = Path(os.path.expanduser(path))
     if not root.is_dir():
@@ -65,7 +67,7 @@ def shown(name: str) -> str:
 
 
 def _walk(root: Path) -> tuple[list[str], Mapping[str, Sequence[str]]]:
-    """Returns the paths of the images below a directory, and those left out by the reason why."""
+    """Returns the paths of the images below a directory, and the paths left out, by reason."""
     names, left_out = [], defaultdict(list)
     pending = [("", frozenset([_identity(root)]))]
     while pending:
@@ -102,7 +104,7 @@ def _identity(path: str | Path) -> tuple[int, int]:
 
 
 def _told(left_out: Mapping[str, Sequence[str]]) -> str:
-    """Says how many paths are left out for each reason, and names three of them."""
+    """Returns text on how many paths are left out for each reason, with up to three of them."""
     parts = []
     for reason, names in sorted(left_out.items()):
         first = ", ".join(map(shown, sorted(names)[:3]))

@@ -1,4 +1,4 @@
-"""What the name of a data set says: the task that it is for, and the directories that it is read from."""
+"""Parses names of data sets: the task that a set is for, and the directories that it is read from."""
 
 import os
 import re
@@ -13,10 +13,10 @@ VERSION = re.compile(r"\d+\.[\d*]+\.[\d*]+")  # of a set of TensorFlow Datasets,
 
 
 def resolved(name: str) -> str:
-    """Returns a name with absolute paths in it, so that it means the same wherever it is read; expands `~`.
+    """Makes the paths in a name absolute, so that it means the same in every working directory; expands `~`.
 
     Args:
-        name: Of a data set, as of `data.load`.
+        name: A data set's, as in `data.load`.
 
     Raises:
         UserError: If it is empty.
@@ -27,14 +27,14 @@ def resolved(name: str) -> str:
 
 
 def directories(name: str) -> list[str]:
-    """Returns the directories of images that a name has in it."""
+    """Returns the directories of images in a name."""
     found: list[str] = []
     _with_paths(name, lambda path: found.append(path) or path)
     return found
 
 
 def images_of(name: str) -> str:
-    """Returns the data set whose very images those of a task are: mnist for few:10:0:mnist or unpaired:edges:mnist."""
+    """Returns the data set that a task takes its images from: mnist for few:10:0:mnist or unpaired:edges:mnist."""
     kind, _, rest = name.partition(":")
     if kind == "few":
         return images_of(rest.split(":", 2)[-1])
@@ -42,7 +42,7 @@ def images_of(name: str) -> str:
 
 
 def kind(name: str) -> str:
-    """Returns what stands before the first colon of a name, "" if there is none."""
+    """Returns the part of a name before its first colon, "" if there is none."""
     return name.partition(":")[0] if ":" in name else ""
 
 
@@ -58,12 +58,12 @@ def two_directories(pair: str) -> tuple[str, str]:
 
 
 def is_directory(name: str) -> bool:
-    """Says whether a name is that of a directory of images, and of nothing else."""
+    """Returns whether a name is that of a directory of images, and not of a built-in set."""
     return name.startswith("folder:") or (name not in BUILT_IN and os.path.isdir(os.path.expanduser(name)))
 
 
 def _with_paths(name: str, change: Callable[[str], str]) -> str:
-    """Returns a name with its paths changed."""
+    """Returns a name with a function applied to its paths."""
     task, _, rest = name.partition(":")
     if not rest:
         return change(name) if name.startswith("~") or is_directory(name) else name

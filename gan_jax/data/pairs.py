@@ -40,11 +40,11 @@ def load(name: str, split: str = "train", resolution: int | None = None, skip_da
         name: As above; NAME is any of `data.load`.
         split: "train" or "test", or what else NAME or a folder has.
         resolution: Side of the squares that images and sources are made into; None leaves them as they are.
-        skip_damaged: As of `data.load`; of folders whose files belong together it is not heeded, for an image in the
-            place of another has another partner.
+        skip_damaged: As in `data.load`. It has no effect on folders whose files belong together, as a replaced image
+            would have the wrong partner.
 
     Raises:
-        UserError: If the name is malformed, folders do not match, the images are not such as the task needs, or
+        UserError: If the name is malformed, folders do not match, the images do not suit the task, or
             images and sources differ in size.
     """
     task, _, rest = name.partition(":")
@@ -98,7 +98,7 @@ def _held_apart(name: str, found: Dataset) -> Dataset:
     if not for_training(found.split):
         return dataset(name, found.split, image, others={"source": source})
     if len(image) < 2:
-        raise UserError(f"data set {name!r}: {found.split} has one example, of which nothing is apart; take more")
+        raise UserError(f"data set {name!r}: {found.split} has one example, and 2 are needed to be apart; take more")
     return dataset(name, found.split, image[1::2], others={"source": source[::2]}, apart=APART)
 
 

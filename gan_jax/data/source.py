@@ -34,7 +34,8 @@ class Dataset(NamedTuple):
         fingerprint: Of the arrays: equal contents, equal fingerprint, wherever they come from.
         apart: Groups of arrays that are drawn in an order of their own, each by the number of its own rows; the others
             have N rows, which belong together.
-        origin: Fingerprint of what it was read from, that of a `Stream` of the same; "" where it cannot be streamed.
+        origin: Fingerprint of the files it was read from, equal to that of a `Stream` of them; "" if it cannot be
+            streamed.
     """
 
     name: str
@@ -75,7 +76,7 @@ class Stream(NamedTuple):
 
     @property
     def origin(self) -> str:
-        """The same as of a `Dataset` that is read from there."""
+        """The origin of a `Dataset` that is read from the same files."""
         return self.fingerprint
 
 
@@ -112,13 +113,13 @@ def dataset(
 
 
 def same(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
-    """Says whether two data sets, each in memory or streamed, are one.
+    """Returns whether two data sets, each in memory or streamed, are the same.
 
-    Those in memory are compared by their contents, others by what they are read from.
+    Two sets in memory are compared by their contents, others by the files that they are read from.
 
     Args:
-        ours: What is recorded of one: its `fingerprint` and, where it has one, its `origin`.
-        theirs: Of the other; older records have no origin, and then a fingerprint of either kind.
+        ours: The record of one, by `marks`: its `fingerprint` and, if it has one, its `origin`.
+        theirs: The record of the other. Older records have a fingerprint alone, of contents or of files.
     """
     if ours["fingerprint"] == theirs["fingerprint"]:
         return True
@@ -130,7 +131,7 @@ def same(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
 
 
 def marks(data: Dataset | Stream) -> dict[str, str]:
-    """Returns what `same` compares of a data set, for records."""
+    """Returns the fingerprints of a data set that records hold and `same` compares."""
     return {"fingerprint": data.fingerprint} | ({"origin": data.origin} if data.origin else {})
 
 

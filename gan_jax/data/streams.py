@@ -74,7 +74,7 @@ def feed(
         `take() -> (chunk, seconds)`: what the next call eats, for `draw`, and how long it had to be waited for.
 
     Raises:
-        UserError: By `take`, naming an image that cannot be read, or is of another size.
+        UserError: From `take`, naming an image that cannot be read, or is of another size.
     """
     import grain  # takes a second
 

@@ -62,7 +62,7 @@ def load(name: str, split: str = "train", resolution: int | None = None, skip_da
 
 
 def stream(name: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Stream:
-    """Opens an image set, however large, to be read as training goes; arguments and errors are those of `load`."""
+    """Opens an image set of any size, to be read as training goes; arguments and errors are those of `load`."""
     with _quiet():
         builder, image, label, count = _open(name, split)
         source, channels = _source(builder, split), _channels(builder, image)
@@ -94,7 +94,7 @@ def _open(name: str, split: str) -> tuple[Any, str, str | None, int]:
 
 
 def _directory() -> Path:
-    """Returns where prepared sets are: $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
+    """Returns the directory of prepared sets: $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
     path = os.path.expanduser(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
     if path.startswith("~"):
         raise UserError("TFDS_DATA_DIR: there is no home directory to look in; set it to a directory of prepared sets")
@@ -102,7 +102,7 @@ def _directory() -> Path:
 
 
 def _origin(builder: Any, split: str, count: int) -> str:
-    """Returns a fingerprint of a split's version and sizes."""
+    """Returns a fingerprint of a set's version, and of the number of examples and bytes of a split."""
     told = f"{builder.info.full_name} {split} {count} {builder.info.splits[split].num_bytes}"
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
@@ -126,7 +126,7 @@ def _builder(name: str, data_dir: Path) -> Any:
             prepare.prepare(builder.name, data_dir)
             builder = tfds.builder(name, data_dir=data_dir)
     except UserError:
-        raise  # of what is to be prepared
+        raise  # from preparing the set
     except (registered.DatasetNotFoundError, AssertionError, ImportError, ValueError) as error:
         raise NotFound(_unknown(name, data_dir, error)) from None
     if not builder.is_prepared():

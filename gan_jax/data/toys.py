@@ -88,7 +88,7 @@ NAMES = (*MIXTURES, *CURVES)
 def _require_count(count: int) -> None:
     if count * 2 * 8 > LIMIT:
         raise UserError(
-            f"count={count:,}: points take {count * 16 / 2**30:.1f} GiB in the making, more than the "
+            f"count={count:,}: drawing points takes {count * 16 / 2**30:.1f} GiB, more than the "
             f"{LIMIT / 2**30:.0f} GiB that are held in memory; draw fewer"
         )
 
