@@ -142,7 +142,7 @@ def discriminator(
 def networks(
     config: Baseline, spec: Spec, norm: AnyNorm = "batch", kind: Kind = "dcgan", **options: Any
 ) -> dict[str, Network]:
-    """Returns a generator with batch norm, and a discriminator; arguments as of `discriminator`."""
+    """Returns a generator with batch norm, and a discriminator; arguments as in `discriminator`."""
     return {
         "generator": network(config, generator(config, spec, kind=kind), (config.latent_size,)),
         "discriminator": network(config, discriminator(config, spec, norm, kind, **options), spec.shape),
@@ -212,7 +212,7 @@ def game(
 
     Args:
         config: The experiment's.
-        networks: As of `system.gan`.
+        networks: As in `system.gan`.
         loss: The adversarial loss.
         optimizers: Instead of Adam.
         repeats: Moves of each an iteration.

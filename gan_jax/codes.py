@@ -62,7 +62,7 @@ def told(head: Network, name: str, latent: Latent, weight: float = 1.0, spread: 
 
 
 def classified(head: Network, name: str, weight: float = 1.0) -> Term:
-    """Returns weight * -log Q(label | x) on real examples, for the discriminator; arguments as of `told`."""
+    """Returns weight * -log Q(label | x) on real examples, for the discriminator; arguments as in `told`."""
     require_weight("weight", weight)
 
     def value(context: Context) -> Array:

@@ -42,8 +42,8 @@ def objective(
     Args:
         denoiser: r.
         discriminator: Returns "features", `[b, F]`; it judges in training mode.
-        std: Of the noise, positive.
-        schedule: Its factor at each step, such as `optax.linear_schedule(1, 0, 10_000)`; None means 1 throughout.
+        std: Standard deviation of the noise, positive.
+        schedule: Factor of `std` at each step, such as `optax.linear_schedule(1, 0, 10_000)`; None means 1 throughout.
     """
     require_noise("std", std)
 

@@ -1,4 +1,4 @@
-"""Real images whose greys are no whole numbers, as those of samples are not."""
+"""Dequantisation: noise that makes the grey levels of real images continuous, as those of samples are."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from gan_jax.types import Array, Batch, Metrics, System, TrainState
 
 
 def dequantised(system: System) -> System:
-    """Returns a game that spreads each of the 256 greys of real images over the interval up to the next.
+    """Returns a game whose real images have each of the 256 grey levels spread over the interval up to the next.
 
     x <- (127.5 x + u) / 128, u uniform on [-1/2, 1/2), so that grey g of 0 to 255 becomes uniform on
     [(g - 128) / 128, (g - 127) / 128), as in the authors' code of WGAN-GP (Gulrajani et al. 2017, arXiv:1704.00028) and

@@ -44,7 +44,7 @@ def boundary_seeking(size: int, samples: int = 20) -> Term:
 def judged(size: int, samples: int = 20) -> Term:
     """Returns the discriminator's term, -1/M sum_m log(1 - D(x_m)) of M samples of each z.
 
-    The loss judges one sample of each z: give it a discriminator's part of real images alone.
+    A loss judges one sample of each z; so pair this term with a loss whose discriminator part has real images alone.
 
     Args:
         size: See `boundary_seeking`.

@@ -107,7 +107,7 @@ def dirac(
         optimizer: Of both players, or of each by name.
         start: (theta, psi).
         examples: Rows of the batch, all alike.
-        data: The point. At 0 the critic's output on real examples is constant, which hides what depends on it.
+        data: The point. At 0 the critic's output on real examples does not vary, which hides whatever depends on it.
         bias: Constant part of the logits, such as 1/2 for least squares.
         options: Of `system.gan`: rule, terms, augment, controllers, ...
     """
@@ -192,8 +192,8 @@ def stability(update: Update, state: TrainState, batch: Batch | None = None, key
     and flags are held as they are after one iteration, so that a first step that differs does not count. All is done in
     float64 whatever the state is in: float32 cannot tell a kink from its rounding.
 
-    A number that nothing moves (a frozen network, an injected learning rate) stays where it is put, and so does the
-    state along a line of points at rest: the eigenvalue is 1, so that no verdict is better than "undecided".
+    A number that nothing moves (a frozen network, an injected learning rate) has the eigenvalue 1, and so has a
+    direction along a line of fixed points: the verdict is then "undecided" at best.
 
     The derivative is taken forward, which passes through loops, gradients and vector-Jacobian products alike, and is
     held against difference quotients, both ways, along all axes and some random directions. Unless the quotients of the

@@ -1,7 +1,7 @@
 """Exceptions for what the user can mend: the command line prints their message alone.
 
-Every other exception is a bug, or comes from a library, and keeps its traceback; but for the operating system's errors
-that say what they are about, such as a full disk or a file that may not be read.
+Every other exception is a bug, or comes from a library, and keeps its traceback. Only of the operating system's errors
+that name a cause or a file, such as a full disk, the message is printed alone too: see `cli.message`.
 """
 
 
@@ -14,7 +14,7 @@ class NotFound(UserError, FileNotFoundError):
 
 
 class Unreachable(UserError, ConnectionError):
-    """What is to be downloaded, and cannot be."""
+    """A file that is to be downloaded, and cannot be."""
 
 
 class Diverged(UserError, FloatingPointError):
@@ -22,4 +22,4 @@ class Diverged(UserError, FloatingPointError):
 
 
 class OutOfMemory(UserError, MemoryError):
-    """More than a device, or this machine, holds."""
+    """Arrays that exceed the memory of a device, or of this machine."""

@@ -159,13 +159,13 @@ def main(
         seed: Which samples.
         few: Accept fewer images than features, for which an FID means nothing.
         players: Also how far the discriminator is from 50/50 on held-out images, and the duality gap.
-        moves: Of each player, for the duality gap; by default 100.
+        moves: Moves of each player for the duality gap (with --players); by default 100.
         inception: The file of its weights (pt_inception-2015-12-05-6726825d.pth, or .npz, .safetensors); by default
             downloaded once.
         resize: How images are brought to Inception's size: as pytorch-fid does (reference, the default), as clean-fid
             (clean), or as the original graph (tensorflow).
         dataset: Where the data of the run are now, if they have moved.
-        safe: Run none of the run's own code, but the experiment of the same name beside this package.
+        safe: Run none of the run's own code, but the experiment of that name in the folder that holds gan_jax.
 
     Raises:
         UserError: If a flag does not apply, or what is asked for cannot be scored.
@@ -176,7 +176,7 @@ def main(
         (resize is not None and features != "inception", "--resize", "give --features inception too"),
         (bool(steps) and every, "--steps", "--every scores all; give one of the two"),
         (best and (every or bool(steps)), "--best", "it is one checkpoint; leave out --steps and --every"),
-        (few and bool(metrics) and "fid" not in metrics, "--few", "it is of fid alone; leave it out"),
+        (few and bool(metrics) and "fid" not in metrics, "--few", "it is for fid alone; leave it out"),
     ):
         if idle:
             raise UserError(f"{flag} does not apply here: {mend}")

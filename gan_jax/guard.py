@@ -9,7 +9,7 @@ The signals are computed in the compiled step and averaged over the iterations b
     gradient norms    of the players
     score             where the run is evaluated
 
-The guard is a fold over log records. Each checkpoint holds what it remembers by then, so that a run that goes on
+The guard is a fold over log records. Each checkpoint holds the guard's memory at that step, so that a continued run
 decides as though it had never stopped, whatever has become of its log.
 """
 
@@ -145,12 +145,12 @@ def watch(
 
 
 def packed(memory: Memory) -> dict[str, Any]:
-    """Returns a memory as JSON types, by which a checkpoint holds it."""
+    """Returns a memory as JSON types, for a checkpoint."""
     return memory._asdict() | {"told": sorted(memory.told)}
 
 
 def unpacked(values: Mapping[str, Any]) -> Memory:
-    """Returns the memory that was packed."""
+    """Returns the memory that `packed` was given."""
     past = {name: tuple(series) for name, series in values["past"].items()}
     return Memory(**{**values, "told": frozenset(values["told"]), "past": past})
 

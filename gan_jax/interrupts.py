@@ -11,7 +11,7 @@ from gan_jax import cluster
 
 
 def asking() -> list[signal.Signals]:
-    """Returns the signals that ask to end: SIGINT, SIGTERM and, unless nohup has it ignored, SIGHUP."""
+    """Returns the signals that ask a program to end: SIGINT, SIGTERM and, unless it is ignored (nohup), SIGHUP."""
     asked = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         asked.append(signal.SIGHUP)
@@ -20,10 +20,10 @@ def asking() -> list[signal.Signals]:
 
 @contextmanager
 def noted() -> Iterator[list[signal.Signals]]:
-    """Collects the signals that ask to end rather than ending; a second one of a kind kills, as ever.
+    """Collects the signals that ask the program to end, instead of ending it; a second one of a kind ends it as usual.
 
-    Of several processes none is collected: JAX notes SIGTERM itself, the others are passed on as that, and
-    `cluster.preempted` tells all processes.
+    With several processes nothing is collected. JAX notes SIGTERM itself, the other signals are passed on as SIGTERM,
+    and `cluster.preempted` tells all processes.
     """
     received: list[signal.Signals] = []
     if threading.current_thread() is not threading.main_thread():
@@ -38,7 +38,7 @@ def noted() -> Iterator[list[signal.Signals]]:
         signal.signal(number, former[signal.Signals(number)])
 
     def pass_on(number: int, frame: Any) -> None:
-        signal.signal(number, signal.SIG_DFL)  # KeyboardInterrupt would wait for the others, who wait for this process
+        signal.signal(number, signal.SIG_DFL)  # KeyboardInterrupt would wait for the others, which wait for this one
         os.kill(os.getpid(), signal.SIGTERM)
 
     if cluster.several():

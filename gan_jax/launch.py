@@ -4,10 +4,10 @@
 
 Each runs the command, and all train one run together. When one dies (killed, out of memory, crashed), the others would
 wait for it for ever: all are ended, started again, and go on from the last checkpoint. A command that ends by itself
-with an error (exit status 1 or 2: bad input, divergence) is not repeated. SIGTERM, Ctrl-C and a terminal that is closed
-(SIGHUP) are passed on: all agree on a step, save, and end. So they do when the launcher itself is killed.
+with an error (exit status 1 or 2: bad input, divergence) is not repeated. SIGTERM, Ctrl-C and the closing of the
+terminal (SIGHUP) are passed on: all agree on a step, save, and end. They do so too when the launcher itself is killed.
 
-On several machines the cluster starts the processes: see `gan_jax.cluster` for what each must be told.
+On several machines the cluster starts the processes: see `gan_jax.cluster` for the environment that each needs.
 """
 
 import os
@@ -47,9 +47,7 @@ def main(
     if processes < 1 or restarts < 0:
         raise UserError(f"processes={processes}, restarts={restarts}: give at least 1 process, and no negative number")
     if not command or shutil.which(command[0]) is None:
-        raise UserError(
-            f"command: {' '.join(command[:1]) or 'none'} is not to be run; give one after --, such as python"
-        )
+        raise UserError(f"command: {' '.join(command[:1]) or 'none'} cannot be run; give one after --, such as python")
     asked: list[int] = []
     for number in interrupts.asking():
         signal.signal(number, lambda n, frame: asked.append(n))
@@ -74,7 +72,7 @@ def _run(command: Sequence[str], count: int, attempt: int, asked: list[int]) -> 
     shared = {COORDINATOR: address, PROCESSES: str(count), RESTARTS: str(attempt)}
     pipe, held = os.pipe()  # closed with this process, however it ends
     shared[LAUNCHER] = str(pipe)
-    options: dict[str, Any] = {"start_new_session": True, "pass_fds": [pipe]}  # Ctrl-C is for the launcher to pass on
+    options: dict[str, Any] = {"start_new_session": True, "pass_fds": [pipe]}  # the launcher passes Ctrl-C on
     running = [
         subprocess.Popen(command, env=os.environ | shared | {PROCESS: str(index)}, **options) for index in range(count)
     ]

@@ -21,14 +21,14 @@ UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP)  # what a file system 
 def held(directory: Path) -> Iterator[None]:
     """Holds a run directory while training, so that no other process trains in it.
 
-    The lock is the operating system's. It ends with the process, however that ends, so a file that a killed process
-    left locks nothing. Of several processes that train together the first holds the lock for all.
+    The operating system holds the lock, and releases it when the process ends, however it ends: a file that a killed
+    process has left locks nothing. If several processes train together, the first holds the lock for all.
 
     Args:
         directory: The run directory; made if it does not exist.
 
     Raises:
-        UserError: If another process holds it, naming its host and process id.
+        UserError: If another process holds the directory, naming its host and process id.
     """
     if not cluster.chief():
         yield
@@ -43,19 +43,19 @@ def held(directory: Path) -> Iterator[None]:
     except (NotImplementedError, OSError) as error:
         if isinstance(error, OSError) and error.errno not in UNSUPPORTED:
             raise
-        print(f"warning: {directory} is on a file system without locks: start no second process that trains in it")
+        print(f"warning: {directory} is on a file system without locks: train in it from one process only")
     try:
         (directory / HOLDER).write_text(json.dumps({"host": socket.gethostname(), "process": os.getpid()}))
         yield
     finally:
         for name in (HOLDER, LOCK):
-            with suppress(OSError):  # the directory may be gone, and what ended the run is what matters
+            with suppress(OSError):  # the directory may be gone; it must not hide the error that ended the run
                 (directory / name).unlink()
         lock.release()
 
 
 def _holder(directory: Path) -> str:
-    with suppress(OSError, ValueError, KeyError):  # it may be being written
+    with suppress(OSError, ValueError, KeyError):  # the file may be half written
         holder = json.loads((directory / HOLDER).read_text())
         return f"process {holder['process']} on {holder['host']}"
     return "another process"

@@ -19,7 +19,8 @@ Record = dict[str, Any]
 def read(run: Path) -> list[Record]:
     """Returns the records of a run, oldest first.
 
-    A line that is no record costs itself alone: a warning names it. A last line cut short by a crash is left out.
+    A line that is no record is left out, and a warning gives its number. A last line cut short by a crash is left out
+    silently.
     """
     lines = _lines(run)
     if bad := [str(number) for number, (_, record) in enumerate(lines, 1) if record is None]:
@@ -32,8 +33,8 @@ def read(run: Path) -> list[Record]:
 def writer(run: Path, step: int) -> Iterator[Callable[[Record], None]]:
     """Opens the log of a run that stands at a step, and forgets what came later: a continued run writes that again.
 
-    All else stays as it is: lines that are no records too, and TensorBoard's files, beside which a new one says from
-    which step on the older ones no longer count.
+    Lines that are no records stay, and so do TensorBoard's files: a new file marks the step from which the older ones
+    no longer count.
 
     Args:
         run: The run directory.
@@ -50,7 +51,7 @@ def writer(run: Path, step: int) -> Iterator[Callable[[Record], None]]:
         with atomic(path) as file:
             file.write(kept)
     older = len(list(folder.glob("events.out.tfevents.*")))
-    # the suffix tells files of one second apart, and keeps them in order
+    # the suffix distinguishes files of the same second, and keeps them in order
     events = SummaryWriter(str(folder), purge_step=step + 1 if older else None, filename_suffix=f".{older:04d}")
     with path.open("a") as lines:
 
@@ -68,7 +69,7 @@ def writer(run: Path, step: int) -> Iterator[Callable[[Record], None]]:
 
 
 def _lines(run: Path) -> list[tuple[bytes, Record | None]]:
-    """Returns the lines of a log, each with its record; None for what is none, but for a last line cut short."""
+    """Returns the lines of a log, each with its record or None, without a last line that was cut short."""
     path = run / "metrics.jsonl"
     *ended, last = path.read_bytes().split(b"\n") if path.exists() else [b""]
     lines = [(line, _record(line)) for line in ended]

@@ -51,7 +51,7 @@ def run(build: Callable[..., System], dataset: Dataset | Stream, config: Config)
 
     Raises:
         UserError: If the settings do not fit the devices, the directory holds another run, another process trains in
-            it, or a run is being opened.
+            it, or this is called while a run is being opened.
         Diverged: If a metric or a parameter is no longer finite; the last good checkpoint stays.
         OutOfMemory: If a device has not enough, saying what to lower.
         SystemExit: If SIGINT, SIGTERM or SIGHUP came, after saving.
@@ -70,7 +70,7 @@ def run(build: Callable[..., System], dataset: Dataset | Stream, config: Config)
         cluster.wait("fresh")
         if cluster.chief():
             with lock.held(workdir):
-                pass  # one that is being trained stays where it is
+                pass  # a run that another process is training is not moved
             print(f"moved the old run to {records.move_aside(workdir)}")
         cluster.wait("moved")
     with lock.held(workdir), cluster.notes(workdir) as notes, memory.explained():
@@ -191,13 +191,13 @@ def _run(
     if dataset.spec.source:
         use = f"translate: python -m gan_jax.translate {quoted} --input DIRECTORY --output DIRECTORY"
     print(f"done, in {memory.text(memory.peak())} of memory at most: open {workdir / 'report.html'}, or {use}")
-    if received:  # what would come after this run is asked to end too
+    if received:  # the signal asked the whole program to end, not only this run
         raise SystemExit(128 + received[0])
     return state
 
 
 def _shown(notes: Path) -> None:
-    """Writes the animation and the report; what hinders that is told, and hides no error that ended the run."""
+    """Writes the animation and the report; prints why it cannot, so as not to hide the error that ended the run."""
     try:
         watch.animate(notes)
         report.write(notes)

@@ -35,9 +35,9 @@ def least_squares(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> GanLoss:
     """Returns the least squares game (Mao et al. 2017, arXiv:1611.04076).
 
     D minimises (D(x) - b)^2 / 2 + (D(G(z)) - a)^2 / 2, G minimises (D(G(z)) - c)^2 / 2: mind the halves where another
-    term's weight is relative to this loss. With b - c = 1 and b - a = 2, G's loss at the best D is, but for a term that
-    G does not move, half of Pearson's chi-squared divergence between p + q and 2 q, the integral of
-    (2 q - (p + q))^2 / (p + q), p the density of the data and q that of the samples.
+    term's weight is relative to this loss. With b - c = 1 and b - a = 2, G's loss at the best D is, up to a term that G
+    does not move, half of Pearson's chi-squared divergence between p + q and 2 q: the integral of
+    (2 q - (p + q))^2 / (p + q), where p is the density of the data and q that of the samples.
 
     Args:
         a: The discriminator's target on fake.
@@ -80,7 +80,7 @@ def zero_sum(loss: Loss) -> Loss:
     rule differentiates through D's moves, as `rules.unrolled`, the real term counts too.
 
     Args:
-        loss: Any; its discriminator's part is played by both.
+        loss: Any; both players minimise its discriminator's part, the generator with the opposite sign.
     """
     if isinstance(loss, GanLoss):
         return _opposed(loss)

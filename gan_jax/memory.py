@@ -18,7 +18,7 @@ LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_by
 
 
 def size(tree: PyTree) -> int:
-    """Returns the bytes of a tree's arrays, or of arrays of its shapes, each once however many devices hold it."""
+    """Returns the bytes of a tree's arrays or shapes, each counted once, however many devices hold it."""
     return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
@@ -38,8 +38,8 @@ def require(count: int, what: str, mend: str) -> None:
 
     Args:
         count: Bytes that are needed, at least.
-        what: For what.
-        mend: What to do about it.
+        what: What needs them, for the message.
+        mend: What the user can do about it.
 
     Raises:
         OutOfMemory: With both numbers.

@@ -25,7 +25,7 @@ def read(latent: Latent, values: Array, name: str) -> Array:
 
 
 def put(latent: Latent, values: Array, name: str, new: Array) -> Array:
-    """Returns latents with one part, `[n, part size]`, replaced; arguments as of `part`."""
+    """Returns latents with one part, `[n, part size]`, replaced; arguments as in `part`."""
     found = _part(latent, name)
     return values.at[..., found.start : found.start + found.size].set(new)
 

@@ -63,7 +63,7 @@ def grid(images: ArrayLike, columns: int | None = None, padding: int = 2, scale:
 
 
 def compared(sets: Sequence[ArrayLike], columns: int = 8) -> np.ndarray:
-    """Lays sets of images out below one another, image i of each set above image i of the next; result as of `grid`.
+    """Lays sets of images out below one another, image i of each set above image i of the next; result as in `grid`.
 
     Args:
         sets: Arrays `[N, H, W, C]` of one N, H and W, C of 1 or 3, uint8 or float in [-1, 1].
@@ -215,10 +215,10 @@ def require_writable(path: Path, suffix: str = "") -> None:
 
     Args:
         path: The file; it need not be there, nor the folder that is to hold it.
-        suffix: As of `atomic`.
+        suffix: As in `atomic`.
 
     Raises:
-        UserError: As of `atomic`; and if the folder is read-only to the user, who may give another by --out.
+        UserError: As in `atomic`; and if the folder is read-only to the user, who may give another by --out.
     """
     _require_file(path, suffix)
     folder = Path(os.path.realpath(path)).parent

@@ -41,7 +41,7 @@ def swap(pool: Pool, images: Array, key: Array) -> tuple[Array, Pool]:
     The order is that of the global batch, so that the number of devices changes nothing.
 
     Args:
-        pool: As of `empty`, the same on every device.
+        pool: As in `empty`, the same on every device.
         images: This device's, `[b, *shape]`.
         key: The same on every device.
 

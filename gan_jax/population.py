@@ -158,7 +158,7 @@ def programs(
     """Compiles what a population does, and refuses what cannot be one; `train` is made of it.
 
     Args:
-        build: As of `train`.
+        build: As in `train`.
         dataset: It is copied to every device.
         configs: One a member.
         watch: What `look` returns.

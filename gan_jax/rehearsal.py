@@ -36,7 +36,7 @@ def state(system: System, spec: Spec) -> TrainState:
         spec: Of the data that it is to be trained on.
 
     Returns:
-        The state's shapes and types, as of `jax.eval_shape`.
+        The state's shapes and types, as in `jax.eval_shape`.
 
     Raises:
         UserError: If the generator's samples have another shape than the data, or an array is too large to exist.

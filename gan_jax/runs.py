@@ -57,7 +57,7 @@ def open_run(
         directory: A run directory.
         step: Which checkpoint; the newest good one by default.
         best: Whether to take the best one, which `--best` keeps, instead.
-        dataset: Where its data are now, as of `data.load`, if they have moved.
+        dataset: Where its data are now, as in `data.load`, if they have moved.
         safe: Whether to run none of the directory's code, but that of the experiment of the same name beside this
             package. What differs in it may make other images, or none.
 

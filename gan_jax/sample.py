@@ -94,7 +94,7 @@ def evaluated(function: Callable[[Any, Array], Array], ema: Any, rows: ArrayLike
 
 
 def labelled(run: Restored, seed: int, labels: Sequence[int], name: str = "label") -> np.ndarray:
-    """Makes images of classes: image i of a seed, but of class `labels[i]`; result as of `generate`.
+    """Makes images of classes: image i of a seed, but of class `labels[i]`; result as in `generate`.
 
     Args:
         run: An opened run, of a conditional generator.
@@ -111,7 +111,7 @@ def labelled(run: Restored, seed: int, labels: Sequence[int], name: str = "label
 
 
 def reconstructions(run: Restored, images: np.ndarray) -> np.ndarray:
-    """Encodes images and makes them again; result as of `generate`.
+    """Encodes images and makes them again; result as in `generate`.
 
     Args:
         run: An opened run, of a system with an encoder.
@@ -126,7 +126,7 @@ def reconstructions(run: Restored, images: np.ndarray) -> np.ndarray:
 
 
 def samples(run: Restored, seed: int, count: int, truncation: float | None = None) -> np.ndarray:
-    """Makes images 0 to count - 1 of a seed; arguments as for `latents_of`, result as of `generate`."""
+    """Makes images 0 to count - 1 of a seed; arguments as for `latents_of`, result as in `generate`."""
     require_memory(run, count)
     return generate(run, latents_of(run, seed, count, truncation))
 

@@ -28,7 +28,7 @@ def columns(configs: Sequence[Any]) -> Columns:
     hints = typing.get_type_hints(kind)
     found: Columns = {"seed": [config.seed for config in configs]}
     if any(not -(2**31) <= seed < 2**31 for seed in found["seed"]):
-        raise UserError(f"seed: {found['seed']} do not all fit in 32 bits; give smaller ones")
+        raise UserError(f"seed: {found['seed']} do not all fit in signed integers of 32 bits; give them below 2**31")
     for name in (field.name for field in fields(kind) if field.name not in ("seed", "run")):
         column = [getattr(config, name) for config in configs]
         if all(value == column[0] for value in column):
@@ -48,7 +48,7 @@ def require_traced(f: Callable[..., Any], varied: Columns, *arguments: Any) -> N
 
     Args:
         f: `(values, *arguments)`: what is to be traced, with values of any of the fields, by name.
-        varied: As of `columns`.
+        varied: As in `columns`.
         arguments: Traced too.
 
     Raises:

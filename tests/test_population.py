@@ -147,7 +147,7 @@ def decides(config, spec):
         ({"width": 8}, {}, r"width: it differs between configs, \[16, 8\], but it is no float"),
         ({"run": loop.Run(steps=31)}, {}, r"run.steps: it differs between configs, \[30, 31\]"),
         ({"r1": -1.0}, {}, "weight=-1.0: a term's weight must be positive"),
-        ({"seed": 2**31}, {}, r"seed: \[0, 2147483648\] do not all fit in 32 bits"),
+        ({"seed": 2**31}, {}, r"seed: \[0, 2147483648\] do not all fit in signed integers of 32 bits"),
         ({"r1": None}, {}, r"r1: it differs between configs, \[1.0, None\], but it is no float"),
         ({"r1": 2.0}, {"build": decides}, r"r1: it differs between configs, \[1.0, 2.0\], but .* decides something in"),
         ({}, {"halving": (0.5,)}, r"halving=\(0.5,\): .* give score"),

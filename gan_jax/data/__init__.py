@@ -69,9 +69,9 @@ def stream(name: str, split: str = "train", resolution: int | None = None, skip_
     """Opens one split of a data set that may be larger than memory.
 
     Args:
-        name: A directory of images, or an image set of TensorFlow Datasets, as of `load`.
-        split: As of `load`.
-        resolution: As of `load`; where images differ in size it must be given.
+        name: A directory of images, or an image set of TensorFlow Datasets, as in `load`.
+        split: As in `load`.
+        resolution: As in `load`; where images differ in size it must be given.
         skip_damaged: Without `resolution`, whether to take the size from the first image that can be read; by default
             the very first must be.
 

@@ -14,11 +14,11 @@ def load(name: str, split: str = "train", resolution: int | None = None, skip_da
 
     Args:
         name: "few:PER_CLASS:DRAW:NAME", such as "few:10:0:mnist": the number of labelled examples of each class, the
-            number of the random draw that chooses them, in [0, 2**32), and a data set with labels, as of `data.load`.
+            number of the random draw that chooses them, in [0, 2**32), and a data set with labels, as in `data.load`.
             Of one draw the fewer are among the more.
         split: "train" or "all", or a slice of them; in other splits it is NAME as it is.
-        resolution: As of `data.load`.
-        skip_damaged: As of `data.load`.
+        resolution: As in `data.load`.
+        skip_damaged: As in `data.load`.
 
     Returns:
         `image`, all of NAME, without labels; and `few_image` and `few_label` `[PER_CLASS * classes, ...]`, drawn apart.

@@ -129,7 +129,7 @@ def few(stream: Stream, count: int, skip_damaged: bool = False) -> Dataset:
     Args:
         stream: What to read.
         count: How many, at most.
-        skip_damaged: As of `feed`.
+        skip_damaged: As in `feed`.
     """
     numbers = np.unique(np.linspace(0, stream.count - 1, min(count, stream.count)).round().astype(int))
     height, width, channels = stream.spec.shape

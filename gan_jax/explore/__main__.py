@@ -15,7 +15,7 @@ from gan_jax.explore import views
 
 What = Literal["neighbours", "memorisation", "collapse", "directions", "interpolation", "filters", "inversion"]
 
-USES = {  # what flags are for, of those that are not for everything
+USES = {  # the pictures that a flag has an effect on; flags that are not named have one on all
     "features": ("neighbours", "memorisation", "collapse"),
     "samples": ("memorisation", "collapse"),
     "method": ("directions",),
@@ -49,7 +49,7 @@ def main(
     dataset: str | None = None,
     safe: bool = False,
 ) -> None:
-    """Looks into a checkpoint of a run: makes pictures in RUN/explore, which the report shows, or elsewhere.
+    """Draws pictures of what a checkpoint has learnt, in RUN/explore, where the report shows them, or elsewhere.
 
     - neighbours: samples, and the training images nearest to them.
     - memorisation: the samples most like copies of training images, beside the test images that are most like some.
@@ -79,7 +79,7 @@ def main(
         iterations: Of each search (inversion).
         out: Folder for the pictures; by default RUN/explore.
         dataset: Where the data of the run are now, if they have moved (neighbours, memorisation, collapse, inversion).
-        safe: Run none of the run's own code, but the experiment of the same name beside this package.
+        safe: Run none of the run's own code, but the experiment of that name in the folder that holds gan_jax.
     """
     if what != "all":
         require_used(main, what, USES, locals())
@@ -88,7 +88,7 @@ def main(
     rng.require_seed(seed)
     opened = runs.open_run(run, step, best, dataset, safe)
     if len(opened.record["data"]["shape"]) != 3:
-        raise UserError(f"{run} makes points, of which there are no images to look at; its samples/ show all of it")
+        raise UserError(f"{run} makes points, so there are no images to look into; its samples/ show the points")
     folder = run / "explore" if out is None else out
     pictures.require_writable(folder / f"{what}.png")
 

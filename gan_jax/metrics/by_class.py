@@ -77,7 +77,7 @@ def intra_class_fid(
         few: Whether to score fewer images of a class than there are features.
 
     Returns:
-        Distances and their mean, with errors as of `frechet.fid`.
+        Distances and their mean, with errors as in `frechet.fid`.
 
     Raises:
         UserError: If a label is out of range, a class has no images or too few, or the shapes do not fit.
@@ -103,7 +103,7 @@ def intra_class_recall(
         k: Which neighbour bounds a ball.
 
     Returns:
-        Recalls and their mean, with errors as of `neighbours.Overlap`.
+        Recalls and their mean, with errors as in `neighbours.Overlap`.
 
     Raises:
         UserError: If a label is out of range, a class has no images or too few, or the shapes do not fit.
@@ -136,8 +136,8 @@ def classification_accuracy_score(
         steps: Its updates, by batches of 128.
 
     Returns:
-        The share of test images that it classifies correctly, in [0, 1], in all and of each class. Errors are NaN: of
-        fresh samples another classifier would learn, and one alone does not tell how far it would differ.
+        The share of test images that it classifies correctly, in [0, 1], in all and of each class. Errors are NaN:
+        fresh samples would train another classifier, and one alone does not tell how much its accuracy would differ.
 
     Raises:
         UserError: If a label is out of range, a class has no images, or the shapes do not fit.

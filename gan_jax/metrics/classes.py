@@ -30,15 +30,16 @@ def covered(fake: Summary) -> Estimate:
 
 
 def class_kl(real: Summary, fake: Summary) -> Estimate:
-    """Returns how unlike the data's the samples' shares of the classes are, in nats, with the delta method's error.
+    """Returns the KL divergence of the samples' shares of the classes from the data's, in nats, with its error.
 
     KL(q || p) = sum_k q_k log(q_k / p_k), where q are the shares of the samples' votes and p those of the real images'
     by the same classifier. The best of generators gets (K - 1) / 2 (1 / n + 1 / N) on average, for n samples and N real
     images that are many. It is infinite, and of no error, if samples are of a class of which there is no real image.
 
     error^2 = (sum_k q_k log^2(q_k / p_k) - KL^2) / n - s, and at least s, where s = (sum_k (1 - 1 / n_k) - 1) / (2 n^2)
-    over the classes with n_k > 0 samples. The first part is the delta method's variance, of linear terms; s is that of
-    the squares, (K - 1) / (2 n^2) for many samples, which the first part, taken where the samples are, counts twice.
+    over the classes with n_k > 0 samples. The first part is the delta method's variance, of the linear terms. s is the
+    variance of the squares, (K - 1) / (2 n^2) for many samples. The first part, evaluated at the samples' own shares,
+    has it twice in it, so one s is taken off.
 
     Args:
         real: The data, with probabilities, taken as it is.
@@ -58,7 +59,7 @@ def class_kl(real: Summary, fake: Summary) -> Estimate:
 
 
 def uniform_kl(fake: Summary) -> Estimate:
-    """Returns how unlike equal shares the samples' shares of the classes are, in nats, with the error of `class_kl`.
+    """Returns the KL divergence of the samples' shares of the classes from equal ones, in nats, and its error.
 
     KL(q || u) = sum_k q_k log(K q_k), where q are the shares of the samples' votes: 0 for equal shares, log K for one
     class alone. On stacked digits it is the benchmark's KL, as of the papers named at `covered`.
@@ -104,7 +105,7 @@ def perfect(classes: int, count: int) -> Perfect:
 
 
 def _kl(votes: np.ndarray, reference: np.ndarray) -> Estimate:
-    """Returns KL(q || p) of the shares of counts, and its error over fresh votes."""
+    """Returns KL(q || p) of the shares of two arrays of counts, with the error of `class_kl`."""
     met, count = votes > 0, votes.sum()
     q, p = (x[met] / x.sum() for x in (votes, reference))
     logs = np.log(q / p)

@@ -94,7 +94,7 @@ def load(name: str = "digits", resolution: int | None = None) -> Classifier:
         resolution: Side of the images; None for that of the data.
 
     Raises:
-        UserError: If the data set has no labels, or is not of images, or is not to be had.
+        UserError: If the data set has no labels, is not of images, or cannot be loaded.
     """
     if name == "digits" and resolution in (None, 28):
         with resources.files("gan_jax.metrics").joinpath("digits.npz").open("rb") as file, np.load(file) as arrays:

@@ -1,7 +1,7 @@
 """A number and how far chance may have moved it.
 
-Errors of scores are those of fresh samples of the same generator: the real images, and what judges them, stay as they
-are, as they do where scores of one protocol are compared.
+Errors of scores are over fresh samples of the same generator. The real images and the network that judges them are
+fixed, as they are when scores of one protocol are compared.
 """
 
 import math
@@ -18,9 +18,9 @@ class Estimate(NamedTuple):
     """A score.
 
     Attributes:
-        value: What was found.
+        value: The score.
         error: Its standard error: one standard deviation of the values that other samples of the same number would
-            have. NaN where it cannot be told.
+            have. NaN where it cannot be estimated.
     """
 
     value: float
@@ -54,16 +54,16 @@ def jackknife(value: float, without: Sequence[float]) -> Estimate:
 
 
 def split(value: float, first: ArrayLike, second: ArrayLike) -> Estimate:
-    """Returns a score with the error that its values on disjoint halves of the samples tell.
+    """Returns a score, with an error estimated from its values on disjoint halves of the samples.
 
     error^2 = mean_s (first_s - second_s)^2 / 4 over splits s. The halves are independent, so (first - second)^2 / 2 is
     unbiased for the variance of half as many samples, whatever the score; that of all is taken to be half of it. This
-    is for scores that a jackknife or a bootstrap misjudges because they rest on few neighbours of each sample.
+    is for scores whose error a jackknife or a bootstrap misjudges, as they rest on few neighbours of each sample.
 
     Args:
-        value: Of all samples.
-        first: Of one half of the samples, for each split, `[S]`.
-        second: Of the other half, `[S]`.
+        value: The score of all samples.
+        first: That of one half of the samples, for each split, `[S]`.
+        second: That of the other half, `[S]`.
     """
     apart = np.subtract(first, second, dtype=np.float64)
     return Estimate(float(value), float(np.sqrt(np.mean(apart * apart)) / 2) if apart.size else math.nan)
@@ -82,8 +82,8 @@ def occupancy(cells: int, empty: int, singles: ArrayLike, pairs: ArrayLike, samp
     Args:
         cells: Number of cells.
         empty: How many of them hold no sample.
-        singles: For each sample that is alone in some cells, in how many it is.
-        pairs: For each two samples that are alone in some cells, in how many they are.
+        singles: For each sample that is alone in some cells, the number of these cells.
+        pairs: For each two samples that are alone together in some cells, the number of these cells.
         samples: n, at least 1.
     """
     first, second = (float(np.sum(np.square(x, dtype=np.float64))) for x in (singles, pairs))

@@ -41,8 +41,8 @@ def fid(real: Summary, fake: Summary, few: bool = False) -> Estimate:
 
     Its error is the jackknife's over the groups of samples, the real images being what they are. What a group's removal
     does to the covariance is carried over by the derivative (the infinitesimal jackknife of Jaeckel 1972), which costs
-    one eigenproblem in place of one a group. For perfect samples and many more real images, where the derivative all
-    but vanishes and the distance is of squares, the error is too large, up to sqrt(2) times.
+    one eigenproblem in place of one a group. For perfect samples and many more real images the derivative almost
+    vanishes and the distance is quadratic; the error is then too large, by up to sqrt(2).
 
     Args:
         real: The data.
@@ -58,8 +58,8 @@ def fid(real: Summary, fake: Summary, few: bool = False) -> Estimate:
         if each.count < 2 or (each.count <= real.size and not few):
             raise UserError(
                 f"{name} has {each.count:,} images for {real.size:,} features: their covariance is singular, and FID "
-                "tells more of their number than of them; take more samples, or real images of --split train, or "
-                "accept it: --few (few=True)"
+                "tells more of their number than of them; give more samples, or real images of --split train, or "
+                "accept it by --few (few=True)"
             )
     data, samples = real.total, fake.total
     value, slope = _distance(data.mean, data.covariance, samples.mean, samples.covariance)

@@ -17,9 +17,9 @@ def kid(real: Summary, fake: Summary, block: int | None = None) -> Estimate:
     tells less than their number promises. Here blocks are disjoint, each image in one at most: the expectation is the
     same, whatever the block. Which images make a block is drawn once and for all, as data sets may be sorted by class.
 
-    The error is that of fresh samples. The spread of the blocks' values would be that of real images too, so each block
-    of real images is also compared with the next block of samples: error^2 = mean_b (MMD^2(x_b, y_b) - MMD^2(x_b,
-    y_{b+1}))^2 / (2 B), for B blocks in a circle. It costs one more kernel of a block where the score costs three.
+    The error is that of fresh samples. The spread of the blocks' values would include that of real images, so each
+    block of real images is also compared with the next block of samples: error^2 = mean_b (MMD^2(x_b, y_b) -
+    MMD^2(x_b, y_{b+1}))^2 / (2 B), for B blocks in a circle. It costs a fourth kernel a block; the score costs three.
 
     Args:
         real: The data, with features kept.
@@ -42,7 +42,7 @@ def kid(real: Summary, fake: Summary, block: int | None = None) -> Estimate:
         [2 * _cubic(x[i], y[j]).mean() for i, j in zip(orders[0], np.roll(orders[1], -step, axis=0), strict=True)]
         for step in (0, 1)
     )
-    of_samples = np.subtract(of_y, beside)  # all of a value that fresh samples change
+    of_samples = np.subtract(of_y, beside)  # the part of each value that fresh samples change
     apart = of_samples - (np.roll(of_y, -1) - beside_next)
     error = np.sqrt(np.mean(apart * apart) / (2 * len(apart))) if len(apart) > 1 else np.nan
     return Estimate(float(np.mean(of_x + of_samples)), float(error))

@@ -17,7 +17,7 @@ from gan_jax.metrics.estimate import Estimate, average, occupancy, split
 from gan_jax.metrics.search import inside, nearest
 from gan_jax.metrics.summary import Summary, kept
 
-SPLITS = 10  # of the samples into halves, by which the error of recall is told
+SPLITS = 10  # random splits of the samples into halves, for the error of recall
 
 
 class Overlap(NamedTuple):
@@ -27,9 +27,9 @@ class Overlap(NamedTuple):
         precision: Share of samples that lie where the data does, mean_j [y_j is in some B_k(x_i)], in [0, 1]
             (Kynkaanniemi et al. 2019, arXiv:1904.06991); the error is of the mean over samples.
         recall: Share of real images that lie where samples do, mean_i [x_i is in some B_k(y_j)], in [0, 1]; the error
-            is that of `estimate.split`, by ten splits, NaN of fewer than 2 (k + 1) samples. It is too large where a
-            mode holds so few samples that k neighbours are left to most of them, but not in half as many. A few
-            samples astray have large balls, in which much of the data lies.
+            is that of `estimate.split`, by ten splits, NaN for fewer than 2 (k + 1) samples. The error is too large
+            where a mode holds so few samples that most have k neighbours in it, but no longer in a half. The recall
+            itself is too high where a few stray samples have large balls, which hold much of the data.
         density: How densely the data lies where samples do, mean_j #{i: y_j is in B_k(x_i)} / k (Naeem et al. 2020,
             arXiv:2002.09797): at least 0, 1 on average for the best of generators, and above for one that keeps to
             where the data is densest; the error is of the mean over samples.
@@ -46,8 +46,8 @@ class Overlap(NamedTuple):
 def overlap(real: Summary, fake: Summary, k: int = 3, k_density: int = 5) -> Overlap:
     """Returns all four scores, which share their searches.
 
-    Errors cost less than the scores again: distances are computed once, but for those from real images whose balls hold
-    one sample or two. For recall, a longer list of each sample's neighbours gives its radii within halves, and each
+    Errors cost less than the scores: distances are computed once, except those from real images whose balls hold one
+    sample or two. For recall, a longer list of each sample's neighbours gives its radii within halves, and each
     distance between a real image and a sample is compared with 21 radii in place of one.
 
     Args:
@@ -117,13 +117,13 @@ def _has(features: np.ndarray, *ks: int) -> None:
 
 
 def _with_halves(features: np.ndarray, k: int) -> np.ndarray:
-    """Returns radii of balls about points `[n, D]`, `[n, 1 + 2 S]`: among all, then by halves of S random splits.
+    """Returns radii of balls about points `[n, D]`, `[n, 1 + 2 S]`: among all, then within halves of S random splits.
 
-    A point has no ball, of radius 0, in the halves that it is not of. There are no splits of fewer than 2 (k + 1).
+    In a half that a point does not belong to, its radius is 0. Fewer than 2 (k + 1) points are not split.
     """
     count = len(features)
     _has(features, k)
-    # k of this many are of the point's own half but for one case in millions, in which the last of the list is taken
+    # so many neighbours include k of the point's own half; in one case in millions they do not: then the last is taken
     distances, found = nearest(features, features, min(count - 1, 10 * k + 20), exclude_self=True)
     columns, draws = [distances[:, k - 1]], np.random.default_rng(0)
     for _ in range(SPLITS if count >= 2 * (k + 1) else 0):
@@ -135,7 +135,7 @@ def _with_halves(features: np.ndarray, k: int) -> np.ndarray:
 
 
 def _sharing(x: np.ndarray, y: np.ndarray, held: np.ndarray, count: int) -> np.ndarray:
-    """Returns how many balls about x hold the same `count` of y and no others, for each such set."""
+    """Returns, for each set of `count` of y that some balls about x hold and no others, the number of these balls."""
     rows = x[held == count]
     if not len(rows):
         return np.zeros(0, int)

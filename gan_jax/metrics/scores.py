@@ -32,7 +32,7 @@ Name = Literal[
 ]
 
 
-GROUPS = 10  # of samples, by which some errors are told
+GROUPS = 10  # groups of samples, from which some scores have their errors
 
 
 class Metric(NamedTuple):
@@ -94,8 +94,8 @@ def enough(metrics: Sequence[Name], size: int, mend: str, **counts: int) -> None
     Args:
         metrics: Which scores.
         size: Number of features.
-        mend: What the user may do about it.
-        **counts: Numbers of images, by what they are called.
+        mend: What the user can do about it.
+        **counts: Numbers of images, by a name for the message, such as `test_images`.
 
     Raises:
         UserError: If one of them is too small.

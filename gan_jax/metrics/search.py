@@ -113,7 +113,7 @@ def _held(points: Points, centers: Points, radii: Array, real: np.ndarray) -> tu
         lies = (squares < radii) & real[:, None]
         return lies.sum(1), lies.sum(0)
 
-    in_balls, held = lax.map(of, radii.T)  # one radius at a time: at once, it is several times as slow on CPUs
+    in_balls, held = lax.map(of, radii.T)  # one radius at a time: all at once is several times as slow on CPUs
     return in_balls.T, held.T
 
 
@@ -140,7 +140,7 @@ def _measured(x: np.ndarray, y: np.ndarray, found: np.ndarray) -> tuple[np.ndarr
 
 
 def _size(x: np.ndarray, y: np.ndarray) -> int:
-    """Returns the rows of a block: a power of two from 128 on, as many as the larger set has if they are few."""
+    """Returns the rows of a block: the least power of two that holds the larger set, but 128 to `BLOCK`."""
     return min(BLOCK, max(128, 1 << (max(len(x), len(y)) - 1).bit_length()))
 
 

@@ -61,8 +61,8 @@ def read(path: Path | str, limit: int = LIMIT) -> dict[str, np.ndarray]:
     Args:
         path: Of `torch.save(model.state_dict(), path)`, in the zip format or the one before; or of .npz or
             .safetensors. A pickle may hold tensors in plain containers and nothing else; none of its code is run.
-        limit: Most bytes that the file may hold, that it may unpack to, and that its arrays may have together: those
-            that the wanted arrays need, and some to spare. More is refused before it is unpacked.
+        limit: The most bytes that the file, its unpacked contents, and all of its arrays may each take: what the
+            wanted arrays need, and some to spare. More is refused before it is unpacked.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -137,7 +137,7 @@ def _from_zip(content: bytes, limit: int) -> dict[str, np.ndarray]:
         _require(sum(info.file_size for info in archive.infolist()), limit)
 
         def member(name: str) -> bytes:
-            with archive.open(name) as file:  # no more than is said, as it is the sum of that which is bounded
+            with archive.open(name) as file:  # no more than the archive states, as only the stated sizes were checked
                 return file.read(archive.getinfo(name).file_size)
 
         names = archive.namelist()
@@ -188,7 +188,7 @@ def _unpickled(file: io.BytesIO) -> Any:
 
     # All that a pickle may call. They are made anew for each, as it can change the attributes of what it can name.
     admitted: dict[tuple[str, str], Callable[..., Any]] = {
-        ("collections", "OrderedDict"): lambda: OrderedDict(),  # of nothing: it would copy one list again and again
+        ("collections", "OrderedDict"): lambda: OrderedDict(),  # no argument: one list could be copied endlessly
         ("torch._utils", "_rebuild_tensor_v2"): tensor,
         ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
     }
@@ -214,7 +214,7 @@ def _unpickled(file: io.BytesIO) -> Any:
 
 
 def _state(loaded: Any, limit: int) -> dict[str, _Tensor]:
-    """Returns what was unpickled if it maps names to tensors, which may share storages, of so many bytes in all."""
+    """Returns what was unpickled; refuses it unless it maps names to tensors, of at most `limit` bytes in all."""
     if not isinstance(loaded, dict):
         raise UserError(f"it holds one {type(loaded).__name__}; save the tensors by their names, as a state_dict")
     for name, value in loaded.items():

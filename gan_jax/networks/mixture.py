@@ -82,7 +82,7 @@ def generators(network: Network, count: int) -> Network:
 
 
 def discriminators(network: Network, count: int) -> Network:
-    """Joins discriminators that judge every example, with trained weights, as of `generators`.
+    """Joins discriminators that judge every example, with trained weights, as in `generators`.
 
     Args:
         network: One discriminator, of logits `[b]` or what else `Game` knows.
