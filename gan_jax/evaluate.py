@@ -165,7 +165,7 @@ def main(
         resize: How images are brought to Inception's size: as pytorch-fid does (reference, the default), as clean-fid
             (clean), or as the original graph (tensorflow).
         dataset: Where the data of the run are now, if they have moved.
-        safe: Run none of the run's own code, but the experiment of that name in the folder that holds gan_jax.
+        safe: Run none of the run's own code, but this repository's experiment of the same name.
 
     Raises:
         UserError: If a flag does not apply, or what is asked for cannot be scored.

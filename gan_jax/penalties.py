@@ -154,7 +154,7 @@ def input_gradient(critic: Critic, inputs: Array) -> Array:
 
 
 def safe_root(squared: Array) -> Array:
-    """Returns the square root, with derivative 0 instead of NaN at 0; of its square all derivatives are 0 there."""
+    """Returns the square root, with derivative 0 instead of NaN at 0; all derivatives of its square are 0 there too."""
     return jnp.sqrt(jnp.maximum(squared, 1e-20))
 
 
@@ -171,7 +171,7 @@ def _squared_slope(critic: Critic, inputs: Array) -> Array:
 def _excess(squared: Array, target: float, one_sided: bool = False) -> Array:
     """Returns (|slope| - target)^2 from |slope|^2, or max(0, |slope| - target)^2."""
     if isinstance(target, int | float) and target == 0:
-        return squared  # the square of its root has no second derivative where the critic is flat
+        return squared  # not `safe_root(squared)**2`, which would lose its second derivative where the critic is flat
     excess = safe_root(squared) - target
     return (jax.nn.relu(excess) if one_sided else excess) ** 2
 

@@ -177,7 +177,7 @@ def save_npz(path: Path | str, /, **arrays: Any) -> None:
 
 
 def by_step(folder: Path) -> dict[int, Path]:
-    """Returns the pictures of a folder that are named by a step, as 00000042.png is, ascending; no other file."""
+    """Returns a folder's pictures that are named by their step, such as 00000042.png, in ascending order."""
     found = [path for path in folder.glob("*.png") if re.fullmatch(r"[0-9]{8,}\.png", path.name)]
     return {int(path.stem): path for path in sorted(found, key=lambda path: int(path.stem))}
 
@@ -189,12 +189,11 @@ def atomic(path: Path | str, suffix: str = "") -> Iterator[BinaryIO]:
     A symbolic link stays, and the file that it leads to is replaced.
 
     Args:
-        path: Its name; folders that are missing are made.
-        suffix: How the name has to end, as the contents are of that format; "" for any.
+        path: The file; missing folders are made.
+        suffix: The ending that the name must have, as the contents are of that format; "" allows any.
 
     Raises:
-        UserError: If its name ends otherwise, or something is there that is no regular file: a folder, a device, a
-            pipe.
+        UserError: If the name ends otherwise, or the path is a folder, a device, a pipe or a socket.
     """
     _require_file(Path(path), suffix)
     target = Path(os.path.realpath(path))
@@ -211,14 +210,14 @@ def atomic(path: Path | str, suffix: str = "") -> Iterator[BinaryIO]:
 
 
 def require_writable(path: Path, suffix: str = "") -> None:
-    """Checks that a command can write its result, before what takes long is computed.
+    """Checks that a command can write its result, before it computes for long.
 
     Args:
-        path: The file; it need not be there, nor the folder that is to hold it.
+        path: The file; neither it nor its folder need exist.
         suffix: As in `atomic`.
 
     Raises:
-        UserError: As in `atomic`; and if the folder is read-only to the user, who may give another by --out.
+        UserError: As in `atomic`; or if the user may not write in the folder.
     """
     _require_file(path, suffix)
     folder = Path(os.path.realpath(path)).parent
@@ -233,7 +232,7 @@ def _require_file(path: Path, suffix: str) -> None:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
             kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
-            raise UserError(f"{path} is {kind}, which is not to be replaced; give the name of a file")
+            raise UserError(f"{path} is {kind}, which is not replaced; give the name of a file")
     if suffix and path.suffix.lower() != suffix:
         raise UserError(f"{path}: a {suffix[1:].upper()} file is to be written; give it a name that ends in {suffix}")
 

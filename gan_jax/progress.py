@@ -55,7 +55,7 @@ def shown(start: int, steps: int, every: float = 10.0) -> Iterator[Callable[[dic
 
 
 def _columns(width: int) -> list[ProgressColumn]:
-    """Returns what a live line shows: step and time left whole, then as much of the metrics as fits."""
+    """Returns the columns of a live line: the step and the time left in full, then as much of the metrics as fits."""
     whole = Column(no_wrap=True)
     columns = [MofNCompleteColumn(table_column=whole), TimeRemainingColumn(table_column=whole)]
     columns += [TextColumn("left", table_column=whole)]

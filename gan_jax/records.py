@@ -27,7 +27,8 @@ from gan_jax.pictures import atomic
 
 Record = dict[str, Any]
 
-# What decides the numbers that JAX draws from a key, beside the key; with JAX's defaults, as older records lack them.
+# JAX's settings that change the numbers drawn from a key, with JAX's defaults, which stand in where older records lack
+# them.
 NUMERICS = {"jax_enable_x64": False, "jax_threefry_partitionable": True, "jax_random_seed_offset": 0}
 SUPPLY = "write Config, build and all that they need as experiment.py into its directory"
 
@@ -85,14 +86,14 @@ def environment() -> dict[str, Any]:
 
 
 def default_directory(record: Record) -> Path:
-    """Returns runs/EXPERIMENT-DATASET, under the working directory; with "-seedN" where that has another seed."""
+    """Returns runs/EXPERIMENT-DATASET in the working directory; with "-seedN" if that holds a run of another seed."""
     parts = record["data"]["name"].removeprefix("folder:").split(":")
     data = "-".join(part.rstrip("/").split("/")[-1] for part in parts)
     plain = Path("runs") / f"{_stem(record['experiment'])}-{data}"
     seed = record["config"].get("seed")
     own = plain.with_name(f"{plain.name}-seed{seed}")
     if holds_run(own):
-        return own  # the same command goes on there, whatever has become of the other run
+        return own  # the same command continues there, whatever has become of the other run
     with suppress(OSError, ValueError, KeyError):
         if json.loads((plain / "run.json").read_text())["config"]["seed"] != seed:
             return own
@@ -105,11 +106,11 @@ def holds_run(directory: Path) -> bool:
 
 
 def require_directory(directory: Path, fresh: bool) -> None:
-    """Checks that a directory that is to be trained in was meant.
+    """Refuses a directory for training that holds files but no run, if it was hardly meant.
 
     Raises:
-        UserError: If it holds other files than a run's, and is the working directory, which `--workdir ""` means too,
-            or would be moved away.
+        UserError: If it holds files but no run, and is the working directory (`--workdir ""` is that too), or
+            `fresh` would move the files away.
     """
     if not directory.exists() or holds_run(directory):
         return
@@ -125,7 +126,7 @@ def write(record: Record, directory: Path, step: int) -> None:
     """Writes the record of a run that stands at a step, and a copy of its experiment's source.
 
     A source that has changed since may be a new remark or a new algorithm: a warning says so, and the old copy is kept.
-    Where the source is in no file, nothing is copied, and an `experiment.py` that is there stays.
+    If the source is in no file, nothing is copied, and an existing `experiment.py` stays.
     """
     directory.mkdir(parents=True, exist_ok=True)
     with atomic(directory / "run.json") as file:
@@ -193,7 +194,7 @@ def require_same(record: Record, found: Record, directory: Path, defaults: dict[
 
 
 def require_same_numerics(found: Record, directory: Path) -> None:
-    """Checks that JAX is set as it was when a run began: else the same seed gives other numbers.
+    """Checks that JAX has the settings that a run was made with, as the same seed gives other numbers with others.
 
     Raises:
         UserError: Naming the environment variables to set.
@@ -209,7 +210,7 @@ def require_same_numerics(found: Record, directory: Path) -> None:
 
 
 def _source(build: Callable) -> Path | None:
-    """Returns the file that defines a function, None where there is none: in a notebook, at a prompt."""
+    """Returns the file that defines a function; None if there is none, as in a notebook or at a prompt."""
     try:
         found = inspect.getsourcefile(build)
     except TypeError:  # a class of a notebook, or something without a definition
@@ -230,7 +231,7 @@ def _commit(file: Path) -> str | None:
 
 
 def _version(name: str) -> str | None:
-    """Returns a package's version, None where it is not installed but only on the path."""
+    """Returns a package's version; None if it is on the path but not installed."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""What can be told of a run before anything is computed: whether its shapes fit, and whether memory can hold it."""
+"""Checks of a run before anything is computed: that its shapes fit, and that memory can hold it."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ LOWER = "lower the widths, --latent-size or what else makes the networks so larg
 
 
 def require_sizes(config: Any) -> None:
-    """Checks that no field of a config is too large an integer to be the size of anything; the seed is none.
+    """Refuses integers in a config that are too large for a size or a count; the seed may be larger.
 
     Raises:
         UserError: Naming the flag.
@@ -32,8 +32,8 @@ def state(system: System, spec: Spec) -> TrainState:
     """Evaluates a system's first state and its samples abstractly.
 
     Args:
-        system: To be trained.
-        spec: Of the data that it is to be trained on.
+        system: The system that is to be trained.
+        spec: The spec of its data.
 
     Returns:
         The state's shapes and types, as in `jax.eval_shape`.
@@ -56,12 +56,12 @@ def state(system: System, spec: Spec) -> TrainState:
 
 
 def require_memory(like: TrainState, data: int, devices: Sequence[Any]) -> None:
-    """Checks that memory can hold what a run keeps all the time, of which activations are no part.
+    """Checks that memory can hold what a run keeps all the time: state and data, not activations.
 
     Args:
         like: The state, or its shapes.
         data: Bytes of the data that each device holds.
-        devices: That share the batches, each with the whole state.
+        devices: The devices that share the batches; each holds the whole state.
 
     Raises:
         OutOfMemory: With the number of bytes.

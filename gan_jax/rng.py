@@ -15,16 +15,16 @@ from gan_jax.types import Array
 
 
 def key(seed: int | Array) -> Array:
-    """Makes the key that all randomness of a seed follows from, by Threefry whatever JAX_DEFAULT_PRNG_IMPL says.
+    """Makes the key from which all randomness of a seed is derived: Threefry, whatever JAX_DEFAULT_PRNG_IMPL says.
 
     Args:
-        seed: From 0 to 2^32 - 1; also a traced one.
+        seed: From 0 to 2^32 - 1; it may be traced, and is not checked then.
 
     Returns:
         A typed key.
 
     Raises:
-        UserError: If it is another integer.
+        UserError: If the seed is outside that range.
     """
     if isinstance(seed, int):
         require_seed(seed)
@@ -32,7 +32,7 @@ def key(seed: int | Array) -> Array:
 
 
 def require_seed(seed: int) -> None:
-    """Checks that a seed is one: of a number beyond 32 bits JAX takes the last 32, and NumPy takes no negative one.
+    """Checks that a seed fits in 32 bits: JAX would take the last 32 of a longer one, and NumPy takes no negative one.
 
     Raises:
         UserError: If it is not from 0 to 2^32 - 1.

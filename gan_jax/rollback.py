@@ -14,7 +14,7 @@ from gan_jax.types import TrainState
 
 
 class Past(NamedTuple):
-    """What decides how a run goes on, besides its state. Every checkpoint holds it, so that the log decides nothing.
+    """What decides how a run continues, besides its state; every checkpoint holds it, so that the log decides nothing.
 
     Attributes:
         rollbacks: How often the run has been rolled back; its random key follows from that.
@@ -26,7 +26,7 @@ class Past(NamedTuple):
 
 
 def noted(past: Past, metric: Name) -> dict[str, Any]:
-    """Returns what the meta of a checkpoint holds of the past: of a guard that watches this score."""
+    """Returns the past as entries for a checkpoint's meta, with the score that the guard watches."""
     return {"past": {"rollbacks": past.rollbacks, "metric": metric, "memory": guard.packed(past.memory)}}
 
 
@@ -34,10 +34,10 @@ def recalled(meta: dict[str, Any], workdir: Path, steps: int, metric: Name) -> P
     """Returns the past of a checkpoint.
 
     Args:
-        meta: The checkpoint's. One from before metas held the past leaves it to the log.
-        workdir: The run directory, of the log.
-        steps: Of the whole run.
-        metric: The score to watch. Where it was another, what the guard remembers is had from the log too.
+        meta: The checkpoint's. If it is so old that it holds no past, the past is derived from the log.
+        workdir: The run directory, with the log.
+        steps: Iterations of the whole run.
+        metric: The score to watch. If the guard watched another, its memory is derived from the log too.
     """
     found = meta.get("past", {})
     if found.get("metric") == metric:
@@ -59,21 +59,21 @@ def go_back(
 ) -> tuple[TrainState, Past]:
     """Returns to the best checkpoint, if one is kept, else to the newest from before the trouble, or to the beginning.
 
-    Where that one is damaged, the next best is taken. Later checkpoints are moved aside, the log is copied to
+    If that one is damaged, the next in this order is taken. Later checkpoints are moved aside, the log is copied to
     `metrics-abandoned-1.jsonl` before it is cut, and the event is written to it.
 
     Args:
         workdir: The run directory; no writer is open in it.
         alarm: What has gone wrong.
-        past: Of the run, until now.
+        past: The run's past until now.
         like: A state, or its `jax.eval_shape`, as it is to be restored.
         init: Makes the first state.
         event: "rolled back" or "stopped".
-        steps: Of the whole run.
+        steps: Iterations of the whole run.
         metric: The score that the guard watches.
 
     Returns:
-        The state; and its past, with this roll-back in it, which the checkpoint holds from now on too.
+        The state, and its past, which counts this roll-back; the checkpoint's meta is updated likewise.
 
     Raises:
         checkpoint.Damaged: If every checkpoint is.
@@ -100,7 +100,7 @@ def go_back(
 def _newest_sound(
     saved: Path, best: Path, alarm: Alarm, like: TrainState
 ) -> tuple[Path, TrainState, dict[str, Any]] | None:
-    """Restores the first sound checkpoint to go back to; None where there is none, damaged ones included."""
+    """Restores the first sound one of the checkpoints to go back to; None if there are none, not even damaged ones."""
     known = checkpoint.steps(saved)
     choices = [(best, step) for step in reversed(checkpoint.steps(best))]
     choices += [(saved, step) for step in reversed(known) if step <= alarm.since]

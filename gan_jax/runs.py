@@ -1,8 +1,8 @@
-"""Run directories: how a system, its networks and its data are had again from what a run left.
+"""Run directories: rebuilds a system, its networks and its data from what a run has left.
 
 A run holds `run.json`, `experiment.py` (a copy of the experiment's source), `metrics.jsonl`, `tensorboard/`,
 `samples/`, `checkpoints/`, and at the end `animation.gif` and `report.html`. Every checkpoint carries the record too.
-Rebuilding a system runs the experiment's code: open only runs that you trust, or safely, which runs none of it.
+Rebuilding a system runs the experiment's code: open only runs that you trust, or give `safe`, which runs none of it.
 """
 
 import dataclasses
@@ -58,8 +58,8 @@ def open_run(
         step: Which checkpoint; the newest good one by default.
         best: Whether to take the best one, which `--best` keeps, instead.
         dataset: Where its data are now, as in `data.load`, if they have moved.
-        safe: Whether to run none of the directory's code, but that of the experiment of the same name beside this
-            package. What differs in it may make other images, or none.
+        safe: Whether to run none of the directory's code, but this repository's experiment of the same name. If the two
+            differ, the images may be others, or there may be an error.
 
     Raises:
         NotFound: If it is no run directory, or has no checkpoint yet, or no best one.
@@ -82,7 +82,7 @@ def open_run(
 
 
 def require_none_opening() -> None:
-    """Checks that no run is being opened, of which a script that trains whenever it is imported would train again.
+    """Refuses to train while a run is being opened, as happens if its script trains whenever it is imported.
 
     Raises:
         UserError: Naming the script.
@@ -109,12 +109,12 @@ def restore_state(run: Restored, directory: Path, step: int | None = None, best:
 
 
 def dataset(record: Record, split: str | None = None) -> Dataset:
-    """Loads a split of the data that a run was trained on, by default the very images of its training.
+    """Loads a split of the data that a run was trained on, by default the split of its training.
 
-    Where an image cannot be read the next one takes its place, with a warning.
+    If an image cannot be read, the next one takes its place, with a warning.
 
     Raises:
-        UserError: If the data are not where they were, or the training images not what they were.
+        UserError: If the data are not where they were, have another shape, or the training images have changed.
     """
     about = record["data"]
     try:
@@ -126,7 +126,7 @@ def dataset(record: Record, split: str | None = None) -> Dataset:
     if split in (None, about["split"]) and not same(marks(found), about):
         raise UserError(
             f"the run was trained on other contents of {about['name']!r} than are there now; restore them, or give "
-            "--dataset where they are"
+            "--dataset with where they are"
         )
     if list(found.spec.shape) != about["shape"]:
         raise UserError(
@@ -177,7 +177,7 @@ def _require_shapes(expected: dict[str, PyTree], ema: dict[str, PyTree], directo
 
 
 def _load_experiment(experiment: Record, directory: Path, safe: bool = False) -> ModuleType:
-    """Imports an experiment from the run's copy, so that later edits change nothing; safely, from this package."""
+    """Imports an experiment from the run's copy, so that later edits change nothing; if `safe`, this repository's."""
     file = _of_package(experiment, directory) if safe else _of_run(experiment, directory)
     original = file if safe else Path(experiment["file"] or file)
     spec = importlib.util.spec_from_file_location(f"experiment_{original.stem}", file)
@@ -185,7 +185,7 @@ def _load_experiment(experiment: Record, directory: Path, safe: bool = False) ->
     module = importlib.util.module_from_spec(spec)
     sys.modules[module.__name__] = module  # dataclasses look their module up
     packages = (experiment["module"] or "").count(".")
-    for folder in (original.parent, original.parents[packages]):  # for what it imports from beside it, and by package
+    for folder in (original.parent, original.parents[packages]):  # for imports of its neighbours, and by package
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
     with _blamed(file):
@@ -194,7 +194,7 @@ def _load_experiment(experiment: Record, directory: Path, safe: bool = False) ->
 
 
 def _of_run(experiment: Record, directory: Path) -> Path:
-    """Returns the run's own copy of an experiment, so that later edits change nothing; else the file that it was."""
+    """Returns the run's own copy of an experiment; if it is missing, the original file."""
     copy = directory / "experiment.py"
     if not copy.exists() and experiment["file"] is None:
         raise UserError(f"{directory}: its experiment was defined in no file, as in a notebook; {records.SUPPLY}")
@@ -207,7 +207,7 @@ def _of_run(experiment: Record, directory: Path) -> Path:
 
 
 def _of_package(experiment: Record, directory: Path) -> Path:
-    """Returns the file, beside this package, of an experiment's name; a warning says where the run's own differs."""
+    """Returns this repository's file of an experiment's name; warns if the run's own copy differs from it."""
     root, name, copy = Path(__file__).parents[1], experiment["module"] or "", directory / "experiment.py"
     file = root.joinpath(*name.split(".")).with_suffix(".py")
     if not re.fullmatch(r"experiments(\.\w+)+", name) or not file.is_file():
@@ -222,10 +222,10 @@ def _of_package(experiment: Record, directory: Path) -> Path:
 
 @contextmanager
 def _blamed(file: Path) -> Iterator[None]:
-    """Makes one error of whatever an experiment's source raises, which names the file and what to do.
+    """Turns whatever an experiment's source raises into an error that names the file, the line and the mend.
 
     Raises:
-        UserError: In place of any other exception, and of the end of the program.
+        UserError: In place of any other exception, `SystemExit` included.
     """
     try:
         yield

@@ -24,7 +24,7 @@ from gan_jax.types import Array, Latent
 
 BATCH = 64  # images at once
 DRAWN = ("grid", "images", "npz")
-USES = {  # what flags are for, of those that are not for everything
+USES = {  # the results that a flag has an effect on; flags that are not named have one on all
     "count": (*DRAWN, "reconstruction"),
     "truncation": DRAWN,
     "rows": ("interpolation",),
@@ -56,7 +56,7 @@ def latents_of(run: Restored, seed: int, count: int, truncation: float | None = 
 
 
 def require_memory(run: Restored, count: int) -> None:
-    """Checks that this machine holds a number of images and their latents, before any is made.
+    """Checks that this machine's memory can hold a number of images and their latents, before any is made.
 
     Raises:
         OutOfMemory: With the number of bytes.
@@ -103,7 +103,7 @@ def labelled(run: Restored, seed: int, labels: Sequence[int], name: str = "label
         name: Of the part of the latent, see `latents.joined`.
 
     Raises:
-        UserError: If the generator has no such part, or it no such class.
+        UserError: If the generator has no such part, or the part no such class.
     """
     require_memory(run, len(labels))
     drawn = latents_of(run, seed, len(labels))
@@ -224,14 +224,14 @@ def main(
         dimensions: Latent dimensions to traverse, a row each; by default the codes that there are, or the first 8.
         labels: Classes of the samples, in turns; by default a grid has a column for each class (grid, images, npz,
             traversal).
-        codes: Values of codes, for all samples, such as style=0.5,-1 or digit=3, which a traversal holds (grid, images,
-            npz, traversal). They may lie beyond those of training.
+        codes: Values of codes, for all samples, such as style=0.5,-1 or digit=3; a traversal keeps them fixed (grid,
+            images, npz, traversal). They may lie outside the range of training.
         low: First value of a traversed dimension (traversal).
         high: Last value of a traversed dimension (traversal).
         gif: Write an animation that walks to and fro instead of a strip (interpolation, traversal).
         out: File, or directory for images; by default named after what it is, in the run.
         dataset: Where the data of the run are now, if they have moved (reconstruction).
-        safe: Run none of the run's own code, but the experiment of the same name beside this package.
+        safe: Run none of the run's own code, but this repository's experiment of the same name.
     """
     require_used(main, what, USES, locals())
     if count < 1:
@@ -261,7 +261,7 @@ def main(
             base = _coded(latent, _labelled(latent, latents_of(restored, seed, 1), labels), codes)
             made = generate(restored, parts.traversals(latent, base[0], steps, low, high))
         elif labels or codes:
-            raise UserError("--labels, --codes: with --dimensions they are not heeded; leave out one or the other")
+            raise UserError("--labels, --codes: with --dimensions they have no effect; leave out one or the other")
         else:
             made = traversal(restored, seed, dimensions or range(min(8, latent.size)), steps, low, high)
     elif what == "reconstruction":

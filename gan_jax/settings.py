@@ -11,7 +11,7 @@ from gan_jax.evaluate import Kind
 from gan_jax.guard import Policy
 from gan_jax.metrics.scores import Name
 
-LONGEST = 10_000  # iterations a call, of each of which the metrics are held: a longer call gains nothing
+LONGEST = 10_000  # iterations in a call, which holds the metrics of each; longer calls gain nothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Run:
     steps: int = 5_000
     """Iterations in all; a run that goes on counts those made before."""
     workdir: Path | None = None
-    """Where all is written; runs/EXPERIMENT-DATASET by default, with -seedN where that is a run of another seed. A
+    """The run directory; by default runs/EXPERIMENT-DATASET, with -seedN if that holds a run of another seed. A
     directory with a checkpoint is continued."""
     fresh: bool = False
     """Start anew; an older run in the directory is moved aside, not deleted."""

@@ -58,7 +58,7 @@ def train(
         state: Where to begin.
         at: Its step.
         key: All that is random follows from it, and from how often the run has been rolled back.
-        before: What else decides how it goes on.
+        before: What decides how the run continues, besides its state.
 
     Returns:
         The last state, which is saved; or a state that has gone wrong, and the alarm.
@@ -166,7 +166,7 @@ def watched_metric(options: Run) -> Name:
 
 
 def _require_replicated(state: TrainState) -> None:
-    """Finds after one call, not at the first checkpoint, that a part of the game works on one device alone."""
+    """Refuses, after one call and not only at the first checkpoint, a game whose state differs between devices."""
     try:
         parallel.assert_replicated(state)
     except AssertionError as error:

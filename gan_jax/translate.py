@@ -28,7 +28,7 @@ def translated(run: Restored, images: np.ndarray, backward: bool = False) -> np.
         uint8 `[n, H, W, C']`.
 
     Raises:
-        UserError: If the run does not translate, or not backward, or other images.
+        UserError: If the run does not translate, or not backward, or not images of this shape.
     """
     source, target = run.record["data"].get("source"), run.record["data"]["shape"]
     if not run.system.latent.translates:
@@ -59,7 +59,7 @@ def main(
         backward: From the target's domain to the source's.
         step: Which checkpoint; the newest good one by default.
         best: The best checkpoint, which training with --best keeps.
-        safe: Run none of the run's own code, but the experiment of the same name beside this package.
+        safe: Run none of the run's own code, but this repository's experiment of the same name.
     """
     restored = runs.open_run(run, step, best, safe=safe)
     if output.exists() and any(output.iterdir()):

@@ -123,7 +123,7 @@ def test_samples_of_classes_are_those_of_their_latents(conditional, tmp_path):
         ({"codes": ("label=1,2",)}, "gives 2; label takes 10 values"),
         ({"codes": ("label=10",)}, "label 10: there are the classes 0 to 9"),
         ({"what": "interpolation", "labels": (1,)}, "--labels: it is for .*, not for interpolation"),
-        ({"what": "traversal", "labels": (1,), "dimensions": (0,)}, "with --dimensions they are not heeded"),
+        ({"what": "traversal", "labels": (1,), "dimensions": (0,)}, "with --dimensions they have no effect"),
         ({"what": "reconstruction"}, "no encoder: bigan and vae have"),
     ],
 )

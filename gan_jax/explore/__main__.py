@@ -79,7 +79,7 @@ def main(
         iterations: Of each search (inversion).
         out: Folder for the pictures; by default RUN/explore.
         dataset: Where the data of the run are now, if they have moved (neighbours, memorisation, collapse, inversion).
-        safe: Run none of the run's own code, but the experiment of that name in the folder that holds gan_jax.
+        safe: Run none of the run's own code, but this repository's experiment of the same name.
     """
     if what != "all":
         require_used(main, what, USES, locals())

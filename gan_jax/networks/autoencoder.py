@@ -40,7 +40,7 @@ class Autoencoder(nn.Module):
         """Maps `[b, H, W, C]` to {"logits": `[b]`, "features": `[b, code]`}."""
         encoded = dcgan.encode(images, self.width, self.norm, train)
         code = nn.Dense(self.code)(encoded.reshape(len(images), -1))
-        # unbounded, as tanh has no gradient where it is sure, which most pixels of a digit soon are
+        # unbounded, as tanh has no gradient where it saturates, as it soon would at most pixels of a digit
         decoded = dcgan.Generator(self.shape, self.width, self.norm, bounded=False)(code, train)
         return {"logits": -norm_of_error(images, decoded, self.order), "features": code}
 
@@ -48,8 +48,8 @@ class Autoencoder(nn.Module):
 class UpsamplingDecoder(nn.Module):
     """BEGAN's generator, and the decoder of its discriminator (Berthelot et al. 2017, arXiv:1703.10717).
 
-    A dense layer makes a map of side 7 or 8. At each side are two 3x3 convolutions with ELU, and between sides nearest
-    neighbours are repeated. A last convolution makes the image, without tanh. There is no normalisation.
+    A dense layer makes a map of side 7 or 8. Each side has two 3x3 convolutions with ELU, and nearest-neighbour
+    upsampling leads to the next. A last convolution makes the image, without tanh. There is no normalisation.
 
     Attributes:
         shape: `(H, W, C)`; H = W, one of 28, 32, 64.
@@ -73,9 +73,9 @@ class UpsamplingDecoder(nn.Module):
 class UpsamplingAutoencoder(nn.Module):
     """BEGAN's discriminator (Berthelot et al. 2017, arXiv:1703.10717): an encoder and a decoder.
 
-    The encoder has two 3x3 convolutions with ELU at each side, and one at stride 2 between sides, with `width` channels
-    at the first side, twice as many at the second, three times at the third. Its logits are minus the mean absolute
-    error, for `losses.began`; its features the codes. The paper's optional skip connections are left out.
+    The encoder has 3x3 convolutions: two with ELU at each side, with `width` channels at the first side, twice as many
+    at the second, three times at the third; and one at stride 2 between sides. The logits are minus the mean absolute
+    error, for `losses.began`; the features are the codes. The paper's optional skip connections are left out.
 
     Attributes:
         shape: `(H, W, C)`; H = W, one of 28, 32, 64.
@@ -100,7 +100,7 @@ class UpsamplingAutoencoder(nn.Module):
 
 
 def norm_of_error(examples: Array, decoded: Array, order: Literal[1, 2] = 2) -> Array:
-    """Returns the norm of what an autoencoder misses, `[b]`, scaled so that it does not grow with an example's size.
+    """Returns the norm of an autoencoder's error, `[b]`, scaled so that it does not grow with an example's size.
 
     (mean |x - decoded|^order)^(1 / order) over the n entries of an example: the norm times n^(-1 / order).
 

@@ -56,7 +56,7 @@ def minibatch_deviation(x: Array, group: int = 4, channels: int = 1) -> Array:
     size, features = len(everything), x.shape[-1]
     if group < 1 or size % min(group, size):
         raise UserError(
-            f"group={group}: a global batch of {size} falls into no such groups; make --batch-size a multiple of it"
+            f"group={group}: a global batch of {size} is not divided by it; make --batch-size a multiple of it"
         )
     if channels < 1 or features % channels:
         raise UserError(f"channels={channels}: {features} features do not fall into so many; give a divisor of them")
@@ -141,7 +141,9 @@ def with_reference(network: Network, *reference: Array) -> Network:
     """
     sizes = [len(rows) for rows in reference]
     if len(set(sizes)) != 1 or sizes[0] < 2:
-        raise UserError(f"reference has {sizes} rows: give each input the same number, at least 2, or none varies")
+        raise UserError(
+            f"reference has {sizes} rows: give each input the same number, at least 2, as one does not vary"
+        )
     (count,) = set(sizes)
 
     def supply(method: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:

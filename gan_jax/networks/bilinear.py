@@ -4,10 +4,10 @@
     x = input_gradient(g, k)      the transpose in x
     k = kernel_gradient(x, g)     the transpose in k
 
-The derivative of each is made of the other two, so they are closed under differentiation of every order, in forward
-and reverse mode. They are JAX primitives, because `jax.custom_vjp` has no forward mode. On GPUs and TPUs all three are
-XLA's own operator and its transposes. On CPUs XLA runs these transposes up to 30 times slower than the operator itself
-inside a loop, so there
+The transposes of each are the other two, so they are closed under differentiation of every order, in forward and
+reverse mode. They are JAX primitives, because `jax.custom_vjp` has no forward mode. On GPUs and TPUs all three are
+XLA's own operator and its transposes. On CPUs, inside a loop, XLA runs these transposes up to 30 times slower than the
+operator itself, so there
 
 - `convolve` is XLA's operator;
 - `input_gradient` is XLA's operator too, at stride 1 and with the kernel flipped: it makes every block of `strides`
@@ -36,7 +36,7 @@ _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 class Window(NamedTuple):
-    """Where a kernel is laid on images; static.
+    """The places where a kernel is laid on images; static.
 
     Attributes:
         images: Height and width of the images.
@@ -52,7 +52,7 @@ class Window(NamedTuple):
 
     @property
     def places(self) -> Pair:
-        """Rows and columns of places where the kernel is laid."""
+        """Numbers of rows and columns of places where the kernel is laid."""
         rows, columns = (
             (n + a + b - k) // s + 1
             for n, k, s, (a, b) in zip(self.images, self.size, self.strides, self.pads, strict=True)
@@ -61,7 +61,7 @@ class Window(NamedTuple):
 
     @property
     def blocks(self) -> Pair:
-        """Rows and columns of a kernel in blocks of `strides` pixels."""
+        """Numbers of rows and columns of the kernel, counted in blocks of `strides` pixels and rounded up."""
         return -(-self.size[0] // self.strides[0]), -(-self.size[1] // self.strides[1])
 
 
@@ -150,13 +150,13 @@ def _patches(x: Array, window: Window) -> Array:
 
 
 def _bilinear(name: str, operator: Callable[..., Array], on_cpu: Callable[..., Array], folds: bool) -> Primitive:
-    """Makes a primitive of a map, without derivatives.
+    """Makes a JAX primitive of a map, with batching and without derivatives.
 
     Args:
         name: As it shows in jaxprs.
         operator: `(a, b, window) -> c` for GPUs and TPUs; it defines the map.
         on_cpu: The same map for CPUs.
-        folds: Whether the first argument and the result are batches of images, which take one more axis of a `vmap` in.
+        folds: Whether the first argument and the result are batches of images, into which a `vmap` axis can be folded.
     """
     primitive = Primitive(name)
 

@@ -30,7 +30,7 @@ def conv(x: Array, kernel: Array, strides: int | Pair = 1, padding: Padding = "S
         kernel: `[kh, kw, C, F]`, of the same type.
         strides: Of rows and columns.
         padding: "SAME", "VALID", or the zeros around rows and columns: `[(top, bottom), (left, right)]`.
-        native: Whether to leave the derivatives to JAX too, see `native`.
+        native: Whether to use JAX's own derivatives, see the function `native`.
 
     Returns:
         Images `[B, H', W', F]`, `H' = (H + top + bottom - kh) // stride + 1`.
@@ -58,7 +58,7 @@ def conv_transpose(
         strides: Of rows and columns of the result.
         padding: "SAME" (`H' = H stride`), "VALID", or the zeros around rows and columns once `x` is spread by
             `strides`: `[(top, bottom), (left, right)]`.
-        native: Whether to leave all to JAX, see `native`.
+        native: Whether to use JAX's own operator and derivatives, see the function `native`.
 
     Returns:
         Images `[B, H', W', F]`, `H' = (H - 1) stride + top + bottom - kh + 2`.
@@ -79,16 +79,16 @@ def conv_transpose(
 
 
 def upsample_conv(x: Array, kernel: Array, strides: int | Pair, padding: Padding, native: bool = False) -> Array:
-    """Doubles the sides of images, each pixel four times, and convolves them, in one transposed convolution.
+    """Doubles the sides of images by nearest neighbours and convolves them, in one transposed convolution.
 
-    Its kernel is the given one convolved with a box of 2x2. For a 3x3 kernel that takes 16 products where 36 would be.
+    Its kernel is the given one convolved with a box of 2x2. A 3x3 kernel then takes 16 products instead of 36.
 
     Args:
         x: Images `[B, H, W, C]`.
         kernel: `[kh, kw, C, F]`.
-        strides: 1.
-        padding: "SAME".
-        native: Whether to make the two steps one after the other, by JAX's own operators.
+        strides: Must be 1.
+        padding: Must be "SAME".
+        native: Whether to take the two steps one after the other, by JAX's own operators.
 
     Returns:
         Images `[B, 2 H, 2 W, F]`.
@@ -101,9 +101,9 @@ def upsample_conv(x: Array, kernel: Array, strides: int | Pair, padding: Padding
 
 
 def conv_mean_pool(x: Array, kernel: Array, strides: int | Pair, padding: Padding, native: bool = False) -> Array:
-    """Convolves images and halves their sides by means of 2x2 pixels, in one convolution at stride 2.
+    """Convolves images and averages blocks of 2x2 pixels, in one convolution at stride 2.
 
-    As `upsample_conv`, whose arguments it has; returns images `[B, H // 2, W // 2, F]`.
+    Arguments are those of `upsample_conv`; returns images `[B, H // 2, W // 2, F]`.
     """
     _require_plain(strides, padding)
     if native:
@@ -123,7 +123,7 @@ class Conv(nn.Module):
         use_bias: Whether to add a bias `[features]`.
         kernel_init: Initialises the kernel `[kh, kw, C, features]`.
         dtype: Type to compute in; by default that of input and parameters together.
-        resample: "up" doubles the sides before, see `upsample_conv`; "down" halves them after, see `conv_mean_pool`.
+        resample: "up" doubles the sides first, see `upsample_conv`; "down" halves them last, see `conv_mean_pool`.
     """
 
     features: int

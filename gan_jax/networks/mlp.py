@@ -69,9 +69,9 @@ class Discriminator(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """A discriminator of energies (Zhao et al. 2017, arXiv:1609.03126): how badly it reconstructs an example.
+    """A fully connected autoencoder as a discriminator, whose energy is its error (Zhao et al. 2017, arXiv:1609.03126).
 
-    Its logits are minus `norm_of_error`, for `losses.energy` and `losses.began`; its features the codes, for
+    Its logits are minus `norm_of_error`, for `losses.energy` and `losses.began`; its features are the codes, for
     `terms.pull_away`.
 
     Attributes:

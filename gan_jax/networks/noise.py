@@ -25,7 +25,7 @@ def dropout(x: Array, rate: float, keys: Array) -> Array:
         `[b, ...]`, of the same type.
 
     Raises:
-        UserError: If the rate is none.
+        UserError: If the rate is outside [0, 1).
     """
     if not 0 <= rate < 1:
         raise UserError(f"rate={rate}: activations are dropped with a probability in [0, 1); 0 drops none")

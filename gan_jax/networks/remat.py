@@ -18,15 +18,15 @@ _LAYER = "gan_jax layer"
 def rematerialised(network: Network, keep: Kept) -> Network:
     """Makes a network keep less of its forward pass for the backward one (Chen et al. 2016, arXiv:1604.06174).
 
-    Values and gradients of every order are the same, up to rounding. What it saves depends on how the compiler orders
-    what is made again: XLA's for CPUs does so early and saves nothing, where fewer examples at a time do
-    (`accumulate` of `system.gan`).
+    Values and gradients of every order are the same, up to rounding. The memory saved depends on when the compiler
+    recomputes: XLA's for CPUs does so early and saves nothing; fewer examples at a time do save there (`accumulate` of
+    `system.gan`).
 
     Args:
         network: Any network; "layers" finds those of Flax modules.
-        keep: "layers": what layers with weights give; normalisations and activations are made again, which costs
-            little. "nothing": all of the network is made again, at the cost of another forward pass. "everything": the
-            network as it is.
+        keep: "layers": the outputs of layers with weights; normalisations and activations are recomputed, which is
+            cheap. "nothing": all of the network is recomputed, at the cost of another forward pass. "everything": the
+            network stays as it is.
 
     Returns:
         A network of the same parameters and statistics.

@@ -102,8 +102,8 @@ def unrolled(
 
     Raises:
         UserError: If a name is no player's, or the opponent's optimiser has no derivative where a gradient is 0, as
-            Adam with `eps_root` 0. When it is first traced: if the player's loss does not depend on data that the
-            opponent's does, as a generator's that looks at the fake logits alone.
+            Adam with `eps_root` 0. While tracing: if the opponent's loss depends on data that the player's does not,
+            such as a generator's loss of the fake logits alone.
     """
     if steps < 1:
         raise UserError(f"steps={steps}: at least 1 move is foreseen; rules.alternating foresees none")
@@ -176,7 +176,7 @@ def _depends(f: Callable[[Array], Array], x: Array) -> bool:
 
     def slope(primals: tuple[Array], tangents: tuple[Any]) -> tuple[Array, Array]:
         nonlocal reached
-        reached = True  # called for no value without a tangent
+        reached = True  # JAX calls this only for a value that has a tangent
         return primals[0], jnp.zeros_like(primals[0])
 
     end.defjvp(slope, symbolic_zeros=True)
