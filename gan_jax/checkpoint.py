@@ -271,7 +271,7 @@ def _sound(directory: Path, step: int | None, items: tuple[str, ...], level: int
     if step is None:
         remedy = "no other is there: train anew (--fresh)"
     else:
-        deleted = ", or a run that goes on is deleting it" if step < present[-1] else ""
+        deleted = ", or the run is being trained and deletes it" if step < present[-1] else ""
         remedy = f"try another of steps {present}{deleted}"
     raise Damaged(f"{directory}: {'; '.join(failed[each] for each in reversed(present) if each in failed)}; {remedy}")
 

@@ -94,7 +94,7 @@ def restarted() -> bool:
 def notes(workdir: Path) -> Iterator[Path]:
     """Yields where this process writes its log and pictures: the run directory, or for all but one a place of its own.
 
-    So every process does the same, and what is decided by the log is decided alike.
+    So every process runs the same code, and the run directory has one writer.
     """
     if chief():
         yield workdir

@@ -85,7 +85,7 @@ def labelled(discriminator: Network, weight: float = 1.0) -> Term:
 
     def value(context: Context) -> Array:
         if "few_image" not in context.batch or context.key is None:
-            raise UserError("the data have no few labels apart; give a set that has, such as --dataset few:10:0:digits")
+            raise UserError("the data have no labelled examples apart; give such a set: --dataset few:10:0:digits")
         params, stats = context.state.params["discriminator"], context.state.stats["discriminator"]
         key = rng.named(context.key, "labelled")
         said, _ = discriminator.apply(params, stats, context.batch["few_image"], train=True, key=key)

@@ -42,7 +42,7 @@ def boundary_seeking(size: int, samples: int = 20) -> Term:
 
 
 def judged(size: int, samples: int = 20) -> Term:
-    """Returns the discriminator's term, -1/M sum_m log(1 - D(x_m)) of M samples of each z.
+    """Returns the discriminator's term for samples, -1/M sum_m log(1 - D(x_m)), with M samples of each z.
 
     A loss judges one sample of each z; so pair this term with a loss whose discriminator part has real images alone.
 

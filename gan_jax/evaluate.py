@@ -88,7 +88,7 @@ def in_training(
         raise UserError("eval_every, best: a translator's images are not scored in training; leave them out")
     began = time.monotonic()
     test = data.load(train.name, "test", resolution, skip_damaged=True)
-    mend = "give --eval-count of more, or, if there are no more, --eval-metrics and --best without fid, such as kid"
+    mend = "raise --eval-count or, if the images are too few, give --eval-metrics and --best without fid, such as kid"
     counts = {"samples": count, "test_images": test.count, "training_images": train.count}
     if kind == "classifier" or (kind is None and len(train.spec.shape) > 1):
         enough(metrics, classifier.SIZE, mend, **counts)  # before it is fitted, which takes minutes
@@ -175,7 +175,7 @@ def main(
         (inception is not None and features != "inception", "--inception", "give --features inception too"),
         (resize is not None and features != "inception", "--resize", "give --features inception too"),
         (bool(steps) and every, "--steps", "--every scores all; give one of the two"),
-        (best and (every or bool(steps)), "--best", "it is one checkpoint; leave out --steps and --every"),
+        (best and (every or bool(steps)), "--best", "it scores one checkpoint; leave out --steps and --every"),
         (few and bool(metrics) and "fid" not in metrics, "--few", "it is for fid alone; leave it out"),
     ):
         if idle:
@@ -197,7 +197,7 @@ def main(
     names = metrics or DEFAULT + (WITH_CLASSES if features != "inception" and judge.classes else ())
     count = min(len(real.arrays["image"]), 10_000) if count is None else count
     if not few:
-        mend = "give --count of more, or --split train, or --metrics without fid, or --few to score it all the same"
+        mend = "raise --count, or give --split train, or --metrics without fid, or --few to score it all the same"
         enough(names, judge.size, mend, samples=count, real_images=real.count)
     made = scorer(system, judge, names, real, train, count=count, seed=seed, few=few)
     scores = [] if real.fingerprint == train.fingerprint else _yardstick(made, train, count, seed)

@@ -186,9 +186,12 @@ def _play(game: Game, state: TrainState, batch: Batch, key: Array) -> _Played:
 def _require_fit(real: Array, fake: Array, output: dict[str, PyTree]) -> None:
     """Checks, while tracing, that samples have the data's shape, and logits a row for each example or pack."""
     if fake.shape[1:] != real.shape[1:]:
-        raise UserError(f"the generator makes examples of shape {fake.shape[1:]}, and the data's are {real.shape[1:]}")
+        raise UserError(
+            f"the generator makes examples of shape {fake.shape[1:]}, and the data's are {real.shape[1:]}: build its "
+            "network for the data's shape"
+        )
     if "logits" not in output:
-        raise UserError(f"the discriminator returns {sorted(output)}; among them must be its 'logits'")
+        raise UserError(f"the discriminator returns {sorted(output)}; add its 'logits' to them")
     rows = output["logits"].shape[:1]  # one for each example, or for each pack
     if not rows or len(real) % rows[0]:
         raise UserError(

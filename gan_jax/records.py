@@ -106,7 +106,7 @@ def holds_run(directory: Path) -> bool:
 
 
 def require_directory(directory: Path, fresh: bool) -> None:
-    """Refuses a directory for training that holds files but no run, if it was hardly meant.
+    """Refuses to train in a directory that holds other files, if that is hardly meant.
 
     Raises:
         UserError: If it holds files but no run, and is the working directory (`--workdir ""` is that too), or
@@ -194,7 +194,7 @@ def require_same(record: Record, found: Record, directory: Path, defaults: dict[
 
 
 def require_same_numerics(found: Record, directory: Path) -> None:
-    """Checks that JAX has the settings that a run was made with, as the same seed gives other numbers with others.
+    """Checks that JAX has the settings that a run was made with; with others the same seed gives other numbers.
 
     Raises:
         UserError: Naming the environment variables to set.

@@ -13,7 +13,7 @@ from gan_jax.errors import OutOfMemory, UserError
 from gan_jax.types import System, TrainState
 
 WIDEST = 2**31  # sizes of arrays, and counts of what is in them, are 32-bit integers
-LOWER = "lower the widths, --latent-size or what else makes the networks so large"
+LOWER = "lower the widths, --latent-size or whatever makes the networks so large"
 
 
 def require_sizes(config: Any) -> None:

@@ -126,7 +126,7 @@ def dataset(record: Record, split: str | None = None) -> Dataset:
     if split in (None, about["split"]) and not same(marks(found), about):
         raise UserError(
             f"the run was trained on other contents of {about['name']!r} than are there now; restore them, or give "
-            "--dataset with where they are"
+            "--dataset with their new place"
         )
     if list(found.spec.shape) != about["shape"]:
         raise UserError(
@@ -212,8 +212,8 @@ def _of_package(experiment: Record, directory: Path) -> Path:
     file = root.joinpath(*name.split(".")).with_suffix(".py")
     if not re.fullmatch(r"experiments(\.\w+)+", name) or not file.is_file():
         raise UserError(
-            f"--safe: {directory} is of {name or experiment['file']}, which is none of {root / 'experiments'}; if you "
-            f"trust {copy}, leave --safe out"
+            f"--safe: {directory} is a run of {name or experiment['file']}, which is not in {root / 'experiments'}; if "
+            f"you trust {copy}, leave --safe out"
         )
     if copy.exists() and copy.read_bytes() != file.read_bytes():
         warnings.warn(f"--safe: {file} is used, and the run's {copy} differs from it", stacklevel=2)
@@ -241,5 +241,5 @@ def _blamed(file: Path) -> Iterator[None]:
         where = f"{file}, line {lines[-1]}" if lines[-1] else str(file)
         raise UserError(
             f"{where}: {type(error).__name__}: {error}; mend the file, or put it back as it was when the run was "
-            "trained; a run of an experiment of this package is opened without it by --safe"
+            "trained; or, if the experiment is one of this repository, open the run with --safe"
         ) from error

@@ -80,7 +80,7 @@ def test_broken_sources_are_named_with_the_line_and_what_to_do(own):
 
 def test_safe_opening_runs_none_of_the_runs_code(own):
     _, workdir = own
-    with pytest.raises(UserError, match=r"--safe: .* is of own, which is none of .*experiments"):
+    with pytest.raises(UserError, match=r"--safe: .* is a run of own, which is not in .*experiments"):
         runs.open_run(workdir, safe=True)
 
 

@@ -35,7 +35,7 @@ def convert(directory: Path) -> list[Path]:
     directory = Path(os.path.expanduser(directory))
     about = directory / "dataset_info.json"
     if not about.is_file():
-        raise UserError(f"directory {directory} has no dataset_info.json; give one version's directory of a TFDS set")
+        raise UserError(f"directory {directory} has no dataset_info.json; give that of one version of a TFDS set")
     info, forms, expected = _info(about)
     if "tfrecord" not in forms or "array_record" in forms:
         raise UserError(f"directory {directory} holds {' and '.join(forms)}; only tfrecord is converted, and once")

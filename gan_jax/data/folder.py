@@ -131,7 +131,7 @@ def _find(path: str, split: str) -> _Found:
         chosen = [i for i, name in enumerate(names) if split == "all" or _held_out(name) == (split == "test")]
         judged = parts
     if not chosen:
-        raise UserError(f"split={split!r}: none of the {len(names)} files of {path!r} falls to it; use split='all'")
+        raise UserError(f"split={split!r}: none of the {len(names)} files of {path!r} is in it; use split='all'")
     classes = sorted({part[0] for part in parts if len(part) > 1})
     loose = [part[0] for part in judged if len(part) == 1]
     if len(classes) < 2 or loose:

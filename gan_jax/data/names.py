@@ -47,7 +47,7 @@ def kind(name: str) -> str:
 
 
 def two_directories(pair: str) -> tuple[str, str]:
-    """Splits DIR_A:DIR_B at the colon that has directories on both sides, for paths may have colons; else at the first.
+    """Splits DIR_A:DIR_B at the colon with directories on both sides, as paths may have colons; else at the first.
 
     Returns:
         Both paths, "" for one that is not given.

@@ -98,7 +98,7 @@ def _held_apart(name: str, found: Dataset) -> Dataset:
     if not for_training(found.split):
         return dataset(name, found.split, image, others={"source": source})
     if len(image) < 2:
-        raise UserError(f"data set {name!r}: {found.split} has one example, and 2 are needed to be apart; take more")
+        raise UserError(f"data set {name!r}: {found.split} has one example, too few to be held apart; take more")
     return dataset(name, found.split, image[1::2], others={"source": source[::2]}, apart=APART)
 
 

@@ -103,7 +103,7 @@ def enough(metrics: Sequence[Name], size: int, mend: str, **counts: int) -> None
     for name, count in counts.items():
         if "fid" in metrics and count <= size:
             raise UserError(
-                f"fid: {count:,} {name.replace('_', ' ')} for {size:,} features, of which an FID tells nothing; {mend}"
+                f"fid: {count:,} {name.replace('_', ' ')} for {size:,} features, too few for an FID; {mend}"
             )
 
 
@@ -149,7 +149,7 @@ def scorer(
             samples than this machine can hold.
     """
     if count < GROUPS:
-        raise UserError(f"count={count}: errors need {GROUPS} samples; 2,000 say something, papers take 50,000")
+        raise UserError(f"count={count}: errors need {GROUPS} samples; give 2,000 or more, papers take 50,000")
     for name in metrics:
         if METRICS[name].probabilities and not features_.classes:
             raise UserError(f"metrics: {name} needs probabilities, which {features_.name} do not give; leave it out")

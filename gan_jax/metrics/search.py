@@ -140,7 +140,7 @@ def _measured(x: np.ndarray, y: np.ndarray, found: np.ndarray) -> tuple[np.ndarr
 
 
 def _size(x: np.ndarray, y: np.ndarray) -> int:
-    """Returns the rows of a block: the least power of two that holds the larger set, but 128 to `BLOCK`."""
+    """Returns the rows of a block: the least power of two that holds the larger set, within 128 and `BLOCK`."""
     return min(BLOCK, max(128, 1 << (max(len(x), len(y)) - 1).bit_length()))
 
 

@@ -113,8 +113,8 @@ def summarise(stream: Iterable[Batch], count: int, groups: int = 10, keep: bool 
     """
     if not 1 <= groups <= count:
         raise UserError(
-            f"count={count}: scores have their errors from groups of images, groups={groups}; give a --count of at "
-            f"least {groups}, and at least 1 group"
+            f"count={count}: errors of scores come from groups of images, groups={groups}; give a --count of at least "
+            f"{groups}, and at least 1 group"
         )
     edges = [i * count // groups for i in range(groups + 1)]
     chunks = [(i, range(low, high, CHUNK), high) for i, (low, high) in enumerate(itertools.pairwise(edges))]

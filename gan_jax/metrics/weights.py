@@ -81,8 +81,7 @@ def read(path: Path | str, limit: int = LIMIT) -> dict[str, np.ndarray]:
         return _from_safetensors(content, limit) if content[8:9] == b"{" else _from_legacy(io.BytesIO(content), limit)
     except Exception as error:  # a damaged file can fail in any way
         raise UserError(
-            f"weights {str(path)!r}: no weights can be read from it, be it .pth, .npz or .safetensors: "
-            f"{error or repr(error)}"
+            f"weights {str(path)!r}: it cannot be read as .pth, .npz or .safetensors: {error or repr(error)}"
         ) from error
 
 
@@ -129,7 +128,7 @@ def verify(path: Path, name: str) -> None:
 
 def _require(size: int, limit: int) -> None:
     if size > limit:
-        raise UserError(f"it holds {memory.text(size)}, and at most {memory.text(limit)} are wanted of it")
+        raise UserError(f"it holds {memory.text(size)}, and at most {memory.text(limit)} are accepted")
 
 
 def _from_zip(content: bytes, limit: int) -> dict[str, np.ndarray]:

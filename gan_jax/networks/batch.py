@@ -56,7 +56,7 @@ def minibatch_deviation(x: Array, group: int = 4, channels: int = 1) -> Array:
     size, features = len(everything), x.shape[-1]
     if group < 1 or size % min(group, size):
         raise UserError(
-            f"group={group}: a global batch of {size} is not divided by it; make --batch-size a multiple of it"
+            f"group={group}: a global batch of {size} is not divisible by it; make --batch-size a multiple of it"
         )
     if channels < 1 or features % channels:
         raise UserError(f"channels={channels}: {features} features do not fall into so many; give a divisor of them")
