@@ -6,9 +6,9 @@
         the translators G and F minimise (D(G(s)) - 1)^2 + (C(F(x)) - 1)^2 + 10 (|F(G(s)) - s| + |G(F(x)) - x|)
             + 5 (|G(x) - x| + |F(s) - s|)
 
-The paper too halves the critics' loss. Ablations: `--cycle 0 --identity 0` is GAN alone, `--adversarial 0` the cycle.
-`--dataset`: unpaired:NAME, where NAME is recoloured:digits, edges:cifar10, DIRECTORY:DIRECTORY or a set of TensorFlow
-Datasets such as cycle_gan/horse2zebra.
+The half in the critics' loss is the paper's. Ablations: `--cycle 0 --identity 0` is GAN alone, `--adversarial 0` cycles
+alone. `--dataset`: unpaired:NAME, where NAME is recoloured:digits, edges:cifar10, DIRECTORY:DIRECTORY or a set of
+TensorFlow Datasets such as cycle_gan/horse2zebra.
 
 The paper's networks and optimisers are `--resolution 256 --g-width 64 --d-width 64 --blocks 9 --receptive-field 70
 --batch-size 1 --g-learning-rate 2e-4 --d-learning-rate 2e-4 --beta2 0.999`. It trains for 100 epochs at these rates and

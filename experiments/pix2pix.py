@@ -4,9 +4,9 @@
         D minimises -log D(x, s) - log(1 - D(G(s), s))
         G minimises -log D(G(s), s) + 100 |x - G(s)|, the mean over pixels and channels
 
-G is a U-Net, D judges patches. The paper halves D's loss, which Adam does not notice. Ablations: `--l1 0` is cGAN,
-`--no-conditional` shows D no source, `--adversarial 0` is L1 alone. `--dataset`: edges:NAME, grey:NAME, inverted:NAME
-of any image set, or pairs:DIRECTORY:DIRECTORY of the same file names.
+G is a U-Net, D judges patches. The paper halves D's loss, which leaves Adam's steps as they are. Ablations: `--l1 0` is
+cGAN, `--no-conditional` shows D no source, `--adversarial 0` is L1 alone. `--dataset`: edges:NAME, grey:NAME,
+inverted:NAME of any image set, or pairs:DIRECTORY:DIRECTORY of the same file names.
 
 The paper's networks and optimisers are `--resolution 256 --depth 8 --g-width 64 --d-width 64 --receptive-field 70
 --dropout 0.5 --batch-size 1 --g-learning-rate 2e-4 --d-learning-rate 2e-4 --beta2 0.999`. It also crops images of side

@@ -35,8 +35,8 @@ def _path(about: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
 def cli(main: Callable[..., Any], description: str | None = None) -> None:
     """Runs a function with arguments from the command line, and tells bad input from a bug.
 
-    For an error that the user can mend (`errors.UserError`) only the message is printed. So it is for the operating
-    system's errors that name a cause or a file; every other exception keeps its traceback.
+    For an error that the user can mend (`errors.UserError`) only the message is printed, and so for the operating
+    system's errors that name a cause or a file. Every other exception keeps its traceback.
 
     Args:
         main: A function; its arguments, or the fields of its one dataclass, become flags.

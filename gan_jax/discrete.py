@@ -91,7 +91,7 @@ def latent(base: Latent, shape: tuple[int, ...]) -> Latent:
         shape: Of an image.
 
     Raises:
-        UserError: If it is that of points.
+        UserError: If the shape is that of points.
     """
     require(lambda: len(shape) == 3, f"shape={shape}: points have no pixels to be black or white; give images")
 

@@ -137,7 +137,7 @@ def simulated(f: Callable, count: int) -> Callable:
     """Runs `f` as `count` devices on one, by `vmap` over the axis.
 
     Raises:
-        UserError: While tracing, if the results are not provably equal on all devices.
+        ValueError: JAX's, while tracing, if the results are not provably equal on all devices.
     """
     return jax.jit(
         jax.vmap(f, axis_name=AXIS, axis_size=count, in_axes=None, out_axes=None),  # pyright: ignore[reportArgumentType]

@@ -27,8 +27,7 @@ from gan_jax.pictures import atomic
 
 Record = dict[str, Any]
 
-# JAX's settings that change the numbers drawn from a key, with JAX's defaults, which stand in where older records lack
-# them.
+# JAX's settings that change the numbers drawn from a key, with JAX's defaults, which stand in where records lack them
 NUMERICS = {"jax_enable_x64": False, "jax_threefry_partitionable": True, "jax_random_seed_offset": 0}
 SUPPLY = "write Config, build and all that they need as experiment.py into its directory"
 

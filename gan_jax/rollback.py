@@ -73,7 +73,7 @@ def go_back(
         metric: The score that the guard watches.
 
     Returns:
-        The state, and its past, which counts this roll-back; the checkpoint's meta is updated likewise.
+        The state, and its past, which counts this roll-back if it is one; the checkpoint's meta is updated likewise.
 
     Raises:
         checkpoint.Damaged: If every checkpoint is.

@@ -39,7 +39,7 @@ def class_kl(real: Summary, fake: Summary) -> Estimate:
     error^2 = (sum_k q_k log^2(q_k / p_k) - KL^2) / n - s, and at least s, where s = (sum_k (1 - 1 / n_k) - 1) / (2 n^2)
     over the classes with n_k > 0 samples. The first part is the delta method's variance, of the linear terms. s is the
     variance of the squares, (K - 1) / (2 n^2) for many samples. The first part, evaluated at the samples' own shares,
-    has it twice in it, so one s is taken off.
+    contains s twice, so one is subtracted.
 
     Args:
         real: The data, with probabilities, taken as it is.

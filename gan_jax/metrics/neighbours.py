@@ -28,7 +28,7 @@ class Overlap(NamedTuple):
             (Kynkaanniemi et al. 2019, arXiv:1904.06991); the error is of the mean over samples.
         recall: Share of real images that lie where samples do, mean_i [x_i is in some B_k(y_j)], in [0, 1]; the error
             is that of `estimate.split`, by ten splits, NaN for fewer than 2 (k + 1) samples. The error is too large
-            where a mode holds so few samples that most have k neighbours in it, but no longer in a half. The recall
+            where a mode holds so few samples that most have k neighbours in it, but not among half of them. The recall
             itself is too high where a few stray samples have large balls, which hold much of the data.
         density: How densely the data lies where samples do, mean_j #{i: y_j is in B_k(x_i)} / k (Naeem et al. 2020,
             arXiv:2002.09797): at least 0, 1 on average for the best of generators, and above for one that keeps to
