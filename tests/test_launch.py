@@ -86,6 +86,7 @@ def test_a_process_killed_in_mid_run_is_started_again_and_the_run_ends_as_though
     jax.tree.map(np.testing.assert_array_equal, final(tmp_path), final(undisturbed))
 
 
+@pytest.mark.slow
 def test_sigterm_to_one_process_makes_all_save_at_one_step_and_the_run_goes_on_exactly(undisturbed, tmp_path):
     launcher, (_, second) = start_and_wait_for_a_checkpoint(tmp_path, 1500)
     os.kill(second, signal.SIGTERM)
