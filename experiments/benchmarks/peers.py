@@ -70,7 +70,7 @@ GAMES = {
     "dcgan 28": Game("dcgan", (28, 28, 1), _DCGAN, (0.85, 1.0)),
     "dcgan 32": Game("dcgan", (32, 32, 3), _DCGAN, (0.85, 1.0)),
     "dcgan 64": Game("dcgan", (64, 64, 3), _DCGAN, (0.85, 1.0)),
-    "wgan_gp 32": Game("wgan_gp", (32, 32, 3), _WGAN | {"g_width": 32, "d_width": 32}),
+    "wgan_gp 32": Game("wgan_gp", (32, 32, 3), _WGAN | {"g_width": 32, "d_width": 32}, (1.0,)),
     "wgan_gp 32 wide": Game("wgan_gp", (32, 32, 3), _WGAN | {"g_width": 128, "d_width": 128}),  # the paper's
 }
 GPU_GOALS = {"eager": (1.5,), "channels_last": (1.5,), "compiled": (1.2,), "graphs": (1.2,)}
