@@ -226,7 +226,7 @@ def test_grey_is_repeated_and_chunks_and_devices_change_nothing(judge, seen, mon
 
 
 def test_inputs_by_protocol(state, monkeypatch):
-    monkeypatch.setattr(weights, "read", lambda path: state)
+    monkeypatch.setattr(weights, "read", lambda path, limit: state)
     monkeypatch.setattr(inception.Net, "apply", lambda self, variables, x: (x, x))
     x, names = images(2, side=40), set()
     flat = jnp.linspace(-1, 1, 256)[:, None, None, None]  # one image of every value of 8 bits
@@ -273,14 +273,14 @@ def test_unknown_resize_is_refused(path):
 def test_unfit_weights_name_the_layer(state, monkeypatch, change, message):
     changed = dict(state)
     change(changed)
-    monkeypatch.setattr(weights, "read", lambda path: changed)
+    monkeypatch.setattr(weights, "read", lambda path, limit: changed)
     with pytest.raises(ValueError, match=f"weights 'some.pth': {message}"):
         inception.features("some.pth")
 
 
 def test_fingerprint_is_of_the_weights_alone(state, judge, monkeypatch):
     def mark(changed):
-        monkeypatch.setattr(weights, "read", lambda path: changed)
+        monkeypatch.setattr(weights, "read", lambda path, limit: changed)
         return inception.features("other.pth", "clean").fingerprint
 
     assert mark({name: state[name].astype(np.float64) for name in reversed(state)}) == judge.fingerprint
