@@ -48,10 +48,9 @@ def held(directory: Path) -> Iterator[None]:
         (directory / HOLDER).write_text(json.dumps({"host": socket.gethostname(), "process": os.getpid()}))
         yield
     finally:
-        for name in (HOLDER, LOCK):
-            with suppress(OSError):  # the directory may be gone; it must not hide the error that ended the run
-                (directory / name).unlink()
-        lock.release()
+        with suppress(OSError):  # the directory may be gone; it must not hide the error that ended the run
+            (directory / HOLDER).unlink()
+        lock.release()  # its file stays: two processes could lock an old one and a new one of the same name
 
 
 def _holder(directory: Path) -> str:
