@@ -19,7 +19,9 @@ def test_a_second_process_is_refused_and_told_who_holds_the_directory(tmp_path):
         )
         second = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True)
     assert f"UserError: {tmp_path}: process {os.getpid()} on {socket.gethostname()} trains in it" in second.stderr
-    assert not list(tmp_path.iterdir())  # the refused one leaves the lock alone, the holder removes it
+    assert {path.name for path in tmp_path.iterdir()} <= {lock.LOCK}  # the holder's name is gone, the lock is free
+    with lock.held(tmp_path):
+        pass
 
 
 def test_what_a_killed_process_left_locks_nothing(tmp_path):
