@@ -54,7 +54,7 @@ def test_a_run_leaves_what_it_promises(whole):
     names = {path.name for path in workdir.iterdir()}
     assert names == {
         "run.json", "experiment.py", "metrics.jsonl", "tensorboard", "samples", "animation.gif", "report.html",
-        "checkpoints",
+        "checkpoints", "training.lock",
     }  # fmt: skip
     assert [line["step"] for line in numbers(workdir)] == [2, 3, 4, 6]
     assert checkpoint.steps(workdir / "checkpoints") == [4, 6]
