@@ -16,11 +16,11 @@ alone is right on 95.9% of the real test images (from as many training images 98
 
 from dataclasses import dataclass
 
-from gan_jax import baseline, codes, latents, losses
+from gan_jax import baseline, latents, losses, terms
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.networks.heads import Head
-from gan_jax.networks.norm import Norm
+from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import System
 
 
@@ -38,8 +38,8 @@ def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
     latent = latents.labelled(baseline.latent(config), spec.classes)
     networks = baseline.headed(config, spec, latent, config.d_norm, classifier=Head(spec.classes))
-    told = codes.told(networks["classifier"], "classifier", latent, config.weight)
-    classified = codes.classified(networks["classifier"], "classifier", config.weight)
+    told = terms.told(networks["classifier"], "classifier", latent, config.weight)
+    classified = terms.classified(networks["classifier"], "classifier", config.weight)
     return baseline.game(
         config,
         networks,

@@ -23,13 +23,14 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
-from gan_jax import baseline, boosting, losses, parallel, rng
+from gan_jax import baseline, losses, rng
 from gan_jax.checks import require
 from gan_jax.cli import cli
 from gan_jax.data import Spec
-from gan_jax.networks import mixture
-from gan_jax.networks.norm import Norm
-from gan_jax.phases import phased
+from gan_jax.devices import parallel
+from gan_jax.methods import boosting, mixture
+from gan_jax.methods.phases import phased
+from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import Array, Aux, Batch, Controller, Metrics, Player, System, TrainState
 
 

@@ -20,10 +20,11 @@ its classifier's features, precision 0.70, recall 0.01; an iteration takes 1.89 
 from dataclasses import dataclass
 from typing import Literal
 
-from gan_jax import baseline, controllers, latents, losses
+from gan_jax import baseline, latents, losses
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.networks.autoencoder import Autoencoder, UpsamplingAutoencoder, UpsamplingDecoder
+from gan_jax.rules import controllers
 from gan_jax.types import System
 
 

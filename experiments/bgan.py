@@ -27,10 +27,11 @@ from dataclasses import dataclass
 
 import jax
 
-from gan_jax import baseline, discrete, losses
+from gan_jax import baseline, losses
 from gan_jax.cli import cli
 from gan_jax.data import Spec
-from gan_jax.networks.norm import Norm
+from gan_jax.methods import binary_pixels
+from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import GanLoss, System
 
 
@@ -50,15 +51,15 @@ def build(config: Config, spec: Spec) -> System:
     of_real = GanLoss(lambda real, fake: jax.nn.softplus(-real), losses.non_saturating().generator)
     return baseline.game(
         config,
-        networks | {"generator": discrete.sampler(networks["generator"], config.latent_size)},
+        networks | {"generator": binary_pixels.sampler(networks["generator"], config.latent_size)},
         of_real,
-        inputs=discrete.latent(baseline.latent(config), spec.shape),
+        inputs=binary_pixels.latent(baseline.latent(config), spec.shape),
         terms={
-            "discriminator": [discrete.judged(config.latent_size, config.samples)],
-            "generator": [discrete.boundary_seeking(config.latent_size, config.samples)],
+            "discriminator": [binary_pixels.judged(config.latent_size, config.samples)],
+            "generator": [binary_pixels.boundary_seeking(config.latent_size, config.samples)],
         },
-        augment=discrete.binarised,
-        controllers=[discrete.effective_samples()],
+        augment=binary_pixels.binarised,
+        controllers=[binary_pixels.effective_samples()],
     )
 
 

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from gan_jax import baseline, losses
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.game import averaged_network
 from gan_jax.networks.encoder import Encoder
 from gan_jax.networks.heads import WithLatent
-from gan_jax.system import averaged_network
 from gan_jax.types import Array, Batch, Condition, Network, System, TrainState
 
 

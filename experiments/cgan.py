@@ -17,11 +17,12 @@ alone is right on 97.7% of the real test images (from as many training images 98
 
 from dataclasses import dataclass
 
-from gan_jax import baseline, latents, losses, objectives
+from gan_jax import baseline, latents, losses
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.game import objectives
 from gan_jax.networks.heads import WithLabel
-from gan_jax.networks.norm import Norm
+from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import System
 
 

@@ -26,12 +26,13 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
-from gan_jax import baseline, latents, loop, losses, pool, rng
+from gan_jax import baseline, latents, loop, losses, rng
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.game import averaged_network
+from gan_jax.methods import image_pool
 from gan_jax.networks.patchgan import Field, PatchGAN
 from gan_jax.networks.translator import Translator
-from gan_jax.system import averaged_network
 from gan_jax.types import Array, Aux, Batch, System, TrainState
 
 # translator: from, to, judged by
@@ -74,7 +75,9 @@ def build(config: Config, spec: Spec) -> System:
     def judge(state: TrainState, batch: Batch, key: Array) -> tuple[Array, Aux]:
         pools, metrics = {}, {"loss": jnp.zeros(())}
         for name, (start, end, critic) in WAYS.items():
-            fake, pools[end] = pool.swap(state.extra["pools"][end], run(state, name, batch[start]), rng.named(key, end))
+            fake, pools[end] = image_pool.swap(
+                state.extra["pools"][end], run(state, name, batch[start]), rng.named(key, end)
+            )
             value = losses.least_squares().discriminator(run(state, critic, batch[end]), run(state, critic, fake))
             metrics["loss"] += jnp.mean(value)
         return metrics["loss"], Aux(extra={"pools": pools}, metrics=metrics)
@@ -99,7 +102,7 @@ def build(config: Config, spec: Spec) -> System:
         inputs,
         averaged=tuple(WAYS),
         encode=averaged_network(networks, "inverse"),
-        slots=[lambda params: {"pools": {end: pool.empty(50, shape) for end, shape in shapes.items()}}],
+        slots=[lambda params: {"pools": {end: image_pool.empty(50, shape) for end, shape in shapes.items()}}],
     )
 
 

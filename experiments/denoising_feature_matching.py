@@ -20,11 +20,13 @@ from dataclasses import dataclass
 
 import optax
 
-from gan_jax import baseline, denoising, losses
+from gan_jax import baseline, losses
 from gan_jax.cli import cli
 from gan_jax.data import Spec
-from gan_jax.networks.norm import Norm
-from gan_jax.networks.precision import mixed
+from gan_jax.methods import denoising
+from gan_jax.networks import mixed
+from gan_jax.networks.denoiser import network as denoising_network
+from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import Player, System
 
 
@@ -50,7 +52,7 @@ def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
     networks = baseline.networks(config, spec, config.d_norm, with_features=True)
     discriminator = networks["discriminator"]
-    denoiser = mixed(denoising.network(discriminator, spec.shape, config.r_width), config.precision)
+    denoiser = mixed(denoising_network(discriminator, spec.shape, config.r_width), config.precision)
     fall = optax.linear_schedule(1.0, 0.0, config.noise_steps) if config.noise_steps else None
     objective = denoising.objective(denoiser, discriminator, config.std, fall)
     usual = losses.non_saturating()

@@ -18,10 +18,12 @@ its classifier's features, precision 0.73, recall 0.67; an iteration takes 2.44 
 
 from dataclasses import dataclass
 
-from gan_jax import baseline, labels, losses, rng, terms
+from gan_jax import baseline, losses, rng, terms
 from gan_jax.cli import cli
 from gan_jax.data import Spec
-from gan_jax.networks.batch import Minibatch, with_reference
+from gan_jax.losses import labels
+from gan_jax.networks.layers.batch import Minibatch
+from gan_jax.networks.wrappers.reference_batch import with_reference
 from gan_jax.types import System
 
 

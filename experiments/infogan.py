@@ -18,11 +18,12 @@ class's code. Without the term: 2.25 nats, 86.5%.
 
 from dataclasses import dataclass
 
-from gan_jax import baseline, codes, latents, losses
+from gan_jax import baseline, latents, losses, terms
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.networks.heads import Head
-from gan_jax.networks.norm import Norm
+from gan_jax.networks.layers.norm import Norm
+from gan_jax.terms import auxiliary
 from gan_jax.types import System
 
 
@@ -51,10 +52,10 @@ def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
     several = {"style": latents.uniform(config.continuous)} if config.continuous else {}
     latent = latents.joined(baseline.latent(config), digit=latents.categorical(config.classes), **several)
-    head = Head(codes.size(latent), hidden=128, norm=config.d_norm)
+    head = Head(auxiliary.size(latent), hidden=128, norm=config.d_norm)
     networks = baseline.headed(config, spec, latent, config.d_norm, hidden=16 * config.d_width, posterior=head)
-    judge = codes.told(networks["posterior"], "posterior", latent)
-    please = [codes.told(networks["posterior"], "posterior", latent, config.weight)] if config.weight else []
+    judge = terms.told(networks["posterior"], "posterior", latent)
+    please = [terms.told(networks["posterior"], "posterior", latent, config.weight)] if config.weight else []
     return baseline.game(
         config,
         networks,

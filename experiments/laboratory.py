@@ -13,31 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from gan_jax import (
-    augment,
-    consistency,
-    controllers,
-    data,
-    f_gan,
-    labels,
-    latents,
-    losses,
-    penalties,
-    rng,
-    rules,
-    terms,
-)
+from gan_jax import augment, data, latents, losses, penalties, rng, rules, terms
 from gan_jax.checks import require, require_weight
-from gan_jax.data import Spec, toys
+from gan_jax.data import Spec
+from gan_jax.data.sources import toys
 from gan_jax.errors import UserError
-from gan_jax.metrics import classifier
+from gan_jax.game import PLAYERS, gan
+from gan_jax.loop.trajectories import trajectories
+from gan_jax.losses import f_divergences, labels
+from gan_jax.metrics.features import classifier, pretrained
 from gan_jax.metrics.modes import modes
-from gan_jax.networks import dcgan, mlp
-from gan_jax.networks.linen import linen
-from gan_jax.networks.norm import Norm
+from gan_jax.networks import dcgan, linen, mlp
+from gan_jax.networks.layers.norm import Norm
 from gan_jax.pictures import to_uint8
-from gan_jax.system import PLAYERS, gan
-from gan_jax.trajectories import trajectories
+from gan_jax.rules import controllers
 from gan_jax.types import Loss, Metrics, Network, PyTree, System, Term, TrainState, Update
 
 SAMPLES = 10_000  # that are scored, of each seed
@@ -54,13 +43,13 @@ LOSSES: dict[str, Loss] = {
     "relativistic_average": losses.relativistic_average(losses.non_saturating()),
     "boundary_seeking": losses.boundary_seeking(),
     "softmax": losses.softmax(),
-    "kl": f_gan.f_gan(f_gan.kl()),
-    "reverse_kl": f_gan.f_gan(f_gan.reverse_kl()),
-    "pearson": f_gan.f_gan(f_gan.pearson()),
-    "neyman": f_gan.f_gan(f_gan.neyman()),
-    "squared_hellinger": f_gan.f_gan(f_gan.squared_hellinger()),
-    "jensen_shannon": f_gan.f_gan(f_gan.jensen_shannon()),
-    "total_variation": f_gan.f_gan(f_gan.total_variation()),
+    "kl": f_divergences.f_gan(f_divergences.kl()),
+    "reverse_kl": f_divergences.f_gan(f_divergences.reverse_kl()),
+    "pearson": f_divergences.f_gan(f_divergences.pearson()),
+    "neyman": f_divergences.f_gan(f_divergences.neyman()),
+    "squared_hellinger": f_divergences.f_gan(f_divergences.squared_hellinger()),
+    "jensen_shannon": f_divergences.f_gan(f_divergences.jensen_shannon()),
+    "total_variation": f_divergences.f_gan(f_divergences.total_variation()),
     "smoothed": labels.smooth(losses.non_saturating()),
     "flipped": labels.flip(losses.non_saturating(), 0.05),
     "top_k": losses.top_k(losses.non_saturating(), optax.linear_schedule(1.0, 0.5, 5_000)),
@@ -79,9 +68,9 @@ TERMS: dict[str, dict[str, Term]] = {
     "max_gradient": {"discriminator": penalties.max_gradient(0.1)},
     "lecam": {"discriminator": penalties.lecam(0.1)},
     "lazy_r1": {"discriminator": terms.lazy(penalties.r1(1.0), 4)},
-    "consistency": {"discriminator": consistency.consistency(augment.instance_noise(0.05), real=1.0, fake=1.0)},
+    "consistency": {"discriminator": terms.consistency(augment.instance_noise(0.05), real=1.0, fake=1.0)},
     "latent_consistency": {
-        "discriminator": consistency.latent_consistency(1.0),
+        "discriminator": terms.latent_consistency(1.0),
         "generator": terms.latent_diversity(0.1),
     },
     "feature_matching": {"generator": terms.feature_matching(1.0)},
@@ -249,7 +238,7 @@ def scores(choice: Choice, system: System, states: TrainState) -> list[dict[str,
             return {
                 "high_quality": float(np.mean(toys.nearest(samples(ema, SAMPLES), curves).distance < 3 * curves.std))
             }
-        judge = classifier.load(choice.dataset)
+        judge = pretrained.load(choice.dataset)
         found = classifier.verdict(judge.probabilities(to_uint8(samples(ema, 2_000))))
         return {"sure": found.sure, "rarest": min(found.shares)}
 

@@ -22,12 +22,13 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.laboratory import MENU, SAMPLES, Choice, play, scores, traced
-from gan_jax import data, records
+from gan_jax import data
 from gan_jax.cli import cli
-from gan_jax.data import toys
+from gan_jax.data.sources import toys
 from gan_jax.errors import UserError
+from gan_jax.files import atomic
 from gan_jax.metrics.modes import perfect
-from gan_jax.pictures import atomic
+from gan_jax.runs import records
 
 STANDING: dict[str, dict[str, Any]] = {
     "non-saturating": {"loss": "non_saturating", "terms": ()},

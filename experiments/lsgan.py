@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from gan_jax import baseline, losses
 from gan_jax.cli import cli
 from gan_jax.data import Spec
-from gan_jax.networks.norm import Norm
+from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import System
 
 

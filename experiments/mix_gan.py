@@ -29,9 +29,9 @@ from gan_jax import baseline, loop, losses
 from gan_jax.checks import require
 from gan_jax.cli import cli
 from gan_jax.data import Spec
-from gan_jax.networks import mixture
-from gan_jax.networks.norm import Norm
-from gan_jax.system import PLAYERS
+from gan_jax.game import PLAYERS
+from gan_jax.methods import mixture
+from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import Array, Controller, GanLoss, Loss, Metrics, System, Term, TrainState
 
 

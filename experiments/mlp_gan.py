@@ -25,9 +25,9 @@ import optax
 from gan_jax import baseline, loop, losses
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.game import PLAYERS
 from gan_jax.networks import mlp
-from gan_jax.networks.norm import Norm
-from gan_jax.system import PLAYERS
+from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import System
 
 

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 
 import jax
 
-from gan_jax import baseline, losses
+from gan_jax import baseline, losses, numerics
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.networks.encoder import Encoder
-from gan_jax.networks.norm import Norm
+from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import Array, Context, Network, System, Term
 
 
@@ -45,7 +45,7 @@ def mode_regularizer(encoder: Network, reconstruction: float, realism: float) ->
     def value(context: Context) -> Array:
         params, stats = context.state.params["encoder"], context.state.stats["encoder"]
         again = context.generate(encoder.apply(params, stats, context.real, train=True)[0])
-        distance = losses.average((context.real - again) ** 2)
+        distance = numerics.average((context.real - again) ** 2)
         return reconstruction * distance + realism * jax.nn.softplus(-context.critic(again))
 
     return Term(value, player="generator")

@@ -19,8 +19,8 @@ from gan_jax import baseline, losses
 from gan_jax.checks import require
 from gan_jax.cli import cli
 from gan_jax.data import Spec
-from gan_jax.networks.norm import Norm
-from gan_jax.networks.packing import packed
+from gan_jax.networks import packed
+from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import System
 
 

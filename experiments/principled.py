@@ -19,7 +19,7 @@ import optax
 from gan_jax import augment, baseline, losses
 from gan_jax.cli import cli
 from gan_jax.data import Spec
-from gan_jax.networks.norm import Norm
+from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import System
 
 

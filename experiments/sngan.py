@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from gan_jax import baseline, losses
 from gan_jax.cli import cli
 from gan_jax.data import Spec
-from gan_jax.dequantisation import dequantised
+from gan_jax.methods.dequantisation import dequantised
 from gan_jax.types import System
 
 

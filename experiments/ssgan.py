@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
-from gan_jax import baseline, codes, losses, terms
+from gan_jax import baseline, losses, terms
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.errors import UserError
@@ -56,7 +56,7 @@ def build(config: Config, spec: Spec) -> System:
     judge, weight = losses.non_saturating().discriminator, config.unsupervised
     loss = GanLoss(lambda real, fake: weight * judge(real, fake), lambda real, fake: jnp.zeros(len(fake)))
     added = {
-        "discriminator": [codes.labelled(networks["discriminator"], config.supervised)],
+        "discriminator": [terms.labelled(networks["discriminator"], config.supervised)],
         "generator": [terms.feature_matching(config.feature_matching)],
     }
     return baseline.game(config, networks, loss, terms=added, averaged=("generator", "discriminator"))

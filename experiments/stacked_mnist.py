@@ -31,11 +31,12 @@ from pathlib import Path
 from experiments import pacgan
 from gan_jax import baseline, evaluate, loop
 from gan_jax.cli import cli
-from gan_jax.data import Spec, stacked
+from gan_jax.data import Spec
+from gan_jax.data.sources import stacked
 from gan_jax.errors import UserError
 from gan_jax.metrics.classes import perfect
-from gan_jax.metrics.scores import Name
-from gan_jax.networks.norm import Norm
+from gan_jax.metrics.menu import Name
+from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import System
 
 METRICS: tuple[Name, ...] = ("classes", "uniform_kl")

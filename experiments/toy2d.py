@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.laboratory import MENU, Choice, networks, play, scores
-from gan_jax import data, pictures, rng
+from gan_jax import data, files, pictures, rng
 from gan_jax.cli import cli
 from gan_jax.errors import UserError
 from gan_jax.types import System, TrainState
@@ -74,7 +74,7 @@ def main(config: Config) -> None:
     ]
     pictures.save_gif(config.workdir / "animation.gif", drawn)
     pictures.save_png(config.workdir / "samples.png", drawn[-1])
-    with pictures.atomic(config.workdir / "scores.json") as file:
+    with files.atomic(config.workdir / "scores.json") as file:
         record = {"choice": asdict(choice), "scores": found}
         file.write((json.dumps(record, indent=2) + "\n").encode())
     print(f"done: open {config.workdir / 'animation.gif'}")

@@ -16,11 +16,12 @@ have an FID of 65.06 by the same features, and dcgan's 4.85.
 
 from dataclasses import dataclass
 
-from gan_jax import baseline, latents, variational
+from gan_jax import baseline, latents
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.game import averaged_network
+from gan_jax.methods import elbo
 from gan_jax.networks.encoder import Encoder
-from gan_jax.system import averaged_network
 from gan_jax.types import System
 
 
@@ -39,7 +40,7 @@ def build(config: Config, spec: Spec) -> System:
         "generator": baseline.network(config, baseline.generator(config, spec), (size,)),
         "encoder": baseline.network(config, Encoder(2 * size, config.d_width), spec.shape),
     }
-    objective = variational.evidence(networks, latent, config.deviation)
+    objective = elbo.evidence(networks, latent, config.deviation)
     encoder = averaged_network(networks, "encoder")
     return baseline.others(
         config,

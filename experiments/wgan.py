@@ -22,10 +22,11 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import optax
 
-from gan_jax import baseline, losses, projections
+from gan_jax import baseline, losses
+from gan_jax import optimizers as projections
 from gan_jax.cli import cli
 from gan_jax.data import Spec
-from gan_jax.networks.norm import Norm
+from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import Array, System, TrainState
 
 

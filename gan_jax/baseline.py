@@ -22,15 +22,14 @@ from flax import linen as nn
 
 from gan_jax import data, latents, loop, rng, rules
 from gan_jax.checks import require
-from gan_jax.controllers import ema
 from gan_jax.data import Spec, names
 from gan_jax.errors import UserError
-from gan_jax.networks import dcgan, mlp, remat, resnet
+from gan_jax.game import PLAYERS, gan, system
+from gan_jax.networks import dcgan, linen, mixed, mlp, resnet
 from gan_jax.networks.heads import Body, Head
-from gan_jax.networks.linen import linen
-from gan_jax.networks.norm import AnyNorm
-from gan_jax.networks.precision import mixed
-from gan_jax.system import PLAYERS, gan, system
+from gan_jax.networks.layers.norm import AnyNorm
+from gan_jax.networks.wrappers import remat
+from gan_jax.rules.controllers import ema
 from gan_jax.types import Latent, Loss, Network, Objective, Player, System
 
 Kind = Literal["dcgan", "resnet"]

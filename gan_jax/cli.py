@@ -47,7 +47,7 @@ def cli(main: Callable[..., Any], description: str | None = None) -> None:
     together = "GAN_JAX_COORDINATOR" in os.environ
     try:
         if together:
-            from gan_jax import cluster  # which imports JAX, for which `--help` need not wait
+            from gan_jax.devices import cluster  # which imports JAX, for which `--help` need not wait
 
             cluster.join()
         spec = sys.modules["__main__"].__spec__

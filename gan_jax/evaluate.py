@@ -3,122 +3,24 @@
 Scores go to `RUN/scores.jsonl`, each with its protocol (`metrics.protocol`), and to the report as curves.
 """
 
-import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import tyro
 
-from gan_jax import checkpoint, data, report, runs
+from gan_jax import runs
 from gan_jax.cli import cli
-from gan_jax.data import Dataset, Spec
 from gan_jax.errors import UserError
-from gan_jax.metrics import classifier, features, game, inception, protocol
-from gan_jax.metrics.features import Features
-from gan_jax.metrics.inception import Resize
+from gan_jax.game import current
+from gan_jax.metrics import protocol
+from gan_jax.metrics.features.inception import Resize
+from gan_jax.metrics.menu import Name, enough, scorer
 from gan_jax.metrics.protocol import Score
-from gan_jax.metrics.scores import Name, Scorer, enough, scorer
-from gan_jax.system import current
-from gan_jax.types import Array, System, TrainState
+from gan_jax.metrics.scoring import Kind, _yardstick, duality_gap, equilibrium, features_of
+from gan_jax.runs import checkpoint, report
 
-Kind = Literal["classifier", "inception", "pixels"]
 DEFAULT: tuple[Name, ...] = ("fid", "kid", "precision", "recall", "density", "coverage")
 WITH_CLASSES: tuple[Name, ...] = ("classes", "class_kl")  # also by default, where there is a classifier
-GAP_BATCHES = 10  # over which the duality gap is averaged
-TRAINING = "training images"  # as samples, the yardstick of a perfect generator
-
-
-def features_of(
-    kind: Kind | None,
-    name: str,
-    spec: Spec,
-    resolution: int | None = None,
-    weights: Path | None = None,
-    resize: Resize = "reference",
-) -> Features:
-    """Returns the features by which a data set's samples are judged.
-
-    Args:
-        kind: "classifier", of the data set, fitted once; "inception", that of published scores; "pixels"; or None for
-            the classifier of images, and the coordinates of points.
-        name: The data set.
-        spec: Its images' shape, and number of classes.
-        resolution: At which it was loaded.
-        weights: The file of Inception's weights; None takes those in the cache, or downloads them.
-        resize: How images are brought to Inception's size.
-
-    Raises:
-        UserError: If the data set has no labels, so that there is no classifier.
-    """
-    if kind == "inception":
-        return inception.features(weights, resize)
-    if kind == "pixels" or len(spec.shape) == 1:
-        return features.pixels(spec)
-    if not spec.classes:
-        raise UserError(
-            f"features: {name} has no labels, so no classifier; give --features inception, or pixels, which say little"
-        )
-    name = data.images_of(name)
-    return features.of_classifier(classifier.load(name, resolution), name)
-
-
-def in_training(
-    system: System,
-    train: Dataset,
-    resolution: int | None,
-    workdir: Path,
-    metrics: Sequence[Name],
-    kind: Kind | None,
-    count: int,
-) -> Scorer:
-    """Prepares the scores of a run that is about to begin, beside its test images; fits the classifier if need be.
-
-    Args:
-        system: What is trained.
-        train: On what.
-        resolution: At which it was loaded.
-        workdir: The run directory, where the yardstick is written.
-        metrics: Which scores.
-        kind: See `features_of`.
-        count: Number of samples in each.
-    """
-    if system.latent.translates:
-        raise UserError("eval_every, best: a translator's images are not scored in training; leave them out")
-    began = time.monotonic()
-    test = data.load(train.name, "test", resolution, skip_damaged=True)
-    mend = "raise --eval-count or, if the images are too few, give --eval-metrics and --best without fid, such as kid"
-    counts = {"samples": count, "test_images": test.count, "training_images": train.count}
-    if kind == "classifier" or (kind is None and len(train.spec.shape) > 1):
-        enough(metrics, classifier.SIZE, mend, **counts)  # before it is fitted, which takes minutes
-    judge = features_of(kind, train.name, train.spec, resolution)
-    enough(metrics, judge.size, mend, **counts)
-    made = scorer(system, judge, metrics, test, train, count=count)
-    protocol.write(workdir, _yardstick(made, train, count, 0))
-    print(
-        f"scores by {judge.name}, beside {len(test.arrays['image']):,} test images: prepared in "
-        f"{time.monotonic() - began:.0f} s",
-        flush=True,
-    )
-    return made
-
-
-def equilibrium(system: System, state: TrainState, real: Dataset, batch_size: int, seed: int) -> Score:
-    """Scores how far the discriminator is from 50/50 on held-out images and fresh samples, see `game.equilibrium`."""
-    found = game.equilibrium(system, state, real.arrays, batch_size=batch_size, seed=seed)
-    value, batches = (found.distance, found.standard_error), len(real.arrays["image"]) // batch_size
-    return _of_players("equilibrium", value, f"batch={batch_size}", batches * batch_size, real, state, seed)
-
-
-def duality_gap(
-    system: System, state: TrainState, train: Dataset, real: Dataset, batch_size: int, moves: int, seed: int
-) -> Score:
-    """Scores how much the players could gain by a number of moves each, see `game.duality_gap`."""
-    options = {"batch_size": batch_size, "moves": moves, "batches": GAP_BATCHES, "seed": seed}
-    found = game.duality_gap(system, state, train.arrays, real.arrays, **options)
-    value, settings = (found.gap, found.standard_error), f"batch={batch_size}, moves={moves}"
-    return _of_players("duality_gap", value, settings, GAP_BATCHES * batch_size, real, state, seed)
 
 
 def main(
@@ -186,7 +88,7 @@ def main(
     opened = runs.open_run(run, chosen[0], best, dataset, safe)
     record, system = opened.record, opened.system
     if system.latent.translates:
-        raise UserError(f"{run}: a translator draws no samples; see python -m experiments.results.translation")
+        raise UserError(f"{run}: a translator draws no samples; see python -m experiments.reproduce.translation")
     movers = [player.name for player in system.players]
     if players and "discriminator" not in movers:
         raise UserError(f"--players: this run has only {', '.join(movers)}; leave it out")
@@ -229,20 +131,6 @@ def _show(scores: list[Score]) -> None:
         lines.setdefault((step, score.weights), []).append(f"{score.metric} {score.value:.4g}{error}")
     for about, parts in lines.items():
         print(f"{' '.join(about).strip()}:  {',  '.join(parts)}", flush=True)
-
-
-def _yardstick(made: Scorer, train: Dataset, count: int, seed: int) -> list[Score]:
-    """Scores training images, drawn without replacement, as though they were samples."""
-    order = np.random.default_rng(seed).permutation(len(train.arrays["image"]))[:count]
-    return made.images(train.arrays["image"][np.sort(order)], TRAINING)
-
-
-def _of_players(
-    metric: str, value: tuple[Array, Array], settings: str, count: int, real: Dataset, state: TrainState, seed: int
-) -> Score:
-    """Makes a score by no features, of `count` real images and as many samples."""
-    about = ("", "", "none", settings, real.fingerprint, real.name, real.split)
-    return Score(metric, float(value[0]), float(value[1]), *about, count, count, "raw", int(state.step), seed)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ wait for it for ever: all are ended, started again, and go on from the last chec
 with an error (exit status 1 or 2: bad input, divergence) is not repeated. SIGTERM, Ctrl-C and the closing of the
 terminal (SIGHUP) are passed on: all agree on a step, save, and end. They do so too when the launcher itself is killed.
 
-On several machines the cluster starts the processes: see `gan_jax.cluster` for the environment that each needs.
+On several machines the cluster starts the processes: see `gan_jax.devices.cluster` for the environment that each needs.
 """
 
 import os
@@ -22,10 +22,10 @@ from typing import Annotated, Any
 
 import tyro
 
-from gan_jax import interrupts
 from gan_jax.cli import cli
-from gan_jax.cluster import COORDINATOR, LAUNCHER, PROCESS, PROCESSES, RESTARTS
+from gan_jax.devices.cluster import COORDINATOR, LAUNCHER, PROCESS, PROCESSES, RESTARTS
 from gan_jax.errors import UserError
+from gan_jax.loop import signals
 
 GRACE = 5.0  # seconds in which the others may end by themselves; where one was killed, they wait for it for ever
 FINAL = (1, 2, 130, -signal.SIGINT)  # exit statuses of a command that has told why it failed, or was interrupted
@@ -49,7 +49,7 @@ def main(
     if not command or shutil.which(command[0]) is None:
         raise UserError(f"command: {' '.join(command[:1]) or 'none'} cannot be run; give one after --, such as python")
     asked: list[int] = []
-    for number in interrupts.asking():
+    for number in signals.asking():
         signal.signal(number, lambda n, frame: asked.append(n))
     for attempt in range(restarts + 1):
         died = _run(command, processes, attempt, asked)

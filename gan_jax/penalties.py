@@ -10,8 +10,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gan_jax import losses, parallel, rng
+from gan_jax import numerics, rng
 from gan_jax.checks import require, require_decay, require_noise, require_weight
+from gan_jax.devices import parallel
+from gan_jax.numerics import safe_root
 from gan_jax.types import Array, Context, Term
 
 Critic = Callable[[Array], Array]
@@ -123,7 +125,7 @@ def lecam(weight: float, decay: float = 0.99, slot: str = "lecam") -> Term:
 
     def value(context: Context) -> tuple[Array, dict[str, dict[str, Array]]]:
         real, fake, anchor = context.real_output["logits"], context.fake_output["logits"], context.state.extra[slot]
-        values = losses.average((real - anchor["fake"]) ** 2) + losses.average((fake - anchor["real"]) ** 2)
+        values = numerics.average((real - anchor["fake"]) ** 2) + numerics.average((fake - anchor["real"]) ** 2)
         now = parallel.pmean(lax.stop_gradient({"real": jnp.mean(real), "fake": jnp.mean(fake)}))
         moved = jax.tree.map(lambda a, x: (decay * a + (1 - decay) * x).astype(a.dtype), anchor, now)
         return weight * values, {slot: moved}
@@ -151,11 +153,6 @@ def input_gradient(critic: Critic, inputs: Array) -> Array:
         return jnp.sum(logits) * (logits.shape[0] / logits.size)
 
     return jax.grad(total)(inputs)
-
-
-def safe_root(squared: Array) -> Array:
-    """Returns the square root, with derivative 0 instead of NaN at 0; all derivatives of its square are 0 there too."""
-    return jnp.sqrt(jnp.maximum(squared, 1e-20))
 
 
 def _of_slopes(value: Callable[[Context], Array]) -> Term:

@@ -4,30 +4,20 @@ Images are NHWC, float in [-1, 1] or uint8; pictures are uint8 `[H, W, 3]`, or `
 """
 
 import math
-import os
 import re
-import stat
-import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
 from gan_jax.errors import UserError
+from gan_jax.files import atomic
 
 REFERENCE = "#b4bac4"  # real points
 LEVELS = ["#ffffff", "#f8fafc", "#f1f5f9", "#eaf0f6", "#e3ebf3", "#dce6f0", "#d5e1ed", "#cedcea", "#c7d7e7", "#c0d2e4"]
-_KINDS = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFSOCK: "a socket",
-}
 NEUTRAL = 112  # the grey between images: set off from black and from white, on light pages and on dark ones
 
 
@@ -180,61 +170,6 @@ def by_step(folder: Path) -> dict[int, Path]:
     """Returns a folder's pictures that are named by their step, such as 00000042.png, in ascending order."""
     found = [path for path in folder.glob("*.png") if re.fullmatch(r"[0-9]{8,}\.png", path.name)]
     return {int(path.stem): path for path in sorted(found, key=lambda path: int(path.stem))}
-
-
-@contextmanager
-def atomic(path: Path | str, suffix: str = "") -> Iterator[BinaryIO]:
-    """Opens a binary file that takes its name when the block ends; after an exception no trace of it is left.
-
-    A symbolic link stays, and the file that it leads to is replaced.
-
-    Args:
-        path: The file; missing folders are made.
-        suffix: The ending that the name must have, as the contents are of that format; "" allows any.
-
-    Raises:
-        UserError: If the name ends otherwise, or the path is a folder, a device, a pipe or a socket.
-    """
-    _require_file(Path(path), suffix)
-    target = Path(os.path.realpath(path))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")  # renames are atomic within a folder
-    try:
-        with open(partial, "xb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())  # else the name may reach the disk before the bytes
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def require_writable(path: Path, suffix: str = "") -> None:
-    """Checks that a command can write its result, before it computes for long.
-
-    Args:
-        path: The file; neither it nor its folder need exist.
-        suffix: As in `atomic`.
-
-    Raises:
-        UserError: As in `atomic`; or if the user may not write in the folder.
-    """
-    _require_file(path, suffix)
-    folder = Path(os.path.realpath(path)).parent
-    while not folder.exists():
-        folder = folder.parent
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"{path}: nothing can be written in {folder}; give another place by --out")
-
-
-def _require_file(path: Path, suffix: str) -> None:
-    with suppress(FileNotFoundError):
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
-            raise UserError(f"{path} is {kind}, which is not replaced; give the name of a file")
-    if suffix and path.suffix.lower() != suffix:
-        raise UserError(f"{path}: a {suffix[1:].upper()} file is to be written; give it a name that ends in {suffix}")
 
 
 def _layers(points: ArrayLike, reference: ArrayLike | None) -> list[np.ndarray]:

@@ -9,7 +9,7 @@ import zlib
 import jax
 import jax.numpy as jnp
 
-from gan_jax import parallel
+from gan_jax.devices import parallel
 from gan_jax.errors import UserError
 from gan_jax.types import Array
 

@@ -15,10 +15,12 @@ import numpy as np
 import tyro
 from jax.typing import ArrayLike
 
-from gan_jax import latents, memory, parts, pictures, runs
+from gan_jax import files, latents, pictures, runs
 from gan_jax.cli import cli, require_used
 from gan_jax.data.batches import scale
+from gan_jax.devices import memory
 from gan_jax.errors import UserError
+from gan_jax.latents import codes as parts
 from gan_jax.runs import Restored
 from gan_jax.types import Array, Latent
 
@@ -244,7 +246,7 @@ def main(
     cut = "" if truncation is None else f"-truncation{truncation}"
     cut += "".join([f"-labels{','.join(map(str, labels))}"] if labels else []) + "".join(f"-{code}" for code in codes)
     target = out or run / f"{what}-step{restored.step}-seed{seed}{cut}{suffix}"
-    pictures.require_writable(target / "000000.png" if what == "images" else target, suffix)
+    files.require_writable(target / "000000.png" if what == "images" else target, suffix)
     if what == "images" and len(restored.record["data"]["shape"]) != 3:
         raise UserError("images: this run makes points in the plane; ask for npz or grid")
     if what == "images" and target.exists() and any(target.iterdir()):

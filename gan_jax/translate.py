@@ -8,8 +8,8 @@ import tyro
 
 from gan_jax import pictures, runs, sample
 from gan_jax.cli import cli
-from gan_jax.data import folder
 from gan_jax.data.batches import scale
+from gan_jax.data.sources import folder
 from gan_jax.errors import UserError
 from gan_jax.runs import Restored
 

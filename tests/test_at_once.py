@@ -8,10 +8,9 @@ import optax
 import pytest
 from toy import BILINEAR, KEY, RATE, play, player, points, state_of
 
-from gan_jax import latents, losses, objectives, penalties, rules
-from gan_jax.networks import mlp
-from gan_jax.networks.linen import linen
-from gan_jax.system import gan
+from gan_jax import latents, losses, penalties, rules
+from gan_jax.game import gan, objectives
+from gan_jax.networks import linen, mlp
 
 
 def test_simultaneous_descent_on_the_bilinear_game_spirals_out_at_the_known_rate():

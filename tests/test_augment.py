@@ -7,7 +7,9 @@ import numpy as np
 import optax
 import pytest
 
-from gan_jax import ada, augment, parallel, rng
+from gan_jax import augment, rng
+from gan_jax.augment import ada_transforms
+from gan_jax.devices import parallel
 from gan_jax.types import TrainState
 
 KEYS = jax.random.split(jax.random.key(0), 1000)
@@ -148,17 +150,17 @@ def places(height, width):
 def test_sampling_at_a_turn_a_shift_and_between_pixels():
     image = COLOURS[0]
     grid = places(8, 8)
-    np.testing.assert_array_equal(ada.sample(image, grid), image)
-    turned = ada.turn(grid - 3.5, jnp.cos(np.pi / 2), jnp.sin(np.pi / 2)) + 3.5
-    np.testing.assert_allclose(ada.sample(image, turned), np.rot90(image, -1), atol=1e-5)
+    np.testing.assert_array_equal(ada_transforms.sample(image, grid), image)
+    turned = ada_transforms.turn(grid - 3.5, jnp.cos(np.pi / 2), jnp.sin(np.pi / 2)) + 3.5
+    np.testing.assert_allclose(ada_transforms.sample(image, turned), np.rot90(image, -1), atol=1e-5)
     far = grid + np.array([[-19], [23]])  # more than one reflection away
     folded = np.pad(np.asarray(image), ((24, 24), (24, 24), (0, 0)), "reflect")
-    np.testing.assert_array_equal(ada.sample(image, far), folded[5:13, 47:55])
-    half = ada.sample(image, grid + np.array([[0], [0.5]], np.float32))
+    np.testing.assert_array_equal(ada_transforms.sample(image, far), folded[5:13, 47:55])
+    half = ada_transforms.sample(image, grid + np.array([[0], [0.5]], np.float32))
     np.testing.assert_allclose(half[:, :-1], (image[:, :-1] + image[:, 1:]) / 2, atol=1e-6)
     np.testing.assert_allclose(half[:, -1], (image[:, -1] + image[:, -2]) / 2, atol=1e-6)
     ramp = grid.reshape(2, 8, 8).transpose(1, 2, 0)
-    np.testing.assert_allclose(ada.sample(ramp, (grid - 3.5) / 2 + 3.5), (ramp - 3.5) / 2 + 3.5, atol=1e-6)
+    np.testing.assert_allclose(ada_transforms.sample(ramp, (grid - 3.5) / 2 + 3.5), (ramp - 3.5) / 2 + 3.5, atol=1e-6)
 
 
 def warped(p):
@@ -200,7 +202,7 @@ def test_geometry_happens_with_probability_p():
 
 
 def test_colour_matrix_identities():
-    compiled = jax.jit(ada.color_matrix, static_argnums=4)
+    compiled = jax.jit(ada_transforms.color_matrix, static_argnums=4)
 
     def matrix(gain=1.0, flip=0.0, angle=0.0, saturation=1.0, channels=3):
         return np.asarray(compiled(gain, flip, angle, saturation, channels))
@@ -260,9 +262,9 @@ def test_one_channel_has_brightness_contrast_and_luma_flip():
 
 def test_bands_split_the_frequencies_at_octaves():
     side = 33
-    bands = ada.bands(side)
+    bands = ada_transforms.bands(side)
     np.testing.assert_allclose(bands.sum(0), np.eye(side), atol=1e-12)
-    np.testing.assert_allclose(ada.bands(5).sum(0), np.eye(5), atol=1e-12)  # shorter than the filters
+    np.testing.assert_allclose(ada_transforms.bands(5).sum(0), np.eye(5), atol=1e-12)  # shorter than the filters
     # reflected about their ends, cosines are what every symmetric filter only scales
     waves = np.cos(np.pi * np.outer(np.arange(side), np.arange(side)) / (side - 1))
     response = np.einsum("bij,jk,ik->bk", bands, waves, waves) / (waves**2).sum(0)
@@ -278,7 +280,7 @@ def test_filtering_keeps_the_power_of_natural_images():
     found = many(
         NOTHING(filtering=True), np.repeat(row, 16, 1), p=0.3
     )  # a constant along columns is scaled by the lowest gain
-    products = np.linalg.lstsq((ada.bands(16) @ row[:, 0, 0]).T, found[:, :, 5, 0].T, rcond=None)[0].T
+    products = np.linalg.lstsq((ada_transforms.bands(16) @ row[:, 0, 0]).T, found[:, :, 5, 0].T, rcond=None)[0].T
     gains = products / np.sqrt(products[:, :1])
     np.testing.assert_allclose(found[:, :, 2], found[:, :, 9], atol=1e-4)
     others = [np.ptp(np.delete(gains, band, 1), axis=1) < 1e-3 for band in range(4)]  # the others were left alone

@@ -5,9 +5,8 @@ import pytest
 
 from experiments import began
 from gan_jax.data import Spec
-from gan_jax.networks import mlp
+from gan_jax.networks import linen, mlp
 from gan_jax.networks.autoencoder import Autoencoder, UpsamplingAutoencoder, UpsamplingDecoder, norm_of_error
-from gan_jax.networks.linen import linen
 
 KEY = jax.random.key(0)
 SHAPE = (28, 28, 1)

@@ -6,12 +6,11 @@ from flax import linen as nn
 from jax.test_util import check_grads
 from toy import double
 
-from gan_jax import parallel
-from gan_jax.networks import mlp
-from gan_jax.networks.batch import MinibatchDiscrimination, VirtualBatchNorm, minibatch_deviation, with_reference
-from gan_jax.networks.linen import linen
-from gan_jax.networks.norm import normalise
-from gan_jax.networks.packing import packed
+from gan_jax.devices import parallel
+from gan_jax.networks import linen, mlp, packed
+from gan_jax.networks.layers.batch import MinibatchDiscrimination, VirtualBatchNorm, minibatch_deviation
+from gan_jax.networks.layers.norm import normalise
+from gan_jax.networks.wrappers.reference_batch import with_reference
 
 KEY = jax.random.key(0)
 

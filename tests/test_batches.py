@@ -3,8 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax import parallel, rng
+from gan_jax import rng
 from gan_jax.data import batches, permutation
+from gan_jax.devices import parallel
 
 KEY = jax.random.key(0)
 

@@ -10,12 +10,13 @@ import pytest
 from toy import KEY, double
 
 from experiments import bgan
-from gan_jax import baseline, data, discrete, latents, losses, parallel, rng, rules
+from gan_jax import baseline, data, latents, losses, rng, rules
 from gan_jax.data import Spec
-from gan_jax.networks import mlp
-from gan_jax.networks.linen import linen
-from gan_jax.rules import moves
-from gan_jax.system import gan
+from gan_jax.devices import parallel
+from gan_jax.game import gan
+from gan_jax.methods import binary_pixels
+from gan_jax.networks import linen, mlp
+from gan_jax.rules import gradients as moves
 from gan_jax.types import Network
 
 PIXELS, SIZE = 3, 2
@@ -66,11 +67,11 @@ def tables(logits):
 def tiny(logits, samples):
     """Images of 3 pixels, of which everything can be enumerated: G's means are tanh(z W), D is a table."""
     networks = tables(logits)
-    networks["generator"] = discrete.sampler(networks["generator"], SIZE)
-    latent = discrete.latent(latents.normal(SIZE), (1, PIXELS, 1))
-    term = discrete.boundary_seeking(SIZE, samples)
-    shown = [discrete.effective_samples()]
-    options = {"terms": {"generator": [term]}, "augment": discrete.binarised, "controllers": shown}
+    networks["generator"] = binary_pixels.sampler(networks["generator"], SIZE)
+    latent = binary_pixels.latent(latents.normal(SIZE), (1, PIXELS, 1))
+    term = binary_pixels.boundary_seeking(SIZE, samples)
+    shown = [binary_pixels.effective_samples()]
+    options = {"terms": {"generator": [term]}, "augment": binary_pixels.binarised, "controllers": shown}
     return gan(networks, losses.non_saturating(), latent, optax.sgd(0.1), **options)
 
 
@@ -163,7 +164,7 @@ def test_samples_are_binary_functions_of_their_latents_and_as_often_white_as_the
 
 
 def test_truncation_leaves_the_pixels_numbers_alone():
-    latent = discrete.latent(latents.normal(SIZE), (5, 5, 1))
+    latent = binary_pixels.latent(latents.normal(SIZE), (5, 5, 1))
     keys = jax.random.split(KEY, 50)
     whole, cut = latent.draw(keys), latent.draw(keys, 0.3)
     np.testing.assert_array_equal(whole[:, SIZE:], cut[:, SIZE:])
@@ -174,11 +175,11 @@ def test_truncation_leaves_the_pixels_numbers_alone():
 def test_real_images_are_binarised_by_their_greys_and_binary_ones_stay():
     state, keys = tiny(LOGITS, 2).init(KEY), jax.random.split(KEY, 4000)
     greys = jnp.broadcast_to(jnp.linspace(-1, 1, 6).reshape(1, 6, 1), (4000, 1, 6, 1))
-    drawn = discrete.binarised(greys, keys, state)
+    drawn = binary_pixels.binarised(greys, keys, state)
     assert set(np.unique(drawn)) == {-1, 1}
     error = np.sqrt((1 - greys[0] ** 2) / 4000)
     assert (np.abs(drawn.mean(axis=0) - greys[0]) <= 4 * error).all()  # exactly so for black and white
-    np.testing.assert_array_equal(discrete.binarised(drawn, keys[::-1], state), drawn)
+    np.testing.assert_array_equal(binary_pixels.binarised(drawn, keys[::-1], state), drawn)
 
 
 @pytest.mark.slow
@@ -191,8 +192,8 @@ def test_the_number_of_devices_changes_nothing():
 def test_layers_of_the_sampler_are_those_of_the_means():
     network = linen(mlp.Generator((2, 2, 1), (4,), norm="none"), (SIZE,))
     params, stats = network.init(KEY)
-    drawn = discrete.latent(latents.normal(SIZE), (2, 2, 1)).draw(jax.random.split(KEY, 3))
-    game = discrete.sampler(network, SIZE)
+    drawn = binary_pixels.latent(latents.normal(SIZE), (2, 2, 1)).draw(jax.random.split(KEY, 3))
+    game = binary_pixels.sampler(network, SIZE)
     found, layers = game.inspect(params, stats, drawn)
     np.testing.assert_array_equal(found, game.apply(params, stats, drawn, train=False)[0])
     output, expected = network.inspect(params, stats, drawn[:, :SIZE])
@@ -204,4 +205,4 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(ValueError, match=r"shape=\(2,\): points have no pixels"):
         bgan.build(bgan.Config(), Spec((2,), 8))
     with pytest.raises(ValueError, match="samples=1"):
-        discrete.boundary_seeking(2, 1)
+        binary_pixels.boundary_seeking(2, 1)

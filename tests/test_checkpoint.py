@@ -17,8 +17,9 @@ import numpy as np
 import optax
 import pytest
 
-from gan_jax import checkpoint, cluster, parallel
+from gan_jax.devices import cluster, parallel
 from gan_jax.errors import UserError
+from gan_jax.runs import checkpoint
 from gan_jax.types import TrainState
 
 

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax import data, parallel, rules
-from gan_jax.data import toys
+from gan_jax import data, rules
+from gan_jax.data.sources import toys
+from gan_jax.devices import parallel
+from gan_jax.loop.trajectories import trajectories
 from gan_jax.metrics.modes import modes
-from gan_jax.trajectories import trajectories
 
 pytestmark = pytest.mark.slow
 SEEDS = (0, 1, 2, 3, 4)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gan_jax.metrics.classes import class_kl, covered, uniform_kl
-from gan_jax.metrics.summary import summarise
+from gan_jax.metrics.statistics import summarise
 
 
 def summary(labels, classes, groups=10):

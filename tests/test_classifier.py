@@ -5,14 +5,14 @@ import pytest
 
 from gan_jax import data
 from gan_jax.data import cache
-from gan_jax.data.source import dataset
-from gan_jax.metrics import classifier, make_classifier
-from gan_jax.metrics.classifier import Verdict, verdict
+from gan_jax.data.dataset import dataset
+from gan_jax.metrics.features import classifier, pretrained, train_classifier
+from gan_jax.metrics.features.classifier import Verdict, verdict
 
 
 @pytest.fixture(scope="module")
 def digits():
-    return classifier.load("digits")
+    return pretrained.load("digits")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_shipped_weights_are_accurate_and_say_so(digits, test_set):
 
 def test_being_sure_means_something(digits, test_set):
     few = test_set.arrays["image"][::4], test_set.arrays["label"][::4]
-    sure = make_classifier.sureness(digits, dataset("digits", "test", *few, classes=10))
+    sure = train_classifier.sureness(digits, dataset("digits", "test", *few, classes=10))
     assert sure["real"] >= 0.96
     assert max(share for kind, share in sure.items() if "noise" in kind or kind == "flat") <= 0.01
     assert sure["blends, half and half, of two classes"] <= 0.25
@@ -96,19 +96,19 @@ def test_verdict_closed_form():
 def test_sets_that_cannot_be_classified_are_refused():
     unlabelled = dataset("faces", "train", np.zeros((10, 8, 8, 1), np.uint8))
     with pytest.raises(ValueError, match=r"faces has no labels.*take a set that has"):
-        classifier.fitted(unlabelled, unlabelled)
+        pretrained.fitted(unlabelled, unlabelled)
     with pytest.raises(ValueError, match=r"ring is made of points"):
-        classifier.load("ring")
+        pretrained.load("ring")
     assert not list(cache.directory().glob("classifier*"))
 
 
 def test_training_is_kept_and_a_damaged_file_is_not_trusted(monkeypatch):
-    arrays = make_classifier.train(bars(), bars(seed=1), steps=60)
+    arrays = train_classifier.train(bars(), bars(seed=1), steps=60)
     calls = []
-    monkeypatch.setattr(make_classifier, "train", lambda *args: calls.append(args) or arrays)
+    monkeypatch.setattr(train_classifier, "train", lambda *args: calls.append(args) or arrays)
 
     def fit(seed=0):
-        found = classifier.fitted(bars(), bars(seed=1), seed, steps=60)
+        found = pretrained.fitted(bars(), bars(seed=1), seed, steps=60)
         return found.fingerprint, found.probabilities(bars(seed=2).arrays["image"])
 
     trained = classifier.classifier(arrays)
@@ -140,7 +140,7 @@ def _flip(content):
 @pytest.mark.slow
 def test_equal_seeds_train_equal_weights():
     def weights(seed):
-        return make_classifier.train(bars(), bars(seed=1), seed, steps=20)["logits/kernel"]
+        return train_classifier.train(bars(), bars(seed=1), seed, steps=20)["logits/kernel"]
 
     np.testing.assert_array_equal(weights(0), weights(0))
     assert (weights(0) != weights(1)).any()

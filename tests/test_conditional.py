@@ -10,11 +10,13 @@ import pytest
 from flax import linen as nn
 from jax.scipy.stats import multivariate_normal
 
-from gan_jax import codes, latents, losses, objectives, parts, rng, variational
+from gan_jax import latents, losses, rng
+from gan_jax.game import Game, gan, objectives
+from gan_jax.latents import codes
+from gan_jax.methods import elbo
+from gan_jax.networks import linen
 from gan_jax.networks.heads import Body, Head, WithLabel
-from gan_jax.networks.linen import linen
-from gan_jax.objectives import Game
-from gan_jax.system import gan
+from gan_jax.terms import auxiliary
 from gan_jax.types import Network
 
 KEYS = jax.random.split(jax.random.key(0), 500)
@@ -24,7 +26,7 @@ LATENT = latents.joined(latents.normal(3), digit=latents.categorical(4), style=l
 def test_parts_are_independent_of_one_another_and_each_of_its_own_law():
     drawn = LATENT.draw(KEYS)
     assert drawn.shape == (500, 9) and LATENT.size == 9
-    digit, style = (parts.read(LATENT, drawn, name) for name in ("digit", "style"))
+    digit, style = (codes.read(LATENT, drawn, name) for name in ("digit", "style"))
     np.testing.assert_array_equal(digit.sum(axis=1), 1)
     assert set(np.unique(digit)) == {0, 1}
     assert np.all(np.abs(np.mean(digit, axis=0) - 1 / 4) < 4 * math.sqrt(3 / 16 / 500))
@@ -40,33 +42,33 @@ def test_parts_are_independent_of_one_another_and_each_of_its_own_law():
 
 def test_labels_are_put_where_they_belong_and_others_are_refused():
     drawn = LATENT.draw(KEYS[:3])
-    changed = parts.with_labels(LATENT, drawn, jnp.array([3, 0, 1]), "digit")
-    np.testing.assert_array_equal(jnp.argmax(parts.read(LATENT, changed, "digit"), axis=1), [3, 0, 1])
+    changed = codes.with_labels(LATENT, drawn, jnp.array([3, 0, 1]), "digit")
+    np.testing.assert_array_equal(jnp.argmax(codes.read(LATENT, changed, "digit"), axis=1), [3, 0, 1])
     np.testing.assert_array_equal(
         jnp.delete(changed, jnp.arange(3, 7), axis=1), jnp.delete(drawn, jnp.arange(3, 7), axis=1)
     )
     with pytest.raises(ValueError, match="digit 4: there are the classes 0 to 3"):
-        parts.with_labels(LATENT, drawn, jnp.array([3, 4, 1]), "digit")
+        codes.with_labels(LATENT, drawn, jnp.array([3, 4, 1]), "digit")
     with pytest.raises(ValueError, match="'label': this generator has no such code; it has digit, style"):
-        parts.with_labels(LATENT, drawn, jnp.array([3, 0, 1]))
+        codes.with_labels(LATENT, drawn, jnp.array([3, 0, 1]))
     with pytest.raises(ValueError, match="style: it is a code of 2 values"):
-        parts.with_labels(LATENT, drawn, jnp.array([0, 0, 1]), "style")
+        codes.with_labels(LATENT, drawn, jnp.array([0, 0, 1]), "style")
     with pytest.raises(ValueError, match="classes=0: the data have no labels; give a set that has"):
         latents.labelled(latents.normal(3), 0)
 
 
 def test_a_table_has_a_row_for_each_noise_and_a_column_for_each_class():
     drawn = LATENT.draw(KEYS[:5])
-    table = parts.by_class(LATENT, drawn, rows=2)
+    table = codes.by_class(LATENT, drawn, rows=2)
     assert table is not None and table.shape == (8, 9)
     np.testing.assert_array_equal(table[:, :3], jnp.repeat(drawn[:2, :3], 4, axis=0))
     np.testing.assert_array_equal(jnp.argmax(table[:, 3:7], axis=1), [0, 1, 2, 3] * 2)
-    assert parts.by_class(latents.normal(3), drawn[:, :3], rows=2) is None
+    assert codes.by_class(latents.normal(3), drawn[:, :3], rows=2) is None
 
 
 def test_a_traversal_moves_one_code_and_holds_the_rest():
     value = LATENT.draw(KEYS[:1])[0]
-    moved = parts.traversals(LATENT, value, steps=6, low=-2, high=2).reshape(3, 6, 9)
+    moved = codes.traversals(LATENT, value, steps=6, low=-2, high=2).reshape(3, 6, 9)
     np.testing.assert_array_equal(jnp.argmax(moved[0, :, 3:7], axis=1), [0, 1, 2, 3, 0, 1])
     np.testing.assert_allclose(moved[2, :, 8], np.linspace(-2, 2, 6), rtol=1e-6)
     np.testing.assert_array_equal(jnp.delete(moved[2], 8, axis=1), jnp.tile(value[:8], (6, 1)))
@@ -83,16 +85,16 @@ def test_in_training_the_labels_are_the_batchs():
 
 def test_surprise_is_minus_the_log_likelihood_and_its_bound_is_tight_for_a_perfect_head():
     drawn = LATENT.draw(KEYS)
-    digit, style = (parts.read(LATENT, drawn, name) for name in ("digit", "style"))
+    digit, style = (codes.read(LATENT, drawn, name) for name in ("digit", "style"))
     output = jax.random.normal(jax.random.key(1), (500, 6))
-    found = codes.surprise(LATENT, output, drawn, spread=0.5)
+    found = auxiliary.surprise(LATENT, output, drawn, spread=0.5)
     says = jnp.sum(jax.nn.log_softmax(output[:, :4]) * digit, axis=1)
     says += jnp.sum(jax.scipy.stats.norm.logpdf(style, output[:, 4:], 0.5), axis=1)
     np.testing.assert_allclose(found, -says, rtol=1e-5)
     only = latents.joined(latents.normal(1), digit=latents.categorical(4))
     sure = only.draw(KEYS)
-    np.testing.assert_allclose(codes.surprise(only, 100 * sure[:, 1:], sure), 0, atol=1e-6)  # I = H(c) = ln 4
-    np.testing.assert_allclose(codes.surprise(only, 0 * sure[:, 1:], sure), math.log(4), rtol=1e-6)  # I >= 0
+    np.testing.assert_allclose(auxiliary.surprise(only, 100 * sure[:, 1:], sure), 0, atol=1e-6)  # I = H(c) = ln 4
+    np.testing.assert_allclose(auxiliary.surprise(only, 0 * sure[:, 1:], sure), math.log(4), rtol=1e-6)  # I >= 0
 
 
 class Whole(nn.Module):
@@ -113,8 +115,8 @@ def play(networks, condition=None, batch=None, **options):
 
 def test_a_discriminator_on_a_body_is_the_discriminator_of_both():
     generator = linen(nn_generator(), (2,))
-    parts = {"generator": generator, "body": linen(Body(2), (2,)), "discriminator": linen(Head(), (8,))}
-    state, update = play(parts, moves={"discriminator": ["body"]})
+    codes = {"generator": generator, "body": linen(Body(2), (2,)), "discriminator": linen(Head(), (8,))}
+    state, update = play(codes, moves={"discriminator": ["body"]})
     whole, update_whole = play({"generator": generator, "discriminator": linen(Whole(), (2,))})
     same = {"Body_0": state.params["body"], "Head_0": state.params["discriminator"]}
     whole.params["discriminator"], whole.params["generator"] = same, state.params["generator"]
@@ -194,8 +196,8 @@ def test_the_elbo_of_a_linear_model_is_the_evidence_where_q_is_the_posterior_and
 
         def of(x, inferred):
             many, often = (jnp.tile(each, (len(noise), 1)) for each in (x, inferred))
-            parts = variational.negative_elbo(many, often, noise, lambda z: z @ weights + bias, deviation)
-            return -(parts[0] + parts[1])
+            codes = elbo.negative_elbo(many, often, noise, lambda z: z @ weights + bias, deviation)
+            return -(codes[0] + codes[1])
 
         return jax.vmap(of)(x, inferred)
 
@@ -207,11 +209,11 @@ def test_the_elbo_of_a_linear_model_is_the_evidence_where_q_is_the_posterior_and
 
 
 def test_a_posterior_that_is_the_prior_costs_nothing():
-    parts = variational.negative_elbo(
+    codes = elbo.negative_elbo(
         jnp.zeros((2, 3)), jnp.zeros((2, 4)), jnp.zeros((2, 2)), lambda z: jnp.zeros((2, 3)), 1.0
     )
-    np.testing.assert_allclose(parts[0], 1.5 * math.log(2 * math.pi), rtol=1e-6)
-    np.testing.assert_array_equal(parts[1], 0)
+    np.testing.assert_allclose(codes[0], 1.5 * math.log(2 * math.pi), rtol=1e-6)
+    np.testing.assert_array_equal(codes[1], 0)
 
 
 def test_keys_of_codes_are_named():

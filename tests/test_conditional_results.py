@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from experiments.results.conditional import markdown, names, of_each_class, sentence
-from experiments.results.infogan import matched
-from gan_jax.evaluate import TRAINING
+from experiments.reproduce.conditional import markdown, names, of_each_class, sentence
+from experiments.reproduce.infogan import matched
+from gan_jax.metrics.scoring import TRAINING
 
 
 def scores(agreement, fid, recall, learnt):

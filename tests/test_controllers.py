@@ -10,8 +10,9 @@ import optax
 import pytest
 from toy import BILINEAR, KEY, RATE, points, points_game, state_of
 
-from gan_jax import controllers, latents, losses, penalties, projections, rules
-from gan_jax.system import gan
+from gan_jax import latents, losses, optimizers, penalties, rules
+from gan_jax.game import gan
+from gan_jax.rules import controllers
 
 
 def test_ema_is_the_running_mean_at_first_and_exponential_later():
@@ -141,12 +142,12 @@ def test_pre_training_moves_the_discriminator_alone(rule):
 
 
 def test_clipping_holds_after_every_move_and_lets_small_moves_pass():
-    optimizer = projections.clip(optax.sgd(1.0), 0.1)
+    optimizer = optimizers.clip(optax.sgd(1.0), 0.1)
     params = {"w": jnp.array([0.05, -0.05, 0.5, 0.1])}
     updates, _ = optimizer.update({"w": jnp.array([0.02, 1.0, 0.0, -7.0])}, optimizer.init(params), params)
     moved: Any = optax.apply_updates(params, updates)
     np.testing.assert_allclose(moved["w"], [0.03, -0.1, 0.1, 0.1], rtol=1e-6)
-    game = points_game(optimizer=projections.clip(optax.adam(1.0), 0.01), loss=losses.wasserstein())
+    game = points_game(optimizer=optimizers.clip(optax.adam(1.0), 0.01), loss=losses.wasserstein())
     state, _ = game.update(game.init(KEY), {"image": points()["image"][:8]}, KEY)
     assert max(float(jnp.abs(x).max()) for x in jax.tree.leaves(state.params)) <= 0.01 * (1 + 1e-6)
 
@@ -192,7 +193,7 @@ def test_two_parts_cannot_carry_one_slot():
         (lambda: controllers.adaptive_augmentation(0), "batch_size=0"),
         (lambda: controllers.accuracy(decay=-0.1), "decay=-0.1"),
         (lambda: controllers.after(-1), "steps=-1"),
-        (lambda: projections.clip(optax.sgd(1.0), 0.0), "limit=0.0"),
+        (lambda: optimizers.clip(optax.sgd(1.0), 0.0), "limit=0.0"),
         (lambda: points_game(terms={"critic": ()}), r"terms: keys \['critic'\]; the players are"),
         (lambda: points_game(rule=rules.simultaneous, repeats={"discriminator": 2}), "repeats: rules.simultaneous"),
         (lambda: points_game(share_fake=True), "share_fake: rules.alternating"),

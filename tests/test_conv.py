@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from jax import lax
 
-from gan_jax.networks import bilinear
-from gan_jax.networks import conv as convolutions
-from gan_jax.networks.conv import Conv, ConvTranspose, conv, conv_mean_pool, conv_transpose, upsample_conv
+from gan_jax.networks.layers import bilinear
+from gan_jax.networks.layers import conv as convolutions
+from gan_jax.networks.layers.conv import Conv, ConvTranspose, conv, conv_mean_pool, conv_transpose, upsample_conv
 
 DCGAN = [(1, 1), (1, 1)]
 PAIRS = {"conv": (Conv, nn.Conv), "transposed": (ConvTranspose, nn.ConvTranspose)}

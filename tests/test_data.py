@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax.data import Spec, load, toys
-from gan_jax.data.images import square, squares
+from gan_jax.data import Spec, load
+from gan_jax.data.reading.images import square, squares
+from gan_jax.data.sources import toys
 from gan_jax.errors import UserError
 
 RANDOM = np.random.RandomState(0)
@@ -50,7 +51,7 @@ def test_digits():
 
 
 def test_digits_are_small_and_licensed():
-    folder = Path(sys.modules["gan_jax.data"].__path__[0])
+    folder = Path(sys.modules["gan_jax.data.sources"].__path__[0])
     assert (folder / "digits.npz").stat().st_size < 2.5e6
     assert "CC BY-SA 3.0" in (folder / "LICENSE-MNIST.txt").read_text()
 
@@ -558,12 +559,12 @@ def as_tfrecord(data_dir, name):
 
 
 def test_tfrecord_is_converted(data_dir):
-    from gan_jax.data.convert import convert
+    from gan_jax.data.sources.convert_tfds import convert
 
     put_mnist(data_dir)
     before = load("mnist")
     directory = as_tfrecord(data_dir, "mnist")
-    with pytest.raises(ValueError, match=rf"tfrecord form.*python -m gan_jax.data.convert {directory}"):
+    with pytest.raises(ValueError, match=rf"tfrecord form.*python -m gan_jax.data.sources.convert_tfds {directory}"):
         load("mnist")
     assert len(convert(directory)) == 2
     assert load("mnist").fingerprint == before.fingerprint
@@ -572,7 +573,7 @@ def test_tfrecord_is_converted(data_dir):
 
 
 def test_conversion_of_a_damaged_set(data_dir, tmp_path):
-    from gan_jax.data.convert import convert
+    from gan_jax.data.sources.convert_tfds import convert
 
     put_mnist(data_dir)
     load("mnist")

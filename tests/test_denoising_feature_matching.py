@@ -9,10 +9,11 @@ from test_bgan import plain
 from toy import KEY, points
 
 from experiments import denoising_feature_matching as experiment
-from gan_jax import denoising, latents, losses, rng, rules
+from gan_jax import latents, losses, rng, rules
 from gan_jax.data import Spec
-from gan_jax.rules import moves
-from gan_jax.system import gan, system
+from gan_jax.game import gan, system
+from gan_jax.methods import denoising
+from gan_jax.rules import gradients
 from gan_jax.types import Player
 
 CONFIG = experiment.Config(g_width=2, d_width=2, latent_size=3, r_width=4)
@@ -92,7 +93,7 @@ def test_the_term_s_gradient_holds_the_target_constant():
     terms = {"generator": [denoising.matching(denoiser, weight)]}
     game = gan(networks, silent, latents.normal(2), optax.sgd(0.1), terms=terms)
     state, batch = game.init(KEY), {"image": jnp.ones((8, 2))}
-    slope, aux, _ = moves.gradient(game.players[1], state, batch, KEY)
+    slope, aux, _ = gradients.gradient(game.players[1], state, batch, KEY)
     z = game.latent.draw(rng.per_example(rng.named(KEY, "latent"), 8))
     found, pullback = jax.vjp(lambda w: features(z @ w), state.params["generator"])
     target = denoising.denoised(denoiser, state, found)
@@ -110,7 +111,7 @@ def test_each_moves_its_own():
 
     @jax.jit
     def slopes(state):
-        return [[moves.gradient(p, state, batch, KEY)[::2] for p in game.players] for game in games]
+        return [[gradients.gradient(p, state, batch, KEY)[::2] for p in game.players] for game in games]
 
     first, second = slopes(state)
     assert all(optax.tree.norm(slope) > 0 for slope, _ in first)

@@ -6,9 +6,9 @@ from flax import linen as nn
 
 from gan_jax import latents, sample
 from gan_jax.explore import directions
-from gan_jax.networks.linen import linen
+from gan_jax.game import system
+from gan_jax.networks import linen
 from gan_jax.runs import Restored
-from gan_jax.system import system
 from gan_jax.types import Network
 
 SIZE, UNITS = 5, 12

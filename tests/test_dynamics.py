@@ -12,9 +12,11 @@ import pytest
 from toy import KEY, RATE, state_of
 
 from experiments.laboratory import LOSSES, RULES
-from gan_jax import controllers, dynamics, losses, penalties, rules
-from gan_jax.dynamics import dirac, quadratic, repeated, simulate, stability
+from gan_jax import losses, penalties, rules
 from gan_jax.errors import UserError
+from gan_jax.game import dynamics
+from gan_jax.game.dynamics import dirac, quadratic, repeated, simulate, stability
+from gan_jax.rules import controllers
 from gan_jax.types import Aux, Player, Term
 
 

@@ -10,11 +10,11 @@ import math
 import numpy as np
 import pytest
 
-from gan_jax.metrics import neighbours, protocol
+from gan_jax.metrics import precision_recall, protocol
 from gan_jax.metrics.by_class import intra_class_fid, intra_class_recall
+from gan_jax.metrics.menu import METRICS, Sets
 from gan_jax.metrics.protocol import Score
-from gan_jax.metrics.scores import METRICS, Sets
-from gan_jax.metrics.summary import summarise
+from gan_jax.metrics.statistics import summarise
 
 REALS, SAMPLES, CLASSES = 500, 400, 40
 CENTERS = 10 * np.eye(8)
@@ -63,7 +63,7 @@ def found(setting, names, times):
     scores = {name: [] for name in names}
     for _ in range(times):
         fake = summary(of_samples(draws, SAMPLES), centers)
-        sets = Sets(real, fake, train, False, functools.cache(functools.partial(neighbours.overlap, real, fake)))
+        sets = Sets(real, fake, train, False, functools.cache(functools.partial(precision_recall.overlap, real, fake)))
         for name in names:
             scores[name].append(METRICS[name].of(sets))
     return {name: np.array(each) for name, each in scores.items()}

@@ -11,10 +11,11 @@ from test_loop import train
 from experiments import dcgan
 from gan_jax import data, evaluate, loop, runs, sample
 from gan_jax.errors import UserError
-from gan_jax.metrics import classifier, features, protocol
-from gan_jax.metrics.frechet import fid
-from gan_jax.metrics.scores import METRICS, scorer
-from gan_jax.metrics.summary import summarise
+from gan_jax.metrics import features, protocol, scoring
+from gan_jax.metrics.features import classifier, pretrained
+from gan_jax.metrics.fid import fid
+from gan_jax.metrics.menu import METRICS, scorer
+from gan_jax.metrics.statistics import summarise
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def digits(tmp_path_factory):
 
 
 def test_features_on_the_devices_are_those_of_the_classifier():
-    judge, image = classifier.load(), data.load("digits", "test").arrays["image"][:300]
+    judge, image = pretrained.load(), data.load("digits", "test").arrays["image"][:300]
     stream = features.extractor(features.of_classifier(judge, "digits"), features.of_data)(None, image)
     found, probabilities = (np.concatenate(parts) for parts in zip(*stream, strict=True))
     np.testing.assert_allclose(found, judge.features(image), atol=1e-4)
@@ -61,7 +62,7 @@ def test_what_is_scored_is_what_would_be_saved():
 
 def test_the_samples_scored_are_those_that_sampling_makes(digits):
     run, real = runs.open_run(digits), data.load("digits", "test")
-    judge = features.of_classifier(classifier.load(), "digits")
+    judge = features.of_classifier(pretrained.load(), "digits")
     (score,) = scorer(run.system, judge, ["fid"], real, count=300, seed=5).samples(run.ema, "averaged", 4)
     images = sample.samples(run, seed=5, count=300)
     of = features.extractor(judge, features.of_data)
@@ -78,13 +79,13 @@ def test_the_command_scores_checkpoints_with_a_yardstick(digits, capsys):
     curve = {(s.metric, s.weights, s.step) for s in found}
     for metric in (*evaluate.DEFAULT, *evaluate.WITH_CLASSES):
         expected = {(metric, w, step) for w in ("averaged", "raw") for step in (2, 4)}
-        assert expected | {(metric, evaluate.TRAINING, None)} <= curve
+        assert expected | {(metric, scoring.TRAINING, None)} <= curve
     assert {("equilibrium", "raw", 4), ("duality_gap", "raw", 4)} <= curve
     value = {(s.metric, s.weights): s.value for s in found if s.step in (None, 4)}
     for metric in ("fid", "kid", "class_kl"):
-        assert value[metric, evaluate.TRAINING] < value[metric, "averaged"]
+        assert value[metric, scoring.TRAINING] < value[metric, "averaged"]
     for metric in ("precision", "recall", "density", "coverage"):
-        assert METRICS[metric].higher and value[metric, evaluate.TRAINING] > value[metric, "averaged"]
+        assert METRICS[metric].higher and value[metric, scoring.TRAINING] > value[metric, "averaged"]
     assert "training images" in capsys.readouterr().out
     assert "fid" in (digits / "report.html").read_text()
 
@@ -125,7 +126,7 @@ def test_what_is_no_run_and_what_has_no_labels_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="is not a run directory"):
         evaluate.main(tmp_path)
     with pytest.raises(ValueError, match=r"faces has no labels.*--features inception"):
-        evaluate.features_of(None, "faces", data.Spec((64, 64, 3), 0))
+        scoring.features_of(None, "faces", data.Spec((64, 64, 3), 0))
 
 
 def test_a_run_on_data_that_have_changed_is_refused(points, monkeypatch):
@@ -140,10 +141,10 @@ def test_an_fid_of_few_images_is_refused_before_a_classifier_is_fitted(tmp_path,
     real = data.load("digits", "train")
     system = dcgan.build(dcgan.Config(g_width=4, d_width=4), real.spec)
     with pytest.raises(UserError, match=r"50 samples for 64 features.*--eval-count.*--eval-metrics"):
-        evaluate.in_training(system, real, None, tmp_path, ("kid", "fid"), None, 50)
+        scoring.in_training(system, real, None, tmp_path, ("kid", "fid"), None, 50)
     small = real._replace(arrays={name: array[:60] for name, array in real.arrays.items()})
     with pytest.raises(UserError, match="60 training images for 64 features"):
-        evaluate.in_training(system, small, None, tmp_path, ("fid",), None, 500)
+        scoring.in_training(system, small, None, tmp_path, ("fid",), None, 500)
 
 
 def test_scores_of_a_run_that_is_read_only_are_shown(points, monkeypatch, capsys):

@@ -10,8 +10,9 @@ import pytest
 from toy import double
 
 import experiments
-from gan_jax import baseline, data, loop, parallel, rng, rules, runs, sample, translate
-from gan_jax.data import stacked
+from gan_jax import baseline, data, loop, rng, rules, runs, sample, translate
+from gan_jax.data.sources import stacked
+from gan_jax.devices import parallel
 
 ROOT = Path(__file__).parent.parent
 MODULES = [importlib.import_module(f"experiments.{m.name}") for m in pkgutil.iter_modules(experiments.__path__)]

@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 
 from experiments import dcgan
-from gan_jax import checkpoint, data, pictures, records, report, runs, sample
+from gan_jax import data, pictures, runs, sample
 from gan_jax.errors import UserError
 from gan_jax.explore import __main__ as command
 from gan_jax.explore import filters, views
+from gan_jax.runs import checkpoint, records, report
 
 
 @pytest.fixture(scope="module")

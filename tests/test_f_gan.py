@@ -3,7 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax import f_gan, losses
+from gan_jax import losses
+from gan_jax.losses import f_divergences
 
 # f of D_f = sum q f(p / q), its derivative, and the logit at which the activation is f'(u): all independent of the code
 EXACT = {
@@ -33,7 +34,7 @@ REAL, FAKE = jnp.array([-1.5, 0.0, 0.3, 2.0]), jnp.array([0.7, -0.2, 0.0, -1.0])
 
 
 def divergence(name):
-    return getattr(f_gan, name)()
+    return getattr(f_divergences, name)()
 
 
 def expected_loss(loss, logits):
@@ -48,7 +49,7 @@ def test_the_best_discriminator_tells_the_divergence(name):
     f, slope, inverse = EXACT[name]
     best = jnp.asarray(inverse(P / Q), jnp.float32)
     np.testing.assert_allclose(divergence(name).real(best), slope(P / Q), rtol=1e-5, atol=1e-6)
-    loss = f_gan.f_gan(divergence(name)).discriminator
+    loss = f_divergences.f_gan(divergence(name)).discriminator
     value, gradient = jax.value_and_grad(lambda v: expected_loss(loss, v))(best)
     np.testing.assert_allclose(gradient, 0, atol=1e-6)
     exact = np.sum(Q * f(P / Q))
@@ -75,7 +76,7 @@ def test_activations_rise_and_players_are_opposed(name):
     each = divergence(name)
     grid = jnp.linspace(-3, 3, 50)
     assert (jax.vmap(jax.grad(each.real))(grid) > 0).all()
-    zero_sum, other = f_gan.f_gan(each), f_gan.f_gan(each, saturating=False)
+    zero_sum, other = f_divergences.f_gan(each), f_divergences.f_gan(each, saturating=False)
     np.testing.assert_allclose(zero_sum.generator(REAL, FAKE), -each.fake(FAKE), rtol=1e-6)
     np.testing.assert_allclose(other.generator(REAL, FAKE), -each.real(FAKE), rtol=1e-6)
     for loss in (zero_sum, other):
@@ -85,8 +86,8 @@ def test_activations_rise_and_players_are_opposed(name):
 
 
 def test_jensen_shannon_is_the_original_game_up_to_constants():
-    loss = f_gan.f_gan(f_gan.jensen_shannon())
-    other = f_gan.f_gan(f_gan.jensen_shannon(), saturating=False)
+    loss = f_divergences.f_gan(f_divergences.jensen_shannon())
+    other = f_divergences.f_gan(f_divergences.jensen_shannon(), saturating=False)
     minimax, non_saturating = losses.minimax(), losses.non_saturating()
     discriminator = minimax.discriminator(REAL, FAKE) - np.log(4)
     np.testing.assert_allclose(loss.discriminator(REAL, FAKE), discriminator, rtol=1e-5, atol=1e-6)
@@ -98,7 +99,7 @@ def test_jensen_shannon_is_the_original_game_up_to_constants():
 def test_those_without_exponentials_stay_finite(name):
     far = jnp.array([1e4, -1e4])
     for saturating in (True, False):
-        for part in f_gan.f_gan(divergence(name), saturating):
+        for part in f_divergences.f_gan(divergence(name), saturating):
             value, slope = jax.value_and_grad(lambda x, part=part: part(x, -x).sum())(far)
             assert np.isfinite(value) and np.isfinite(slope).all()
 
@@ -117,7 +118,7 @@ def test_small_logits_lose_no_digits(name):
 def test_patch_logits_are_averaged():
     real, fake = jnp.stack([REAL, REAL + 1], 1)[..., None], jnp.stack([FAKE, FAKE - 1], 1)[..., None]
     for name in EXACT:
-        for part in f_gan.f_gan(divergence(name)):
+        for part in f_divergences.f_gan(divergence(name)):
             value = part(real, fake)
             assert value.shape == (4,)
             np.testing.assert_allclose(value, (part(REAL, FAKE) + part(REAL + 1, FAKE - 1)) / 2, rtol=1e-5, atol=1e-6)

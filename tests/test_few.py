@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from gan_jax import data
-from gan_jax.data import few, load
+from gan_jax.data import load
+from gan_jax.data.tasks import semi_supervised
 
 
 def test_few_labels_of_every_class_and_none_of_the_others():
@@ -30,23 +31,25 @@ def test_the_test_split_is_that_of_the_set():
 
 def test_draws_are_fixed_differ_and_are_nested():
     label = np.random.RandomState(0).randint(5, size=1000)
-    first = few.choose(label, 5, 20, 0)
-    np.testing.assert_array_equal(first, few.choose(label, 5, 20, 0))
-    assert set(few.choose(label, 5, 7, 0)) < set(first)
-    assert len({tuple(few.choose(label, 5, 20, draw)) for draw in range(5)}) == 5
+    first = semi_supervised.choose(label, 5, 20, 0)
+    np.testing.assert_array_equal(first, semi_supervised.choose(label, 5, 20, 0))
+    assert set(semi_supervised.choose(label, 5, 7, 0)) < set(first)
+    assert len({tuple(semi_supervised.choose(label, 5, 20, draw)) for draw in range(5)}) == 5
     np.testing.assert_array_equal(np.bincount(label[first]), [20] * 5)
 
 
 def test_every_example_of_a_class_is_as_likely_as_any_other():
     label, draws = np.repeat([0, 1], [10, 30]), 2000
-    seen = np.bincount(np.concatenate([few.choose(label, 2, 5, draw) for draw in range(draws)]), minlength=40)
+    seen = np.bincount(
+        np.concatenate([semi_supervised.choose(label, 2, 5, draw) for draw in range(draws)]), minlength=40
+    )
     expected = draws * np.repeat([5 / 10, 5 / 30], [10, 30])
     assert (np.abs(seen - expected) < 5 * np.sqrt(expected)).all()
 
 
 def test_all_of_a_class_can_be_taken():
     label = np.repeat([0, 1, 2], 4)
-    np.testing.assert_array_equal(np.sort(few.choose(label, 3, 4, 3)), np.arange(12))
+    np.testing.assert_array_equal(np.sort(semi_supervised.choose(label, 3, 4, 3)), np.arange(12))
 
 
 def test_few_are_drawn_with_their_labels_beside_all():
@@ -55,7 +58,7 @@ def test_few_are_drawn_with_their_labels_beside_all():
     batch = jax.jit(jax.vmap(lambda t: draw(arrays, jax.random.key(0), t)))(np.arange(3))
     np.testing.assert_array_equal(np.bincount(np.asarray(batch["few_label"]).ravel()), [3] * 10)  # an epoch of them
     known = {(image.tobytes(), int(label)) for image, label in zip(*few_of(found.arrays), strict=True)}
-    seen = {name: np.asarray(batch[name]).reshape(30, *batch[name].shape[2:]) for name in few.APART[0]}
+    seen = {name: np.asarray(batch[name]).reshape(30, *batch[name].shape[2:]) for name in semi_supervised.APART[0]}
     seen["few_image"] = np.round(seen["few_image"] * 127.5 + 127.5).astype(np.uint8)
     assert {(image.tobytes(), int(label)) for image, label in zip(*few_of(seen), strict=True)} == known
     with pytest.raises(ValueError, match=r"batch_size=31 exceeds the 30 rows of few_image, few_label"):

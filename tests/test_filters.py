@@ -7,9 +7,8 @@ import pytest
 from flax import linen as nn
 
 from gan_jax.explore import filters
-from gan_jax.networks import mlp
-from gan_jax.networks.conv import ConvTranspose
-from gan_jax.networks.linen import linen
+from gan_jax.networks import linen, mlp
+from gan_jax.networks.layers.conv import ConvTranspose
 
 SIZE, CHANNELS = 3, 5
 

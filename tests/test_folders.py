@@ -14,9 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax import baseline, data, records, runs
-from gan_jax.data import convert, folder, images, metadata, names, source, streams, toys
+from gan_jax import baseline, data, runs
+from gan_jax.data import dataset, names, streaming
+from gan_jax.data.reading import images, metadata
+from gan_jax.data.sources import convert_tfds, folder, toys
 from gan_jax.errors import UserError
+from gan_jax.runs import records
 
 RANDOM = np.random.RandomState(0)
 
@@ -199,7 +202,7 @@ def test_the_next_sound_image_takes_the_place_of_a_damaged_one_in_memory_as_in_s
         data.load(damaged, "all")  # the cache is not asked
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        streamed = streams.few(data.stream(damaged, "all", skip_damaged=True), 20, skip_damaged=True)
+        streamed = streaming.few(data.stream(damaged, "all", skip_damaged=True), 20, skip_damaged=True)
     np.testing.assert_array_equal(whole.arrays["image"], streamed.arrays["image"])
     np.testing.assert_array_equal(whole.arrays["label"], streamed.arrays["label"])
     np.testing.assert_array_equal(whole.arrays["image"][[0, 1, 19]], whole.arrays["image"][[2, 2, 2]])
@@ -237,20 +240,20 @@ def test_sizes_without_sense_are_refused_with_their_number(classes):
 
 def test_data_in_memory_and_streamed_have_one_mark_and_old_records_are_known(classes):
     whole, stream = data.load(str(classes)), data.stream(str(classes))
-    about, streamed = source.marks(whole), source.marks(stream)
+    about, streamed = dataset.marks(whole), dataset.marks(stream)
     assert whole.fingerprint != stream.fingerprint == whole.origin
     old = {"fingerprint": whole.fingerprint}, {"fingerprint": stream.fingerprint}
     for other in (about, streamed, *old):
-        assert source.same(about, other) and source.same(other, about)
+        assert dataset.same(about, other) and dataset.same(other, about)
     other = {"fingerprint": "0" * 16, "origin": whole.origin}  # as many bytes in files of the same names
-    assert not source.same(about, other) and source.same(streamed, other)
-    assert not source.same(about, {"fingerprint": "0" * 16}) and not source.same(streamed, old[0])
+    assert not dataset.same(about, other) and dataset.same(streamed, other)
+    assert not dataset.same(about, {"fingerprint": "0" * 16}) and not dataset.same(streamed, old[0])
 
 
 def record_of(of, /, **config):
     experiment = {"module": "experiments.own", "file": "own.py"}
     about = {"name": of.name, "split": of.split, "shape": list(of.spec.shape), "count": of.count}
-    return {"experiment": experiment, "config": config, "data": about | source.marks(of)}
+    return {"experiment": experiment, "config": config, "data": about | dataset.marks(of)}
 
 
 def test_a_run_goes_on_with_its_data_by_any_name_and_says_so_when_they_have_moved(classes, tmp_path, monkeypatch):
@@ -294,14 +297,14 @@ def test_the_command_that_converts_tells_bad_input_without_a_traceback(tmp_path,
         if content is not None:
             about.write_bytes(content.encode("latin-1"))
         with pytest.raises(UserError, match=r"dataset_info\.json"):
-            convert.convert(tmp_path)
+            convert_tfds.convert(tmp_path)
     about.write_text('{"splits": [{"shardLengths": ["1"]}]}')
     with pytest.raises(UserError, match=r"0 records, dataset_info\.json says 1"):
-        convert.convert(tmp_path)
+        convert_tfds.convert(tmp_path)
 
 
 @pytest.mark.slow
 def test_the_command_line_of_conversion(tmp_path):
-    command = [sys.executable, "-m", "gan_jax.data.convert", str(tmp_path)]
+    command = [sys.executable, "-m", "gan_jax.data.sources.convert_tfds", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1 and "Traceback" not in done.stderr and "has no dataset_info.json" in done.stderr

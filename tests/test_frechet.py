@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from gan_jax.metrics.frechet import fid, frechet_distance
-from gan_jax.metrics.summary import moments, summarise
+from gan_jax.metrics.fid import fid, frechet_distance
+from gan_jax.metrics.statistics import moments, summarise
 
 
 def orthogonal(size, seed=0):

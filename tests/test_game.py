@@ -10,12 +10,12 @@ import optax
 import pytest
 from toy import KEY, RATE, player, points, points_game, state_of
 
-from gan_jax import controllers, data, latents, losses, penalties, rules, terms
-from gan_jax.data import toys
-from gan_jax.metrics.game import duality_gap, equilibrium
-from gan_jax.networks import mlp
-from gan_jax.networks.linen import linen
-from gan_jax.system import gan, system
+from gan_jax import data, latents, losses, penalties, rules, terms
+from gan_jax.data.sources import toys
+from gan_jax.game import gan, system
+from gan_jax.metrics.duality_gap import duality_gap, equilibrium
+from gan_jax.networks import linen, mlp
+from gan_jax.rules import controllers
 from gan_jax.types import Network, PyTree
 
 

@@ -3,8 +3,8 @@ import math
 
 import pytest
 
-from gan_jax import guard
-from gan_jax.guard import Limits, Memory
+from gan_jax.loop import guard
+from gan_jax.loop.guard import Limits, Memory
 
 
 def record(step, diversity=0.9, features=0.9, accuracy=0.7, gap=1.0, gradient=1.0):

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import pytest
 
 from experiments import dcgan, mlp_gan
-from gan_jax import data, latents, log, loop
+from gan_jax import data, latents, loop
+from gan_jax.runs import log
 from gan_jax.types import Latent
 
 pytestmark = pytest.mark.slow

@@ -15,8 +15,9 @@ from test_loop import assert_same_bits
 from toy import points_game
 from toy_experiment import Config
 
-from gan_jax import checkpoint, data, log, loop, pictures, runs
+from gan_jax import data, loop, pictures, runs
 from gan_jax.metrics import protocol
+from gan_jax.runs import checkpoint, log
 from gan_jax.types import Controller
 
 STEPS = 2_000

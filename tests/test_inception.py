@@ -15,7 +15,7 @@ import pytest
 
 from gan_jax import data
 from gan_jax.metrics import features as extraction
-from gan_jax.metrics import inception, resize, weights
+from gan_jax.metrics.features import inception, resize, weights
 
 # Blocks, and of what their outputs are joined, in this order; those that halve the image add its maxima.
 A = ("branch1x1", "branch5x5_2", "branch3x3dbl_3", "branch_pool")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gan_jax.metrics.inception_score import inception_score
-from gan_jax.metrics.summary import summarise
+from gan_jax.metrics.statistics import summarise
 
 
 def score(p, groups=10):

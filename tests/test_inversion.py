@@ -10,7 +10,7 @@ from gan_jax import latents, pictures, sample
 from gan_jax.data import Spec
 from gan_jax.explore import inversion
 from gan_jax.metrics import features
-from gan_jax.networks.linen import linen
+from gan_jax.networks import linen
 
 SIZE = 3
 invert = functools.partial(inversion.invert, starts=6, iterations=120)

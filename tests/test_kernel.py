@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from gan_jax.metrics.kernel import kid
-from gan_jax.metrics.summary import summarise
+from gan_jax.metrics.kid import kid
+from gan_jax.metrics.statistics import summarise
 
 
 def summary(x, keep=True):

@@ -6,7 +6,9 @@ import numpy as np
 import optax
 import pytest
 
-from gan_jax import f_gan, labels, losses, parallel
+from gan_jax import losses, numerics
+from gan_jax.devices import parallel
+from gan_jax.losses import f_divergences, labels
 from gan_jax.types import GanLoss, TrainState
 
 REAL = jnp.array([-1.5, 0.0, 0.3, 2.0])
@@ -21,7 +23,10 @@ SUMS = {  # D(x, y) = a(x) + b(y), with a(0) = b(0) where marked
     "began": losses.began(0.3),
     "relativistic wasserstein": losses.relativistic(losses.wasserstein()),
     "relativistic_average wasserstein": losses.relativistic_average(losses.wasserstein()),
-    **{name: f_gan.f_gan(getattr(f_gan, name)()) for name in ("kl", "pearson", "neyman", "total_variation")},
+    **{
+        name: f_divergences.f_gan(getattr(f_divergences, name)())
+        for name in ("kl", "pearson", "neyman", "total_variation")
+    },
 }
 COMPARING = {
     "relativistic": losses.relativistic(losses.non_saturating()),
@@ -128,7 +133,7 @@ def test_flipping_is_two_sided_smoothing_in_expectation(name, monkeypatch):
 
 def test_flips_come_with_their_probability_anew_for_each_key():
     real, fake = jnp.ones((4096, 2, 1)), jnp.zeros((4096, 2, 1))
-    seen = GanLoss(lambda x, y: losses.average(x) + 10 * losses.average(y), lambda x, y: losses.average(y))
+    seen = GanLoss(lambda x, y: numerics.average(x) + 10 * numerics.average(y), lambda x, y: numerics.average(y))
     loss = labels.flip(seen, 0.2)
     first, second = (losses.resolve(loss, STATE, jax.random.key(i)) for i in (0, 1))
     values = np.asarray(first.discriminator(real, fake))

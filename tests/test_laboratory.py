@@ -13,7 +13,7 @@ from experiments import loss_zoo, toy2d
 from experiments.laboratory import LOSSES, RULES, TERMS, Choice, build, play, scores, traced
 from gan_jax import data, loop
 from gan_jax.data import Spec
-from gan_jax.trajectories import trajectories
+from gan_jax.loop.trajectories import trajectories
 
 POINTS = Spec((2,), 0)
 SMALL = Choice(width=8, batch_size=16, steps=20, seeds=(0, 3))

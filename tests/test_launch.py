@@ -14,8 +14,11 @@ import numpy as np
 import pytest
 
 from experiments import dcgan
-from gan_jax import checkpoint, cluster, data, interrupts, launch, log
+from gan_jax import data, launch
+from gan_jax.devices import cluster
 from gan_jax.launch import free_port, main
+from gan_jax.loop import signals
+from gan_jax.runs import checkpoint, log
 
 GAME = dcgan.Config(dataset="ring", batch_size=16, g_width=4, d_width=4)
 LIKE = jax.eval_shape(dcgan.build(GAME, data.load("ring").spec).init, jax.random.key(0))
@@ -209,7 +212,7 @@ def test_a_coordinator_on_this_machine_alone_listens_to_no_other(monkeypatch, ho
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_that_ask_to_end_are_noted(own_signals, number):
-    with interrupts.noted() as received:
+    with signals.noted() as received:
         os.kill(os.getpid(), number)
         assert received == [number]
 
@@ -218,7 +221,7 @@ def test_a_signal_to_one_of_several_processes_is_passed_on_as_sigterm(own_signal
     terminated = []
     monkeypatch.setattr(cluster, "several", lambda: True)
     signal.signal(signal.SIGTERM, lambda number, frame: terminated.append(number))  # as JAX does
-    with interrupts.noted() as received:
+    with signals.noted() as received:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGHUP)
     assert terminated == [signal.SIGTERM] * 2 and not received
@@ -226,7 +229,7 @@ def test_a_signal_to_one_of_several_processes_is_passed_on_as_sigterm(own_signal
 
 def test_what_nohup_ignores_stays_ignored(own_signals):
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    with interrupts.noted() as received:
+    with signals.noted() as received:
         os.kill(os.getpid(), signal.SIGHUP)
     assert not received and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
 

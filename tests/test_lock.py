@@ -8,8 +8,9 @@ import sys
 import filelock
 import pytest
 
-from gan_jax import cluster, lock
+from gan_jax.devices import cluster
 from gan_jax.errors import UserError
+from gan_jax.runs import lock
 
 
 def test_a_second_process_is_refused_and_told_who_holds_the_directory(tmp_path):

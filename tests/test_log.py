@@ -5,7 +5,7 @@ import struct
 import pytest
 from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
 
-from gan_jax import log
+from gan_jax.runs import log
 
 
 def write(run, at, *steps):

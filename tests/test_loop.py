@@ -17,8 +17,10 @@ import toy_experiment
 from toy import points_game
 from toy_experiment import Config
 
-from gan_jax import checkpoint, data, lock, log, loop, pictures, records, runs
+from gan_jax import data, loop, pictures, runs
 from gan_jax.errors import UserError
+from gan_jax.loop import session
+from gan_jax.runs import checkpoint, lock, log, records
 
 
 def config(workdir, batch_size=16, learning_rate=1e-3, seed=0, **options):
@@ -329,7 +331,7 @@ def test_a_report_that_cannot_be_written_is_told_and_hides_no_error(tmp_path, ca
         try:
             _ = 1 / 0
         finally:
-            loop._shown(tmp_path / "gone")
+            session._shown(tmp_path / "gone")
     assert "warning: no report" in capsys.readouterr().out
 
 

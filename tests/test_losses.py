@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from gan_jax import losses
+from gan_jax import losses, types
 from gan_jax.types import TrainState
 
 REAL = jnp.array([-1.5, 0.0, 0.3, 2.0])
@@ -285,7 +285,7 @@ def test_top_k_is_the_mean_over_the_best_samples():
     order = np.argsort(-np.asarray(fake))
     for base in (losses.non_saturating(), losses.energy(1.0)):
         loss = losses.top_k(base, 0.5)
-        assert isinstance(loss, losses.GanLoss)
+        assert isinstance(loss, types.GanLoss)
         each = base.generator(real, fake)
         values = loss.generator(real, fake)
         np.testing.assert_allclose(values[order[:4]], 2 * each[order[:4]], rtol=1e-6)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax import memory
+from gan_jax.devices import memory
 
 
 def test_sizes_are_told_in_bytes_and_read_in_units():

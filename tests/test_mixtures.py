@@ -11,14 +11,16 @@ import pytest
 from toy import KEY, double, points
 
 from experiments import adagan, mix_gan
-from gan_jax import baseline, boosting, data, latents, losses, parallel, rules
-from gan_jax.data import Spec, toys
+from gan_jax import baseline, data, latents, losses, rules
+from gan_jax.data import Spec
+from gan_jax.data.sources import toys
+from gan_jax.devices import parallel
+from gan_jax.game import PLAYERS
+from gan_jax.loop.trajectories import trajectories
+from gan_jax.methods import boosting, mixture
+from gan_jax.methods.phases import phased
 from gan_jax.metrics.modes import modes
-from gan_jax.networks import mixture, mlp
-from gan_jax.networks.linen import linen
-from gan_jax.phases import phased
-from gan_jax.system import PLAYERS
-from gan_jax.trajectories import trajectories
+from gan_jax.networks import linen, mlp
 from gan_jax.types import Context, TrainState
 
 PLANE = Spec((2,), 0)

@@ -10,11 +10,12 @@ from toy import KEY, points
 
 from experiments import mode_regularized_gan as experiment
 from gan_jax import data, latents, losses
-from gan_jax.data import Spec, toys
+from gan_jax.data import Spec
+from gan_jax.data.sources import toys
+from gan_jax.game import gan
+from gan_jax.loop.trajectories import trajectories
 from gan_jax.metrics.modes import modes
-from gan_jax.rules import moves
-from gan_jax.system import gan
-from gan_jax.trajectories import trajectories
+from gan_jax.rules import gradients
 
 CONFIG = experiment.Config(g_width=2, d_width=2, latent_size=3)
 LINE = {"generator": 0.7, "encoder": -0.4, "discriminator": 1.5}  # G(z) = g z, E(x) = e x, D's logit is d x
@@ -38,7 +39,7 @@ def regularizer(params, x, reconstruction, realism):
 def test_the_term_and_its_gradient_are_the_formula_s(reconstruction, realism):
     game, x = line(reconstruction, realism), jnp.array([0.5, -1.0, 2.0, 1.5])[:, None]
     state = game.init(KEY)
-    slope, aux, _ = moves.gradient(game.players[1], state, {"image": x}, KEY)
+    slope, aux, _ = gradients.gradient(game.players[1], state, {"image": x}, KEY)
     value, expected = jax.value_and_grad(regularizer)(state.params, x, reconstruction, realism)
     np.testing.assert_allclose(aux.metrics["term_0"], value, rtol=1e-6)
     assert set(slope) == {"generator", "encoder"}
@@ -50,8 +51,8 @@ def test_descending_it_makes_reconstructions_pass_for_real():
     # all x are 1: what a step of the generator and the encoder does to D's logit of G(E(x))
     game = line(0.0, 1.0)
     state, batch = game.init(KEY), {"image": jnp.ones((4, 1))}
-    slope, aux, _ = moves.gradient(game.players[1], state, batch, KEY)
-    after = moves.move(game.players[1], state, slope, aux).params
+    slope, aux, _ = gradients.gradient(game.players[1], state, batch, KEY)
+    after = gradients.move(game.players[1], state, slope, aux).params
     logits = [p["discriminator"] * p["generator"] * p["encoder"] for p in (state.params, after)]
     assert logits[1] > logits[0]
 
@@ -63,8 +64,8 @@ def test_the_encoder_moves_with_the_generator_alone():
     assert discriminator.networks == ("discriminator",) and generator.networks == ("generator", "encoder")
 
     def after(player, state):
-        slope, aux, _ = moves.gradient(player, state, batch, KEY)
-        return moves.move(player, state, slope, aux).params
+        slope, aux, _ = gradients.gradient(player, state, batch, KEY)
+        return gradients.move(player, state, slope, aux).params
 
     def changed(a, b):
         return {name for name in a if optax.tree.norm(optax.tree.sub(a[name], b[name])) > 0}

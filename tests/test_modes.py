@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.data import toys
+from gan_jax.data.sources import toys
 from gan_jax.metrics.modes import modes, perfect
 
 score = jax.jit(modes, static_argnames="least")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from gan_jax.metrics.neighbours import SPLITS, _with_halves, copying, overlap, perfect_coverage, radii
-from gan_jax.metrics.search import inside, nearest
-from gan_jax.metrics.summary import summarise
+from gan_jax.metrics.nearest_neighbours import inside, nearest
+from gan_jax.metrics.precision_recall import SPLITS, _with_halves, copying, overlap, perfect_coverage, radii
+from gan_jax.metrics.statistics import summarise
 
 
 def points(*shape, seed=0):

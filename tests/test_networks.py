@@ -11,12 +11,12 @@ from flax import traverse_util
 from toy import points_game
 
 from gan_jax import data
-from gan_jax.networks import dcgan, mlp
-from gan_jax.networks.batch import minibatch_deviation, with_reference
-from gan_jax.networks.conv import Conv
-from gan_jax.networks.linen import linen
-from gan_jax.networks.norm import layer, normalise
-from gan_jax.system import system
+from gan_jax.game import system
+from gan_jax.networks import dcgan, linen, mlp
+from gan_jax.networks.layers.batch import minibatch_deviation
+from gan_jax.networks.layers.conv import Conv
+from gan_jax.networks.layers.norm import layer, normalise
+from gan_jax.networks.wrappers.reference_batch import with_reference
 from gan_jax.types import Player
 
 KEY = jax.random.key(0)

@@ -3,8 +3,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax import data, feeding, records, runs
-from gan_jax.data import Spec, folder, load, maps
+from gan_jax import data
+from gan_jax.data import Spec, load
+from gan_jax.data.sources import folder
+from gan_jax.data.tasks import image_maps
+from gan_jax.loop import feeding
+from gan_jax.runs import records, reopen
 
 RANDOM = np.random.RandomState(0)
 
@@ -35,14 +39,14 @@ def folders(tmp_path):
 # Maps
 
 
-@pytest.mark.parametrize("height", [10, maps.STEP - 1, maps.STEP, 255])
+@pytest.mark.parametrize("height", [10, image_maps.STEP - 1, image_maps.STEP, 255])
 def test_a_step_of_brightness_is_an_edge_two_pixels_wide_from_a_height_on(height):
     image = np.zeros((1, 6, 8, 1), np.uint8)
     image[:, :, 4:] = height
     expected = np.full((1, 6, 8, 1), 255)
-    if height >= maps.STEP:
+    if height >= image_maps.STEP:
         expected[:, :, 3:5] = 0
-    np.testing.assert_array_equal(maps.edges(image), expected)
+    np.testing.assert_array_equal(image_maps.edges(image), expected)
 
 
 def test_edges_follow_their_formula():
@@ -53,40 +57,40 @@ def test_edges_follow_their_formula():
     for n, y, x in np.ndindex(3, 9, 7):
         patch = padded[n, y : y + 3, x : x + 3]
         strength = np.hypot((patch * kernel).sum(), (patch * kernel.T).sum()) / 4
-        expected[n, y, x] = 0 if strength >= maps.STEP else 255
+        expected[n, y, x] = 0 if strength >= image_maps.STEP else 255
     assert 0.1 < (expected == 0).mean() < 0.9
-    np.testing.assert_array_equal(maps.edges(image), expected)
+    np.testing.assert_array_equal(image_maps.edges(image), expected)
 
 
 def test_edges_turn_with_the_image_and_do_not_see_its_sign():
     image = noise(2000, 6, 6, 1)  # more than are mapped at once
-    found = maps.edges(image)
-    np.testing.assert_array_equal(maps.edges(np.rot90(image, axes=(1, 2))), np.rot90(found, axes=(1, 2)))
-    np.testing.assert_array_equal(maps.edges(image[:, :, ::-1]), found[:, :, ::-1])
-    np.testing.assert_array_equal(maps.edges(255 - image), found)
-    np.testing.assert_array_equal(maps.edges(np.repeat(image, 3, -1)), found)  # grey as colour
+    found = image_maps.edges(image)
+    np.testing.assert_array_equal(image_maps.edges(np.rot90(image, axes=(1, 2))), np.rot90(found, axes=(1, 2)))
+    np.testing.assert_array_equal(image_maps.edges(image[:, :, ::-1]), found[:, :, ::-1])
+    np.testing.assert_array_equal(image_maps.edges(255 - image), found)
+    np.testing.assert_array_equal(image_maps.edges(np.repeat(image, 3, -1)), found)  # grey as colour
 
 
 def test_luminance_is_that_of_pillow():
     image = noise(2, 32, 32, 3)
     expected = np.stack([np.asarray(Image.fromarray(x).convert("L")) for x in image])[..., None]
-    np.testing.assert_array_equal(maps.luminance(image), expected)
+    np.testing.assert_array_equal(image_maps.luminance(image), expected)
     grey = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
-    np.testing.assert_array_equal(maps.luminance(np.repeat(grey, 3, -1)), grey)
+    np.testing.assert_array_equal(image_maps.luminance(np.repeat(grey, 3, -1)), grey)
 
 
 def test_recolouring_is_linear_between_paper_and_ink():
     grey = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
-    for ink, paper in (maps.BLUE_ON_CREAM, maps.ORANGE_ON_GREEN):
-        found = maps.recoloured(grey, ink, paper)
+    for ink, paper in (image_maps.BLUE_ON_CREAM, image_maps.ORANGE_ON_GREEN):
+        found = image_maps.recoloured(grey, ink, paper)
         exact = np.array(paper) + (np.array(ink) - np.array(paper)) * (grey / 255)
         assert found.dtype == np.uint8 and np.abs(found - exact).max() <= 0.5
 
 
 def test_recolouring_turns_brightness_round():
     grey = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
-    for colours, least in ((maps.ORANGE_ON_GREEN, 100), (maps.BLUE_ON_CREAM, -255)):
-        light = maps.luminance(maps.recoloured(grey, *colours)).ravel().astype(float)
+    for colours, least in ((image_maps.ORANGE_ON_GREEN, 100), (image_maps.BLUE_ON_CREAM, -255)):
+        light = image_maps.luminance(image_maps.recoloured(grey, *colours)).ravel().astype(float)
         np.testing.assert_allclose(light, np.linspace(light[0], light[-1], 256), atol=2)  # roundings of two kinds
         assert least <= light[-1] - light[0] <= least + 155
 
@@ -96,7 +100,7 @@ def test_recolouring_turns_brightness_round():
 
 def test_a_made_task_has_the_images_and_labels_of_its_set_and_their_sources():
     digits = load("digits", "test")
-    for task, source in (("edges", maps.edges), ("inverted", lambda x: 255 - x)):
+    for task, source in (("edges", image_maps.edges), ("inverted", lambda x: 255 - x)):
         found = load(f"{task}:digits", "test")
         np.testing.assert_array_equal(found.arrays["image"], digits.arrays["image"])
         np.testing.assert_array_equal(found.arrays["label"], digits.arrays["label"])
@@ -113,9 +117,9 @@ def test_a_recoloured_image_is_had_from_its_source_by_one_map_of_colours():
     source, image = (found[name][:300].reshape(-1, 3) for name in ("source", "image"))
     colours = np.unique(np.concatenate([source, image], 1), axis=0)
     assert len(colours) == 256 and len(np.unique(colours[:, 3:], axis=0)) == 256
-    paper = (found["image"] == maps.ORANGE_ON_GREEN[1]).all(-1)
+    paper = (found["image"] == image_maps.ORANGE_ON_GREEN[1]).all(-1)
     np.testing.assert_array_equal(paper, load("digits", "test").arrays["image"][..., 0] == 0)
-    np.testing.assert_array_equal(paper, (found["source"] == maps.BLUE_ON_CREAM[1]).all(-1))
+    np.testing.assert_array_equal(paper, (found["source"] == image_maps.BLUE_ON_CREAM[1]).all(-1))
 
 
 def test_tasks_of_a_folder(folders):
@@ -123,7 +127,7 @@ def test_tasks_of_a_folder(folders):
     for name in (f"grey:{path}", f"grey:folder:{path}"):
         found, colour = load(name, "all"), load(path, "all")
         assert found.spec == Spec((8, 8, 3), 2, (8, 8, 1))
-        np.testing.assert_array_equal(found.arrays["source"], maps.luminance(colour.arrays["image"]))
+        np.testing.assert_array_equal(found.arrays["source"], image_maps.luminance(colour.arrays["image"]))
         np.testing.assert_array_equal(found.arrays["image"], colour.arrays["image"])
 
 
@@ -236,7 +240,8 @@ def test_one_example_has_nothing_apart(tmp_path):
 
 
 def test_domains_of_tensorflow_datasets(monkeypatch):
-    from gan_jax.data import source, tfds
+    from gan_jax.data import dataset as source
+    from gan_jax.data.sources import tfds
 
     asked = []
 
@@ -284,12 +289,12 @@ def test_a_record_keeps_the_shape_of_sources(tmp_path):
         "from dataclasses import dataclass\n\n\n@dataclass\nclass Config:\n    pass\n\n\n"
         "def build(config, spec):\n    return spec\n"
     )
-    own = runs._load_experiment({"module": None, "file": str(file)}, tmp_path)
+    own = reopen._load_experiment({"module": None, "file": str(file)}, tmp_path)
     for name in ("recoloured:digits", "digits"):
         dataset = load(name, "test")
         record = records.describe(own.build, dataset, own.Config())
         assert ("source" in record["data"]) == (name != "digits")
-        assert runs._rebuild(record, own) == dataset.spec
+        assert reopen._rebuild(record, own) == dataset.spec
 
 
 @pytest.mark.parametrize(

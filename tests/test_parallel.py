@@ -8,7 +8,10 @@ import pytest
 from toy import double, images, images_game, points, points_game
 
 from experiments.laboratory import LOSSES, RULES, TERMS
-from gan_jax import augment, controllers, data, labels, losses, parallel, penalties, rng, rules, terms
+from gan_jax import augment, data, losses, penalties, rng, rules, terms
+from gan_jax.devices import parallel
+from gan_jax.losses import labels
+from gan_jax.rules import controllers
 
 
 def everything():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from toy import images_game, points, points_game
 
-from gan_jax import consistency, parallel, penalties, rng, terms
+from gan_jax import penalties, rng, terms
+from gan_jax.devices import parallel
 from gan_jax.types import Context, TrainState
 
 W = jnp.array([3.0, -4.0])  # norm 5
@@ -137,8 +138,8 @@ TERMS = {
     "dragan": penalties.dragan,
     "max_gradient": lambda: penalties.max_gradient(2.0),
     "lecam": lambda: penalties.lecam(2.0, decay=0.5),
-    "consistency": lambda: consistency.consistency(noisy, fake=10.0),
-    "latent_consistency": lambda: consistency.latent_consistency(std=0.5),
+    "consistency": lambda: terms.consistency(noisy, fake=10.0),
+    "latent_consistency": lambda: terms.latent_consistency(std=0.5),
 }
 
 
@@ -147,7 +148,7 @@ def test_gradients_are_right_on_any_number_of_devices():
 
 
 def test_gradients_of_packs_are_right_on_any_number_of_devices():
-    pair = terms.combine(penalties.gradient_penalty(), consistency.consistency(noisy), penalties.lecam(1.0))
+    pair = terms.combine(penalties.gradient_penalty(), terms.consistency(noisy), penalties.lecam(1.0))
     check_gradients({"pair": pair}, pack=2)
 
 
@@ -207,7 +208,7 @@ def test_patch_critics_are_averaged():
         return jnp.stack([linear(x), 3 * linear(x)], 1)  # mean gradient 2 w
 
     np.testing.assert_allclose(penalties.r1(2.0).value(context(patches)), [100.0] * 4, rtol=1e-6)
-    move = consistency.consistency(lambda x, keys, state: x + 1)  # patches move by -1 and -3, mean square 5
+    move = terms.consistency(lambda x, keys, state: x + 1)  # patches move by -1 and -3, mean square 5
     np.testing.assert_allclose(move.value(context(patches)), [50.0] * 4, rtol=1e-5)
 
 
@@ -220,7 +221,7 @@ def test_packs_are_one_example():
     np.testing.assert_allclose(penalties.r1(2.0).value(context(packed)), [25.0] * 2, rtol=1e-6)
     np.testing.assert_allclose(penalties.gradient_penalty(1.0).value(context(packed)), [16.0] * 2, rtol=1e-6)
     np.testing.assert_allclose(penalties.input_gradient(packed, REAL), jnp.tile(weights, (2, 1)), rtol=1e-6)
-    move = consistency.consistency(lambda x, keys, state: x + 1, real=1.0)
+    move = terms.consistency(lambda x, keys, state: x + 1, real=1.0)
     np.testing.assert_allclose(move.value(context(packed)), [81.0] * 2, rtol=1e-5)
 
 
@@ -245,21 +246,21 @@ def test_consistency_sees_what_the_augmentation_changes():
     def turn(x, keys, state):
         return x[:, ::-1]
 
-    np.testing.assert_allclose(consistency.consistency(shift, 2.0).value(context(linear)), [2.0] * 4, rtol=1e-4)
-    both = consistency.consistency(shift, 2.0, 3.0)
+    np.testing.assert_allclose(terms.consistency(shift, 2.0).value(context(linear)), [2.0] * 4, rtol=1e-4)
+    both = terms.consistency(shift, 2.0, 3.0)
     np.testing.assert_allclose(both.value(context(linear)), [5.0] * 4, rtol=1e-4)
-    np.testing.assert_array_equal(consistency.consistency(turn, 2.0, 3.0).value(context(quadratic)), 0)
+    np.testing.assert_array_equal(terms.consistency(turn, 2.0, 3.0).value(context(quadratic)), 0)
     mixed = jnp.square(linear(REAL[:, ::-1]) - linear(REAL)) + 3 * jnp.square(linear(FAKE[:, ::-1]) - linear(FAKE))
-    np.testing.assert_allclose(consistency.consistency(turn, 1.0, 3.0).value(context(linear)), mixed, rtol=1e-5)
+    np.testing.assert_allclose(terms.consistency(turn, 1.0, 3.0).value(context(linear)), mixed, rtol=1e-5)
 
 
 def test_latent_consistency_of_a_linear_game_is_that_of_its_noise():
     # D(G(z + s n)) - D(G(z)) = s w.n: 2 s^2 |w|^2 on average
     z = jnp.zeros((20_000, 2))
-    values = consistency.latent_consistency(2.0, std=0.1).value(context(linear, z, z, z))
+    values = terms.latent_consistency(2.0, std=0.1).value(context(linear, z, z, z))
     np.testing.assert_allclose(jnp.mean(values), 2 * 0.01 * 25, rtol=0.04)  # 4 standard errors, sqrt(2 / 20000) each
     indifferent = context(lambda x: 0 * x[:, 0] + 1)
-    np.testing.assert_array_equal(consistency.latent_consistency().value(indifferent), 0)
+    np.testing.assert_array_equal(terms.latent_consistency().value(indifferent), 0)
 
 
 def test_lecam_by_hand():
@@ -298,9 +299,9 @@ def test_a_game_carries_the_anchors():
         (lambda: penalties.dragan(noise=0.0), "noise=0.0"),
         (lambda: penalties.max_gradient(0), "weight=0"),
         (lambda: penalties.lecam(1.0, decay=1.0), r"decay=1.0.*\[0, 1\)"),
-        (lambda: consistency.consistency(noisy, real=0.0), "real=0.0"),
-        (lambda: consistency.consistency(noisy, fake=-1.0), "fake=-1.0"),
-        (lambda: consistency.latent_consistency(std=0.0), "std=0.0"),
+        (lambda: terms.consistency(noisy, real=0.0), "real=0.0"),
+        (lambda: terms.consistency(noisy, fake=-1.0), "fake=-1.0"),
+        (lambda: terms.latent_consistency(std=0.0), "std=0.0"),
     ],
 )
 def test_bad_settings_are_refused(make, message):
@@ -318,7 +319,7 @@ def test_per_example_penalties_are_refused_for_critics_with_batch_norm(game):
     for term in (penalties.r1(1.0), terms.combine(penalties.lecam(1.0), penalties.max_gradient(1.0))):
         with pytest.raises(ValueError, match=r"batch norm\?.*spectral or layer"):
             game("batch", terms={"discriminator": (term,)})
-    game("batch", terms={"discriminator": (penalties.lecam(1.0), consistency.consistency(noisy))})
+    game("batch", terms={"discriminator": (penalties.lecam(1.0), terms.consistency(noisy))})
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax import pictures
+from gan_jax import files, pictures
 from gan_jax.errors import UserError
 
 
@@ -310,7 +310,7 @@ def test_a_process_that_dies_while_writing_leaves_the_former_file(tmp_path):
     path.write_bytes(b"former")
     code = f"""import os
 from gan_jax import pictures
-with pictures.atomic({str(path)!r}) as stream:
+with files.atomic({str(path)!r}) as stream:
     stream.write(b"half")
     stream.flush()
     os._exit(9)
@@ -322,7 +322,7 @@ with pictures.atomic({str(path)!r}) as stream:
 
 def test_atomic_gives_the_mode_of_any_new_file(tmp_path):
     (tmp_path / "usual").touch()
-    with pictures.atomic(tmp_path / "atomic") as stream:
+    with files.atomic(tmp_path / "atomic") as stream:
         stream.write(b"whole")
     assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "usual").stat().st_mode
 
@@ -331,7 +331,7 @@ def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real" / "file")
     for content in (b"first", b"second"):  # there is no file at first
-        with pictures.atomic(tmp_path / "link") as stream:
+        with files.atomic(tmp_path / "link") as stream:
             stream.write(content)
         assert (tmp_path / "link").is_symlink() and (tmp_path / "real" / "file").read_bytes() == content
 
@@ -341,7 +341,7 @@ def test_what_is_no_regular_file_is_not_replaced(tmp_path, name, kind):
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "null").symlink_to("/dev/null")
-    with pytest.raises(UserError, match=f"{name} is {kind}"), pictures.atomic(tmp_path / name):
+    with pytest.raises(UserError, match=f"{name} is {kind}"), files.atomic(tmp_path / name):
         pytest.fail("it is written to")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "null", "pipe"]
 
@@ -367,8 +367,8 @@ def test_grey_is_written_as_grey(tmp_path):
 
 
 def test_a_place_that_is_read_only_is_refused_beforehand(tmp_path, monkeypatch):
-    pictures.require_writable(tmp_path / "new" / "deep" / "a.png", ".png")
+    files.require_writable(tmp_path / "new" / "deep" / "a.png", ".png")
     assert not list(tmp_path.iterdir())
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # as root may write anywhere
     with pytest.raises(UserError, match=rf"nothing can be written in {tmp_path}; give another place by --out"):
-        pictures.require_writable(tmp_path / "new" / "deep" / "a.png")
+        files.require_writable(tmp_path / "new" / "deep" / "a.png")

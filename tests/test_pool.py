@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax import parallel
-from gan_jax.pool import empty, swap
+from gan_jax.devices import parallel
+from gan_jax.methods.image_pool import empty, swap
 
 KEY = jax.random.key(0)
 SHAPE = (2, 1, 1)

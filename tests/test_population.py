@@ -12,7 +12,9 @@ import optax
 import pytest
 from toy import points_game
 
-from gan_jax import data, log, loop, penalties, population, terms
+from gan_jax import data, loop, penalties, terms
+from gan_jax.loop import population
+from gan_jax.runs import log
 from gan_jax.types import Term
 
 

@@ -6,12 +6,10 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from gan_jax import losses, penalties
+from gan_jax.game import gan
 from gan_jax.latents import normal
-from gan_jax.networks import dcgan, mlp, resnet
+from gan_jax.networks import dcgan, linen, mixed, mlp, resnet
 from gan_jax.networks.autoencoder import Autoencoder, UpsamplingAutoencoder
-from gan_jax.networks.linen import linen
-from gan_jax.networks.precision import mixed
-from gan_jax.system import gan
 
 KEY = jax.random.key(0)
 SHAPE = (28, 28, 1)

@@ -4,7 +4,7 @@ import re
 import pytest
 from rich.console import Console
 
-from gan_jax import progress
+from gan_jax.loop import progress
 
 RECORD = {
     "step": 50,

@@ -12,7 +12,7 @@ from toy import KEY
 from experiments import cyclegan, pix2pix
 from gan_jax import baseline
 from gan_jax.data import Spec
-from gan_jax.networks.linen import linen
+from gan_jax.networks import linen
 from gan_jax.networks.patchgan import PatchGAN
 
 REAL, FAKE = jnp.array([-1.5, 0.0, 0.3, 2.0]), jnp.array([0.7, -0.2, 0.0, -3.0])

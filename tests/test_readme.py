@@ -16,7 +16,7 @@ from toy import images_game
 
 from experiments import loss_zoo
 from experiments.benchmarks import convolutions, costs, peers, populations, scaling
-from experiments.results import (
+from experiments.reproduce import (
     comparison,
     conditional,
     inference,
@@ -27,8 +27,9 @@ from experiments.results import (
     stacked_mnist,
     translation,
 )
-from experiments.results.__main__ import sentence
-from gan_jax import log, runs
+from experiments.reproduce.__main__ import sentence
+from gan_jax import runs
+from gan_jax.runs import log
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

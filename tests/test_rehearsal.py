@@ -10,13 +10,15 @@ from flax import linen as nn
 from test_loop import config
 from toy import points_game
 
-from gan_jax import data, latents, loop, losses, memory, parallel, rehearsal, training
+from gan_jax import data, latents, loop, losses
 from gan_jax.data import Spec
+from gan_jax.devices import memory, parallel
 from gan_jax.errors import UserError
-from gan_jax.networks import mlp
-from gan_jax.networks.linen import linen
-from gan_jax.settings import Run, validated
-from gan_jax.system import gan
+from gan_jax.game import gan
+from gan_jax.loop import rehearsal
+from gan_jax.loop import train as training
+from gan_jax.loop.settings import Run, validated
+from gan_jax.networks import linen, mlp
 
 DIGITS = Spec((28, 28, 1), 10)
 

@@ -3,10 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.memory import size
-from gan_jax.networks import dcgan
-from gan_jax.networks.linen import linen
-from gan_jax.networks.remat import rematerialised
+from gan_jax.devices.memory import size
+from gan_jax.networks import dcgan, linen, rematerialised
 
 KEY = jax.random.key(0)
 SHAPE = (28, 28, 1)

@@ -10,7 +10,9 @@ from html import escape
 import numpy as np
 import pytest
 
-from gan_jax import pictures, report, watch
+from gan_jax import pictures
+from gan_jax.loop import snapshots
+from gan_jax.runs import report
 
 ABOUT = {
     "experiment": {"module": "experiments.dcgan", "file": "experiments/dcgan.py"},
@@ -189,11 +191,11 @@ def test_files_of_others_in_the_folders_of_a_run_are_not_looked_at(finished):
     for name in names:
         (finished / name).parent.mkdir(exist_ok=True)
         (finished / name).write_text("of another")
-    watch.drop_after(finished, 300)
-    watch.animate(finished)
+    snapshots.drop_after(finished, 300)
+    snapshots.animate(finished)
     assert page(finished) == before
     assert all((finished / name).exists() for name in names)
-    watch.drop_after(finished, 0)
+    snapshots.drop_after(finished, 0)
     assert [path.name for path in pictures.by_step(finished / "samples").values()] == ["00000000.png"]
 
 
@@ -241,7 +243,7 @@ def test_shows_pixels_unless_there_are_more_than_it_has_room_for(run):
 
 
 def test_the_command_writes_the_page_and_says_where(run):
-    command = [sys.executable, "-m", "gan_jax.report", str(run)]
+    command = [sys.executable, "-m", "gan_jax.runs.report", str(run)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == str(
         run / "report.html"
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax.metrics import resize
+from gan_jax.metrics.features import resize
 
 FUNCTIONS = (resize.bilinear, resize.tensorflow, resize.clean)
 SHAPES = ((28, 28), (300, 298), (64, 512), (1, 5))

@@ -3,8 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.networks import resnet
-from gan_jax.networks.linen import linen
+from gan_jax.networks import linen, resnet
 
 KEY = jax.random.key(0)
 

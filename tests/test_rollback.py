@@ -7,9 +7,11 @@ import jax
 import pytest
 from test_checkpoint import assert_same, data_file, flip, make_state
 
-from gan_jax import checkpoint, log, rollback, runs
-from gan_jax.guard import Alarm, Memory
-from gan_jax.rollback import Past
+from gan_jax import runs
+from gan_jax.loop import rollback
+from gan_jax.loop.guard import Alarm, Memory
+from gan_jax.loop.rollback import Past
+from gan_jax.runs import checkpoint, log
 
 MEMORY = Memory(at=2, since={"collapse": 1}, told=frozenset({"collapse"}), past={"logit_gap": (1.5, 0.1)}, best=0.25)
 PAST = Past(1, MEMORY)

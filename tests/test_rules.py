@@ -9,9 +9,8 @@ import pytest
 from toy import BILINEAR, KEY, RATE, play, player, points, points_game, state_of
 
 from gan_jax import data, latents, rng, rules
-from gan_jax.networks import mlp
-from gan_jax.networks.linen import linen
-from gan_jax.system import system
+from gan_jax.game import system
+from gan_jax.networks import linen, mlp
 from gan_jax.types import Aux, Player
 
 

@@ -10,8 +10,9 @@ import toy_experiment
 from test_loop import config
 
 from experiments import vae
-from gan_jax import checkpoint, data, loop, records, rng, runs, sample
+from gan_jax import data, loop, rng, runs, sample
 from gan_jax.errors import UserError
+from gan_jax.runs import checkpoint, records
 
 
 @pytest.fixture

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from experiments import stacked_mnist
-from experiments.results.stacked_mnist import markdown
+from experiments.reproduce.stacked_mnist import markdown
 from gan_jax import data, loop, runs, sample
-from gan_jax.data import stacked
-from gan_jax.data.source import dataset
-from gan_jax.evaluate import TRAINING
-from gan_jax.metrics import classes, classifier, features, protocol
-from gan_jax.metrics.summary import Summary, summarise
+from gan_jax.data.dataset import dataset
+from gan_jax.data.sources import stacked
+from gan_jax.metrics import classes, features, protocol
+from gan_jax.metrics.features import pretrained
+from gan_jax.metrics.scoring import TRAINING
+from gan_jax.metrics.statistics import Summary, summarise
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def test():
 
 @pytest.fixture(scope="module")
 def judge():
-    return classifier.load("stacked_digits")
+    return pretrained.load("stacked_digits")
 
 
 def summary(labels: np.ndarray, count: int) -> Summary:
@@ -95,7 +96,7 @@ def test_the_classifier_sees_the_digits(judge, test):
 
 
 def test_it_is_the_classifier_of_digits_thrice(judge, test):
-    image, single = test.arrays["image"][:9], classifier.load("digits")
+    image, single = test.arrays["image"][:9], pretrained.load("digits")
     parts = [single.probabilities(image[..., channel : channel + 1]) for channel in range(3)]
     expected = np.einsum("ni,nj,nk->nijk", *parts).reshape(9, 1000)
     np.testing.assert_allclose(judge.probabilities(image), expected, rtol=1e-5, atol=1e-12)

@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 
 from experiments import mlp_gan
-from gan_jax import data, log, loop, rng
-from gan_jax.data import images, streams
+from gan_jax import data, loop, rng
+from gan_jax.data import streaming
+from gan_jax.data.reading import images
+from gan_jax.runs import log
 
 SIDE, COUNT = 8, 60
 
@@ -32,8 +34,8 @@ def calls(capacity, steps):
 def taken(stream, batch_size=8, repeats=2, start=0, steps=9, capacity=4, **options):
     """Reads a stream as a run does, and draws its batches from it."""
     key = rng.named(jax.random.key(3), "data")
-    draw, found = streams.draw(repeats), []
-    made = streams.feed(
+    draw, found = streaming.draw(repeats), []
+    made = streaming.feed(
         stream, key, batch_size, repeats, start, calls(capacity, steps), capacity, lambda arrays: arrays, **options
     )
     with made as take:
@@ -68,7 +70,7 @@ def test_tfds_is_streamed_by_the_same_numbers_as_from_memory():
         whole, stream = data.load("fashion_mnist", "test"), data.stream("fashion_mnist", "test")
     except (ConnectionError, FileNotFoundError):
         pytest.skip("fashion_mnist is not prepared in TFDS_DATA_DIR")
-    few = streams.few(stream, 50)
+    few = streaming.few(stream, 50)
     numbers = np.linspace(0, whole.count - 1, 50).round().astype(int)
     np.testing.assert_array_equal(few.arrays["image"], whole.arrays["image"][numbers])
     np.testing.assert_array_equal(few.arrays["label"], whole.arrays["label"][numbers])
@@ -133,7 +135,7 @@ def test_a_damaged_image_is_named_or_skipped(folder, tmp_path):
     with pytest.warns(UserWarning, match=r"skipped: cannot read the image .*a/20\.png"):
         batches = taken(stream, steps=4, skip_damaged=True)
     with pytest.warns(UserWarning, match=r"skipped: .*a/20\.png"):
-        assert len(streams.few(stream, COUNT, skip_damaged=True).arrays["image"]) == COUNT
+        assert len(streaming.few(stream, COUNT, skip_damaged=True).arrays["image"]) == COUNT
     sound = data.stream(str(folder), "all")
     for ours, theirs in zip(batches, taken(sound, steps=4), strict=True):
         same = (ours["image"] == theirs["image"]).all(axis=(2, 3, 4))
@@ -144,7 +146,7 @@ def test_images_of_unlike_size_and_sets_made_in_memory_are_refused(folder, tmp_p
     for i, side in enumerate((8, 9)):
         Image.fromarray(np.zeros((side, side), np.uint8)).save(tmp_path / f"{i}.png")
     with pytest.raises(ValueError, match=r"images differ in size.*--resolution"):
-        streams.few(data.stream(str(tmp_path), "all"), 2)
+        streaming.few(data.stream(str(tmp_path), "all"), 2)
     assert data.stream(str(tmp_path), "all", 8).spec.shape == (8, 8, 1)
     with pytest.raises(ValueError, match="digits is made in memory"):
         data.stream("digits")
@@ -158,7 +160,7 @@ def test_reading_keeps_ahead_of_what_eats(folder):
         return stream.fetch(numbers)
 
     key = jax.random.key(0)
-    with streams.feed(stream._replace(fetch=slow), key, 4, 1, 0, calls(5, 40), 5, lambda arrays: arrays) as take:
+    with streaming.feed(stream._replace(fetch=slow), key, 4, 1, 0, calls(5, 40), 5, lambda arrays: arrays) as take:
         waits = []
         for _ in range(8):
             waits.append(take()[1])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gan_jax.metrics.estimate import average, jackknife
-from gan_jax.metrics.summary import merge, moments, remove, summarise
+from gan_jax.metrics.statistics import merge, moments, remove, summarise
 
 
 def batches(x, p, sizes):

@@ -9,10 +9,10 @@ import numpy as np
 import optax
 import pytest
 
-from gan_jax import controllers, data, latents, losses, objectives, penalties, rules
-from gan_jax.networks import mlp
-from gan_jax.networks.linen import linen
-from gan_jax.system import gan
+from gan_jax import data, latents, losses, penalties, rules
+from gan_jax.game import gan, objectives
+from gan_jax.networks import linen, mlp
+from gan_jax.rules import controllers
 from gan_jax.types import Network, Player, TrainState
 
 KEY = jax.random.key(0)

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax import data, evaluate, loop, parts, pictures, runs, sample, translate
+from gan_jax import data, evaluate, loop, pictures, runs, sample, translate
+from gan_jax.latents import codes
+from gan_jax.metrics import scoring
 
 
 def trained(name, workdir, **settings):
@@ -87,7 +89,7 @@ def test_a_translator_is_not_scored_and_one_player_has_no_game(translator, tmp_p
         evaluate.main(translator)
     with pytest.raises(ValueError, match="eval_every, best: a translator's images"):
         opened, found = runs.open_run(translator), data.load("unpaired:recoloured:digits")
-        evaluate.in_training(opened.system, found, None, tmp_path, ("fid",), None, 100)
+        scoring.in_training(opened.system, found, None, tmp_path, ("fid",), None, 100)
 
 
 def test_what_a_translation_run_pictures(translator):
@@ -101,7 +103,7 @@ def test_samples_of_classes_are_those_of_their_latents(conditional, tmp_path):
     opened = runs.open_run(conditional)
     labels = np.array([3, 1, 9, 3])
     made = sample.labelled(opened, 5, labels.tolist())
-    values = parts.with_labels(opened.system.latent, sample.latents_of(opened, 5, 4), labels)
+    values = codes.with_labels(opened.system.latent, sample.latents_of(opened, 5, 4), labels)
     np.testing.assert_array_equal(made, sample.generate(opened, values))
     sample.main(conditional, "npz", count=4, seed=5, labels=(3, 1, 9, 3), out=tmp_path / "a.npz")
     np.testing.assert_array_equal(np.load(tmp_path / "a.npz")["image"], made)

@@ -8,15 +8,13 @@ import pytest
 from flax import linen as nn
 from toy import double
 
-from gan_jax import parallel, rng
-from gan_jax.networks import dcgan, mlp
-from gan_jax.networks.conv import native
-from gan_jax.networks.linen import linen
-from gan_jax.networks.noise import Dropout, dropout
-from gan_jax.networks.norm import normalise
+from gan_jax import rng
+from gan_jax.devices import parallel
+from gan_jax.networks import dcgan, linen, mixed, mlp, rematerialised
+from gan_jax.networks.layers.conv import native
+from gan_jax.networks.layers.noise import Dropout, dropout
+from gan_jax.networks.layers.norm import normalise
 from gan_jax.networks.patchgan import HALVINGS, PatchGAN, receptive_field, windows
-from gan_jax.networks.precision import mixed
-from gan_jax.networks.remat import rematerialised
 from gan_jax.networks.translator import Translator
 from gan_jax.networks.unet import UNet
 

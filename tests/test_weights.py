@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from gan_jax.data import cache
-from gan_jax.metrics import weights
+from gan_jax.metrics.features import weights
 
 # A writer of PyTorch's pickles, opcode by opcode, so that their reader is tested where PyTorch is missing.
 STORAGES = {"f8": "Double", "f4": "Float", "f2": "Half", "i8": "Long", "i4": "Int", "i2": "Short"}

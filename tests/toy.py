@@ -6,10 +6,9 @@ import optax
 
 from gan_jax import data, latents, losses
 from gan_jax.data import Spec
-from gan_jax.networks import dcgan, mlp
-from gan_jax.networks.linen import linen
-from gan_jax.networks.norm import Norm
-from gan_jax.system import gan
+from gan_jax.game import gan
+from gan_jax.networks import dcgan, linen, mlp
+from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import Aux, Player, TrainState
 
 KEY = jax.random.key(0)

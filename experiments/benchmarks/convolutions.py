@@ -1,8 +1,8 @@
 """Where a convolution's time goes on a CPU: `python -m experiments.benchmarks.convolutions`.
 
 For each convolution of a game's networks, inside a loop as in training: the time of its three maps (forward, and the
-gradients of images and of kernels; see `gan_jax.networks.bilinear`), and of the three matrix products alone, on patches
-that are laid out already. Both are medians over rounds, measured in turns.
+gradients of images and of kernels; see `gan_jax.networks.layers.bilinear`), and of the three matrix products alone, on
+patches that are laid out already. Both are medians over rounds, measured in turns.
 """
 
 import json
@@ -19,10 +19,11 @@ from flax import linen as nn
 from jax import lax
 
 from experiments.benchmarks.peers import GAMES, build
-from gan_jax import records, rng
+from gan_jax import rng
 from gan_jax.cli import cli
-from gan_jax.networks.conv import Conv, ConvTranspose, conv, conv_transpose
-from gan_jax.pictures import atomic
+from gan_jax.files import atomic
+from gan_jax.networks.layers.conv import Conv, ConvTranspose, conv, conv_transpose
+from gan_jax.runs import records
 from gan_jax.types import Array
 
 LOOPS = 3  # iterations in one call

@@ -16,11 +16,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from gan_jax import records
 from gan_jax.cli import cli
-from gan_jax.metrics.frechet import fid
-from gan_jax.metrics.summary import summarise
-from gan_jax.pictures import atomic
+from gan_jax.files import atomic
+from gan_jax.metrics.fid import fid
+from gan_jax.metrics.statistics import summarise
+from gan_jax.runs import records
 
 
 def main(count: int = 10_000, size: int = 2048, groups: int = 10, out: Path = Path("runs/fid.json")) -> None:

@@ -32,12 +32,14 @@ from rich.table import Table
 
 from experiments.benchmarks.throughput import looped
 from experiments.benchmarks.turns import Run, enter, race
-from gan_jax import data, parallel, records, rng, rules
+from gan_jax import data, rng, rules
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.devices import parallel
 from gan_jax.errors import UserError
-from gan_jax.networks.conv import native
-from gan_jax.pictures import atomic
+from gan_jax.files import atomic
+from gan_jax.networks.layers.conv import native
+from gan_jax.runs import records
 from gan_jax.types import Player, System, TrainState
 
 TORCH = "experiments.benchmarks.torch_peers"

@@ -1,9 +1,9 @@
 """A population against its members in turn: `python -m experiments.benchmarks.populations`.
 
 The members are seeds. In turn they are run by one compiled program, some iterations a call as by `loop.run`; at once by
-`gan_jax.population` on one device. Both are compiled first and then timed in rounds, one after the other, so that a
-machine that slows down slows both. A gain is the median over the rounds of the time in turn over that at once, with the
-least and the most. Compiling is told apart, of the one program and of the population's: where it is not seeds but
+`gan_jax.loop.population` on one device. Both are compiled first and then timed in rounds, one after the other, so that
+a machine that slows down slows both. A gain is the median over the rounds of the time in turn over that at once, with
+the least and the most. Compiling is told apart, of the one program and of the population's: where it is not seeds but
 learning rates or weights that differ, in turn each member compiles a program of its own.
 """
 
@@ -20,11 +20,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from gan_jax import data, parallel, population, records, rng, rules
+from gan_jax import data, rng, rules
 from gan_jax.cli import cli
 from gan_jax.data import Dataset
-from gan_jax.pictures import atomic
-from gan_jax.settings import validated
+from gan_jax.devices import parallel
+from gan_jax.files import atomic
+from gan_jax.loop import population
+from gan_jax.loop.settings import validated
+from gan_jax.runs import records
 
 WAYS = ("in_turn", "at_once")
 _HEAD = ("experiment", "members", "in turn", "at once", "gain", "compiling")

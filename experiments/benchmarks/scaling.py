@@ -18,10 +18,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from gan_jax import data, parallel, records, rng, rules
+from gan_jax import data, rng, rules
 from gan_jax.cli import cli
+from gan_jax.devices import parallel
 from gan_jax.errors import UserError
-from gan_jax.pictures import atomic
+from gan_jax.files import atomic
+from gan_jax.runs import records
 
 
 def main(

@@ -22,10 +22,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from gan_jax import data, parallel, records, rng, rules
+from gan_jax import data, rng, rules
 from gan_jax.cli import cli
-from gan_jax.networks.conv import native
-from gan_jax.pictures import atomic
+from gan_jax.devices import parallel
+from gan_jax.files import atomic
+from gan_jax.networks.layers.conv import native
+from gan_jax.runs import records
 from gan_jax.types import Array, System, TrainState
 
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from gan_jax import parallel, rng
+from gan_jax import rng
+from gan_jax.devices import parallel
 from gan_jax.errors import UserError
 from gan_jax.types import Array, Batch
 

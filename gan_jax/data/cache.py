@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from gan_jax.errors import UserError
-from gan_jax.pictures import atomic
+from gan_jax.files import atomic
 
 
 def directory() -> Path:

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable
 
-from gan_jax.data import stacked, toys
+from gan_jax.data.sources import stacked, toys
 from gan_jax.errors import UserError
 
 BUILT_IN = ("digits", *toys.NAMES, *stacked.SOURCES)

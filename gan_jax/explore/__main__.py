@@ -8,10 +8,11 @@ from typing import Literal, get_args
 import numpy as np
 import tyro
 
-from gan_jax import evaluate, pictures, report, rng, runs
+from gan_jax import evaluate, files, pictures, rng, runs
 from gan_jax.cli import cli, require_used
 from gan_jax.errors import UserError
 from gan_jax.explore import views
+from gan_jax.runs import report
 
 What = Literal["neighbours", "memorisation", "collapse", "directions", "interpolation", "filters", "inversion"]
 
@@ -90,7 +91,7 @@ def main(
     if len(opened.record["data"]["shape"]) != 3:
         raise UserError(f"{run} makes points, so there are no images to look into; its samples/ show the points")
     folder = run / "explore" if out is None else out
-    pictures.require_writable(folder / f"{what}.png")
+    files.require_writable(folder / f"{what}.png")
 
     def given() -> np.ndarray:
         if images:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from gan_jax.errors import UserError
 from gan_jax.explore.tables import Cell, below, beside, table, tinted
-from gan_jax.metrics.search import nearest
+from gan_jax.metrics.nearest_neighbours import nearest
 
 
 def neighbours(

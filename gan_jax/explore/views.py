@@ -12,13 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax import data, evaluate, latents, pictures, runs, sample
-from gan_jax.data.images import stack
-from gan_jax.data.listing import SUFFIXES
+from gan_jax.data.reading.images import stack
+from gan_jax.data.reading.listing import SUFFIXES
 from gan_jax.errors import UserError
 from gan_jax.explore import directions as axes
 from gan_jax.explore import filter_sheets, filters, sheets
 from gan_jax.explore.inversion import invert
 from gan_jax.explore.tables import Cell, table
+from gan_jax.metrics import scoring
 from gan_jax.metrics.features import extractor, of_data
 from gan_jax.runs import Restored
 
@@ -152,6 +153,6 @@ def _features(run: Restored, kind: evaluate.Kind, *images: np.ndarray) -> tuple[
     """Returns features of arrays of images, and what a person calls them."""
     about = run.record["data"]
     spec = data.Spec(tuple(about["shape"]), about["classes"])
-    features = evaluate.features_of(kind, about["name"], spec, run.record["config"].get("resolution"))
+    features = scoring.features_of(kind, about["name"], spec, run.record["config"].get("resolution"))
     compute = extractor(features, of_data)
     return [np.concatenate([batch for batch, _ in compute(None, each)]) for each in images], features.name

@@ -11,12 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gan_jax.data.source import dataset
+from gan_jax.data.dataset import dataset
 from gan_jax.errors import UserError
-from gan_jax.metrics import frechet, make_classifier, neighbours
-from gan_jax.metrics.classifier import classifier
+from gan_jax.metrics import fid, precision_recall
 from gan_jax.metrics.estimate import Estimate, average
-from gan_jax.metrics.summary import Summary, summarise
+from gan_jax.metrics.features import train_classifier
+from gan_jax.metrics.features.classifier import classifier
+from gan_jax.metrics.statistics import Summary, summarise
 
 STEPS = 600  # updates of a classifier that is trained to score: as many as 8 epochs of 10,000 images
 GROUPS = 10  # of a class's samples, by which errors are told
@@ -66,7 +67,7 @@ def intra_class_fid(
     """Returns the FID of each class's samples to its real images, and their mean (Miyato & Koyama 2018, intra FID).
 
     1 / K sum_c FID(real of class c, samples of class c), arXiv:1802.05637. Of K times fewer images than an FID over all
-    classes, it is biased upwards more: compare values of equal numbers a class only, see `frechet.fid`.
+    classes, it is biased upwards more: compare values of equal numbers a class only, see `fid.fid`.
 
     Args:
         real: Features of real images, `[N, D]`.
@@ -77,12 +78,12 @@ def intra_class_fid(
         few: Whether to score fewer images of a class than there are features.
 
     Returns:
-        Distances and their mean, with errors as in `frechet.fid`.
+        Distances and their mean, with errors as in `fid.fid`.
 
     Raises:
         UserError: If a label is out of range, a class has no images or too few, or the shapes do not fit.
     """
-    return _within(lambda x, y: frechet.fid(x, y, few), real, real_labels, fake, fake_labels, classes)
+    return _within(lambda x, y: fid.fid(x, y, few), real, real_labels, fake, fake_labels, classes)
 
 
 def intra_class_recall(
@@ -108,7 +109,9 @@ def intra_class_recall(
     Raises:
         UserError: If a label is out of range, a class has no images or too few, or the shapes do not fit.
     """
-    return _within(lambda x, y: neighbours.overlap(x, y, k, k).recall, real, real_labels, fake, fake_labels, classes)
+    return _within(
+        lambda x, y: precision_recall.overlap(x, y, k, k).recall, real, real_labels, fake, fake_labels, classes
+    )
 
 
 def classification_accuracy_score(
@@ -148,7 +151,7 @@ def classification_accuracy_score(
     for name, each in (("labels", label), ("test_labels", truth)):
         _rows(name, each, classes)
     train_set = dataset("the images to be scored", "train", known, label, classes)
-    weights = make_classifier.train(train_set, dataset("real images", "test", asked, truth, classes), seed, steps)
+    weights = train_classifier.train(train_set, dataset("real images", "test", asked, truth, classes), seed, steps)
     found = agreement(classifier(weights).probabilities(asked).argmax(1), truth, classes)
     return ByClass(_unsure(found.overall), tuple(_unsure(each) for each in found.per_class))
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from gan_jax.errors import UserError
 from gan_jax.metrics.estimate import Estimate, occupancy
-from gan_jax.metrics.summary import Summary
+from gan_jax.metrics.statistics import Summary
 
 
 def covered(fake: Summary) -> Estimate:

@@ -4,7 +4,7 @@ import numpy as np
 
 from gan_jax.errors import UserError
 from gan_jax.metrics.estimate import Estimate, average
-from gan_jax.metrics.summary import Summary
+from gan_jax.metrics.statistics import Summary
 
 
 def inception_score(fake: Summary) -> Estimate:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax.scipy.special import xlogy
 
-from gan_jax.data.toys import Mixture
+from gan_jax.data.sources.toys import Mixture
 from gan_jax.errors import UserError
 from gan_jax.types import Array
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gan_jax.errors import UserError
-from gan_jax.pictures import atomic
+from gan_jax.files import atomic
 
 FILE = "scores.jsonl"
 

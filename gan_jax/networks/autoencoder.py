@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gan_jax.networks import dcgan
-from gan_jax.networks.conv import Conv, Resample
-from gan_jax.networks.norm import AnyNorm
-from gan_jax.penalties import safe_root
+from gan_jax.networks.layers.conv import Conv, Resample
+from gan_jax.networks.layers.norm import AnyNorm
+from gan_jax.numerics import safe_root
 from gan_jax.types import Array
 
 

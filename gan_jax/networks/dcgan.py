@@ -6,9 +6,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gan_jax.errors import UserError
-from gan_jax.networks.batch import Minibatch, minibatch_layer
-from gan_jax.networks.conv import Conv, ConvTranspose
-from gan_jax.networks.norm import INIT, AnyNorm, initialiser, keeps_bias, layer, normalise
+from gan_jax.networks.layers.batch import Minibatch, minibatch_layer
+from gan_jax.networks.layers.conv import Conv, ConvTranspose
+from gan_jax.networks.layers.norm import INIT, AnyNorm, initialiser, keeps_bias, layer, normalise
 from gan_jax.types import Array
 
 SIDES = {28: (4, 7, 14, 28), 32: (4, 8, 16, 32), 64: (4, 8, 16, 32, 64)}  # of the maps, from latents to images

@@ -3,7 +3,7 @@
 from flax import linen as nn
 
 from gan_jax.networks.heads import Body, Head
-from gan_jax.networks.norm import AnyNorm
+from gan_jax.networks.layers.norm import AnyNorm
 from gan_jax.types import Array
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gan_jax.networks import dcgan
-from gan_jax.networks.norm import AnyNorm, initialiser, keeps_bias, layer, normalise
+from gan_jax.networks.layers.norm import AnyNorm, initialiser, keeps_bias, layer, normalise
 from gan_jax.types import Array
 
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gan_jax.networks.autoencoder import norm_of_error
-from gan_jax.networks.batch import Minibatch, minibatch_layer
-from gan_jax.networks.norm import AnyNorm, layer, normalise
+from gan_jax.networks.layers.batch import Minibatch, minibatch_layer
+from gan_jax.networks.layers.norm import AnyNorm, layer, normalise
 from gan_jax.types import Array
 
 

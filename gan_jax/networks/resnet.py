@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gan_jax.errors import UserError
-from gan_jax.networks.conv import Conv, Resample
-from gan_jax.networks.norm import AnyNorm, layer, normalise
+from gan_jax.networks.layers.conv import Conv, Resample
+from gan_jax.networks.layers.norm import AnyNorm, layer, normalise
 from gan_jax.types import Array
 
 FIRST = {28: 7, 32: 4, 64: 4}  # side of images -> side of the generator's first map

@@ -3,7 +3,7 @@
 import jax
 from flax import linen as nn
 
-from gan_jax.networks.noise import GaussianNoise
+from gan_jax.networks.layers.noise import GaussianNoise
 from gan_jax.types import Array
 
 

@@ -6,8 +6,8 @@ Johnson et al. 2016, arXiv:1603.08155; Zhu et al. 2017, arXiv:1703.10593, append
 import jax.numpy as jnp
 from flax import linen as nn
 
-from gan_jax.networks.conv import Conv, ConvTranspose
-from gan_jax.networks.norm import INIT, AnyNorm, initialiser, keeps_bias, layer, normalise
+from gan_jax.networks.layers.conv import Conv, ConvTranspose
+from gan_jax.networks.layers.norm import INIT, AnyNorm, initialiser, keeps_bias, layer, normalise
 from gan_jax.networks.unet import require_halvings
 from gan_jax.types import Array
 

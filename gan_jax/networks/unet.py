@@ -4,9 +4,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gan_jax.errors import UserError
-from gan_jax.networks.conv import Conv, ConvTranspose
-from gan_jax.networks.noise import Dropout
-from gan_jax.networks.norm import INIT, AnyNorm, initialiser, keeps_bias, layer, normalise
+from gan_jax.networks.layers.conv import Conv, ConvTranspose
+from gan_jax.networks.layers.noise import Dropout
+from gan_jax.networks.layers.norm import INIT, AnyNorm, initialiser, keeps_bias, layer, normalise
 from gan_jax.types import Array
 
 DROPPING = 3  # so many of the decoder's blocks drop activations, from the innermost

@@ -9,9 +9,9 @@ Optimistic gradients and negative momentum are optimisers, not rules: pass `opta
 to alternating players). Joint look-ahead is a controller: `controllers.lookahead`.
 """
 
-from gan_jax.rules.at_once import consensus, extragradient, simultaneous, symplectic
-from gan_jax.rules.in_turns import alternating, descend, unrolled
-from gan_jax.rules.many import many, then
+from gan_jax.rules.iterate import many, then
+from gan_jax.rules.joint import consensus, extragradient, simultaneous, symplectic
+from gan_jax.rules.sequential import alternating, descend, unrolled
 
 __all__ = [
     "alternating",

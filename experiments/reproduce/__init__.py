@@ -1,0 +1,1 @@
+"""Records of runs made, by `python -m experiments.reproduce`."""

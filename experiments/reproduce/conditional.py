@@ -1,0 +1,211 @@
+"""Conditional generators scored by class: `python -m experiments.reproduce.conditional RUN [RUN ...] --out FILE.json`.
+
+Of each run as many samples of every class are made, and compared with the real test images (`metrics.by_class`): are
+they of the class that was asked for, as the data set's own classifier tells it, which learnt from real images; how far
+and how variously do they spread within each class, by its features; and how good is a classifier that knows them alone?
+As many training images of each class, drawn without replacement, stand in the samples' place as the yardstick of a
+perfect generator; only the share that is put in its own class is of test images, as the classifier knows the others.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+from gan_jax import files, runs, sample
+from gan_jax.cli import cli
+from gan_jax.errors import UserError
+from gan_jax.metrics import by_class, features, scoring
+from gan_jax.metrics.by_class import ByClass
+from gan_jax.metrics.scoring import TRAINING
+from gan_jax.runs import Restored, log, records
+
+TEST = "test images"
+NAMES = {  # of classes, where their numbers say nothing
+    "fashion_mnist": "t-shirt, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, ankle boot",
+    "cifar10": "airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck",
+}
+
+
+def main(
+    run: tyro.conf.Positional[tuple[Path, ...]],
+    out: Path,
+    count_per_class: int = 1_000,
+    seed: int = 0,
+    classifier_steps: int = by_class.STEPS,
+) -> None:
+    """Scores conditional generators by class, and records it.
+
+    Args:
+        run: Run directories.
+        out: Where the records are written, a list of them.
+        count_per_class: Samples of each class, and training images in their place.
+        seed: Of the samples, of the choice of training images, and of the classifiers that are trained to score.
+        classifier_steps: Updates of each of these.
+    """
+    if not run:
+        raise UserError("run: give at least one run directory")
+    made = []
+    for directory in run:
+        made.append(scored(directory, count_per_class, seed, classifier_steps))
+        with files.atomic(out) as file:
+            file.write((json.dumps(made, indent=1) + "\n").encode())
+        print(sentence(made[-1]), flush=True)
+    print(markdown(made))
+
+
+def scored(directory: Path, count_per_class: int, seed: int, classifier_steps: int) -> dict[str, Any]:
+    """Scores the newest checkpoint of a run.
+
+    Raises:
+        UserError: If the run has no labels, or too few training images of a class.
+    """
+    began = time.monotonic()
+    run = runs.open_run(directory)
+    train, test = runs.dataset(run.record), runs.held_out(run.record)
+    shape, classes = train.spec.shape, train.spec.classes
+    if len(shape) != 3 or not classes:
+        raise UserError(f"{directory} was trained on {train.name}, which is not a set of labelled images")
+    asked = np.tile(np.arange(classes), count_per_class)
+    images = sample.labelled(run, seed, asked.tolist())
+    chosen = of_each_class(train.arrays["label"], classes, count_per_class, seed)
+    judge = scoring.features_of("classifier", train.name, train.spec, run.record["config"].get("resolution"))
+    extract = features.extractor(judge, features.of_data)
+
+    def judged(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x, p = (np.concatenate(batches) for batches in zip(*extract(None, images), strict=True))
+        return x, p.argmax(1)
+
+    truth = test.arrays["label"]
+    real, guessed = judged(test.arrays["image"])
+
+    def scores(images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+        fake, predicted = judged(images)
+        learnt = (images, labels, test.arrays["image"], truth, classes, seed, classifier_steps)
+        return {
+            "agreement": _rounded(by_class.agreement(predicted, labels, classes)),
+            "intra_fid": _rounded(by_class.intra_class_fid(real, truth, fake, labels, classes)),
+            "intra_recall": _rounded(by_class.intra_class_recall(real, truth, fake, labels, classes)),
+            "classification_accuracy": _rounded(by_class.classification_accuracy_score(*learnt)),
+        }
+
+    return {
+        **_trained(directory, run),
+        "judge": {"name": judge.name, "fingerprint": judge.fingerprint},
+        "protocol": {
+            "count_per_class": count_per_class,
+            TEST: test.count,
+            "fingerprint": test.fingerprint,
+            "seed": seed,
+            "recall": "k=3",
+            "classifier_steps": classifier_steps,
+        },
+        "classes": names(train.name, classes),
+        "samples": scores(images, asked),
+        TRAINING: scores(train.arrays["image"][chosen], train.arrays["label"][chosen]),
+        TEST: {"agreement": _rounded(by_class.agreement(guessed, truth, classes))},
+        "scoring": {"minutes": round((time.monotonic() - began) / 60, 2), "environment": records.environment()},
+    }
+
+
+def names(dataset: str, classes: int) -> list[str]:
+    """Returns what the classes of a data set are called: by their numbers, where nothing better is known."""
+    return NAMES[dataset].split(", ") if dataset in NAMES else [str(label) for label in range(classes)]
+
+
+def of_each_class(labels: np.ndarray, classes: int, count: int, seed: int) -> np.ndarray:
+    """Chooses `count` images of each class, without replacement; returns which, in no order.
+
+    Args:
+        labels: Of all images, integers in [0, classes).
+        classes: How many there are.
+        count: How many of each.
+        seed: Which.
+
+    Raises:
+        UserError: If there are fewer images of a class.
+    """
+    draws, chosen = np.random.default_rng(seed), []
+    for label in range(classes):
+        own = np.flatnonzero(labels == label)
+        if len(own) < count:
+            raise UserError(f"count_per_class={count}: {len(own)} training images are of class {label}; give fewer")
+        chosen.append(draws.choice(own, count, replace=False))
+    return draws.permutation(np.concatenate(chosen))
+
+
+def sentence(record: dict[str, Any]) -> str:
+    """Returns what README and docstrings say of a record."""
+    samples, real, count = record["samples"], record[TRAINING], record["protocol"]["count_per_class"]
+    total = count * len(record["classes"])
+    lowest, name = _lowest(record, samples)
+    fid, recall, learnt = (
+        tuple(each[key]["overall"][0] for each in (samples, real))
+        for key in ("intra_fid", "intra_recall", "classification_accuracy")
+    )
+    return (
+        f"One run of {record['steps']:,} iterations on {record['data']['name']}, {record['minutes']:.1f} minutes on "
+        f"{record['device']}: of {total:,} samples, {count:,} a class, the classifier puts "
+        f"{samples['agreement']['overall'][0]:.1%} in the class that was asked for, of the worst class, {name}, "
+        f"{lowest:.1%} (of real test images {record[TEST]['agreement']['overall'][0]:.1%}); within the classes their "
+        f"recall is {recall[0]:.2f} ({TRAINING}: {recall[1]:.2f}) and their FID {fid[0]:.2f} ({fid[1]:.2f}); a "
+        f"classifier that learns from them alone is right on {learnt[0]:.1%} of the real test images (from as many "
+        f"{TRAINING} {learnt[1]:.1%})."
+    )
+
+
+def markdown(made: Sequence[dict[str, Any]]) -> str:
+    """Returns the table of records, a row each, and below real images of each data set in the samples' place."""
+    head = "| | of the class asked for | worst class | recall in classes | FID in classes | accuracy by them alone |"
+    rows, real = [], {}
+    for record in made:
+        data = record["data"]["name"]
+        rows.append(_row(f"`{record['experiment']}`, {data}", record, record["samples"]))
+        real[data] = _row(f"real images, {data}", record, record[TRAINING] | record[TEST])
+    return "\n".join([head, "| --- |" + " --- |" * 5, *rows, *real.values()])
+
+
+def _trained(directory: Path, run: Restored) -> dict[str, Any]:
+    """Returns what a run is, and how long it took until the checkpoint that is scored."""
+    experiment, environment = run.record["experiment"], run.record["environment"]
+    count, device = environment["devices"], environment["device"]
+    seconds = [line.get("seconds", 0.0) for line in log.read(directory) if line["step"] <= run.step]
+    return {
+        "experiment": (experiment["module"] or Path(experiment["file"]).stem).split(".")[-1],
+        "command": environment["command"],
+        "config": run.record["config"],
+        "data": run.record["data"],
+        "commit": environment["commit"],
+        "device": device if count == 1 else f"{count} x {device}",
+        "steps": run.step,
+        "minutes": round(max(seconds, default=0.0) / 60, 2),
+    }
+
+
+def _row(name: str, record: dict[str, Any], scores: dict[str, Any]) -> str:
+    agreement, recall, fid, learnt = (
+        scores[key]["overall"][0] for key in ("agreement", "intra_recall", "intra_fid", "classification_accuracy")
+    )
+    lowest, worst = _lowest(record, scores)
+    return f"| {name} | {agreement:.1%} | {lowest:.1%} ({worst}) | {recall:.2f} | {fid:.2f} | {learnt:.1%} |"
+
+
+def _lowest(record: dict[str, Any], scores: dict[str, Any]) -> tuple[float, str]:
+    """Returns the lowest share of a class that is put in it, and the class's name."""
+    return min(zip(scores["agreement"]["per_class"], record["classes"], strict=True))
+
+
+def _rounded(found: ByClass) -> dict[str, Any]:
+    """Returns a score for the record: value and error (None if unknown) over all classes, and each class's value."""
+    return {
+        "overall": [None if x != x else round(x, 4) for x in found.overall],
+        "per_class": [round(each.value, 4) for each in found.per_class],
+    }
+
+
+if __name__ == "__main__":
+    cli(main)

@@ -1,0 +1,118 @@
+"""Encoders, and the generators beside them: `python -m experiments.reproduce.inference`.
+
+dcgan, bigan and vae are trained with the same generator on the same data. 10,000 samples of each are scored by `python
+-m gan_jax.evaluate`, and where there is an encoder, test images are compared with what is made of their latents: by L1,
+averaged over pixels of range [0, 1], and by the features of the data set's classifier, the mean distance of unit
+vectors; beside them stand the distances of each test image from another one. What latents know of classes is how many
+test images have the class of the training image whose latent is nearest. inference.png shows test images, and below
+them what bigan and vae make of their latents.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.reproduce import running
+from experiments.reproduce.translation import distances
+from gan_jax import evaluate, pictures, runs, sample
+from gan_jax.cli import cli
+from gan_jax.data.batches import scale
+from gan_jax.metrics import protocol
+from gan_jax.metrics.menu import Name
+from gan_jax.metrics.scoring import TRAINING
+from gan_jax.runs import Restored, records
+
+METRICS: tuple[Name, ...] = ("fid", "precision", "recall")
+ENCODERS = ("bigan", "vae")
+SETTINGS = "--dataset mnist --steps 6000"
+SHOWN = 16
+
+
+def main(seeds: tuple[int, ...] = (0,), settings: str = SETTINGS, workdir: Path | None = None) -> None:
+    """Runs dcgan, bigan and vae, and records scores and reconstructions.
+
+    Args:
+        seeds: One run each, of each.
+        settings: Flags of all, in one string.
+        workdir: Keep the runs here; those that are there already are not made again.
+    """
+    rows, about, floor = [], {}, {}
+    with tempfile.TemporaryDirectory() as temporary:
+        root = workdir or Path(temporary)
+        for name in ("dcgan", *ENCODERS):
+            for seed in seeds:
+                run = root / f"{name}-{seed}"
+                minutes = running.timed(name, settings, seed, run)
+                opened = runs.open_run(run)
+                about, row = opened.record, {"name": name, "seed": seed, "steps": opened.step}
+                evaluate.main(run, METRICS, count=10_000)
+                scores = protocol.read(run)
+                row |= {s.metric: round(s.value, 4) for s in scores if s.weights == "averaged"}
+                floor = {s.metric: round(s.value, 4) for s in scores if s.weights == TRAINING}
+                if name in ENCODERS:
+                    test = runs.held_out(about).arrays["image"]
+                    row |= distances(about, sample.reconstructions(opened, test), test)
+                    row["neighbour"] = round(_neighbour(opened), 4)
+                rows.append(row | {"minutes": round(minutes, 2)})
+        test = runs.held_out(about).arrays["image"]
+        made = [sample.reconstructions(runs.open_run(root / f"{n}-{seeds[0]}"), test[:SHOWN]) for n in ENCODERS]
+    pictures.save_png(running.RESULTS.joinpath("inference.png"), pictures.compared([test[:SHOWN], *made], SHOWN))
+    record = {"command": f"python -m experiments.NAME {settings}", "data": about["data"], "rows": rows}
+    chance = distances(about, np.roll(test, 1, axis=0), test)
+    record |= {TRAINING: floor, "chance": chance, "environment": records.environment()}
+    running.write("inference", record)
+    print(markdown(record))
+    for name in ENCODERS:
+        print(sentence(record, name))
+
+
+def markdown(record: dict[str, Any]) -> str:
+    """Returns the table of a record, medians over the seeds."""
+    head = "| | FID | precision | recall | L1 | by features | class of the nearest latent | minutes |"
+    lines = [head, "| --- |" + " --- |" * 7]
+    for name in dict.fromkeys(row["name"] for row in record["rows"]):
+        found = _middle(record, name)
+        apart = "{l1:.4f} | {features:.3f} | {neighbour:.1%}".format(**found) if "l1" in found else "| |"
+        lines.append(
+            f"| `{name}` | {found['fid']:.2f} | {found['precision']:.2f} | {found['recall']:.2f} | {apart} | "
+            f"{found['minutes']:.1f} |"
+        )
+    lines.append("| {} | {fid:.2f} | {precision:.2f} | {recall:.2f} | | | | |".format(TRAINING, **record[TRAINING]))
+    lines.append("| another test image | | | | {l1:.4f} | {features:.3f} | | |".format(**record["chance"]))
+    return "\n".join(lines)
+
+
+def sentence(record: dict[str, Any], name: str) -> str:
+    """Returns what the docstring of an experiment says of a record."""
+    found, chance, steps = _middle(record, name), record["chance"], record["rows"][0]["steps"]
+    seeds = sum(row["name"] == name for row in record["rows"])
+    return (
+        f"{f'{seeds} runs' if seeds > 1 else 'One run'} of {steps:,} iterations on {record['data']['name']}, "
+        f"{found['minutes']:.1f} minutes on {record['environment']['device']}: test images come back at an L1 of "
+        f"{found['l1']:.3f} and {found['features']:.2f} by features, where another one is at {chance['l1']:.3f} and "
+        f"{chance['features']:.2f}; the nearest latent has the right class for {found['neighbour']:.1%}; "
+        f"samples have an FID of {found['fid']:.2f} by the same features, and dcgan's "
+        f"{_middle(record, 'dcgan')['fid']:.2f}."
+    )
+
+
+def _neighbour(run: Restored) -> float:
+    """Returns the share of test images that have the class of the training image whose latent is nearest."""
+    assert run.system.encode is not None
+    known, asked = runs.dataset(run.record).arrays, runs.held_out(run.record).arrays
+    a, b = (sample.evaluated(run.system.encode, run.ema, scale(jnp.asarray(each["image"]))) for each in (asked, known))
+    squares = np.sum(b**2, axis=1)
+    nearest = np.concatenate([np.argmin(squares - 2 * part @ b.T, axis=1) for part in np.array_split(a, 20)])
+    return float(np.mean(known["label"][nearest] == asked["label"]))
+
+
+def _middle(record: dict[str, Any], name: str) -> dict[str, float]:
+    rows = [row for row in record["rows"] if row["name"] == name]
+    return {key: float(np.median([row[key] for row in rows])) for key in rows[0] if key not in ("name", "seed")}
+
+
+if __name__ == "__main__":
+    cli(main, __doc__)

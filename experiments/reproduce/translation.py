@@ -1,0 +1,118 @@
+"""Translators and their ablations on held-out pairs: `python -m experiments.reproduce.translation pix2pix`.
+
+Two distances of what is made of a source from its true partner: L1, averaged over pixels and channels of range [0, 1];
+and by features of a classifier of the target's domain, the mean distance of unit vectors (of pixels, where there are no
+labels). Beside them stands the same of another pair's partner: what a translator that ignores its source may reach.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tyro
+
+from experiments.reproduce import running
+from gan_jax import data, pictures, runs
+from gan_jax.cli import cli
+from gan_jax.metrics import features, scoring
+from gan_jax.runs import records
+from gan_jax.translate import translated
+
+WAYS = {
+    "pix2pix": {
+        "L1": "--adversarial 0",
+        "GAN": "--l1 0 --no-conditional",
+        "cGAN": "--l1 0",
+        "L1 + cGAN": "",
+    },
+    "cyclegan": {"cycle alone": "--adversarial 0", "GAN alone": "--cycle 0 --identity 0", "CycleGAN": ""},
+}
+SHOWN = 16
+
+
+def main(
+    experiment: tyro.conf.Positional[Literal["pix2pix", "cyclegan"]],
+    settings: str = "",
+    seeds: tuple[int, ...] = (0,),
+    name: str | None = None,
+    workdir: Path | None = None,
+) -> None:
+    """Runs a translator and its ablations, and records their distances on held-out pairs.
+
+    Args:
+        experiment: Module in experiments/.
+        settings: Flags of all runs, in one string.
+        seeds: One run each, of every way.
+        name: Of the record; the experiment's by default.
+        workdir: Keep the runs here; those that are there already are not made again.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        root, rows, panels = workdir or Path(temporary), [], []
+        about: dict[str, Any] = {}
+        for way, flags in WAYS[experiment].items():
+            for seed in seeds:
+                run = root / f"{way.replace(' ', '')}-{seed}"
+                minutes = running.timed(experiment, f"{settings} {flags}".strip(), seed, run)
+                opened = runs.open_run(run)
+                test = runs.dataset(opened.record, "test").arrays
+                made = translated(opened, test["source"])
+                row = {"way": way, "seed": seed, "steps": opened.step, "minutes": round(minutes, 2)}
+                rows.append(row | distances(opened.record, made, test["image"]))
+                about = opened.record
+                panels += [made[:SHOWN]] if seed == seeds[0] else []
+        test = runs.dataset(about, "test").arrays
+        chance = distances(about, np.roll(test["image"], 1, axis=0), test["image"])
+    shown = pictures.compared([test["source"][:SHOWN], *panels, test["image"][:SHOWN]], SHOWN)
+    pictures.save_png(running.RESULTS.joinpath(f"{name or experiment}.png"), shown)
+    record = {"command": running.command(experiment, settings), "config": about["config"], "data": about["data"]}
+    record |= {"pairs": len(test["image"]), "rows": rows, "chance": chance, "environment": records.environment()}
+    running.write(name or experiment, record)
+    print(markdown(record))
+    print(sentence(record))
+
+
+def markdown(record: dict[str, Any]) -> str:
+    """Returns the table of a record, medians over the seeds."""
+    lines = ["| loss | L1 | by features | minutes |", "| --- | --- | --- | --- |"]
+    for way in dict.fromkeys(row["way"] for row in record["rows"]):
+        rows = [row for row in record["rows"] if row["way"] == way]
+        values = [float(np.median([row[key] for row in rows])) for key in ("l1", "features", "minutes")]
+        lines.append("| {} | {:.4f} | {:.3f} | {:.1f} |".format(way, *values))
+    lines.append("| another pair's partner | {l1:.4f} | {features:.3f} | |".format(**record["chance"]))
+    return "\n".join(lines)
+
+
+def sentence(record: dict[str, Any]) -> str:
+    """Returns what the docstring says of a record: its last way, which is the whole method."""
+    row = record["rows"][-1]
+    minutes, device = row["minutes"], record["environment"]["device"]
+    return (
+        f"{row['steps']:,} iterations on {record['data']['name']}, {minutes:.1f} minutes on {device}: on "
+        f"{record['pairs']:,} held-out pairs an L1 of {row['l1']:.4f} and {row['features']:.3f} by features; another "
+        f"pair's partner is at {record['chance']['l1']:.4f} and {record['chance']['features']:.3f}."
+    )
+
+
+def distances(about: dict[str, Any], made: np.ndarray, true: np.ndarray) -> dict[str, float]:
+    """Returns how far images are from their true partners, by L1 and by features.
+
+    Args:
+        about: Record of a run, which says of what data they are.
+        made: uint8 `[n, H, W, C]`.
+        true: As many.
+    """
+    name, resolution = data.images_of(about["data"]["name"]), about["config"].get("resolution")
+    spec = data.load(name, "test", resolution).spec
+    kind = None if spec.classes else "pixels"
+    judge = scoring.features_of(kind, name, spec, resolution)
+    read = features.extractor(judge, features.of_data)
+    vectors = [np.concatenate([batch for batch, _ in read(None, images)]) for images in (made, true)]
+    vectors = [each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-12) for each in vectors]  # 0 stays 0
+    apart = float(np.mean(np.linalg.norm(vectors[0] - vectors[1], axis=1)))
+    l1 = float(np.mean(np.abs(made.astype(np.float32) - true))) / 255
+    return {"l1": round(l1, 5), "features": round(apart, 4)}
+
+
+if __name__ == "__main__":
+    cli(main, __doc__)

@@ -1,1 +1,0 @@
-"""Records of runs made, by `python -m experiments.results`."""

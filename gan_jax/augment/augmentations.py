@@ -1,0 +1,215 @@
+"""Differentiable augmentations of what the discriminator sees, real and fake alike.
+
+An `Augment` is `(images [b, H, W, C] in [-1, 1], keys [b], state) -> images`; example i follows image i and key i
+alone, and all are affine in the images, so gradients reach the generator and gradient penalties pass through.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+
+from gan_jax import rng
+from gan_jax.augment import ada_transforms as changes
+from gan_jax.checks import carried, require, require_noise
+from gan_jax.errors import UserError
+from gan_jax.types import Array, Augment, TrainState
+
+
+def chain(*augments: Augment) -> Augment:
+    """Returns augmentations one after another, each with keys of its own."""
+
+    def augment(images: Array, keys: Array, state: TrainState) -> Array:
+        for place, one in enumerate(augments):
+            images = one(images, rng.each(keys, f"augment {place}"), state)
+        return images
+
+    return augment
+
+
+def diff_augment() -> Augment:
+    """Returns DiffAugment's colour, translation and cutout (Zhao et al. 2020, arXiv:2006.10738)."""
+    return chain(color(), translation(), cutout())
+
+
+def color() -> Augment:
+    """Returns DiffAugment's change of colour (Zhao et al. 2020, arXiv:2006.10738).
+
+    x + b, then m + s (x - m) with m the mean of a pixel's channels, then m + c (x - m) with m the mean of the image;
+    b uniform on [-0.5, 0.5], s on [0, 2], c on [0.5, 1.5].
+    """
+
+    def one(image: Array, key: Array) -> Array:
+        brightness, saturation, contrast = jax.random.uniform(key, (3,))
+        image = image + brightness - 0.5
+        image = _from_mean(image, 2 * saturation, -1)
+        return _from_mean(image, contrast + 0.5, None)
+
+    return _each(one)
+
+
+def translation(ratio: float = 1 / 8) -> Augment:
+    """Returns DiffAugment's shift by whole pixels, filled with zeros (Zhao et al. 2020, arXiv:2006.10738).
+
+    x'[i, j] = x[i - s, j - t]; s and t uniform on the whole numbers up to ratio * side, either way.
+
+    Args:
+        ratio: The longest shift, as a share of the side, in (0, 1).
+    """
+    _require_share("ratio", ratio)
+    return _each(lambda image, key: _shift(image, key, ratio, "constant"))
+
+
+def cutout(ratio: float = 1 / 2) -> Augment:
+    """Returns DiffAugment's cut: zeros in a rectangle (Zhao et al. 2020, arXiv:2006.10738).
+
+    Its middle is uniform on the image, so part of it may lie outside.
+
+    Args:
+        ratio: Its side as a share of the image's, in (0, 1).
+    """
+    _require_share("ratio", ratio)
+
+    def one(image: Array, key: Array) -> Array:
+        sides = np.array(image.shape[:2])
+        cut = (ratio * sides + 0.5).astype(int)
+        middle = jax.random.randint(key, (2,), 0, sides + 1 - cut % 2)
+        return _cut(image, middle - cut // 2, cut)
+
+    return _each(one)
+
+
+def flip_and_translate(ratio: float = 1 / 8) -> Augment:
+    """Returns the mild change of consistency regularisation (Zhang et al. 2020, arXiv:1910.12027).
+
+    Mirrors left and right half of the time, then shifts by whole pixels as `translation` does, but filled by
+    reflection.
+
+    Args:
+        ratio: The longest shift, as a share of the side, in (0, 1); 4 pixels of 32 in the paper.
+    """
+    _require_share("ratio", ratio)
+
+    def one(image: Array, key: Array) -> Array:
+        flip = jax.random.bernoulli(rng.named(key, "flip"))
+        image = jnp.where(flip, image[:, ::-1], image)
+        return _shift(image, rng.named(key, "shift"), ratio, "reflect")
+
+    return _each(one)
+
+
+def instance_noise(std: float, schedule: optax.Schedule | None = None) -> Augment:
+    """Returns additive noise (Sønderby et al. 2017, arXiv:1610.04490; Arjovsky and Bottou 2017, arXiv:1701.04862).
+
+    x + std * schedule(step) * e, e standard normal; of examples of any shape.
+
+    Args:
+        std: Standard deviation, positive.
+        schedule: Its factor at each step, such as `optax.linear_schedule(1, 0, 10_000)`; None means 1 throughout.
+    """
+    require_noise("std", std)
+
+    def augment(images: Array, keys: Array, state: TrainState) -> Array:
+        noise = rng.normal(keys, images)
+        scale = std if schedule is None else std * schedule(state.step)
+        return images + jnp.asarray(scale, images.dtype) * noise
+
+    return augment
+
+
+def ada(
+    slot: str = "ada",
+    *,
+    blit: bool = True,
+    geometry: bool = True,
+    color: bool = True,
+    filtering: bool = False,
+    noise: bool = False,
+    cutout: bool = False,
+) -> Augment:
+    """Returns the augmentations of ADA (Karras et al. 2020, arXiv:2006.06676), "bgc" by default.
+
+    Each change happens with probability p = `state.extra[slot]`, apart from the others and in the paper's order and
+    strength; at p = 0 the images come back to the bit. Unlike the official code, the warp samples bilinearly, without
+    the wavelet filter that keeps it from aliasing, and reflects without end.
+
+    Args:
+        slot: Where the state keeps p, in [0, 1].
+        blit: Mirrors left and right, turns by quarters, shifts by whole pixels up to 1/8 of the side.
+        geometry: Scales, turns, stretches, turns again (P(either turn) = p) and shifts.
+        color: Changes brightness, contrast, luma, hue and saturation of 3 channels; the first three of 1.
+        filtering: Amplifies or damps four bands of frequency.
+        noise: Adds normal noise of a random standard deviation.
+        cutout: Sets a rectangle of half the side to zero.
+
+    Raises:
+        UserError: If every change is off; when called, if the state has no such slot, or with `color` if images have
+            neither 1 nor 3 channels.
+    """
+    if not (blit or geometry or color or filtering or noise or cutout):
+        raise UserError("ada: every change is off; switch one on, or leave the augmentation out")
+
+    def one(image: Array, key: Array, p: Array) -> Array:
+        if blit or geometry:
+            image = changes.warp(image, rng.named(key, "warp"), p, blit, geometry)
+        if color:
+            image = changes.recolor(image, rng.named(key, "color"), p)
+        if filtering:
+            image = changes.amplify(image, rng.named(key, "filter"), p)
+        if noise:
+            (happens,), _, (deviation,) = changes.draws(rng.named(key, "noise"), p, normals=1)
+            strength = jnp.where(happens, 0.1 * jnp.abs(deviation), 0.0)
+            image = image + strength * rng.normal(rng.named(key, "noise values")[None], image[None])[0]
+        if cutout:
+            happens, middle, _ = changes.draws(rng.named(key, "cutout"), p, uniforms=2)
+            sides = np.array(image.shape[:2])
+            cut = jnp.where(happens, sides / 2, 0.0)
+            image = _cut(image, middle * sides - cut / 2 - 0.5, cut)
+        return image
+
+    def augment(images: Array, keys: Array, state: TrainState) -> Array:
+        p = carried(state, slot, "controllers.adaptive_augmentation()")
+        if color and images.shape[-1] not in (1, 3):
+            raise UserError(f"ada: images of {images.shape[-1]} channels; colour needs 1 or 3, or give color=False")
+        return _each(lambda image, key: one(image, key, p))(images, keys, state)
+
+    return augment
+
+
+def _each(one: Callable[[Array, Array], Array]) -> Augment:
+    """Applies `(image, key) -> image` to every example."""
+
+    def augment(images: Array, keys: Array, state: TrainState) -> Array:
+        if images.ndim != 4:
+            raise UserError(f"images of shape {images.shape}: give [b, H, W, C]; only instance_noise takes others")
+        return jax.vmap(one)(images, keys).astype(images.dtype)
+
+    return augment
+
+
+def _from_mean(image: Array, factor: Array, axis: int | None) -> Array:
+    mean = jnp.mean(image, axis, keepdims=True)
+    return mean + factor * (image - mean)
+
+
+def _shift(image: Array, key: Array, ratio: float, mode: str) -> Array:
+    far = [int(ratio * side + 0.5) for side in image.shape[:2]]  # as the official code rounds
+    padded = jnp.pad(image, [(n, n) for n in far] + [(0, 0)], mode)
+    start = jax.random.randint(key, (2,), 0, 2 * np.array(far) + 1)
+    return lax.dynamic_slice(padded, (*start, 0), image.shape)
+
+
+def _cut(image: Array, start: Array, sides: Array | np.ndarray) -> Array:
+    """Sets the pixels of start <= place < start + sides to zero."""
+    (y, x), (height, width) = start, sides
+    rows, columns = jnp.arange(image.shape[0]), jnp.arange(image.shape[1])
+    inside = ((rows >= y) & (rows < y + height))[:, None] & (columns >= x) & (columns < x + width)
+    return jnp.where(inside[..., None], 0.0, image)
+
+
+def _require_share(name: str, value: float) -> None:
+    share = f"{name}={value}: give a share of the side in (0, 1), or leave the augmentation out"
+    require(lambda: 0 < value < 1, share)

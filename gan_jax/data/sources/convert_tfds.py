@@ -1,0 +1,113 @@
+"""Adds the array_record form to TFDS sets in tfrecord form: `python -m gan_jax.data.sources.convert_tfds DIRECTORY`.
+
+Both forms hold the same serialised examples in different frames, so that TensorFlow is not needed. The directory is
+that of one version, with `dataset_info.json` in it. Its files stay; array_record files are written beside them.
+"""
+
+import json
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from gan_jax.cli import cli
+from gan_jax.errors import UserError
+from gan_jax.files import atomic
+
+
+def convert(directory: Path) -> list[Path]:
+    """Writes an array_record file for each tfrecord file of a set, and notes the new form in its `dataset_info.json`.
+
+    The note is made last: broken off, a conversion leaves the set as it was, and can be started again.
+
+    Args:
+        directory: Of one version of a set, such as ~/tensorflow_datasets/mnist/3.0.1.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: If the directory holds no such set or cannot be written to, or one of its files is damaged.
+    """
+    directory = Path(os.path.expanduser(directory))
+    about = directory / "dataset_info.json"
+    if not about.is_file():
+        raise UserError(f"directory {directory} has no dataset_info.json; give that of one version of a TFDS set")
+    info, forms, expected = _info(about)
+    if "tfrecord" not in forms or "array_record" in forms:
+        raise UserError(f"directory {directory} holds {' and '.join(forms)}; only tfrecord is converted, and once")
+    if not os.access(directory, os.W_OK):
+        raise UserError(f"directory {directory} cannot be written to; copy the set to one that can")
+    sources = sorted(directory.glob("*.tfrecord-*-of-*"))
+    targets = [source.with_name(source.name.replace(".tfrecord-", ".array_record-")) for source in sources]
+    count = sum(_convert_file(source, target) for source, target in zip(sources, targets, strict=True))
+    if count != expected:
+        raise UserError(
+            f"directory {directory} has {count} records, dataset_info.json says {expected}; prepare it anew"
+        )
+    info.setdefault("alternativeFileFormats", []).append("array_record")
+    with atomic(about) as file:
+        file.write(json.dumps(info, indent=2).encode())
+    return targets
+
+
+def _info(path: Path) -> tuple[dict[str, Any], list[str], int]:
+    """Reads a `dataset_info.json`; returns its content, the file formats of the set, and its number of records."""
+    try:
+        info = json.loads(path.read_text("utf-8"))
+        forms = [str(form) for form in (info.get("fileFormat", "tfrecord"), *info.get("alternativeFileFormats", []))]
+        return info, forms, sum(int(length) for split in info["splits"] for length in split["shardLengths"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path} does not describe a TFDS set ({type(error).__name__}: {error}); prepare the set anew"
+        ) from error
+
+
+def _convert_file(source: Path, target: Path) -> int:
+    """Converts one file and returns its number of records."""
+    from array_record.python.array_record_module import ArrayRecordWriter  # pyright: ignore[reportMissingImports]
+
+    temporary = target.with_name(f"incomplete.{target.name}")
+    writer, count = ArrayRecordWriter(str(temporary), "group_size:1"), 0
+    try:
+        for record in _records(source):
+            writer.write(record)
+            count += 1
+    except BaseException:
+        writer.close()
+        temporary.unlink(missing_ok=True)
+        raise
+    writer.close()
+    os.replace(temporary, target)
+    return count
+
+
+def _records(path: Path) -> Iterator[bytes]:
+    """Reads a tfrecord file: of each record the length (8 bytes), its checksum (4), the record, its checksum (4)."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        while file.tell() < size:
+            header = file.read(12)
+            length = struct.unpack("<Q", header[:8])[0] if len(header) == 12 else size
+            if file.tell() + length + 4 > size:
+                raise UserError(
+                    f"{path} is damaged or cut off at byte {file.tell() - len(header)}; prepare the set anew"
+                )
+            yield file.read(length)
+            file.seek(4, os.SEEK_CUR)
+
+
+def main(directory: tyro.conf.Positional[Path]) -> None:
+    """Adds the array_record form, which is read without TensorFlow, to a TFDS set in tfrecord form.
+
+    Args:
+        directory: That of one version of the set, with dataset_info.json, such as ~/tensorflow_datasets/mnist/3.0.1.
+    """
+    print(*convert(directory), sep="\n")
+
+
+if __name__ == "__main__":
+    cli(main)

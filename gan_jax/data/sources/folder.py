@@ -1,0 +1,170 @@
+"""A folder of image files as a data set."""
+
+import hashlib
+import os
+import warnings
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from gan_jax.data.dataset import Dataset, Spec, Stream, dataset
+from gan_jax.data.reading import damage
+from gan_jax.data.reading.images import grey, shape_of, stack
+from gan_jax.data.reading.listing import Listing, listed, shown
+from gan_jax.errors import UserError
+
+SPLITS = ("train", "test", "all")
+VALID = ("valid", "val", "validation")  # names of a further split
+HELD_OUT = 10  # one file in so many is for testing
+
+
+def load(path: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Dataset:
+    """Loads the PNG, JPEG and WebP files in a folder and its subfolders, in the order of their relative paths.
+
+    If all files lie in subfolders "train" and "test", "valid", "val" or "validation" (in any case of letters), those
+    are the splits; the test split is "test" where there is one, else the next of these. Other folders are split by a
+    hash of the files' relative paths: one in ten is for testing, the same ones on every machine and whatever other
+    files there are.
+
+    If every image lies in a subfolder (of its split's folder, if splits are folders) and there are at least two, the
+    first level of subfolders gives the labels, in alphabetical order; else there are none. Images are greyscale if all
+    files of the folder are, else RGB, transparent parts on white. See `listing.listed` for what is left out.
+
+    Args:
+        path: The folder.
+        split: "train" (about nine files in ten), "test" (the others), "all", or "valid" where there is such a folder.
+        resolution: Side of the squares that images are made into, see `images.square`; None asks that all images be of
+            one size.
+        skip_damaged: Whether the next image takes the place of one that cannot be read, with a warning.
+
+    Returns:
+        The images and, perhaps, labels.
+
+    Raises:
+        UserError: If there is no such folder or split, or no image; or naming an image that cannot be decoded, or two
+            that differ in size.
+    """
+    found = _find(path, split)
+    files, chosen = found.listing.files, found.chosen
+    about = [file.stat() for file in files]
+    state = [(str(file), stat.st_size, stat.st_mtime_ns) for file, stat in zip(files, about, strict=True)]
+    root = found.listing.root
+    key = (str(root.resolve()), split, resolution, state)
+
+    def decode(damaged: list[int] | None) -> dict[str, np.ndarray]:
+        named = ((str(files[i]), files[i]) for i in chosen)
+        return {"image": stack(named, len(chosen), resolution, _channels(files), damaged)}
+
+    arrays, damaged = damage.decoded(f"{root.name}-{split}", key, decode, skip_damaged)
+    arrays |= {} if found.label is None else {"label": found.label}
+    arrays = damage.replaced(arrays, damaged, lambda row: str(files[chosen[row]]))
+    made = dataset(path, split, arrays["image"], arrays.get("label"), len(found.classes))
+    return made._replace(origin=_origin(found, [about[i].st_size for i in chosen]))
+
+
+def stream(path: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Stream:
+    """Opens a folder of any number of images, to be read as training goes; arguments and errors are those of `load`.
+
+    Only headers are read now, until one is in colour; and without `resolution` the first image (with `skip_damaged` the
+    first sound one), for its size.
+    """
+    found = _find(path, split)
+    files = found.listing.files
+    channels, files = _channels(files), [files[i] for i in found.chosen]
+    shape = shape_of(((str(file), file) for file in files), resolution, channels, skip_damaged)
+    label = [0] * len(files) if found.label is None else found.label.tolist()
+    return Stream(
+        path,
+        split,
+        len(files),
+        lambda numbers: [(str(files[i]), files[i], label[i]) for i in numbers],
+        Spec(shape, len(found.classes)),
+        resolution,
+        _origin(found, [file.stat().st_size for file in files]),
+    )
+
+
+def names(path: str) -> list[str]:
+    """Returns the relative paths of a folder's images, in order; raises UserError if there are none."""
+    return listed(path).names
+
+
+def read(path: str, resolution: int, channels: int) -> tuple[list[str], np.ndarray]:
+    """Reads all images of a folder as squares of one size.
+
+    Args:
+        path: The folder.
+        resolution: Side of the squares, see `images.square`.
+        channels: 1 for greyscale, 3 for RGB.
+
+    Returns:
+        Their relative paths, and uint8 `[N, resolution, resolution, channels]`.
+    """
+    found = listed(path)
+    files = ((str(file), file) for file in found.files)
+    return found.names, stack(files, len(found.names), resolution, channels)
+
+
+class _Found(NamedTuple):
+    listing: Listing
+    chosen: list[int]  # of the split
+    label: np.ndarray | None  # of those
+    classes: list[str]
+
+
+def _find(path: str, split: str) -> _Found:
+    listing = listed(path)
+    names = listing.names
+    parts = [name.split("/") for name in names]
+    own = _own_splits({part[0] if len(part) > 1 else "" for part in parts})
+    known = (*SPLITS, "valid") if "valid" in own else SPLITS
+    if split not in known:
+        raise UserError(f"split={split!r}: the folder {path!r} has the splits {', '.join(known)}; use one of them")
+    if own:
+        chosen = [i for i, part in enumerate(parts) if split == "all" or part[0] == own[split]]
+        parts = [part[1:] for part in parts]
+        judged = [parts[i] for i in chosen]
+    else:
+        chosen = [i for i, name in enumerate(names) if split == "all" or _held_out(name) == (split == "test")]
+        judged = parts
+    if not chosen:
+        raise UserError(f"split={split!r}: none of the {len(names)} files of {path!r} is in it; use split='all'")
+    classes = sorted({part[0] for part in parts if len(part) > 1})
+    loose = [part[0] for part in judged if len(part) == 1]
+    if len(classes) < 2 or loose:
+        if len(classes) > 1 and len(loose) < len(judged):
+            warnings.warn(
+                f"folder {path!r} gives no labels, as not all images lie in class folders such as "
+                f"{shown(classes[0])}: move {shown(loose[0])}{f' and {len(loose) - 1:,} more' if loose[1:] else ''} "
+                "into one, or away, to have labels",
+                stacklevel=1,
+            )
+        return _Found(listing, chosen, None, [])
+    return _Found(listing, chosen, np.array([classes.index(parts[i][0]) for i in chosen]), classes)
+
+
+def _own_splits(tops: set[str]) -> dict[str, str]:
+    """Returns the subfolder of each split, from the names of all subfolders; empty if they are not splits."""
+    folders = {top.lower(): top for top in tops}
+    others = [folders[name] for name in ("test", *VALID) if name in folders]
+    if "train" not in folders or not others or len(tops) != 1 + len(others):
+        return {}
+    valid = [folders[name] for name in VALID if name in folders]
+    return {"train": folders["train"], "test": others[0]} | ({"valid": valid[0]} if valid else {})
+
+
+def _origin(found: _Found, sizes: Sequence[int]) -> str:
+    """Returns a fingerprint of the names and sizes of a split's files."""
+    names = [found.listing.names[i] for i in found.chosen]
+    return hashlib.sha256(repr(list(zip(names, sizes, strict=True))).encode()).hexdigest()[:16]
+
+
+def _held_out(name: str) -> bool:
+    return zlib.crc32(os.fsencode(name)) % HELD_OUT == 0
+
+
+def _channels(files: Sequence[Path]) -> int:
+    return 1 if all(map(grey, files)) else 3

@@ -1,0 +1,212 @@
+"""Image sets of TensorFlow Datasets, read without TensorFlow."""
+
+import contextlib
+import difflib
+import hashlib
+import io
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import absl.logging
+import numpy as np
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core import registered
+
+from gan_jax.data.dataset import Dataset, Spec, Stream, dataset
+from gan_jax.data.names import BUILT_IN
+from gan_jax.data.reading import damage
+from gan_jax.data.reading.images import shape_of, stack
+from gan_jax.data.sources import prepare_tfds
+from gan_jax.errors import NotFound, UserError
+
+CHUNK = 1024  # records read at once
+
+
+def load(name: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Dataset:
+    """Loads an image set from $TFDS_DATA_DIR (~/tensorflow_datasets); prepares "mnist", "fashion_mnist", "cifar10".
+
+    Images are the set's first feature of type Image, labels the first of type ClassLabel.
+
+    Args:
+        name: As TFDS knows it: "mnist", "name/config", "name:1.2.3".
+        split: One of the set's splits, or a slice of it such as "train[:10%]".
+        resolution: Side of the squares that images are made into, see `images.square`; None asks that all images be of
+            one size.
+        skip_damaged: Whether the next image takes the place of one that cannot be read, with a warning.
+
+    Returns:
+        The split, whole.
+
+    Raises:
+        UserError: If there is no such set or split, it has no 8-bit images or ones of unequal sizes, or it is in a
+            form that only TensorFlow reads.
+        NotFound: If the set is not prepared, and needs TensorFlow for that.
+        Unreachable: If it is not prepared, and cannot be downloaded.
+    """
+    with _quiet():
+        builder, image, label, count = _open(name, split)
+        path = Path(builder.data_path)
+        key = (str(path.resolve()), (path / "dataset_info.json").stat().st_mtime_ns, split, resolution)
+        arrays, damaged = damage.decoded(
+            f"{name}-{split}",
+            key,
+            lambda rows: _read(builder, split, count, resolution, image, label, rows),
+            skip_damaged,
+        )
+    arrays = damage.replaced(arrays, damaged, lambda row: f"{row} of {builder.name} {split}")
+    classes = builder.info.features[label].num_classes if label else 0
+    made = dataset(name, split, arrays["image"], arrays.get("label"), classes)
+    return made._replace(origin=_origin(builder, split, count))
+
+
+def stream(name: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Stream:
+    """Opens an image set of any size, to be read as training goes; arguments and errors are those of `load`."""
+    with _quiet():
+        builder, image, label, count = _open(name, split)
+        source, channels = _source(builder, split), _channels(builder, image)
+
+    def fetch(numbers: Sequence[int]) -> list[tuple[str, Path | bytes, int]]:
+        records = source.__getitems__([int(number) for number in numbers])
+        return [
+            (f"{number} of {builder.name} {split}", record[image], int(record[label]) if label else 0)
+            for number, record in zip(numbers, records, strict=True)
+        ]
+
+    shape = shape_of((fetch([i])[0][:2] for i in range(count)), resolution, channels, skip_damaged)
+    classes = builder.info.features[label].num_classes if label else 0
+    return Stream(name, split, count, fetch, Spec(shape, classes), resolution, _origin(builder, split, count))
+
+
+def _open(name: str, split: str) -> tuple[Any, str, str | None, int]:
+    """Returns a set's builder, its features of images and labels, and the number of examples in a split."""
+    builder = _builder(name, _directory())
+    image, label = _features(name, builder)
+    try:
+        count = builder.info.splits[split].num_examples
+    except (KeyError, ValueError) as error:
+        known = ", ".join(builder.info.splits)
+        raise UserError(f"split={split!r}: {name} has the splits {known}; use one of them") from error
+    if not count:
+        raise UserError(f"split={split!r} of {name} has no examples; take a larger slice")
+    return builder, image, label, count
+
+
+def _directory() -> Path:
+    """Returns the directory of prepared sets: $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
+    path = os.path.expanduser(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+    if path.startswith("~"):
+        raise UserError("TFDS_DATA_DIR: there is no home directory to look in; set it to a directory of prepared sets")
+    return Path(path)
+
+
+def _origin(builder: Any, split: str, count: int) -> str:
+    """Returns a fingerprint of a set's version, and of the number of examples and bytes of a split."""
+    told = f"{builder.info.full_name} {split} {count} {builder.info.splits[split].num_bytes}"
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def _source(builder: Any, split: str) -> Any:
+    # Pillow decodes, not TFDS, which would take OpenCV where it is installed and then give other pixels for JPEG.
+    features = builder.info.features
+    undecoded = {k: tfds.decode.SkipDecoding() for k, f in features.items() if isinstance(f, tfds.features.Image)}
+    return builder.as_data_source(split, decoders=undecoded)
+
+
+def _channels(builder: Any, image: str) -> int:
+    return 1 if builder.info.features[image].shape[-1] == 1 else 3
+
+
+def _builder(name: str, data_dir: Path) -> Any:
+    """Returns the TFDS builder of a set that is prepared, in a form that can be read by index."""
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+        if not builder.is_prepared() and builder.name in prepare_tfds.SETS:
+            prepare_tfds.prepare(builder.name, data_dir)
+            builder = tfds.builder(name, data_dir=data_dir)
+    except UserError:
+        raise  # from preparing the set
+    except (registered.DatasetNotFoundError, AssertionError, ImportError, ValueError) as error:
+        raise NotFound(_unknown(name, data_dir, error)) from None
+    if not builder.is_prepared():
+        command = (
+            f"tfds.builder({name!r}, data_dir={str(data_dir)!r}, file_format='array_record').download_and_prepare()"
+        )
+        raise NotFound(
+            f"data set {name!r} is not prepared in {data_dir}; set TFDS_DATA_DIR to a directory that has it, or "
+            f"prepare it where TensorFlow is installed (pip install 'gan_jax[tensorflow]'): "
+            f'python -c "import tensorflow_datasets as tfds; {command}"'
+        )
+    if not _readable(builder):  # forms that were added later are seen only by a builder made from the files
+        builder = tfds.builder_from_directory(builder.data_path)
+    if not _readable(builder):
+        raise UserError(
+            f"data set {name!r} is in {builder.info.as_proto.file_format} form, which cannot be read by index; "
+            "add the array_record form to it: python -m gan_jax.data.sources.convert_tfds "
+            f"{shlex.quote(str(builder.data_path))}"
+        )
+    return builder
+
+
+def _readable(builder: Any) -> bool:
+    return bool(tfds.core.FileFormat.with_random_access() & builder.info.available_file_formats())
+
+
+def _unknown(name: str, data_dir: Path, error: BaseException) -> str:
+    """Says why TFDS does not have a set (or such a version or config), and which names are close."""
+    known = {*tfds.list_builders(with_community_datasets=False), *BUILT_IN}
+    if data_dir.is_dir():
+        known |= {path.name for path in data_dir.iterdir() if path.is_dir()} - {"downloads"}
+    close = difflib.get_close_matches(name, sorted(known))
+    meant = f"Did you mean {' or '.join(close)}? " if close else ""
+    return (
+        f"data set {name!r} is neither an existing directory nor a set of TensorFlow Datasets "
+        f"{f'({said}). ' if (said := ' '.join(str(error).split())[:300].rstrip('.')) else '. '}{meant}"
+        f"Built in are {', '.join(BUILT_IN)}; and see the README for edges:NAME, pairs:..., few:... and their like"
+    )
+
+
+def _features(name: str, builder: Any) -> tuple[str, str | None]:
+    """Returns the names of the image feature and, if there is one, of the label."""
+    features = dict(builder.info.features.items()) if hasattr(builder.info.features, "items") else {}
+    images = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
+    labels = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
+    if not images or features[images[0]].np_dtype != np.uint8:
+        raise UserError(f"data set {name!r} has no feature of 8-bit images; it has {', '.join(features) or 'none'}")
+    return images[0], labels[0] if labels else None
+
+
+def _read(
+    builder: Any,
+    split: str,
+    count: int,
+    resolution: int | None,
+    image: str,
+    label: str | None,
+    damaged: list[int] | None,
+) -> dict[str, np.ndarray]:
+    source, labels = _source(builder, split), []
+
+    def encoded() -> Iterator[tuple[str, bytes]]:
+        for start in range(0, count, CHUNK):
+            for i, record in enumerate(source.__getitems__(range(start, min(start + CHUNK, count)))):
+                labels.append(record[label] if label else 0)
+                yield f"{start + i} of {builder.name} {split}", record[image]
+
+    arrays = {"image": stack(encoded(), count, resolution, _channels(builder, image), damaged)}
+    return arrays | ({"label": np.array(labels, np.int32)} if label else {})
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences TFDS: progress bars, lines on standard output, warnings by way of absl."""
+    verbosity = absl.logging.get_verbosity()
+    tfds.disable_progress_bar()
+    absl.logging.set_verbosity(absl.logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        absl.logging.set_verbosity(verbosity)

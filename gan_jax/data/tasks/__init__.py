@@ -1,0 +1,1 @@
+"""What is made of a data set for a task: pairs, sources, few labels."""

@@ -1,0 +1,74 @@
+"""Files are written whole, or not at all."""
+
+import os
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from gan_jax.errors import UserError
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+@contextmanager
+def atomic(path: Path | str, suffix: str = "") -> Iterator[BinaryIO]:
+    """Opens a binary file that takes its name when the block ends; after an exception no trace of it is left.
+
+    A symbolic link stays, and the file that it leads to is replaced.
+
+    Args:
+        path: The file; missing folders are made.
+        suffix: The ending that the name must have, as the contents are of that format; "" allows any.
+
+    Raises:
+        UserError: If the name ends otherwise, or the path is a folder, a device, a pipe or a socket.
+    """
+    _require_file(Path(path), suffix)
+    target = Path(os.path.realpath(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")  # renames are atomic within a folder
+    try:
+        with open(partial, "xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())  # else the name may reach the disk before the bytes
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def require_writable(path: Path, suffix: str = "") -> None:
+    """Checks that a command can write its result, before it computes for long.
+
+    Args:
+        path: The file; neither it nor its folder need exist.
+        suffix: As in `atomic`.
+
+    Raises:
+        UserError: As in `atomic`; or if the user may not write in the folder.
+    """
+    _require_file(path, suffix)
+    folder = Path(os.path.realpath(path)).parent
+    while not folder.exists():
+        folder = folder.parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"{path}: nothing can be written in {folder}; give another place by --out")
+
+
+def _require_file(path: Path, suffix: str) -> None:
+    with suppress(FileNotFoundError):
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
+            raise UserError(f"{path} is {kind}, which is not replaced; give the name of a file")
+    if suffix and path.suffix.lower() != suffix:
+        raise UserError(f"{path}: a {suffix[1:].upper()} file is to be written; give it a name that ends in {suffix}")

@@ -1,0 +1,84 @@
+"""Checks of a run before anything is computed: that its shapes fit, and that memory can hold it."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gan_jax import rng
+from gan_jax.data import Spec
+from gan_jax.devices import memory
+from gan_jax.errors import OutOfMemory, UserError
+from gan_jax.types import System, TrainState
+
+WIDEST = 2**31  # sizes of arrays, and counts of what is in them, are 32-bit integers
+LOWER = "lower the widths, --latent-size or whatever makes the networks so large"
+
+
+def require_sizes(config: Any) -> None:
+    """Refuses integers in a config that are too large for a size or a count; the seed may be larger.
+
+    Raises:
+        UserError: Naming the flag.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, int) and field.name != "seed" and abs(value) >= WIDEST:
+            raise UserError(f"--{field.name.replace('_', '-')} {value}: give a number below 2**31")
+
+
+def state(system: System, spec: Spec) -> TrainState:
+    """Evaluates a system's first state and its samples abstractly.
+
+    Args:
+        system: The system that is to be trained.
+        spec: The spec of its data.
+
+    Returns:
+        The state's shapes and types, as in `jax.eval_shape`.
+
+    Raises:
+        UserError: If the generator's samples have another shape than the data, or an array is too large to exist.
+    """
+    try:
+        like = jax.eval_shape(system.init, rng.key(0))
+    except (OverflowError, NotImplementedError) as error:  # JAX's, of sizes beyond 64 bits
+        raise UserError(f"the networks have an array that is too large for JAX ({error}): {LOWER}") from error
+    made = jax.eval_shape(system.generate, like.ema, _inputs(system, spec)).shape[1:]
+    if made != spec.shape:
+        resized = ", or give --resolution, to which the data are resized" if len(spec.shape) == 3 else ""
+        raise UserError(
+            f"the generator makes examples of shape {made}, and the data's are {spec.shape}: build its network for "
+            f"spec.shape{resized}"
+        )
+    return like
+
+
+def require_memory(like: TrainState, data: int, devices: Sequence[Any]) -> None:
+    """Checks that memory can hold what a run keeps all the time: state and data, not activations.
+
+    Args:
+        like: The state, or its shapes.
+        data: Bytes of the data that each device holds.
+        devices: The devices that share the batches; each holds the whole state.
+
+    Raises:
+        OutOfMemory: With the number of bytes.
+    """
+    kept = memory.size(like)
+    own = [device for device in devices if device.process_index == jax.process_index()]
+    on_cpu = own[0].platform == "cpu"
+    held = f"the state ({memory.text(kept)}: parameters, optimisers, averages) and the data ({memory.text(data)})"
+    if not on_cpu:
+        limit = (own[0].memory_stats() or {}).get("bytes_limit")
+        if limit and kept + data > limit:
+            raise OutOfMemory(f"{held} exceed a device's memory of {memory.text(limit)}: {LOWER}, or give --stream")
+    memory.require((kept + data) * (len(own) if on_cpu else 1), held, LOWER)
+
+
+def _inputs(system: System, spec: Spec) -> Any:
+    if system.latent.translates:
+        return jax.ShapeDtypeStruct((2, *(spec.source or spec.shape)), jnp.float32)
+    return jax.eval_shape(lambda key: system.latent.draw(jax.random.split(key, 2)), rng.key(0))

@@ -1,0 +1,127 @@
+"""Going back: from a state that has gone wrong to the last good checkpoint, with nothing deleted."""
+
+import itertools
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gan_jax import runs
+from gan_jax.devices import cluster
+from gan_jax.loop import guard
+from gan_jax.loop.guard import Alarm, Memory
+from gan_jax.metrics.menu import METRICS, Name
+from gan_jax.runs import checkpoint, log
+from gan_jax.types import TrainState
+
+
+class Past(NamedTuple):
+    """What decides how a run continues, besides its state; every checkpoint holds it, so that the log decides nothing.
+
+    Attributes:
+        rollbacks: How often the run has been rolled back; its random key follows from that.
+        memory: What the guard remembers.
+    """
+
+    rollbacks: int = 0
+    memory: Memory = Memory()
+
+
+def noted(past: Past, metric: Name) -> dict[str, Any]:
+    """Returns the past as entries for a checkpoint's meta, with the score that the guard watches."""
+    return {"past": {"rollbacks": past.rollbacks, "metric": metric, "memory": guard.packed(past.memory)}}
+
+
+def recalled(meta: dict[str, Any], workdir: Path, steps: int, metric: Name) -> Past:
+    """Returns the past of a checkpoint.
+
+    Args:
+        meta: The checkpoint's. If it is so old that it holds no past, the past is derived from the log.
+        workdir: The run directory, with the log.
+        steps: Iterations of the whole run.
+        metric: The score to watch. If the guard watched another, its memory is derived from the log too.
+    """
+    found = meta.get("past", {})
+    if found.get("metric") == metric:
+        return Past(found["rollbacks"], guard.unpacked(found["memory"]))
+    records = [record for record in log.read(workdir) if record["step"] <= meta["step"]]
+    counted = sum(record.get("event") == "rolled back" for record in records)
+    return Past(found.get("rollbacks", counted), guard.replay(records, steps, metric, METRICS[metric].higher))
+
+
+def go_back(
+    workdir: Path,
+    alarm: Alarm,
+    past: Past,
+    like: TrainState,
+    init: Callable[[], TrainState],
+    event: str,
+    steps: int,
+    metric: Name,
+) -> tuple[TrainState, Past]:
+    """Returns to the best checkpoint, if one is kept, else to the newest from before the trouble, or to the beginning.
+
+    If that one is damaged, the next in this order is taken. Later checkpoints are moved aside, the log is copied to
+    `metrics-abandoned-1.jsonl` before it is cut, and the event is written to it.
+
+    Args:
+        workdir: The run directory; no writer is open in it.
+        alarm: What has gone wrong.
+        past: The run's past until now.
+        like: A state, or its `jax.eval_shape`, as it is to be restored.
+        init: Makes the first state.
+        event: "rolled back" or "stopped".
+        steps: Iterations of the whole run.
+        metric: The score that the guard watches.
+
+    Returns:
+        The state, and its past, which counts this roll-back if it is one; the checkpoint's meta is updated likewise.
+
+    Raises:
+        checkpoint.Damaged: If every checkpoint is.
+    """
+    saved, best = workdir / "checkpoints", workdir / runs.BEST
+    rollbacks = past.rollbacks + (event == "rolled back")
+    source, state, meta = _newest_sound(saved, best, alarm, like) or (None, init(), {"step": 0})
+    step = meta["step"]
+    past = recalled(meta, workdir, steps, metric)._replace(rollbacks=rollbacks) if source else Past(rollbacks)
+    for directory in (saved, best):
+        checkpoint.discard_after(directory, step if source else -1)
+    if source == best:
+        checkpoint.discard_after(saved, step - 1)
+    if cluster.chief():
+        if source == best:
+            checkpoint.copy(best, saved, step)
+        if source:
+            checkpoint.amend(saved, step, noted(past, metric))
+        _cut(workdir, {"step": step, "event": event, "from": alarm.step, "message": alarm.message})
+    cluster.wait("rolled back")
+    return state, past
+
+
+def _newest_sound(
+    saved: Path, best: Path, alarm: Alarm, like: TrainState
+) -> tuple[Path, TrainState, dict[str, Any]] | None:
+    """Restores the first sound one of the checkpoints to go back to; None if there are none, not even damaged ones."""
+    known = checkpoint.steps(saved)
+    choices = [(best, step) for step in reversed(checkpoint.steps(best))]
+    choices += [(saved, step) for step in reversed(known) if step <= alarm.since]
+    choices += [(saved, step) for step in known if step > alarm.since]
+    for source, step in choices:
+        try:
+            return source, *checkpoint.restore(source, like, step)
+        except checkpoint.Damaged as error:
+            if (source, step) == choices[-1]:
+                raise
+            warnings.warn(f"going back past a damaged checkpoint: {error}", stacklevel=3)
+    return None
+
+
+def _cut(workdir: Path, event: log.Record) -> None:
+    """Cuts the log after the step of an event, keeps a copy of the whole, and writes the event."""
+    if (workdir / "metrics.jsonl").exists():
+        free = next(p for n in itertools.count(1) if not (p := workdir / f"metrics-abandoned-{n}.jsonl").exists())
+        shutil.copyfile(workdir / "metrics.jsonl", free)
+    with log.writer(workdir, event["step"]) as write:
+        write(event)

@@ -1,0 +1,52 @@
+"""Signals that ask a run to end, noted, so that it can save first."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from gan_jax.devices import cluster
+
+
+def asking() -> list[signal.Signals]:
+    """Returns the signals that ask a program to end: SIGINT, SIGTERM and, unless it is ignored (nohup), SIGHUP."""
+    asked = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        asked.append(signal.SIGHUP)
+    return asked
+
+
+@contextmanager
+def noted() -> Iterator[list[signal.Signals]]:
+    """Collects the signals that ask the program to end, instead of ending it; a second one of a kind ends it as usual.
+
+    With several processes nothing is collected. JAX notes SIGTERM itself, the other signals are passed on as SIGTERM,
+    and `cluster.preempted` tells all processes.
+    """
+    received: list[signal.Signals] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received  # only the main thread may handle signals
+        return
+    former = {number: signal.getsignal(number) for number in asking()}
+
+    def note(number: int, frame: Any) -> None:
+        received.append(signal.Signals(number))
+        with suppress(OSError):  # the terminal may be gone
+            print("\nstopping after this call, and saving", flush=True)
+        signal.signal(number, former[signal.Signals(number)])
+
+    def pass_on(number: int, frame: Any) -> None:
+        signal.signal(number, signal.SIG_DFL)  # KeyboardInterrupt would wait for the others, which wait for this one
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if cluster.several():
+        former.pop(signal.SIGTERM)
+    for number in former:
+        signal.signal(number, pass_on if cluster.several() else note)
+    try:
+        yield received
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

@@ -1,0 +1,47 @@
+"""Adversarial losses: `(real_logits, fake_logits)` to one value an example, for discriminator and generator.
+
+A new loss is a function here that returns a `GanLoss`, with its closed form in `tests/test_losses.py`.
+"""
+
+from gan_jax.losses.adversarial import (
+    balanced,
+    began,
+    boundary_seeking,
+    energy,
+    exchanged,
+    hinge,
+    least_squares,
+    minimax,
+    non_saturating,
+    relativistic,
+    relativistic_average,
+    resolve,
+    softmax,
+    top_k,
+    wasserstein,
+    zero_sum,
+)
+from gan_jax.losses.f_divergences import f_gan
+from gan_jax.losses.labels import flip, smooth
+
+__all__ = [
+    "balanced",
+    "began",
+    "boundary_seeking",
+    "energy",
+    "exchanged",
+    "f_gan",
+    "flip",
+    "hinge",
+    "least_squares",
+    "minimax",
+    "non_saturating",
+    "relativistic",
+    "relativistic_average",
+    "resolve",
+    "smooth",
+    "softmax",
+    "top_k",
+    "wasserstein",
+    "zero_sum",
+]

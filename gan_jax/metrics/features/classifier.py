@@ -1,0 +1,133 @@
+"""The small classifier that judges samples of labelled image sets: is this surely a digit, and which one?
+
+Being sure is meant to tell samples from noise and from mixtures, for which a plainly trained classifier will not do:
+see `make_classifier`, which trains them.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from flax import traverse_util
+from numpy.typing import ArrayLike
+
+from gan_jax.data.dataset import fingerprint
+from gan_jax.errors import UserError
+from gan_jax.networks import linen
+from gan_jax.networks.layers.conv import Conv
+from gan_jax.pictures import to_uint8
+from gan_jax.types import Array, PyTree
+
+SIZE = 64  # features
+STEPS = 2400  # updates in training
+PADDED = 250  # images judged at once
+
+
+class Classifier(NamedTuple):
+    """A trained classifier.
+
+    Its functions take images `[N, H, W, C]`, uint8, or float in [-1, 1], which are rounded to uint8 first: what is
+    judged is what would be saved. An image's result does not depend on how many follow it, bit for bit. Images of
+    another shape raise UserError.
+
+    Attributes:
+        probabilities: `(images) -> float32 [N, classes]`.
+        features: `(images) -> float32 [N, 64]`, the activations before the last layer.
+        size: Number of features, 64.
+        classes: Number of classes.
+        params: Its weights.
+        apply: `(params, images) -> (features, probabilities)`, on float32 images in [-1, 1]; pure, to be compiled.
+        accuracy: Share of the test split that it classifies correctly.
+        fingerprint: Of its weights; scores by classifiers of different fingerprints are not comparable.
+    """
+
+    probabilities: Callable[[ArrayLike], np.ndarray]
+    features: Callable[[ArrayLike], np.ndarray]
+    size: int
+    classes: int
+    params: PyTree
+    apply: Callable[[PyTree, Array], tuple[Array, Array]]
+    accuracy: float
+    fingerprint: str
+
+
+class Verdict(NamedTuple):
+    """What a classifier says of many samples.
+
+    Attributes:
+        sure: Share of the samples whose largest probability exceeds the threshold.
+        shares: Share of each class, the largest probability deciding, sure or not; they sum to 1.
+    """
+
+    sure: float
+    shares: tuple[float, ...]
+
+
+def verdict(probabilities: ArrayLike, threshold: float = 0.9) -> Verdict:
+    """Sums up `Classifier.probabilities`, `[N, classes]`; raises UserError if there are none."""
+    p = np.asarray(probabilities)
+    if p.ndim != 2 or not p.size:
+        raise UserError(f"probabilities has shape {p.shape}: pass [N, classes] of at least one sample")
+    shares = np.bincount(p.argmax(1), minlength=p.shape[1]) / len(p)
+    return Verdict(float(np.mean(p.max(1) > threshold)), tuple(shares.tolist()))
+
+
+def classifier(arrays: dict[str, np.ndarray]) -> Classifier:
+    """Makes a classifier of the arrays that `train_classifier.train` returns."""
+    shape = tuple(arrays["shape"].tolist())
+    weights = {name: jnp.asarray(leaf, jnp.float32) for name, leaf in arrays.items() if "/" in name}
+    params, classes = traverse_util.unflatten_dict(weights, sep="/"), arrays["logits/bias"].size
+
+    def judge(params: PyTree, images: Array) -> tuple[Array, Array]:
+        if images.shape[1:] != shape:
+            raise UserError(f"images of shape {images.shape[1:]}: this classifier was trained on images of {shape}")
+        return _judge(params, images, classes)
+
+    def run(images: ArrayLike, output: int) -> np.ndarray:
+        images = np.asarray(images)
+        images = images if images.dtype == np.uint8 else to_uint8(images)
+        results = []
+        for start in range(0, max(len(images), 1), PADDED):
+            # Always a full batch: another size would compile anew, and change last bits.
+            part = images[start : start + PADDED].astype(np.float32) / 127.5 - 1
+            padding = np.zeros((PADDED - len(part), *part.shape[1:]), np.float32)
+            results.append(np.asarray(judge(params, jnp.asarray(np.concatenate([part, padding])))[output]))
+        return np.concatenate(results)[: len(images)]
+
+    return Classifier(
+        probabilities=lambda images: run(images, 1),
+        features=lambda images: run(images, 0),
+        size=arrays["logits/kernel"].shape[0],
+        classes=classes,
+        params=params,
+        apply=judge,
+        accuracy=float(arrays["accuracy"]),
+        fingerprint=fingerprint(arrays),
+    )
+
+
+@functools.partial(jax.jit, static_argnames="classes")
+def _judge(params: PyTree, images: Array, classes: int) -> tuple[Array, Array]:
+    features, logits = linen(Net(classes), images.shape[1:]).apply(params, {}, images, train=False)[0]
+    return features, nn.softmax(logits)
+
+
+class Net(nn.Module):
+    """Halves images down to 4x4 at most; the place of each part is kept, for it tells a 6 from a 9."""
+
+    classes: int  # number of logits
+
+    @nn.compact
+    def __call__(self, images: Array, train: bool) -> tuple[Array, Array]:
+        """Maps `[b, H, W, C]` in [-1, 1] to features `[b, 64]` and logits `[b, classes]`."""
+        x = images
+        for depth in range(max(1, math.ceil(math.log2(max(x.shape[1:3]) / 4)))):
+            x = Conv(48 if depth else 32, 3 if depth else 5, 2)(x)
+            x = nn.relu(nn.GroupNorm(8)(x))
+        features = nn.relu(nn.Dense(SIZE)(x.reshape(len(x), -1)))
+        return features, nn.Dense(self.classes, name="logits")(features)

@@ -1,0 +1,140 @@
+"""Features: functions from images to vectors, by which samples are compared with real images.
+
+A score is worth as much as its features, and scores by unlike features cannot be compared, so each set carries a
+fingerprint. There are three kinds: `of_classifier`, of the data set in hand; `inception.features`, the network of the
+published scores; and `function`, any other.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+from numpy.typing import ArrayLike
+
+from gan_jax.data import Spec
+from gan_jax.data.dataset import fingerprint
+from gan_jax.devices import parallel
+from gan_jax.metrics.features.classifier import Classifier
+from gan_jax.types import Array, PyTree
+
+BATCH = 256  # images at once, over all devices
+
+
+class Features(NamedTuple):
+    """A function from images to features.
+
+    Attributes:
+        name: What a person calls it.
+        fingerprint: Of its weights; scores by features of unlike fingerprints are not comparable.
+        resize: How images are brought to its size, "none" where they are not.
+        size: Number of features D.
+        classes: Number of classes K; 0 where it gives no probabilities.
+        params: Its weights.
+        apply: `(params, images [b, H, W, C]) -> (features [b, D], probabilities [b, K])`: pure, each image by itself.
+            Images are float32 in [-1, 1], of 8 bits (`round8` has been applied); or points `[b, 2]`.
+    """
+
+    name: str
+    fingerprint: str
+    resize: str
+    size: int
+    classes: int
+    params: PyTree
+    apply: Callable[[PyTree, Array], tuple[Array, Array]]
+
+
+Stream = Iterator[tuple[np.ndarray, np.ndarray]]  # of features [b, D] and probabilities [b, K], batch after batch
+
+
+def of_classifier(judge: Classifier, name: str) -> Features:
+    """Returns the features before the last layer of a data set's classifier, and its probabilities.
+
+    Args:
+        judge: By `pretrained.load`.
+        name: Of the data set that it was trained on.
+    """
+    return Features(
+        f"classifier of {name}", judge.fingerprint, "none", judge.size, judge.classes, judge.params, judge.apply
+    )
+
+
+def function(name: str, apply: Callable[[PyTree, Array], Array], spec: Spec, params: PyTree = None) -> Features:
+    """Makes features of any function; scores by it that need probabilities are not to be had.
+
+    Args:
+        name: Tells it from others without weights.
+        apply: `(params, images) -> features [b, ...]`, pure, each image by itself.
+        spec: The shape of an image.
+        params: Its weights, if it has any.
+    """
+    shape = jax.eval_shape(apply, params, jax.ShapeDtypeStruct((1, *spec.shape), jnp.float32)).shape
+    leaves = {jax.tree_util.keystr(path): np.asarray(x) for path, x in jax.tree_util.tree_leaves_with_path(params)}
+
+    def flat(params: PyTree, images: Array) -> tuple[Array, Array]:
+        return apply(params, images).reshape(len(images), -1), jnp.zeros((len(images), 0))
+
+    mark = fingerprint({name: np.zeros(0)} | {f"{name} {path}": leaf for path, leaf in leaves.items()})
+    return Features(name, mark, "none", int(np.prod(shape[1:])), 0, params, flat)
+
+
+def pixels(spec: Spec) -> Features:
+    """Returns the images' own values as features: right for points in the plane, poor for images."""
+    return function("pixels" if len(spec.shape) == 3 else "points", lambda _, images: images, spec)
+
+
+def round8(images: Array) -> Array:
+    """Rounds images in [-1, 1] to the 256 values of 8 bits, as saving them does; points in the plane stay as they are.
+
+    What is judged is what would be saved, and real images are of 8 bits too.
+    """
+    if images.ndim != 4:
+        return images
+    images = jnp.nan_to_num(images, nan=0.0)  # a diverged generator is to be scored, badly, not to fail
+    return (jnp.round((jnp.clip(images, -1, 1) + 1) * 127.5) - 127.5) / 127.5
+
+
+def extractor(features: Features, make: Callable[[PyTree, Array], Array]) -> Callable[[PyTree, ArrayLike], Stream]:
+    """Compiles the features of images that are made on the devices, which share each batch.
+
+    Args:
+        features: Which.
+        make: `(params, inputs [b, ...]) -> images [b, H, W, C]` in [-1, 1], or points: a generator, of latents, or
+            `of_data`.
+
+    Returns:
+        `(params, inputs [n, ...]) -> stream`: features and probabilities, in batches of at most 256; the next batch is
+        under way while one is used. An image's features do not depend on how many follow.
+    """
+    devices = jax.local_devices()
+    count = max(n for n in range(1, len(devices) + 1) if BATCH % n == 0)
+    mesh = parallel.mesh(devices[:count])
+    whole, rows = NamedSharding(mesh, P()), NamedSharding(mesh, P(parallel.AXIS))
+    compiled = jax.jit(lambda weights, params, x: features.apply(weights, round8(make(params, x))))
+
+    def run(params: PyTree, inputs: ArrayLike) -> Stream:
+        placed, ahead = jax.device_put((features.params, params), whole), None
+        inputs = np.asarray(inputs)
+        for start in range(0, len(inputs), BATCH):
+            part = inputs[start : start + BATCH]
+            padded = np.concatenate([part, np.zeros((BATCH - len(part), *part.shape[1:]), part.dtype)])
+            now = compiled(*placed, jax.device_put(padded, rows)), len(part)
+            if ahead is not None:
+                yield _fetch(*ahead)
+            ahead = now
+        if ahead is not None:
+            yield _fetch(*ahead)
+
+    return run
+
+
+def of_data(params: PyTree, examples: Array) -> Array:
+    """Makes images of examples of a data set: uint8 `[b, H, W, C]` to [-1, 1], points as they are."""
+    return (examples.astype(jnp.float32) - 127.5) / 127.5 if examples.dtype == jnp.uint8 else examples
+
+
+def _fetch(found: tuple[Array, Array], count: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.asarray(found[0])[:count], np.asarray(found[1])[:count]

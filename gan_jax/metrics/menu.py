@@ -1,0 +1,186 @@
+"""The menu of scores, and the function that gives a checkpoint's in one pass over its samples."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from gan_jax import latents
+from gan_jax.data import Dataset
+from gan_jax.devices import memory
+from gan_jax.errors import UserError
+from gan_jax.metrics import classes, features, fid, inception_score, kid, precision_recall
+from gan_jax.metrics.estimate import Estimate
+from gan_jax.metrics.features import Features, Stream
+from gan_jax.metrics.precision_recall import Overlap
+from gan_jax.metrics.protocol import Score
+from gan_jax.metrics.statistics import Summary, summarise
+from gan_jax.types import PyTree, System
+
+Name = Literal[
+    "fid",
+    "kid",
+    "inception_score",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "classes",
+    "class_kl",
+    "uniform_kl",
+    "copying",
+]
+
+
+GROUPS = 10  # groups of samples, from which some scores have their errors
+
+
+class Metric(NamedTuple):
+    """One score on the menu.
+
+    Attributes:
+        of: `(Sets) -> Estimate`.
+        settings: Fixed here, for the record.
+        higher: Whether more is better.
+        keep: Whether its definition needs all features at once.
+        probabilities: Whether it needs a classifier's probabilities.
+    """
+
+    of: Callable[["Sets"], Estimate]
+    settings: str = ""
+    higher: bool = False
+    keep: bool = False
+    probabilities: bool = False
+
+
+class Sets(NamedTuple):
+    """What is compared.
+
+    Attributes:
+        real: Real images.
+        fake: Samples.
+        train: Features of the images that the generator was trained on, where they are needed.
+        few: Whether fewer images than features are accepted.
+        overlap: `() -> ` precision, recall, density and coverage, which share their searches; made once.
+    """
+
+    real: Summary
+    fake: Summary
+    train: np.ndarray | None
+    few: bool
+    overlap: Callable[[], Overlap]
+
+
+METRICS: dict[Name, Metric] = {
+    "fid": Metric(lambda sets: fid.fid(sets.real, sets.fake, sets.few)),
+    "kid": Metric(lambda sets: kid.kid(sets.real, sets.fake), keep=True),
+    "inception_score": Metric(
+        lambda sets: inception_score.inception_score(sets.fake), f"{GROUPS} groups", higher=True, probabilities=True
+    ),
+    "precision": Metric(lambda sets: sets.overlap().precision, "k=3", higher=True, keep=True),
+    "recall": Metric(lambda sets: sets.overlap().recall, "k=3", higher=True, keep=True),
+    "density": Metric(lambda sets: sets.overlap().density, "k=5", higher=True, keep=True),
+    "coverage": Metric(lambda sets: sets.overlap().coverage, "k=5", higher=True, keep=True),
+    "classes": Metric(lambda sets: classes.covered(sets.fake), higher=True, probabilities=True),
+    "class_kl": Metric(lambda sets: classes.class_kl(sets.real, sets.fake), probabilities=True),
+    "uniform_kl": Metric(lambda sets: classes.uniform_kl(sets.fake), probabilities=True),
+    "copying": Metric(
+        lambda sets: precision_recall.copying(sets.train, sets.real.features, sets.fake.features), keep=True
+    ),
+}
+
+
+def enough(metrics: Sequence[Name], size: int, mend: str, **counts: int) -> None:
+    """Refuses an FID of no more images than features, before anything is computed.
+
+    Args:
+        metrics: Which scores.
+        size: Number of features.
+        mend: What the user can do about it.
+        **counts: Numbers of images, by a name for the message, such as `test_images`.
+
+    Raises:
+        UserError: If one of them is too small.
+    """
+    for name, count in counts.items():
+        if "fid" in metrics and count <= size:
+            raise UserError(
+                f"fid: {count:,} {name.replace('_', ' ')} for {size:,} features, too few for an FID; {mend}"
+            )
+
+
+class Scorer(NamedTuple):
+    """What gives scores.
+
+    Attributes:
+        samples: `(ema, weights, step) -> scores` of the generator with these averaged networks.
+        images: `(images uint8 [n, H, W, C], weights) -> scores` of images, as though they were samples: a yardstick.
+    """
+
+    samples: Callable[[PyTree, str, int | None], list[Score]]
+    images: Callable[[np.ndarray, str], list[Score]]
+
+
+def scorer(
+    system: System,
+    features_: Features,
+    metrics: Sequence[Name],
+    real: Dataset,
+    train: Dataset | None = None,
+    *,
+    count: int,
+    seed: int = 0,
+    few: bool = False,
+) -> Scorer:
+    """Prepares scores: the real images' features are computed here, once.
+
+    The samples are those that `gan_jax.sample` makes of the seed.
+
+    Args:
+        system: Its generator is scored.
+        features_: By which all is compared.
+        metrics: Which scores.
+        real: The images that samples should be like.
+        train: What the generator was trained on, for "copying".
+        count: Number of samples.
+        seed: Which samples.
+        few: Whether scores are accepted that fewer images than features make meaningless.
+
+    Raises:
+        UserError: If a metric needs what the features do not give, or `train`, or there are too few images, or more
+            samples than this machine can hold.
+    """
+    if count < GROUPS:
+        raise UserError(f"count={count}: errors need {GROUPS} samples; give 2,000 or more, papers take 50,000")
+    for name in metrics:
+        if METRICS[name].probabilities and not features_.classes:
+            raise UserError(f"metrics: {name} needs probabilities, which {features_.name} do not give; leave it out")
+        if name == "copying" and (train is None or train.fingerprint == real.fingerprint):
+            raise UserError("metrics: copying compares with images held out from training; give --split test")
+    keep = any(METRICS[name].keep for name in metrics)
+    held = 4 * count * (system.latent.size + keep * features_.size)
+    memory.require(held, f"{count:,} samples to be scored, and what is kept of them", "give fewer, or fewer metrics")
+    of_images = features.extractor(features_, features.of_data)
+    of_samples = features.extractor(features_, system.generate)
+    reference = summarise(of_images(None, real.arrays["image"]), len(real.arrays["image"]), groups=1, keep=keep)
+    seen = None
+    if train is not None and "copying" in metrics:
+        seen = np.concatenate([batch for batch, _ in of_images(None, train.arrays["image"])])
+    drawn = latents.numbered(system.latent, seed, count)
+
+    def scores(stream: Stream, size: int, weights: str, step: int | None) -> list[Score]:
+        fake = summarise(stream, size, GROUPS, keep)
+        sets = Sets(reference, fake, seen, few, functools.cache(lambda: precision_recall.overlap(reference, fake)))
+        found = []
+        for name in metrics:
+            value, error = METRICS[name].of(sets)
+            about = (features_.fingerprint, features_.name, features_.resize, METRICS[name].settings)
+            data = (real.fingerprint, real.name, real.split, reference.count)
+            found.append(Score(name, value, error, *about, *data, size, weights, step, seed))
+        return found
+
+    return Scorer(
+        samples=lambda ema, weights, step: scores(of_samples(ema, drawn), count, weights, step),
+        images=lambda images, weights: scores(of_images(None, images), len(images), weights, None),
+    )

@@ -1,0 +1,179 @@
+"""What scores need to know of one set of images, gathered in one pass over their features.
+
+Moments are in float64 from the first sum on: float32 would lose the digits that a Frechet distance is made of. They
+are kept by group of samples, so that a score can be computed without each, which tells its error.
+"""
+
+import functools
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gan_jax.errors import UserError
+
+CHUNK = 1024  # rows summed at once, whatever the batches, so that these do not change a bit of the result
+Batch = tuple[np.ndarray, np.ndarray]  # features [b, D] and probabilities [b, K]
+
+
+class Moments(NamedTuple):
+    """Moments of points.
+
+    Attributes:
+        count: Number n of points.
+        mean: float64 `[D]`.
+        scatter: Sum of the outer products of deviations from the mean, float64 `[D, D]`: (n - 1) times the covariance.
+    """
+
+    count: int
+    mean: np.ndarray
+    scatter: np.ndarray
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """The unbiased one, `[D, D]`: scatter / (n - 1)."""
+        return self.scatter / (self.count - 1)
+
+
+NONE = Moments(0, np.zeros(()), np.zeros(()))  # of no points, in any dimension
+
+
+def moments(points: ArrayLike) -> Moments:
+    """Returns the moments of points `[n, D]`."""
+    x = np.array(points, np.float64)
+    mean = x.mean(0)
+    x -= mean
+    return Moments(len(x), mean, x.T @ x)
+
+
+def merge(a: Moments, b: Moments) -> Moments:
+    """Returns the moments of two sets together (Chan, Golub & LeVeque 1979, "Updating formulae").
+
+    scatter = scatter_a + scatter_b + d d^T n_a n_b / (n_a + n_b), where d = mean_b - mean_a.
+    """
+    count, apart = a.count + b.count, b.mean - a.mean
+    scatter = np.multiply.outer(apart * (a.count * b.count / count), apart)
+    scatter += a.scatter
+    scatter += b.scatter
+    return Moments(count, a.mean + apart * (b.count / count), scatter)
+
+
+def remove(whole: Moments, part: Moments) -> Moments:
+    """Returns the moments of what is left without a part: merges it as a negative number of points."""
+    return merge(whole, Moments(-part.count, part.mean, -part.scatter))
+
+
+class Summary(NamedTuple):
+    """A set of images, as scores see it; G contiguous groups, D features, K classes (0 without a classifier).
+
+    Attributes:
+        count: Number n of images.
+        groups: Moments of the features of each group; `total` has those of all.
+        mass: Sum of the probabilities of each group's images, float64 `[G, K]`.
+        certainty: Sum of p log p over each group's images and all classes, in nats, float64 `[G]`; never positive.
+        votes: Images of each group that are likeliest of each class, int64 `[G, K]`.
+        features: float32 `[n, D]`, or None where they were not kept.
+    """
+
+    count: int
+    groups: tuple[Moments, ...]
+    mass: np.ndarray
+    certainty: np.ndarray
+    votes: np.ndarray
+    features: np.ndarray | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of features D."""
+        return self.groups[0].mean.size
+
+    @property
+    def total(self) -> Moments:
+        """Moments of all images' features."""
+        return functools.reduce(merge, self.groups)
+
+
+def summarise(stream: Iterable[Batch], count: int, groups: int = 10, keep: bool = False) -> Summary:
+    """Gathers what scores need in one pass; how the stream is cut into batches does not change a bit of it.
+
+    Group i holds the images from floor(i n / G) up to floor((i + 1) n / G). Errors of scores are right if the groups
+    are alike, as those of independent samples are: not if the images come sorted by class.
+
+    Args:
+        stream: Features `[b, D]` and probabilities `[b, K]` of batches of any size, as `features.extractor` gives them.
+        count: How many images they are, n.
+        groups: Number G of groups, of samples; 1 is enough of real images.
+        keep: Whether to keep all features, `n D` float32, for the scores that are defined on all of them.
+
+    Raises:
+        UserError: If features or probabilities are not finite, if there are not `count` of them, or fewer than groups.
+    """
+    if not 1 <= groups <= count:
+        raise UserError(
+            f"count={count}: errors of scores come from groups of images, groups={groups}; give a --count of at least "
+            f"{groups}, and at least 1 group"
+        )
+    edges = [i * count // groups for i in range(groups + 1)]
+    chunks = [(i, range(low, high, CHUNK), high) for i, (low, high) in enumerate(itertools.pairwise(edges))]
+    places = [(i, slice(start, min(start + CHUNK, high))) for i, starts, high in chunks for start in starts]
+    found: list[tuple] = [(NONE, 0.0, 0.0, 0)] * groups
+    features, bad = None, 0
+    for (group, rows), (x, p) in zip(places, _cut(iter(stream), [rows for _, rows in places], count), strict=True):
+        bad += int(np.sum(~(np.isfinite(x).all(1) & np.isfinite(p).all(1))))
+        if bad:
+            continue  # only to count them
+        before, (mass, certainty, votes) = found[group], _classes(p)
+        found[group] = (merge(before[0], moments(x)), before[1] + mass, before[2] + certainty, before[3] + votes)
+        if keep:
+            features = np.empty((count, x.shape[1]), np.float32) if features is None else features
+            features[rows] = x
+    if bad:
+        raise UserError(
+            f"stream: features or probabilities of {bad:,} of {count:,} images are not finite, so that no score is "
+            "defined; look at the images, the generator may have diverged"
+        )
+    parts, mass, certainty, votes = zip(*found, strict=True)
+    return Summary(count, parts, np.stack(mass), np.stack(certainty), np.stack(votes), features)
+
+
+def kept(real: Summary, fake: Summary) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the features of two sets, for scores that are defined on all of them.
+
+    Raises:
+        UserError: If they were not kept, or are not of the same size.
+    """
+    x, y = real.features, fake.features
+    if x is None or y is None:
+        name = "real" if x is None else "fake"
+        raise UserError(f"{name} has no features: this score is defined on all of them; summarise(..., keep=True)")
+    if real.size != fake.size:
+        raise UserError(f"fake has {fake.size} features and real has {real.size}: summarise both by the same ones")
+    return x, y
+
+
+def _cut(stream: Iterator[Batch], places: list[slice], count: int) -> Iterator[Batch]:
+    """Cuts batches anew."""
+    held, rows = [], 0
+    for place in places:
+        while rows < place.stop - place.start:
+            batch = next(stream, None)
+            if batch is None:
+                raise UserError(f"count={count:,}: the stream ends after {place.start + rows:,} images; make more")
+            held.append(batch)
+            rows += len(batch[0])
+        x, p = held[0] if len(held) == 1 else (np.concatenate(parts) for parts in zip(*held, strict=True))
+        size = place.stop - place.start
+        yield x[:size], p[:size]
+        held, rows = [(x[size:], p[size:])], rows - size
+    if rows or next(stream, None) is not None:
+        raise UserError(f"count={count:,}: the stream has more images than that; pass their number")
+
+
+def _classes(probabilities: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+    """Returns the sum of probabilities `[b, K]`, that of p log p, and the votes."""
+    p = probabilities.astype(np.float64)
+    likeliest = p.argmax(1) if p.shape[1] else np.zeros(0, int)
+    certainty = float(np.sum(p * np.log(p, where=p > 0, out=np.zeros_like(p))))
+    return p.sum(0), certainty, np.bincount(likeliest, minlength=p.shape[1])

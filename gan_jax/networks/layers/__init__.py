@@ -1,0 +1,1 @@
+"""Layers: convolutions, normalisation, noise, and layers that look at the whole batch."""

@@ -1,0 +1,122 @@
+"""Layers that look beyond the example: at the rest of the batch, or at a fixed reference batch.
+
+What they say of an example does not depend on the number of devices: statistics are of the global batch.
+"""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from gan_jax.devices import parallel
+from gan_jax.errors import UserError
+from gan_jax.types import Array
+
+Minibatch = Literal["none", "deviation", "discrimination"]
+
+
+def minibatch_layer(x: Array, kind: Minibatch) -> Array:
+    """Appends what the rest of the batch tells about each example; call it inside `nn.compact`.
+
+    Args:
+        x: Activations `[b, ..., features]`.
+        kind: "deviation": as `minibatch_deviation`. "discrimination": as `MinibatchDiscrimination`, which flattens `x`.
+            "none": nothing.
+    """
+    if kind == "deviation":
+        return minibatch_deviation(x)
+    if kind == "discrimination":
+        return MinibatchDiscrimination()(x.reshape(len(x), -1))
+    if kind != "none":
+        raise UserError(f"minibatch={kind!r}: give 'none', 'deviation' or 'discrimination'")
+    return x
+
+
+def minibatch_deviation(x: Array, group: int = 4, channels: int = 1) -> Array:
+    """Appends the mean deviation within groups of the global batch (Karras et al. 2018, arXiv:1710.10196).
+
+    mean over features of sqrt(var over the group of x + 1e-8), the same for all of a group and at every place.
+
+    Groups are strided as in StyleGAN2 (Karras et al. 2020, arXiv:1912.04958): of M, example i is in group i mod M.
+
+    Args:
+        x: Activations `[b, ..., features]`: maps or plain features.
+        group: Examples in a group, at least 1; the global batch is one group if it is smaller, and else a multiple.
+        channels: How many to append, each the mean over as many consecutive features; it divides their number.
+
+    Returns:
+        `[b, ..., features + channels]`.
+
+    Raises:
+        UserError: If the batch does not fall into groups, or the features into channels.
+    """
+    everything = parallel.gather(x)
+    size, features = len(everything), x.shape[-1]
+    if group < 1 or size % min(group, size):
+        raise UserError(
+            f"group={group}: a global batch of {size} is not divisible by it; make --batch-size a multiple of it"
+        )
+    if channels < 1 or features % channels:
+        raise UserError(f"channels={channels}: {features} features do not fall into so many; give a divisor of them")
+    group = min(group, size)
+    groups = everything.reshape(group, size // group, -1, channels, features // channels)
+    deviation = jnp.mean(jnp.sqrt(jnp.var(groups, axis=0) + 1e-8), axis=(1, 3))
+    column = parallel.local(jnp.tile(deviation, (group, 1)))
+    column = column.reshape(len(x), *[1] * (x.ndim - 2), channels)
+    return jnp.concatenate([x, jnp.broadcast_to(column, (*x.shape[:-1], channels))], axis=-1)
+
+
+class MinibatchDiscrimination(nn.Module):
+    """Appends how close the rest of the batch is to each example (Salimans et al. 2016, arXiv:1606.03498, sec. 3.2).
+
+    o_ik = sum_j exp(-|M_ik - M_jk|_1), M = x T, over the global batch and with j = i, as in the paper: a constant 1.
+
+    Attributes:
+        features: How many closenesses to append.
+        kernel_size: Dimensions in which each is measured.
+    """
+
+    features: int = 100
+    kernel_size: int = 5
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Maps `[b, F]` to `[b, F + features]`."""
+        rows = nn.Dense(self.features * self.kernel_size, use_bias=False)(x)
+        rows = rows.reshape(-1, self.features, self.kernel_size)
+        distances = jnp.sum(jnp.abs(rows[:, None] - parallel.gather(rows)), axis=-1)
+        return jnp.concatenate([x, jnp.sum(jnp.exp(-distances), axis=1)], axis=-1)
+
+
+class VirtualBatchNorm(nn.Module):
+    """Normalises by a fixed reference batch and the example itself (Salimans et al. 2016, arXiv:1606.03498, sec. 3.5).
+
+    y = scale (x - mean) / sqrt(variance + epsilon) + bias, by the moments of R references and, weighing 1 / (R + 1), of
+    the example; a reference is normalised by those of the references alone.
+
+    It works within `with_reference`, which puts the references first. No running statistics: training or not, it is the
+    same function.
+
+    Attributes:
+        epsilon: Added to the variance.
+    """
+
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x: Array, references: int | None = None) -> Array:
+        """Normalises `[references + b, ..., features]`; `with_reference` fills in their number."""
+        if references is None:
+            raise UserError("norm='virtual': there is no reference batch; wrap the network by batch.with_reference")
+        every, own = tuple(range(x.ndim - 1)), tuple(range(1, x.ndim - 1))
+        mean, variance = jnp.mean(x[:references], every), jnp.var(x[:references], every)
+        own_mean, own_variance = jnp.mean(x, own, keepdims=True), jnp.var(x, own, keepdims=True)
+        weight = jnp.where(jnp.arange(len(x)) < references, 0, 1 / (references + 1)).astype(x.dtype)
+        weight = weight.reshape(-1, *[1] * (x.ndim - 1))
+        gap = own_mean - mean
+        # of a mixture; as E x^2 - (E x)^2 it would cancel
+        variance = (1 - weight) * variance + weight * own_variance + weight * (1 - weight) * gap**2
+        scale = self.param("scale", nn.initializers.ones_init(), x.shape[-1:], jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros_init(), x.shape[-1:], jnp.float32)
+        return (x - mean - weight * gap) * jax.lax.rsqrt(variance + self.epsilon) * scale + bias

@@ -1,0 +1,230 @@
+"""Convolutions for networks; every convolution of every network goes through here.
+
+`Conv` and `ConvTranspose` take the place of `nn.Conv` and `nn.ConvTranspose` for images `[B, H, W, C]`: their
+parameters have the same names, shapes and meaning. They differ in speed on a CPU, see `bilinear`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
+from jax import lax
+
+from gan_jax.errors import UserError
+from gan_jax.networks.layers import bilinear
+from gan_jax.networks.layers.bilinear import Pair, Window
+from gan_jax.types import Array
+
+Padding = Literal["SAME", "VALID"] | Sequence[Pair]
+Resample = Literal["up", "down", "none"]
+
+
+def conv(x: Array, kernel: Array, strides: int | Pair = 1, padding: Padding = "SAME", native: bool = False) -> Array:
+    """Convolves images with a kernel, as `lax.conv_general_dilated` does.
+
+    Args:
+        x: Images `[B, H, W, C]`.
+        kernel: `[kh, kw, C, F]`, of the same type.
+        strides: Of rows and columns.
+        padding: "SAME", "VALID", or the zeros around rows and columns: `[(top, bottom), (left, right)]`.
+        native: Whether to use JAX's own derivatives, see the function `native`.
+
+    Returns:
+        Images `[B, H', W', F]`, `H' = (H + top + bottom - kh) // stride + 1`.
+
+    Raises:
+        UserError: If the arguments do not fit each other.
+    """
+    size, strides = _check(x, kernel), _pair(strides)
+    pads = _pads(padding, lambda p: lax.padtype_to_pads(x.shape[1:3], size, strides, p))
+    window = _require_places(Window((x.shape[1], x.shape[2]), size, strides, pads))
+    return (bilinear.native if native else bilinear.convolve)(x, kernel, window)
+
+
+def conv_transpose(
+    x: Array, kernel: Array, strides: int | Pair = 1, padding: Padding = "SAME", native: bool = False
+) -> Array:
+    """Convolves images with a kernel at a fractional stride, as `lax.conv_transpose` does.
+
+    It is the linear transpose of `conv` by `kernel[::-1, ::-1].swapaxes(2, 3)` with padding `(k - 1 - a, k - 1 - b)`
+    for `(a, b)` here. What PyTorch calls `padding=1` for a 4x4 kernel at stride 2 is "SAME".
+
+    Args:
+        x: Images `[B, H, W, C]`.
+        kernel: `[kh, kw, C, F]`, of the same type.
+        strides: Of rows and columns of the result.
+        padding: "SAME" (`H' = H stride`), "VALID", or the zeros around rows and columns once `x` is spread by
+            `strides`: `[(top, bottom), (left, right)]`.
+        native: Whether to use JAX's own operator and derivatives, see the function `native`.
+
+    Returns:
+        Images `[B, H', W', F]`, `H' = (H - 1) stride + top + bottom - kh + 2`.
+
+    Raises:
+        UserError: If the arguments do not fit each other.
+    """
+    size, strides = _check(x, kernel), _pair(strides)
+    pads = _pads(padding, lambda p: [_spread(k, s, p) for k, s in zip(size, strides, strict=True)])
+    spread = ((x.shape[1] - 1) * strides[0] + 1, (x.shape[2] - 1) * strides[1] + 1)
+    images = _require_places(Window(spread, size, (1, 1), pads)).places
+    if native:
+        return lax.conv_transpose(x, kernel, strides, pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    (top, bottom), (left, right) = pads
+    adjoint = ((size[0] - 1 - top, size[0] - 1 - bottom), (size[1] - 1 - left, size[1] - 1 - right))
+    flipped = kernel[::-1, ::-1].swapaxes(2, 3)
+    return bilinear.input_gradient(x, flipped, Window(images, size, strides, adjoint))
+
+
+def upsample_conv(x: Array, kernel: Array, strides: int | Pair, padding: Padding, native: bool = False) -> Array:
+    """Doubles the sides of images by nearest neighbours and convolves them, in one transposed convolution.
+
+    Its kernel is the given one convolved with a box of 2x2. A 3x3 kernel then takes 16 products instead of 36.
+
+    Args:
+        x: Images `[B, H, W, C]`.
+        kernel: `[kh, kw, C, F]`.
+        strides: Must be 1.
+        padding: Must be "SAME".
+        native: Whether to take the two steps one after the other, by JAX's own operators.
+
+    Returns:
+        Images `[B, 2 H, 2 W, F]`.
+    """
+    _require_plain(strides, padding)
+    if native:
+        return conv(jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2), kernel, native=True)
+    pads = [((k - 1) // 2 + 1, k // 2 + 1) for k in kernel.shape[:2]]
+    return conv_transpose(x, _boxed(kernel), 2, pads)
+
+
+def conv_mean_pool(x: Array, kernel: Array, strides: int | Pair, padding: Padding, native: bool = False) -> Array:
+    """Convolves images and averages blocks of 2x2 pixels, in one convolution at stride 2.
+
+    Arguments are those of `upsample_conv`; returns images `[B, H // 2, W // 2, F]`.
+    """
+    _require_plain(strides, padding)
+    if native:
+        return nn.avg_pool(conv(x, kernel, native=True), (2, 2), (2, 2))
+    pads = [((k - 1) // 2, k // 2) for k in kernel.shape[:2]]
+    return conv(x, _boxed(kernel) / 4, 2, pads)
+
+
+class Conv(nn.Module):
+    """Convolves images `[B, H, W, C]`, as `nn.Conv` does with the same parameters, and may change their sides.
+
+    Attributes:
+        features: Channels of the result.
+        kernel_size: Of the window; an integer is a square.
+        strides: Of rows and columns.
+        padding: As in `conv`.
+        use_bias: Whether to add a bias `[features]`.
+        kernel_init: Initialises the kernel `[kh, kw, C, features]`.
+        dtype: Type to compute in; by default that of input and parameters together.
+        resample: "up" doubles the sides first, see `upsample_conv`; "down" halves them last, see `conv_mean_pool`.
+    """
+
+    features: int
+    kernel_size: int | Pair
+    strides: int | Pair = 1
+    padding: Padding = "SAME"
+    use_bias: bool = True
+    kernel_init: Callable[..., Any] = nn.initializers.lecun_normal()
+    dtype: Any = None
+    resample: Resample = "none"
+
+    operator = staticmethod(conv)
+
+    @nn.compact
+    def __call__(self, x: Array, native: bool = False) -> Array:
+        """Returns images `[B, H', W', features]`; `native` as in `conv`."""
+        shape = (*_pair(self.kernel_size), x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        bias = (
+            self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32) if self.use_bias else None
+        )
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        operator = {"none": self.operator, "up": upsample_conv, "down": conv_mean_pool}[self.resample]
+        y = operator(x, kernel, self.strides, self.padding, native)
+        return y if bias is None else y + bias
+
+
+class ConvTranspose(Conv):
+    """Convolves images at a fractional stride, as `nn.ConvTranspose` does; `padding` as in `conv_transpose`."""
+
+    operator = staticmethod(conv_transpose)
+
+
+@contextmanager
+def native() -> Iterator[None]:
+    """Makes every `Conv` and `ConvTranspose` applied inside use JAX's own operator and derivatives.
+
+    For benchmarks and tests. It acts while a network is applied or traced, so enter it inside a function to be
+    compiled:
+
+        def apply(variables, x):
+            with native():
+                return network.apply(variables, x)
+    """
+
+    def call(method: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        if isinstance(context.module, Conv) and context.method_name == "__call__":
+            kwargs = {**kwargs, "native": True}
+        return method(*args, **kwargs)
+
+    with nn.intercept_methods(call):
+        yield
+
+
+def _pair(value: int | Pair) -> Pair:
+    return (value, value) if isinstance(value, int) else value
+
+
+def _check(x: Array, kernel: Array) -> Pair:
+    """Returns the kernel's height and width."""
+    if x.ndim != 4:
+        raise UserError(f"x has shape {x.shape}: pass images [B, H, W, C], one image as x[None]")
+    if kernel.ndim != 4 or kernel.shape[2] != x.shape[3]:
+        raise UserError(f"kernel has shape {kernel.shape}: images {x.shape} need [kh, kw, {x.shape[3]}, features]")
+    return kernel.shape[0], kernel.shape[1]
+
+
+def _pads(padding: Padding, named: Callable[[str], Sequence[Pair]]) -> tuple[Pair, Pair]:
+    if isinstance(padding, str) and padding in ("SAME", "VALID"):
+        padding = named(padding)
+    elif isinstance(padding, str | int) or [len(p) for p in padding] != [2, 2]:
+        raise UserError(f"padding is {padding!r}: pass 'SAME', 'VALID' or [(top, bottom), (left, right)]")
+    (top, bottom), (left, right) = padding
+    return (top, bottom), (left, right)
+
+
+def _spread(k: int, s: int, padding: str) -> Pair:
+    """Returns the zeros around a side in `conv_transpose`, as `lax.conv_transpose` defines them."""
+    if padding == "VALID":
+        return k - 1, max(k, s) - 1
+    before = k - 1 if s > k - 1 else -(-(k + s - 2) // 2)
+    return before, k + s - 2 - before
+
+
+def _require_places(window: Window) -> Window:
+    if min(window.places) < 1:
+        raise UserError(
+            f"kernel of {window.size} does not fit images of {window.images} with padding {window.pads}: pad more or "
+            "shrink it"
+        )
+    return window
+
+
+def _boxed(kernel: Array) -> Array:
+    """Convolves a kernel with a box of 2x2: `[kh + 1, kw + 1, C, F]`."""
+    tall = jnp.pad(kernel, ((0, 1), (0, 0), (0, 0), (0, 0))) + jnp.pad(kernel, ((1, 0), (0, 0), (0, 0), (0, 0)))
+    return jnp.pad(tall, ((0, 0), (0, 1), (0, 0), (0, 0))) + jnp.pad(tall, ((0, 0), (1, 0), (0, 0), (0, 0)))
+
+
+def _require_plain(strides: int | Pair, padding: Padding) -> None:
+    if _pair(strides) != (1, 1) or padding != "SAME":
+        raise UserError(
+            f"strides={strides}, padding={padding!r}: a convolution that resamples has strides 1 and 'SAME'"
+        )

@@ -1,0 +1,1 @@
+"""From Linen modules to `Network`s, and from networks to networks."""

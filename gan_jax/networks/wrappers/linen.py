@@ -1,0 +1,107 @@
+"""From a Flax Linen module to a `Network` of pure functions."""
+
+import functools
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from gan_jax import rng
+from gan_jax.devices import memory
+from gan_jax.types import Array, Network, PyTree
+
+
+def linen(module: nn.Module, *shapes: tuple[int, ...]) -> Network:
+    """Wraps a module whose `__call__` takes `(*inputs, train: bool)`.
+
+    Running statistics live in its collection "batch_stats"; layers with noise of their own draw it by
+    `rng.per_example(self.make_rng("noise"), ...)`, which `apply`'s key feeds.
+
+    Args:
+        module: The module.
+        shapes: The shape of one example of each input, without the batch.
+
+    Returns:
+        The network.
+    """
+
+    def init(key: Array) -> tuple[PyTree, PyTree]:
+        keys = {name: rng.named(key, name) for name in ("params", "noise")}
+        variables = module.init(keys, *[jnp.zeros((1, *shape)) for shape in shapes], train=True)
+        return variables.get("params", {}), variables.get("batch_stats", {})
+
+    def apply(
+        params: PyTree, stats: PyTree, *inputs: Array, train: bool, key: Array | None = None
+    ) -> tuple[PyTree, PyTree]:
+        variables = {"params": params, "batch_stats": stats}
+        rngs = None if key is None else {"noise": key}
+        if not (train and stats):
+            return module.apply(variables, *inputs, train=train, rngs=rngs), stats
+        output, new = module.apply(variables, *inputs, train=True, rngs=rngs, mutable=["batch_stats"])
+        return output, new["batch_stats"]
+
+    def inspect(
+        params: PyTree, stats: PyTree, *inputs: Array, edit: Callable[[str, Array], Array] | None = None
+    ) -> tuple[PyTree, dict[str, Array]]:
+        layers: dict[str, Array] = {}
+
+        def intercept(layer: Callable, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+            value, path = layer(*args, **kwargs), "/".join(context.module.path)
+            if path and context.method_name == "__call__" and isinstance(value, jax.Array):
+                value = layers[path] = value if edit is None else edit(path, value)
+            return value
+
+        with nn.intercept_methods(intercept):
+            output = apply(params, stats, *inputs, train=False)[0]
+        return output, layers
+
+    return Network(init, apply, mixing(init, apply, *shapes), inspect)
+
+
+def mixing(
+    init: Callable[..., tuple[PyTree, PyTree]], apply: Callable[..., tuple[PyTree, PyTree]], *shapes: tuple[int, ...]
+) -> Callable[[], bool]:
+    """Returns `Network.batch_dependent` of these functions: whether any output of an example varies with the others.
+
+    It is found by trial, so that it holds for any network, and once.
+
+    Args:
+        init: As in `Network`.
+        apply: As in `Network`.
+        shapes: The shape of one example of each input, without the batch.
+    """
+
+    def trial() -> bool:
+        # Does example 0 notice that the others become copies of it? Even layers that see only near neighbours then do.
+        # Parameters are drawn at random, as fresh ones may be zero and hide it, and scaled to keep activations near 1;
+        # by NumPy, as JAX would compile a generator for each shape.
+        draw, key = np.random.default_rng(0), rng.key(0)
+
+        def normal(p: jax.ShapeDtypeStruct) -> np.ndarray:
+            return (draw.normal(size=p.shape) / math.sqrt(math.prod(p.shape[:-1]))).astype(p.dtype)
+
+        like = jax.eval_shape(init, key)[0]
+        memory.require(memory.size(like), "the parameters of a network", "lower its width")
+        params = jax.tree.map(normal, like)
+        stats = jax.jit(lambda key: init(key)[1])(key)
+        inputs = [jnp.asarray(draw.normal(size=(4, *shape))) for shape in shapes]
+        copies = [jnp.broadcast_to(x[:1], x.shape) for x in inputs]
+        run = jax.jit(functools.partial(apply, train=True))
+        first, second = (
+            [np.asarray(y)[0] for y in jax.tree.leaves(run(params, stats, *x, key=key)[0])] for x in (inputs, copies)
+        )
+        return any(np.max(np.abs(a - b)) > 1e-4 * np.max(np.abs(a)) for a, b in zip(first, second, strict=True))
+
+    @functools.cache
+    def batch_dependent() -> bool:
+        # A system may be built while something else is traced, of which a new thread knows nothing; under
+        # `jax.ensure_compile_time_eval` each initialiser would be compiled, as Flax asks them for shapes.
+        with ThreadPoolExecutor(1) as apart:
+            return apart.submit(trial).result()
+
+    return batch_dependent

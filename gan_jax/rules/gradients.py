@@ -1,0 +1,85 @@
+"""What every rule is made of: a player's gradient, and its move."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from gan_jax.devices import parallel
+from gan_jax.errors import UserError
+from gan_jax.types import Array, Aux, Batch, Metrics, Player, PyTree, TrainState
+
+
+def gradient(player: Player, state: TrainState, batch: Batch, key: Array) -> tuple[PyTree, Aux, Metrics]:
+    """Differentiates a player's objective with respect to its own networks, and averages over its batches and devices.
+
+    Returns:
+        Network name -> gradient, the objective's Aux, and its metrics under the player's name.
+    """
+
+    def one(batch: Batch, key: Array) -> tuple[PyTree, Aux]:
+        def loss(own: PyTree) -> tuple[Array, Aux]:
+            return player.objective(replace(state, params=state.params | own), batch, key)
+
+        return jax.grad(loss, has_aux=True)(own(player, state))
+
+    slope, aux = one(batch, key) if player.batches == 1 else _mean(one, player.batches, batch, key)
+    slope, metrics = parallel.pmean((slope, under(player.name, aux.metrics)))
+    return slope, aux, metrics | norm(player, slope)
+
+
+def move(player: Player, state: TrainState, slope: PyTree, aux: Aux) -> TrainState:
+    """Applies a gradient by the player's optimiser, and commits the statistics of the networks that it moves."""
+    updates, opt_state = player.optimizer.update(slope, state.opt_state[player.name], own(player, state))
+    moved: PyTree = optax.apply_updates(own(player, state), updates)
+    changed = {
+        "params": state.params | moved,
+        "opt_state": state.opt_state | {player.name: opt_state},
+        "stats": state.stats | {name: aux.stats[name] for name in player.networks if name in aux.stats},
+        "extra": state.extra | aux.extra,
+    }
+    if player.active is not None:
+        active = player.active(state)
+        before = {field: getattr(state, field) for field in changed}
+        changed = jax.tree.map(lambda now, then: jnp.where(active, now, then), changed, before)
+    return replace(state, **changed)
+
+
+def own(player: Player, state: TrainState) -> PyTree:
+    """Returns the parameters that a player moves: network name -> parameters."""
+    return {name: state.params[name] for name in player.networks}
+
+
+def norm(player: Player, slope: PyTree) -> Metrics:
+    """Returns the length of a player's gradient, as a metric."""
+    # as products of vectors: a sum of squares would be laid out in memory first on CPUs
+    squares = [jnp.vdot(x, x) for x in jax.tree.leaves(slope)]
+    return under(player.name, {"gradient_norm": jnp.sqrt(sum(squares, jnp.zeros(())))})
+
+
+def under(name: str, metrics: Metrics) -> Metrics:
+    """Puts a player's name before those of its metrics."""
+    return {f"{name}/{metric}": value for metric, value in metrics.items()}
+
+
+def _mean(one: Callable[[Batch, Array], PyTree], count: int, batch: Batch, key: Array) -> PyTree:
+    """Averages a function over batches, keeping one result at a time."""
+    turns = (batch, jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(count)))
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(lambda t: one(*first(t)), turns))
+    total, _ = lax.scan(lambda total, turn: (jax.tree.map(jnp.add, total, one(*turn)), None), zeros, turns)
+    return jax.tree.map(lambda x: (x / count).astype(x.dtype), total)
+
+
+def first(tree: PyTree) -> PyTree:
+    """Takes the first of what is stacked."""
+    return jax.tree.map(lambda x: x[0], tree)
+
+
+def require_names(players: Sequence[Player]) -> None:
+    """Refuses players without names, or with one name twice."""
+    names = [player.name for player in players]
+    if not names or len(set(names)) < len(names):
+        raise UserError(f"players: their names must be given and differ, and are {names}")

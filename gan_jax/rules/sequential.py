@@ -1,0 +1,184 @@
+"""Rules by which the players move one after another."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gan_jax import rng
+from gan_jax.checks import require
+from gan_jax.errors import UserError
+from gan_jax.rules import gradients
+from gan_jax.types import Array, Aux, Batch, Metrics, Player, PyTree, TrainState, Update
+
+
+def descend(player: Player) -> Update:
+    """Returns the update in which one player makes one move.
+
+    Args:
+        player: Who moves; its objective's gradient is averaged over devices.
+    """
+
+    def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
+        slope, aux, metrics = gradients.gradient(player, state, batch, key)
+        return gradients.move(player, state, slope, aux), metrics
+
+    return update
+
+
+def alternating(players: Sequence[Player], repeats: Mapping[str, int] | None = None) -> Update:
+    """Returns the update in which the players move one after another, each seeing the moves before its own.
+
+    Args:
+        players: In the order of their moves.
+        repeats: Player name -> number of its moves an iteration, 1 for those not named. With a largest number n of
+            batches, moves times batches a move, above 1 the batch's leaves are `[n, B, ...]`; a player's move r sees
+            batch r, or its share of them.
+
+    Raises:
+        UserError: If a name is no player's or given twice, or a number is below 1.
+    """
+    gradients.require_names(players)
+    repeats = dict(repeats or {})
+    for name, count in repeats.items():
+        if name not in (player.name for player in players):
+            raise UserError(f"repeats: no player is called {name!r}; there are {[p.name for p in players]}")
+        if count < 1:
+            raise UserError(f"repeats[{name!r}]={count}: a player moves at least once; leave it out of the players")
+    eaten = {player.name: repeats.get(player.name, 1) * player.batches for player in players}
+    stacked = max(eaten.values()) > 1
+
+    def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
+        metrics: Metrics = {}
+        for player in players:
+            count, own = repeats.get(player.name, 1), batch
+            move, player_key = descend(player), rng.named(key, player.name)
+            if stacked and eaten[player.name] == 1:
+                own = gradients.first(batch)
+            elif stacked:
+                own = jax.tree.map(lambda x, n=eaten[player.name]: x[:n], batch)
+            if count == 1:
+                state, seen = move(state, own, player_key)
+            else:
+                if player.batches > 1:
+                    own = jax.tree.map(lambda x, n=count: x.reshape(n, -1, *x.shape[1:]), own)
+                state, seen = lax.scan(
+                    lambda s, turn, move=move, k=player_key: move(s, turn[0], jax.random.fold_in(k, turn[1])),
+                    state,
+                    (own, jnp.arange(count)),
+                )
+                seen = jax.tree.map(lambda x: jnp.mean(x, axis=0), seen)
+            metrics |= seen
+        return state, metrics
+
+    return update
+
+
+def unrolled(
+    players: Sequence[Player],
+    steps: int,
+    player: str = "generator",
+    opponent: str = "discriminator",
+    repeats: Mapping[str, int] | None = None,
+) -> Update:
+    """Returns the update in turns in which one player foresees moves of another (Metz et al. 2017, arXiv:1611.02163).
+
+    It minimises its objective as it will be after the opponent's next moves, and differentiates through them, the
+    opponent's optimiser included. Those moves see the player's own batch, and are then forgotten.
+
+    The objective must hold all that the foreseen moves change, the real term of the discriminator's loss included
+    (the paper's equations 9 to 12): without it the generator drives D off its best answer even at the equilibrium. The
+    paper's game is `losses.zero_sum(losses.non_saturating())`.
+
+    Args:
+        players: In the order of their moves.
+        steps: Moves foreseen, at least 1; 5 or 10 in the paper.
+        player: Name of who foresees.
+        opponent: Name of whose moves are foreseen.
+        repeats: See `alternating`.
+
+    Raises:
+        UserError: If a name is no player's, or the opponent's optimiser has no derivative where a gradient is 0, as
+            Adam with `eps_root` 0. While tracing: if the opponent's loss depends on data that the player's does not,
+            such as a generator's loss of the fake logits alone.
+    """
+    if steps < 1:
+        raise UserError(f"steps={steps}: at least 1 move is foreseen; rules.alternating foresees none")
+    by_name = {each.name: each for each in players}
+    for role, name in (("player", player), ("opponent", opponent)):
+        if name not in by_name:
+            raise UserError(f"{role}: no player is called {name!r}; there are {list(by_name)}")
+    if player == opponent:
+        raise UserError(f"opponent={opponent!r}: a player foresees another's moves, not its own")
+    other = by_name[opponent]._replace(batches=1)
+    _require_differentiable(other)
+
+    def foreseeing(state: TrainState, batch: Batch, key: Array) -> tuple[Array, Aux]:
+        _require_whole(by_name[player], other, state, batch, key)
+
+        def step(state: TrainState, i: Array) -> tuple[TrainState, None]:
+            slope, aux, _ = gradients.gradient(other, state, batch, jax.random.fold_in(rng.named(key, "unrolled"), i))
+            return gradients.move(other, state, slope, aux), None
+
+        later, _ = lax.scan(step, state, jnp.arange(steps))
+        return by_name[player].objective(later, batch, key)
+
+    return alternating(
+        [each._replace(objective=foreseeing) if each.name == player else each for each in players], repeats
+    )
+
+
+def _require_differentiable(player: Player) -> None:
+    # one gradient that is 0 and one that is not, as of a unit at rest in a network that moves
+    params: PyTree = {name: jnp.zeros(2) for name in player.networks}
+
+    def trial(slope: Array) -> Array:
+        slopes = dict.fromkeys(params, slope)
+        updates: PyTree = player.optimizer.update(slopes, player.optimizer.init(params), params)[0]
+        return sum((jnp.sum(update) for update in updates.values()), jnp.zeros(()))
+
+    with jax.ensure_compile_time_eval():  # a rule may be built while something else is traced
+        finite = jnp.isfinite(jax.grad(trial)(jnp.array([0.0, 1.0]))).all()
+    require(
+        lambda: finite,
+        f"opponent: the optimiser of {player.name!r} has no derivative where a gradient is 0, and unrolling "
+        "differentiates through it; give Adam eps_root=1e-8",
+    )
+
+
+def _require_whole(player: Player, opponent: Player, state: TrainState, batch: Batch, key: Array) -> None:
+    for name, data in batch.items():
+        if not jnp.issubdtype(data.dtype, jnp.floating):
+            continue
+
+        def loss(of: Player, x: Array, name: str = name) -> Array:
+            value, aux = of.objective(state, batch | {name: x}, key)
+            return aux.metrics.get("loss", value)  # without terms, which may see data that the loss does not
+
+        if _depends(functools.partial(loss, opponent), data) and not _depends(functools.partial(loss, player), data):
+            raise UserError(
+                f"loss: {opponent.name!r} moves by the batch's {name!r}, and the loss of {player.name!r}, who foresees "
+                "these moves, does not depend on it; give both the whole value, losses.zero_sum(loss), or a loss that "
+                "compares real with fake, such as losses.relativistic(loss)"
+            )
+
+
+def _depends(f: Callable[[Array], Array], x: Array) -> bool:
+    """Tells whether f(x) depends on x in a differentiable way: its tangent is then not JAX's symbolic zero."""
+    reached = False
+
+    @jax.custom_jvp
+    def end(value: Array) -> Array:
+        return value
+
+    def slope(primals: tuple[Array], tangents: tuple[Any]) -> tuple[Array, Array]:
+        nonlocal reached
+        reached = True  # JAX calls this only for a value that has a tangent
+        return primals[0], jnp.zeros_like(primals[0])
+
+    end.defjvp(slope, symbolic_zeros=True)
+    jax.eval_shape(lambda x: jax.jvp(lambda x: end(f(x)), (x,), (x,)), x)
+    return reached

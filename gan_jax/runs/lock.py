@@ -1,0 +1,60 @@
+"""One process at a time trains in a run directory."""
+
+import errno
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import filelock
+
+from gan_jax.devices import cluster
+from gan_jax.errors import UserError
+
+LOCK, HOLDER = "training.lock", "training.json"
+UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP)  # what a file system without locks answers
+
+
+@contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Holds a run directory while training, so that no other process trains in it.
+
+    The operating system holds the lock, and releases it when the process ends, however it ends: a file that a killed
+    process has left locks nothing. If several processes train together, the first holds the lock for all.
+
+    Args:
+        directory: The run directory; made if it does not exist.
+
+    Raises:
+        UserError: If another process holds the directory, naming its host and process id.
+    """
+    if not cluster.chief():
+        yield
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(directory / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        mend = "wait for it or stop it, or give another --workdir"
+        raise UserError(f"{directory}: {_holder(directory)} trains in it: {mend}") from None
+    except (NotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in UNSUPPORTED:
+            raise
+        print(f"warning: {directory} is on a file system without locks: train in it from one process only")
+    try:
+        (directory / HOLDER).write_text(json.dumps({"host": socket.gethostname(), "process": os.getpid()}))
+        yield
+    finally:
+        with suppress(OSError):  # the directory may be gone; it must not hide the error that ended the run
+            (directory / HOLDER).unlink()
+        lock.release()  # its file stays: two processes could lock an old one and a new one of the same name
+
+
+def _holder(directory: Path) -> str:
+    with suppress(OSError, ValueError, KeyError):  # the file may be half written
+        holder = json.loads((directory / HOLDER).read_text())
+        return f"process {holder['process']} on {holder['host']}"
+    return "another process"

@@ -1,0 +1,101 @@
+"""A run's log: one JSON record a line in `metrics.jsonl`, and TensorBoard events made from the same records."""
+
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gan_jax.errors import Diverged
+from gan_jax.files import atomic
+from gan_jax.types import Metrics
+
+Record = dict[str, Any]
+
+
+def read(run: Path) -> list[Record]:
+    """Returns the records of a run, oldest first.
+
+    A line that is no record is left out, and a warning gives its number. A last line cut short by a crash is left out
+    silently.
+    """
+    lines = _lines(run)
+    if bad := [str(number) for number, (_, record) in enumerate(lines, 1) if record is None]:
+        which = f"{', '.join(bad[:5])}{' and others' if len(bad) > 5 else ''}"
+        warnings.warn(f"{run / 'metrics.jsonl'}: no record in line {which}: left out", stacklevel=2)
+    return [record for _, record in lines if record is not None]
+
+
+@contextmanager
+def writer(run: Path, step: int) -> Iterator[Callable[[Record], None]]:
+    """Opens the log of a run that stands at a step, and forgets what came later: a continued run writes that again.
+
+    Lines that are no records stay, and so do TensorBoard's files: a new file marks the step from which the older ones
+    no longer count.
+
+    Args:
+        run: The run directory.
+        step: The last step to keep.
+
+    Yields:
+        A function that appends a record: a "step", and numbers or text by name.
+    """
+    from tensorboardX import SummaryWriter
+
+    path, folder = run / "metrics.jsonl", run / "tensorboard"
+    kept = b"".join(line + b"\n" for line, record in _lines(run) if record is None or record["step"] <= step)
+    if not path.exists() or path.read_bytes() != kept:
+        with atomic(path) as file:
+            file.write(kept)
+    older = len(list(folder.glob("events.out.tfevents.*")))
+    # the suffix distinguishes files of the same second, and keeps them in order
+    events = SummaryWriter(str(folder), purge_step=step + 1 if older else None, filename_suffix=f".{older:04d}")
+    with path.open("a") as lines:
+
+        def write(record: Record) -> None:
+            lines.write(json.dumps(record) + "\n")
+            lines.flush()
+            for name, value in record.items():
+                if isinstance(value, float):
+                    events.add_scalar(name, value, record["step"])
+
+        try:
+            yield write
+        finally:
+            events.close()
+
+
+def _lines(run: Path) -> list[tuple[bytes, Record | None]]:
+    """Returns the lines of a log, each with its record or None, without a last line that was cut short."""
+    path = run / "metrics.jsonl"
+    *ended, last = path.read_bytes().split(b"\n") if path.exists() else [b""]
+    lines = [(line, _record(line)) for line in ended]
+    return [*lines, (last, record)] if (record := _record(last)) else lines
+
+
+def _record(line: bytes) -> Record | None:
+    try:
+        value = json.loads(line)
+    except ValueError:  # no JSON, or no UTF-8
+        return None
+    return value if isinstance(value, dict) and type(value.get("step")) is int else None
+
+
+def means(calls: list[tuple[int, Metrics]], first: int) -> dict[str, float]:
+    """Fetches the metrics of some calls and averages them over their iterations.
+
+    Raises:
+        Diverged: Naming the first iteration and metric that is not finite.
+    """
+    fetched = [{name: np.asarray(values)[:count] for name, values in metrics.items()} for count, metrics in calls]
+    series = {name: np.concatenate([part[name] for part in fetched]) for name in fetched[0]}
+    bad = {
+        name: int(np.argmin(np.isfinite(values))) for name, values in series.items() if not np.isfinite(values).all()
+    }
+    if bad:
+        name = min(bad, key=lambda n: bad[n])
+        raise Diverged(f"{name} is {series[name][bad[name]]} at step {first + bad[name] + 1}")
+    return {name: float(np.mean(values)) for name, values in series.items()}

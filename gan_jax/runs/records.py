@@ -1,0 +1,254 @@
+"""What a run records of itself: experiment, config, data and environment; in `run.json` and in every checkpoint."""
+
+import dataclasses
+import importlib.metadata
+import inspect
+import itertools
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from gan_jax.data import Dataset, Stream, names
+from gan_jax.data.dataset import marks, same
+from gan_jax.errors import UserError
+from gan_jax.files import atomic
+from gan_jax.runs import lock
+
+Record = dict[str, Any]
+
+# JAX's settings that change the numbers drawn from a key, with JAX's defaults, which stand in where records lack them
+NUMERICS = {"jax_enable_x64": False, "jax_threefry_partitionable": True, "jax_random_seed_offset": 0}
+SUPPLY = "write Config, build and all that they need as experiment.py into its directory"
+
+
+def describe(build: Callable, dataset: Dataset | Stream, config: Any) -> Record:
+    """Returns what a run records of itself: experiment, config, data and environment, as JSON types.
+
+    Args:
+        build: The experiment's `build`, by which its module is known.
+        dataset: What it trains on.
+        config: The experiment's config, a dataclass; its field `run` is left out, as it changes nothing that is learnt.
+    """
+    shape = list(dataset.spec.shape)
+    data = {"name": dataset.name, "split": dataset.split, "shape": shape, "classes": dataset.spec.classes}
+    data |= {"source": list(dataset.spec.source)} if dataset.spec.source else {}
+    data |= {"count": dataset.count} | marks(dataset)
+    source = _source(build)
+    if source is None:
+        warnings.warn(
+            "build is not defined in a file, as in a notebook, so the run keeps no copy of its source: to open it "
+            f"later, {SUPPLY}",
+            stacklevel=3,
+        )
+    file, commit = (str(source), _commit(source)) if source else (None, None)
+    return {
+        "experiment": {"module": _module_name(build), "file": file, "commit": commit},
+        "config": fields(config),
+        "data": data,
+        "environment": environment(),
+    }
+
+
+def fields(config: Any) -> dict[str, Any]:
+    """Returns the fields of a config that define the trajectory, as JSON types."""
+    kept = {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.name != "run"}
+    return json.loads(json.dumps(kept, default=str))
+
+
+def environment() -> dict[str, Any]:
+    """Returns versions, device, host, the package's commit, JAX's settings and the command, for the record."""
+    versions = {name: _version(name) for name in ("gan_jax", "jax", "flax", "optax")}
+    device = jax.devices()[0]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    main = _main_spec()
+    command = ["python", *(["-m", main.name] if main else sys.argv[:1]), *sys.argv[1:]]
+    return versions | {
+        "python": platform.python_version(),
+        "device": f"{cores} CPU core{'s' * (cores > 1)}" if device.platform == "cpu" else device.device_kind,
+        "devices": jax.device_count(),
+        "host": f"{platform.system()} {platform.machine()}",
+        "commit": _commit(Path(__file__)),
+        "numerics": {name: getattr(jax.config, name) for name in NUMERICS},
+        "command": shlex.join(command),
+    }
+
+
+def default_directory(record: Record) -> Path:
+    """Returns runs/EXPERIMENT-DATASET in the working directory; with "-seedN" if that holds a run of another seed."""
+    parts = record["data"]["name"].removeprefix("folder:").split(":")
+    data = "-".join(part.rstrip("/").split("/")[-1] for part in parts)
+    plain = Path("runs") / f"{_stem(record['experiment'])}-{data}"
+    seed = record["config"].get("seed")
+    own = plain.with_name(f"{plain.name}-seed{seed}")
+    if holds_run(own):
+        return own  # the same command continues there, whatever has become of the other run
+    with suppress(OSError, ValueError, KeyError):
+        if json.loads((plain / "run.json").read_text())["config"]["seed"] != seed:
+            return own
+    return plain
+
+
+def holds_run(directory: Path) -> bool:
+    """Returns whether a directory is that of a run."""
+    return (directory / "run.json").is_file() or (directory / "checkpoints").is_dir()
+
+
+def require_directory(directory: Path, fresh: bool) -> None:
+    """Refuses to train in a directory that holds other files, if that is hardly meant.
+
+    Raises:
+        UserError: If it holds files but no run, and is the working directory (`--workdir ""` is that too), or
+            `fresh` would move the files away.
+    """
+    if not directory.exists() or holds_run(directory):
+        return
+    if {path.name for path in directory.iterdir()} <= {lock.LOCK, lock.HOLDER}:  # empty, or killed at its start
+        return
+    if fresh:
+        raise UserError(f"--fresh: {directory} holds no run, and its files would be moved away: give another --workdir")
+    if directory == Path():
+        raise UserError("--workdir: it is the working directory, which holds other files and no run: give another name")
+
+
+def write(record: Record, directory: Path, step: int) -> None:
+    """Writes the record of a run that stands at a step, and a copy of its experiment's source.
+
+    A source that has changed since may be a new remark or a new algorithm: a warning says so, and the old copy is kept.
+    If the source is in no file, nothing is copied, and an existing `experiment.py` stays.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with atomic(directory / "run.json") as file:
+        file.write(json.dumps(record, indent=2).encode())
+    if record["experiment"]["file"] is None:
+        return
+    source, copy = Path(record["experiment"]["file"]).read_bytes(), directory / "experiment.py"
+    if step and copy.exists() and copy.read_bytes() != source:
+        old = copy.rename(directory / f"experiment-to-{step:08d}.py")
+        warnings.warn(f"the experiment's source has changed since step {step} was made; see {old}", stacklevel=2)
+    with atomic(copy) as file:
+        file.write(source)
+
+
+def move_aside(directory: Path) -> Path:
+    """Renames a directory to the first free NAME.old-1, NAME.old-2, …, and returns that."""
+    aside = next(p for i in itertools.count(1) if not (p := directory.with_name(f"{directory.name}.old-{i}")).exists())
+    return directory.rename(aside)
+
+
+def summary(record: Record) -> str:
+    """Returns what a run is, in a few words."""
+    data = record["data"]
+    shape = "x".join(map(str, data["shape"]))
+    return f"{_stem(record['experiment'])} on {data['name']} ({data['count']:,} examples, {shape})"
+
+
+def defaults(config: Any) -> dict[str, Any]:
+    """Returns the defaults of a config's fields, of those that have one, as JSON types."""
+    known = {field.name: field.default for field in dataclasses.fields(config)}
+    kept = {name: value for name, value in known.items() if value is not dataclasses.MISSING}
+    return json.loads(json.dumps(kept, default=str))
+
+
+def require_same(record: Record, found: Record, directory: Path, defaults: dict[str, Any] | None = None) -> None:
+    """Checks that a run is the one that a directory's checkpoints belong to.
+
+    Args:
+        record: Of the run.
+        found: Of the checkpoints.
+        directory: Theirs.
+        defaults: What fields were before there were such fields, when an experiment has gained some.
+
+    Raises:
+        UserError: Naming what differs, and the mends.
+    """
+    mend = "give another --workdir, or --fresh to move the old run aside"
+    name, old_name = (_stem(r["experiment"]) for r in (record, found))
+    if name != old_name:
+        raise UserError(f"{directory} holds a run of {old_name}, and this is {name}: {mend}")
+    config, before = record["config"], defaults or {}
+    old = {name: before[name] for name in config if name in before} | found["config"]
+    differ = [key for key in old | config if config.get(key) != old.get(key)]
+    if differ and not (differ == ["dataset"] and same(record["data"], found["data"])):  # of another name, or moved
+        its, ours = (", ".join(f"{key}={values.get(key)!r}" for key in differ) for values in (old, config))
+        flags = " ".join(f"--{key.replace('_', '-')} {old.get(key)}" for key in differ)
+        raise UserError(
+            f"{directory} holds a run with {its}, and this one has {ours}: {mend}, or {flags} to continue it"
+        )
+    if not same(record["data"], found["data"]):
+        raise UserError(f"{directory} holds a run on other contents of {record['data']['name']!r}: {mend}")
+    now, then = record["data"]["name"], names.resolved(found["data"]["name"])
+    if now != then:
+        warnings.warn(f"the data of {directory} were called {then} and are {now} now", stacklevel=2)
+
+
+def require_same_numerics(found: Record, directory: Path) -> None:
+    """Checks that JAX has the settings that a run was made with; with others the same seed gives other numbers.
+
+    Raises:
+        UserError: Naming the environment variables to set.
+    """
+    made = NUMERICS | found["environment"].get("numerics", {})
+    now = {name: getattr(jax.config, name) for name in made}
+    if differ := [name for name in made if made[name] != now[name]]:
+        its, ours = (" ".join(f"{name.upper()}={int(values[name])}" for name in differ) for values in (made, now))
+        raise UserError(
+            f"{directory} was made with {its}, and here it is {ours}, which draws other numbers from the same seed: "
+            f"set {its} in the environment"
+        )
+
+
+def _source(build: Callable) -> Path | None:
+    """Returns the file that defines a function; None if there is none, as in a notebook or at a prompt."""
+    try:
+        found = inspect.getsourcefile(build)
+    except TypeError:  # a class of a notebook, or something without a definition
+        return None
+    return Path(found).absolute() if found and Path(found).is_file() else None
+
+
+def _commit(file: Path) -> str | None:
+    """Returns the commit of the repository that tracks a file; None if none does, or there is no git."""
+    try:
+        tracked, described = (
+            subprocess.run(["git", "-C", file.parent, *command], capture_output=True, text=True, timeout=30)
+            for command in (["ls-files", "--error-unmatch", file.name], ["describe", "--always", "--dirty"])
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return described.stdout.strip() or None if tracked.returncode == 0 else None
+
+
+def _version(name: str) -> str | None:
+    """Returns a package's version; None if it is on the path but not installed."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _module_name(build: Callable) -> str | None:
+    """Returns the name under which an experiment can be imported, None for a script or a notebook."""
+    if build.__module__ != "__main__":
+        return build.__module__
+    spec = _main_spec()
+    return spec.name if spec else None
+
+
+def _main_spec() -> ModuleSpec | None:
+    """Returns what `python -m` was asked to run, None for a script, a notebook or a prompt."""
+    return getattr(sys.modules["__main__"], "__spec__", None)
+
+
+def _stem(experiment: Record) -> str:
+    return (experiment["module"] or Path(experiment["file"] or "notebook").stem).split(".")[-1]

@@ -1,0 +1,246 @@
+"""Run directories: rebuilds a system, its networks and its data from what a run has left.
+
+A run holds `run.json`, `experiment.py` (a copy of the experiment's source), `metrics.jsonl`, `tensorboard/`,
+`samples/`, `checkpoints/`, and at the end `animation.gif` and `report.html`. Every checkpoint carries the record too.
+Rebuilding a system runs the experiment's code: open only runs that you trust, or give `safe`, which runs none of it.
+"""
+
+import dataclasses
+import importlib.metadata
+import importlib.util
+import re
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import jax
+
+from gan_jax import rng
+from gan_jax.data import Dataset, Spec, load, names
+from gan_jax.data.dataset import marks, same
+from gan_jax.errors import NotFound, UserError
+from gan_jax.runs import checkpoint, records
+from gan_jax.runs.records import Record
+from gan_jax.types import PyTree, System, TrainState
+
+BEST = "best"  # the directory of the best checkpoint, beside checkpoints/
+_opening: ContextVar[Path | None] = ContextVar("_opening", default=None)  # the run whose code is being run
+
+
+class Restored(NamedTuple):
+    """What sampling and evaluation need of a run.
+
+    Attributes:
+        system: Rebuilt from the recorded config.
+        ema: The averaged networks of one checkpoint.
+        step: That checkpoint's step.
+        record: What the run recorded of itself.
+    """
+
+    system: System
+    ema: dict[str, PyTree]
+    step: int
+    record: Record
+
+
+def open_run(
+    directory: Path, step: int | None = None, best: bool = False, dataset: str | None = None, safe: bool = False
+) -> Restored:
+    """Rebuilds a run's system and restores its averaged networks, from the directory alone.
+
+    Args:
+        directory: A run directory.
+        step: Which checkpoint; the newest good one by default.
+        best: Whether to take the best one, which `--best` keeps, instead.
+        dataset: Where its data are now, as in `data.load`, if they have moved.
+        safe: Whether to run none of the directory's code, but this repository's experiment of the same name. If the two
+            differ, the images may be others, or there may be an error.
+
+    Raises:
+        NotFound: If it is no run directory, or has no checkpoint yet, or no best one.
+        UserError: If the checkpoint, or the experiment's code, no longer fits; or the code is broken.
+    """
+    ema, record = checkpoint.restore_averaged(_checkpoints(directory, step, best), step)
+    records.require_same_numerics(record, directory)
+    token = _opening.set(directory)
+    try:
+        experiment = _load_experiment(record["experiment"], directory, safe)
+        with _blamed(Path(str(experiment.__file__))):
+            system = _rebuild(record, experiment)
+            expected = jax.eval_shape(system.init, rng.key(0)).ema
+    finally:
+        _opening.reset(token)
+    _require_shapes(expected, ema, directory)
+    if dataset is not None:
+        record = record | {"data": record["data"] | {"name": names.resolved(dataset)}}
+    return Restored(system, jax.tree.map(jax.numpy.asarray, ema), record["step"], record)
+
+
+def require_none_opening() -> None:
+    """Refuses to train while a run is being opened, as happens if its script trains whenever it is imported.
+
+    Raises:
+        UserError: Naming the script.
+    """
+    if (directory := _opening.get()) is not None:
+        raise UserError(
+            f"{directory} is being opened, and its {directory / 'experiment.py'} trains when it is imported: put what "
+            'trains under `if __name__ == "__main__":`, there and in the script that it is a copy of'
+        )
+
+
+def restore_state(run: Restored, directory: Path, step: int | None = None, best: bool = False) -> TrainState:
+    """Restores a whole state of an opened run, with the discriminator and what is not averaged.
+
+    Args:
+        run: By `open_run`, of any step.
+        directory: Its run directory.
+        step: Which checkpoint; the newest good one by default.
+        best: Whether to take the best one instead.
+    """
+    like = jax.eval_shape(run.system.init, rng.key(0))
+    state = checkpoint.restore(_checkpoints(directory, step, best), like, step)[0]
+    return jax.tree.map(jax.numpy.asarray, state)
+
+
+def dataset(record: Record, split: str | None = None) -> Dataset:
+    """Loads a split of the data that a run was trained on, by default the split of its training.
+
+    If an image cannot be read, the next one takes its place, with a warning.
+
+    Raises:
+        UserError: If the data are not where they were, have another shape, or the training images have changed.
+    """
+    about = record["data"]
+    try:
+        found = load(about["name"], split or about["split"], record["config"].get("resolution"), skip_damaged=True)
+    except NotFound as error:
+        raise NotFound(
+            f"{error}. The run was trained on {about['name']!r}; if the data have moved, give --dataset with their name"
+        ) from error
+    if split in (None, about["split"]) and not same(marks(found), about):
+        raise UserError(
+            f"the run was trained on other contents of {about['name']!r} than are there now; restore them, or give "
+            "--dataset with their new place"
+        )
+    if list(found.spec.shape) != about["shape"]:
+        raise UserError(
+            f"the run was trained on examples of {about['shape']}, and those of {about['name']!r} are of "
+            f"{list(found.spec.shape)}; give --dataset with data of that kind"
+        )
+    return found
+
+
+def held_out(record: Record) -> Dataset:
+    """Loads the test images of the data that a run was trained on; raises UserError if it was trained on them."""
+    found = dataset(record, "test")
+    if same(marks(found), record["data"]):
+        raise UserError(f"the run was trained on the test split of {found.name!r}, so that nothing is held out")
+    return found
+
+
+def _checkpoints(directory: Path, step: int | None, best: bool) -> Path:
+    if not (directory / "checkpoints").is_dir():
+        raise NotFound(f"{directory} is not a run directory: it has no checkpoints/; give one that a run made")
+    if best and step is not None:
+        raise UserError(f"step {step} and --best: give one of them")
+    if not checkpoint.steps(directory / "checkpoints"):
+        raise NotFound(f"{directory} holds no checkpoint: it ended before the first; train it again")
+    if best and not (directory / BEST).is_dir():
+        raise NotFound(f"{directory} keeps no best checkpoint: train anew with --best fid --fresh, or leave best out")
+    return directory / (BEST if best else "checkpoints")
+
+
+def _rebuild(record: Record, experiment: ModuleType) -> System:
+    known = {field.name for field in dataclasses.fields(experiment.Config)}
+    if unknown := record["config"].keys() - known:
+        raise UserError(f"the run's config has {sorted(unknown)}, which {experiment.__file__} no longer knows")
+    about = record["data"]
+    spec = Spec(tuple(about["shape"]), about["classes"], tuple(about["source"]) if "source" in about else None)
+    return experiment.build(experiment.Config(**record["config"]), spec)
+
+
+def _require_shapes(expected: dict[str, PyTree], ema: dict[str, PyTree], directory: Path) -> None:
+    """Checks that restored averages are what the system's own would be."""
+    shapes = [
+        {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+        for tree in (expected, ema)
+    ]
+    if shapes[0] != shapes[1]:
+        odd = sorted(set(map(str, shapes[0].items())) ^ set(map(str, shapes[1].items())))[0]
+        raise UserError(f"{directory}: its generator differs from what the experiment's code builds now, at {odd}")
+
+
+def _load_experiment(experiment: Record, directory: Path, safe: bool = False) -> ModuleType:
+    """Imports an experiment from the run's copy, so that later edits change nothing; if `safe`, this repository's."""
+    file = _of_package(experiment, directory) if safe else _of_run(experiment, directory)
+    original = file if safe else Path(experiment["file"] or file)
+    spec = importlib.util.spec_from_file_location(f"experiment_{original.stem}", file)
+    assert spec and spec.loader, f"{file} is no Python source"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module  # dataclasses look their module up
+    packages = (experiment["module"] or "").count(".")
+    for folder in (original.parent, original.parents[packages]):  # for imports of its neighbours, and by package
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+    with _blamed(file):
+        spec.loader.exec_module(module)
+    return module
+
+
+def _of_run(experiment: Record, directory: Path) -> Path:
+    """Returns the run's own copy of an experiment; if it is missing, the original file."""
+    copy = directory / "experiment.py"
+    if not copy.exists() and experiment["file"] is None:
+        raise UserError(f"{directory}: its experiment was defined in no file, as in a notebook; {records.SUPPLY}")
+    original = Path(experiment["file"] or copy)
+    if not copy.exists() and not original.exists():
+        raise UserError(
+            f"{directory}: its experiment.py is missing, and {original} is not there either; put one of them back"
+        )
+    return copy if copy.exists() else original
+
+
+def _of_package(experiment: Record, directory: Path) -> Path:
+    """Returns this repository's file of an experiment's name; warns if the run's own copy differs from it."""
+    root, name, copy = Path(__file__).parents[2], experiment["module"] or "", directory / "experiment.py"
+    file = root.joinpath(*name.split(".")).with_suffix(".py")
+    if not re.fullmatch(r"experiments(\.\w+)+", name) or not file.is_file():
+        raise UserError(
+            f"--safe: {directory} is a run of {name or experiment['file']}, which is not in {root / 'experiments'}; if "
+            f"you trust {copy}, leave --safe out"
+        )
+    if copy.exists() and copy.read_bytes() != file.read_bytes():
+        warnings.warn(f"--safe: {file} is used, and the run's {copy} differs from it", stacklevel=2)
+    return file
+
+
+@contextmanager
+def _blamed(file: Path) -> Iterator[None]:
+    """Turns whatever an experiment's source raises into an error that names the file, the line and the mend.
+
+    Raises:
+        UserError: In place of any other exception, `SystemExit` included.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{file} imports {error.name!r}, which is not there; add the folder that holds it to PYTHONPATH"
+        ) from error
+    except (Exception, SystemExit) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(file)] or [getattr(error, "lineno", None)]
+        where = f"{file}, line {lines[-1]}" if lines[-1] else str(file)
+        raise UserError(
+            f"{where}: {type(error).__name__}: {error}; mend the file, or put it back as it was when the run was "
+            "trained; or, if the experiment is one of this repository, open the run with --safe"
+        ) from error

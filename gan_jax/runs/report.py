@@ -1,0 +1,180 @@
+"""A run as one page: samples, scores, curves, explorations, events, configuration, and how to make more of it.
+
+`python -m gan_jax.runs.report RUN` writes RUN/report.html from the files of the run alone. The page needs nothing but
+itself. Where files are missing, as in a run that is still going, it shows those that are there.
+"""
+
+import base64
+import json
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+from gan_jax import files, pictures
+from gan_jax.cli import cli
+from gan_jax.errors import NotFound
+from gan_jax.runs import charts
+
+EXPLORATIONS = ("neighbours", "memorisation", "collapse", "directions", "interpolation", "filters", "inversion")
+STYLE = """
+:root{color-scheme:light dark;--page:#fff;--ink:#20252b;--soft:#f5f6f7;--ce:#e6e8eb;--cf:#69717b;
+--c0:#2f6fb3;--c1:#d0702a;--c2:#3c8a5b;--c3:#8b5fae;--c4:#b5484f;--c5:#2b8c99}
+@media(prefers-color-scheme:dark){:root{--page:#15181c;--ink:#dde1e6;--soft:#1d2126;--ce:#2b3037;--cf:#98a1ac;
+--c0:#6aa5e3;--c1:#eb9a5b;--c2:#6fbf8d;--c3:#b795d8;--c4:#e58087;--c5:#63c2cf}}
+*{box-sizing:border-box;overflow-wrap:anywhere;font-variant-numeric:tabular-nums} h3,dl,dd,figure,pre{margin:0}
+body{margin:0;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,sans-serif;-webkit-text-size-adjust:100%}
+main{max-width:1040px;margin:auto;padding:40px 20px 64px} header p{margin:4px 0 20px} h3{font-size:14px}
+h1{font-size:32px;line-height:1.2;letter-spacing:-.02em;margin:0} h2{font-size:17px;margin:48px 0 14px}
+header p,small,b,dt,figcaption,th{color:var(--cf);font-size:13px;font-weight:400} h3+div{font-size:13px}
+dl{display:flex;flex-wrap:wrap;gap:12px 36px} dd{font-size:17px} section>div{display:grid;gap:28px 20px}
+.large{grid-template-columns:repeat(auto-fit,minmax(min(100%,340px),1fr))} .large img{max-width:520px}
+.small{grid-template-columns:repeat(auto-fill,minmax(min(45%,220px),1fr))} .pixels{image-rendering:pixelated}
+.wide{display:flex;flex-wrap:wrap} .wide img{width:auto;max-width:100%}
+.charts{grid-template-columns:repeat(auto-fill,minmax(min(100%,400px),1fr))} svg text{font-family:inherit!important}
+figure{min-width:0;break-inside:avoid} img,svg{display:block;width:100%;height:auto;overflow:visible;margin-bottom:6px}
+h3+div span,h3+div span:before{display:inline-block;margin-right:16px} table{border-collapse:collapse;max-width:760px}
+h3+div span:before{content:"";width:14px;height:3px;margin:0 6px 4px 0;background:var(--c)}
+th,td{text-align:left;vertical-align:baseline;padding:5px 16px 5px 0;border-bottom:1px solid var(--ce)} th{width:34%}
+table{width:100%;table-layout:fixed} pre{padding:14px 16px;background:var(--soft);white-space:pre-wrap;font-size:13px}
+@media print{main{padding:0} h2{break-after:avoid} tr{break-inside:avoid} *{print-color-adjust:exact}}
+"""
+
+
+def write(run: Path | str) -> Path:
+    """Writes RUN/report.html from what a run has left in its directory so far; returns the path of the page.
+
+    Raises NotFound where `run` holds no run.json, or one that is no JSON object.
+    """
+    run = Path(run)
+    about = next(_objects(run / "run.json", whole=True), None)
+    if about is None:
+        raise NotFound(f"{run / 'run.json'} is missing or broken: {run} is not the directory of a run")
+    experiment, config, data, environment = (about.get(k, {}) for k in ("experiment", "config", "data", "environment"))
+    log = [record for record in _objects(run / "metrics.jsonl") if isinstance(record.get("step"), int)]
+    samples = pictures.by_step(run / "samples")
+    scores = charts.of_scores(_objects(run / "scores.jsonl"))
+    scored = (step for _, chart in scores for line in chart.lines.values() for step in line)
+    last = max([record["step"] for record in log] + [*samples, *scored], default=0)
+    devices = environment.get("devices") or 1
+    seconds = [record["seconds"] for record in log if isinstance(record.get("seconds"), int | float)]
+    facts = {
+        "data set": data.get("name"),
+        "steps": f"{last:,}",
+        "minutes": f"{seconds[-1] / 60:,.1f}" if seconds else None,
+        "device": environment.get("device") and f"{environment['device']}{f' × {devices}' if devices != 1 else ''}",
+    }
+    terms = (f"<div><dt>{term}</dt><dd>{escape(str(fact))}</dd></div>" for term, fact in facts.items() if fact)
+    title = (experiment.get("module") or Path(experiment.get("file") or "").stem).rpartition(".")[2]
+    name = escape(title or run.resolve().name)
+    large = [_picture(path, f"step {step:,}", 460) for step, path in list(samples.items())[-1:]]
+    if (run / "animation.gif").is_file():
+        large.append(_picture(run / "animation.gif", f"steps {min(samples, default=0):,} to {last:,}", 460))
+    first, later = list(samples)[:1], list(samples)[1:]
+    if len(later) > 7:  # evenly on a logarithmic scale
+        later = sorted({min(later, key=lambda s: abs(np.log(s / t))) for t in np.geomspace(later[0], later[-1], 7)})
+    codes = [_picture(path, "one code after another, all else held", 0) for path in run.glob("codes.png")]
+    small = [_picture(samples[step], f"step {step:,}", 230) for step in first + later]
+    events = []
+    for event in (record for record in log if "event" in record):
+        told = (f"{k} {v}".removeprefix("message ") for k, v in event.items() if k not in ("step", "event"))
+        events.append((f"{event['step']:,} {event['event']}", ", ".join(told)))
+    kinds = ("grid", "images", "npz", "interpolation", "traversal")
+    explored = _explored(run / "explore")
+    missing = [kind for kind in EXPLORATIONS if not any(path.name.startswith(kind) for path, _ in explored)]
+    asked = [("sample", kind) for kind in kinds]
+    asked += [("explore", kind) for kind in missing if len(data.get("shape", ())) == 3]
+    if "source" in data:
+        asked = [("translate", "--input DIRECTORY --output DIRECTORY")]
+    commands = "\n".join(f"python -m gan_jax.{module} {shlex.quote(str(run))} {kind}" for module, kind in asked)
+    page = f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
+<title>{name}</title><style>{STYLE}</style></head><body><main>
+<header><h1>{name}</h1><p>{escape(str(run))}</p><dl>{"".join(terms)}</dl></header>
+{_section("Samples", large, "large")}
+{_section("Evolution", small if len(small) > 1 else [], "small")}
+{_section("Codes", codes, "wide")}
+{_section("Scores", [charts.draw(*each, last) for each in scores], "charts")}
+{_section("Curves", [charts.draw(*each, last) for each in charts.of_log(log).items()], "charts")}
+{_section("Exploration", [_picture(path, caption, 0) for path, caption in explored], "wide")}
+{_section("Events", _table(events))}
+{_section("Sampling", [f"<pre>{escape(commands)}</pre>"])}
+{_section("Configuration", _table(_flat(config)))}
+{_section("Data", _table(_flat(data)))}
+{_section("Environment", _table(_flat({"experiment": experiment, **environment})))}</main></body></html>
+"""
+    with files.atomic(run / "report.html") as stream:
+        stream.write(page.encode("utf-8", "replace"))
+    return run / "report.html"
+
+
+def outdated(run: Path) -> bool:
+    """Returns whether a run that has a log has no report, or one that is older than the log."""
+    page, log = run / "report.html", run / "metrics.jsonl"
+    return log.is_file() and (not page.is_file() or page.stat().st_mtime < log.stat().st_mtime)
+
+
+def _objects(path: Path, whole: bool = False) -> Iterator[dict[str, Any]]:
+    """Reads the JSON objects of a file, one a line or one in all, past what does not parse: a line cut short."""
+    text = path.read_text("utf-8", "replace") if path.is_file() else ""
+    for part in [text] if whole else text.split("\n"):
+        with suppress(ValueError):
+            if isinstance(value := json.loads(part), dict):
+                yield value
+
+
+def _section(title: str, items: Sequence[str], layout: str = "") -> str:
+    return f'<section><h2>{title}</h2><div class="{layout}">{"".join(items)}</div></section>' if items else ""
+
+
+def _table(rows: Iterable[tuple[str, Any]]) -> list[str]:
+    cells = "\n".join(f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in rows)
+    return [f"<table>{cells}</table>"] if cells else []
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value if isinstance(value, str) else json.dumps(value)
+
+
+def _explored(folder: Path) -> list[tuple[Path, str]]:
+    """Finds the pictures of a folder, of each kind those of the newest step, and says what they are."""
+    found = []
+    for path in folder.glob("*"):
+        if match := re.fullmatch(r"([a-z].*)-step([0-9]+)-seed([0-9]+)\.(?:png|gif)", path.name):
+            kind, step, seed = match[1], int(match[2]), int(match[3])
+            place = next((i for i, known in enumerate(EXPLORATIONS) if kind.startswith(known)), len(EXPLORATIONS))
+            found.append((place, kind, step, seed, path))
+    newest = {kind: step for _, kind, step, *_ in sorted(found)}
+    return [
+        (path, f"{kind.replace('-', ', ')}; step {step:,}, seed {seed}")
+        for _, kind, step, seed, path in sorted(found)
+        if step == newest[kind]
+    ]
+
+
+def _picture(path: Path, caption: str, width: int) -> str:
+    caption = escape(caption)
+    data, kind = path.read_bytes(), path.suffix[1:]
+    pixels = int.from_bytes(data[16:20], "big") if kind == "png" else int.from_bytes(data[6:8], "little")
+    look = ' class="pixels"' if pixels <= width else ""  # shrunk by nearest neighbours, an image would lose pixels
+    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    return f'<figure><img{look} alt="{caption}" src="{source}"><figcaption>{caption}</figcaption></figure>'
+
+
+def main(run: tyro.conf.Positional[Path]) -> None:
+    """Writes RUN/report.html, a page that shows the run in the directory RUN."""
+    print(write(run))
+
+
+if __name__ == "__main__":
+    cli(main)

@@ -1,0 +1,33 @@
+"""Regularisation terms, added to a player's loss; those of the discriminator's slope are in `gan_jax.penalties`."""
+
+from gan_jax.terms.augmentation_consistency import consistency, latent_consistency
+from gan_jax.terms.auxiliary import classified, labelled, told
+from gan_jax.terms.combinators import combine, lazy, scheduled
+from gan_jax.terms.generator import (
+    absolute_error,
+    feature_matching,
+    latent_diversity,
+    mode_seeking,
+    path_length,
+    pull_away,
+)
+from gan_jax.terms.parameters import historical_averaging, orthogonal
+
+__all__ = [
+    "absolute_error",
+    "classified",
+    "combine",
+    "consistency",
+    "feature_matching",
+    "historical_averaging",
+    "labelled",
+    "latent_consistency",
+    "latent_diversity",
+    "lazy",
+    "mode_seeking",
+    "orthogonal",
+    "path_length",
+    "pull_away",
+    "scheduled",
+    "told",
+]

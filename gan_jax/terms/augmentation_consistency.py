@@ -1,0 +1,59 @@
+"""What keeps the discriminator's mind the same where the image should be the same to it: terms beside its loss."""
+
+import jax.numpy as jnp
+
+from gan_jax import numerics, rng
+from gan_jax.checks import require, require_noise, require_weight
+from gan_jax.types import Array, Augment, Context, Term
+
+
+def consistency(augment: Augment, real: float = 10.0, fake: float = 0.0) -> Term:
+    """Returns consistency regularisation, CR (Zhang et al. 2020, arXiv:1910.12027).
+
+    real * |D(T(x)) - D(x)|^2 + fake * |D(T(G(z))) - D(G(z))|^2, patch logits averaged; with both it is balanced, bCR
+    (Zhao et al. 2021, arXiv:2002.04724). The game's own augmentation is the same on both sides of a difference.
+
+    Args:
+        augment: T, one draw an image.
+        real: Weight on real examples, positive.
+        fake: Weight on fake ones, at least 0; 10 in the paper of bCR.
+    """
+    require_weight("real", real)
+    require(lambda: fake >= 0, f"fake={fake}: a weight cannot be negative; 0 leaves the fake examples out")
+
+    def value(context: Context) -> Array:
+        def unlike(images: Array, name: str) -> Array:
+            changed = augment(images, rng.each(context.keys, name), context.state)
+            return _squared_distance(context.critic(changed), context.critic(images))
+
+        values = real * unlike(context.real, "real")
+        return values if isinstance(fake, int | float) and fake == 0 else values + fake * unlike(context.fake, "fake")
+
+    return Term(value, player="discriminator")
+
+
+def latent_consistency(weight: float = 5.0, std: float = 0.07) -> Term:
+    """Returns the discriminator's part of zCR (Zhao et al. 2021, arXiv:2002.04724); see `terms.latent_diversity`.
+
+    weight * |D(G(z)) - D(G(z + std * N(0, I)))|^2, patch logits averaged.
+
+    Args:
+        weight: Lambda_dis, positive.
+        std: Standard deviation of the noise, positive. Public implementations for CIFAR-10 have 0.03 and 0.05.
+    """
+    require_weight("weight", weight)
+    require_noise("std", std)
+
+    def value(context: Context) -> Array:
+        return weight * _squared_distance(context.critic(nearby(context, std)), context.critic(context.fake))
+
+    return Term(value, player="discriminator")
+
+
+def nearby(context: Context, std: float) -> Array:
+    """Generates from latents that are some noise away from those of `context.fake`: G(z + std * N(0, I))."""
+    return context.generate(context.latents + std * rng.normal(rng.each(context.keys, "latent"), context.latents))
+
+
+def _squared_distance(a: Array, b: Array) -> Array:
+    return numerics.average(jnp.square(a - b))

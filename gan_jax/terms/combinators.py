@@ -1,0 +1,92 @@
+"""Terms made from other terms: evaluated less often, scheduled, or summed."""
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from gan_jax import rng
+from gan_jax.devices import parallel
+from gan_jax.errors import UserError
+from gan_jax.types import Array, Context, PyTree, Term
+
+
+def lazy(term: Term, every: int) -> Term:
+    """Evaluates a term every so many steps, that many times as strong (Karras et al. 2020, arXiv:1912.04958).
+
+    What it carries moves only then.
+
+    Args:
+        term: Any term.
+        every: Steps between evaluations, at least 1; it is due at step 0.
+    """
+    if every < 1:
+        raise UserError(f"every={every}: a lazy term is due once in at least 1 step")
+
+    def value(context: Context) -> tuple[Array, dict[str, PyTree]]:
+        def due() -> tuple[Array, dict[str, PyTree]]:
+            values, extra = _evaluate(term, context)
+            return every * values, extra
+
+        values, extra = jax.eval_shape(due)
+        return lax.cond(
+            context.state.step % every == 0,
+            due,
+            lambda: (jnp.zeros(values.shape, values.dtype), {slot: context.state.extra[slot] for slot in extra}),
+        )
+
+    return term._replace(value=value)
+
+
+def scheduled(term: Term, schedule: optax.Schedule) -> Term:
+    """Multiplies a term by a function of the step.
+
+    Args:
+        term: Any term.
+        schedule: `(step) -> factor`, such as `optax.linear_schedule(0, 1, 10_000)`.
+    """
+
+    def value(context: Context) -> tuple[Array, dict[str, PyTree]]:
+        values, extra = _evaluate(term, context)
+        return jnp.asarray(schedule(context.state.step)) * values, extra
+
+    return term._replace(value=value)
+
+
+def combine(*terms: Term) -> Term:
+    """Adds terms up to one, to be lazy or scheduled together.
+
+    The sum of their means; each draws from keys of its own.
+
+    Args:
+        terms: At least one; no two may carry the same slot.
+    """
+    if not terms:
+        raise UserError("terms=(): there is nothing to combine; give at least one term")
+
+    def value(context: Context) -> tuple[Array, dict[str, PyTree]]:
+        total, joined = jnp.zeros(()), {}
+        for place, term in enumerate(terms):
+            values, extra = _evaluate(term, context._replace(keys=rng.each(context.keys, f"{place}")))
+            total += parallel.pmean(jnp.mean(values))
+            joined |= extra
+        return total, joined
+
+    def slots(params: dict[str, PyTree]) -> dict[str, PyTree]:
+        joined: dict[str, PyTree] = {}
+        for first in (term.slots(params) for term in terms):
+            if twice := set(first) & set(joined):
+                raise UserError(f"two combined terms carry the slot {sorted(twice)}; name one of them otherwise")
+            joined |= first
+        return joined
+
+    players = {term.player for term in terms} - {""}
+    if len(players) > 1:
+        raise UserError(f"terms: they are of different players, {sorted(players)}; combine those of one")
+    return Term(value, tuple({name for term in terms for name in term.per_example}), slots, "".join(players))
+
+
+def _evaluate(term: Term, context: Context) -> tuple[Array, dict[str, PyTree]]:
+    """Gives terms that carry nothing the form of those that do."""
+    values = term.value(context)
+    return values if isinstance(values, tuple) else (values, {})

@@ -1,0 +1,157 @@
+"""Terms of the generator, terms of parameters, and terms made of others.
+
+Those that compare a batch with itself do so over the global batch.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gan_jax import numerics, rng
+from gan_jax.checks import require_decay, require_noise, require_weight
+from gan_jax.devices import parallel
+from gan_jax.errors import UserError
+from gan_jax.numerics import safe_root
+from gan_jax.terms.augmentation_consistency import nearby
+from gan_jax.types import Array, Context, PyTree, Term
+
+
+def feature_matching(weight: float = 1.0) -> Term:
+    """Returns feature matching (Salimans et al. 2016, arXiv:1606.03498).
+
+    weight * |E f(x) - E f(G(z))|^2, f the discriminator's features.
+
+    Args:
+        weight: Positive.
+
+    Raises:
+        UserError: While tracing, if the discriminator returns no features.
+    """
+    require_weight("weight", weight)
+
+    def value(context: Context) -> Array:
+        means = [jnp.mean(_features(output), axis=0) for output in (context.real_output, context.fake_output)]
+        real, fake = parallel.pmean(means)
+        return weight * jnp.sum((real - fake) ** 2)
+
+    return Term(value, player="generator")
+
+
+def absolute_error(weight: float = 100.0) -> Term:
+    """Returns pix2pix's L1 term (Isola et al. 2017, arXiv:1611.07004), for generators that translate pairs.
+
+    weight * |x - G(s)|, averaged over pixels and channels.
+
+    Args:
+        weight: Lambda, positive.
+    """
+    require_weight("weight", weight)
+    return Term(lambda context: weight * numerics.average(jnp.abs(context.real - context.fake)), player="generator")
+
+
+def pull_away(weight: float = 0.1) -> Term:
+    """Returns EBGAN's pulling-away term (Zhao et al. 2017, arXiv:1609.03126), against samples that are all alike.
+
+    weight / (B (B - 1)) * sum over i /= j of cos(f(G(z_i)), f(G(z_j)))^2, f the discriminator's features.
+
+    Args:
+        weight: Positive.
+
+    Raises:
+        UserError: While tracing, if the discriminator returns no features, or there is but one example.
+    """
+    require_weight("weight", weight)
+
+    def value(context: Context) -> Array:
+        features = parallel.gather(_features(context.fake_output))
+        count = _require_several("pull_away", features)
+        features = features / safe_root(jnp.sum(features**2, axis=1, keepdims=True))
+        cosines = features @ features.T
+        return weight / (count * (count - 1)) * jnp.sum(jnp.where(jnp.eye(count, dtype=bool), 0, cosines**2))
+
+    return Term(value, player="generator")
+
+
+def mode_seeking(weight: float = 1.0) -> Term:
+    """Returns the mode seeking term (Mao et al. 2019, arXiv:1903.05628).
+
+    weight / (|G(z) - G(z')| / |z - z'| + 1e-5), mean absolute differences, z' the next latents of the batch. The ratio
+    is taken pair by pair, as in the paper's formula.
+
+    Args:
+        weight: Lambda, positive.
+
+    Raises:
+        UserError: While tracing, if there is but one example.
+    """
+    require_weight("weight", weight)
+
+    def value(context: Context) -> Array:
+        pair = context.fake, context.latents
+        everything = parallel.gather(pair)
+        _require_several("mode_seeking", everything[0])
+        others = parallel.local(jax.tree.map(lambda x: jnp.roll(x, -1, axis=0), everything))
+        images, latents = (numerics.average(jnp.abs(a - b)) for a, b in zip(pair, others, strict=True))
+        return weight / (images / latents + 1e-5)
+
+    return Term(value, player="generator")
+
+
+def latent_diversity(weight: float = 0.5, std: float = 0.07) -> Term:
+    """Returns the generator's part of zCR (Zhao et al. 2021, arXiv:2002.04724); see `latent_consistency`.
+
+    -weight * |G(z) - G(z + std * N(0, I))|^2, averaged over the entries of an image, so that the weight means the same
+    at every resolution.
+
+    Args:
+        weight: Lambda_gen, positive.
+        std: Standard deviation of the noise, positive. Public implementations for CIFAR-10 have 0.03 and 0.05.
+    """
+    require_weight("weight", weight)
+    require_noise("std", std)
+    return Term(
+        lambda context: -weight * numerics.average((context.fake - nearby(context, std)) ** 2), player="generator"
+    )
+
+
+def path_length(weight: float = 2.0, decay: float = 0.99, slot: str = "path_length") -> Term:
+    """Returns path length regularisation (Karras et al. 2020, arXiv:1912.04958).
+
+    weight * (l - a)^2, l = |J^T y|, J = dG(z) / dz, y = N(0, I) / sqrt(H W), a <- a + (1 - decay) (E l - a). As in the
+    authors' code, a is the new average, and its share of the gradient counts. Points have no height and width, and y is
+    not divided.
+
+    Args:
+        weight: Positive.
+        decay: The weight of the average's old value, in [0, 1).
+        slot: Where a is kept, 0 at first.
+    """
+    require_weight("weight", weight)
+    require_decay(decay)
+
+    def value(context: Context) -> tuple[Array, dict[str, Array]]:
+        pixels = math.prod(context.fake.shape[1:-1])
+        direction = rng.normal(rng.each(context.keys, "direction"), context.fake) / math.sqrt(pixels)
+        slope = jax.grad(lambda latents: jnp.sum(context.generate(latents) * direction))(context.latents)
+        length = safe_root(jnp.sum(slope**2, axis=1))
+        average = context.state.extra[slot]
+        average = (average + (1 - decay) * (parallel.pmean(jnp.mean(length)) - average)).astype(average.dtype)
+        return weight * (length - average) ** 2, {slot: lax.stop_gradient(average)}
+
+    return Term(value, ("generator",), lambda params: {slot: jnp.zeros(())}, "generator")
+
+
+def _features(output: dict[str, PyTree]) -> Array:
+    if "features" not in output:
+        raise UserError(
+            f"the discriminator returns no features, only {sorted(output)}; build it with with_features=True"
+        )
+    return output["features"].reshape(len(output["features"]), -1)
+
+
+def _require_several(name: str, rows: Array) -> int:
+    if len(rows) < 2:
+        raise UserError(f"{name} compares the examples of a batch, and there is only 1; make the batch larger")
+    return len(rows)

@@ -1,0 +1,64 @@
+"""Terms that regularise the parameters of a network."""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gan_jax.checks import require_weight
+from gan_jax.errors import UserError
+from gan_jax.types import Array, Context, PyTree, Term, TrainState
+
+
+def orthogonal(weight: float, network: str) -> Term:
+    """Returns BigGAN's orthogonal regularisation, without the diagonal (Brock et al. 2019, arXiv:1809.11096).
+
+    weight * sum over kernels W of |W^T W * (1 - I)|_F^2, W reshaped `[in, out]`.
+
+    Args:
+        weight: Beta, 1e-4 in the paper; positive.
+        network: Whose parameters of two axes or more are its kernels, embeddings among them.
+    """
+    require_weight("weight", weight)
+
+    def value(context: Context) -> Array:
+        kernels = [x.reshape(-1, x.shape[-1]) for x in jax.tree.leaves(_params(context.state, network)) if x.ndim > 1]
+        products = [kernel.T @ kernel for kernel in kernels]
+        return weight * sum((jnp.sum((p - jnp.diag(jnp.diag(p))) ** 2) for p in products), start=jnp.zeros(()))
+
+    return Term(value, player=network)
+
+
+def historical_averaging(weight: float, network: str) -> Term:
+    """Returns historical averaging (Salimans et al. 2016, arXiv:1606.03498).
+
+    weight * |theta - mean of the theta of earlier moves|^2; 0 on the first.
+
+    Args:
+        weight: Positive.
+        network: Whose parameters; the mean is kept in the slot "historical_" and this name.
+    """
+    require_weight("weight", weight)
+    slot = f"historical_{network}"
+
+    def value(context: Context) -> tuple[Array, dict[str, PyTree]]:
+        now, carried = _params(context.state, network), context.state.extra[slot]
+        distances = jax.tree.map(lambda x, mean: jnp.sum((x - mean) ** 2), now, carried["mean"])
+        count = carried["count"] + 1
+        mean = jax.tree.map(lambda x, mean: mean + lax.stop_gradient(x - mean) / count, now, carried["mean"])
+        return weight * jax.tree.reduce(jnp.add, distances), {slot: {"count": count, "mean": mean}}
+
+    def slots(params: dict[str, PyTree]) -> dict[str, PyTree]:
+        _require_network(params, network)
+        return {slot: {"count": jnp.zeros((), jnp.int32), "mean": jax.tree.map(jnp.copy, params[network])}}
+
+    return Term(value, slots=slots, player=network)
+
+
+def _params(state: TrainState, network: str) -> PyTree:
+    _require_network(state.params, network)
+    return state.params[network]
+
+
+def _require_network(params: dict[str, PyTree], network: str) -> None:
+    if network not in params:
+        raise UserError(f"network={network!r}: there is none of that name; there are {sorted(params)}")
