@@ -57,9 +57,9 @@ def test_an_experiment_of_a_notebook_trains_and_its_run_says_what_it_needs_to_be
     report.write(tmp_path)
     assert (tmp_path / "run.json").exists() and not (tmp_path / "experiment.py").exists()
     with pytest.raises(UserError, match=r"defined in no file.*write Config, build.*experiment\.py"):
-        reopen._load_experiment(record["experiment"], tmp_path)
+        reopen._load_experiment(record, tmp_path)
     (tmp_path / "experiment.py").write_text(source)
-    assert reopen._load_experiment(record["experiment"], tmp_path).build
+    assert reopen._load_experiment(record, tmp_path).build
 
 
 @pytest.fixture
@@ -126,4 +126,4 @@ def test_a_run_opens_where_the_package_of_its_experiment_is_not_on_the_path(tmp_
     (folder / "own.py").write_text("from a_package_of_mine.shared import VALUE")
     monkeypatch.setattr(sys, "path", [*sys.path])
     experiment = {"module": "a_package_of_mine.own", "file": str(folder / "own.py")}
-    assert reopen._load_experiment(experiment, tmp_path / "run").VALUE == 5
+    assert reopen._load_experiment({"experiment": experiment}, tmp_path / "run").VALUE == 5

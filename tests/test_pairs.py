@@ -289,7 +289,7 @@ def test_a_record_keeps_the_shape_of_sources(tmp_path):
         "from dataclasses import dataclass\n\n\n@dataclass\nclass Config:\n    pass\n\n\n"
         "def build(config, spec):\n    return spec\n"
     )
-    own = reopen._load_experiment({"module": None, "file": str(file)}, tmp_path)
+    own = reopen._load_experiment({"experiment": {"module": None, "file": str(file)}}, tmp_path)
     for name in ("recoloured:digits", "digits"):
         dataset = load(name, "test")
         record = records.describe(own.build, dataset, own.Config())

@@ -9,7 +9,7 @@ import pytest
 import toy_experiment
 from test_loop import config
 
-from experiments import vae
+from experiments import dcgan, vae
 from gan_jax import data, loop, rng, runs, sample
 from gan_jax.errors import UserError
 from gan_jax.runs import checkpoint, records
@@ -56,6 +56,25 @@ def test_what_an_experiment_imports_and_is_not_there_is_named(own):
     (workdir / "experiment.py").write_text("import a_module_of_mine\n")
     with pytest.raises(UserError, match=r"imports 'a_module_of_mine'.*PYTHONPATH"):
         runs.open_run(workdir)
+
+
+def test_a_run_from_before_the_rooms_opens_by_todays_experiment_and_others_name_the_import(tmp_path, monkeypatch):
+    """Records without a format are of experiments that import modules from where they were."""
+    options = config(tmp_path / "run", steps=2).run
+    settings = dcgan.Config(g_width=4, d_width=4, latent_size=4, batch_size=8, run=options)
+    loop.run(dcgan.build, data.load("digits"), settings)
+    before = sample.samples(runs.open_run(tmp_path / "run"), 0, 5)
+    (tmp_path / "run" / "experiment.py").write_text("from gan_jax.networks.norm import Norm\n")
+    with pytest.raises(UserError, match=r"imports 'gan_jax.networks.norm'.*have moved.*README"):
+        runs.open_run(tmp_path / "run")
+    restored = checkpoint.restore_averaged
+
+    def older(*arguments):
+        ema, record = restored(*arguments)
+        return ema, {key: value for key, value in record.items() if key != "format"}
+
+    monkeypatch.setattr(checkpoint, "restore_averaged", older)
+    np.testing.assert_array_equal(sample.samples(runs.open_run(tmp_path / "run"), 0, 5), before)
 
 
 def test_broken_sources_are_named_with_the_line_and_what_to_do(own):

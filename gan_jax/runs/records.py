@@ -29,6 +29,7 @@ Record = dict[str, Any]
 
 # JAX's settings that change the numbers drawn from a key, with JAX's defaults, which stand in where records lack them
 NUMERICS = {"jax_enable_x64": False, "jax_threefry_partitionable": True, "jax_random_seed_offset": 0}
+FORMAT = 2  # of records: 1, which has no "format", is of experiments that import from before there were rooms
 SUPPLY = "write Config, build and all that they need as experiment.py into its directory"
 
 
@@ -53,6 +54,7 @@ def describe(build: Callable, dataset: Dataset | Stream, config: Any) -> Record:
         )
     file, commit = (str(source), _commit(source)) if source else (None, None)
     return {
+        "format": FORMAT,
         "experiment": {"module": _module_name(build), "file": file, "commit": commit},
         "config": fields(config),
         "data": data,

@@ -29,6 +29,7 @@ from gan_jax.runs import checkpoint, records
 from gan_jax.runs.records import Record
 from gan_jax.types import PyTree, System, TrainState
 
+ROOT = Path(__file__).parents[2]  # of this repository, if the package is used from a checkout
 BEST = "best"  # the directory of the best checkpoint, beside checkpoints/
 _opening: ContextVar[Path | None] = ContextVar("_opening", default=None)  # the run whose code is being run
 
@@ -70,7 +71,7 @@ def open_run(
     records.require_same_numerics(record, directory)
     token = _opening.set(directory)
     try:
-        experiment = _load_experiment(record["experiment"], directory, safe)
+        experiment = _load_experiment(record, directory, safe)
         with _blamed(Path(str(experiment.__file__))):
             system = _rebuild(record, experiment)
             expected = jax.eval_shape(system.init, rng.key(0)).ema
@@ -177,10 +178,16 @@ def _require_shapes(expected: dict[str, PyTree], ema: dict[str, PyTree], directo
         raise UserError(f"{directory}: its generator differs from what the experiment's code builds now, at {odd}")
 
 
-def _load_experiment(experiment: Record, directory: Path, safe: bool = False) -> ModuleType:
-    """Imports an experiment from the run's copy, so that later edits change nothing; if `safe`, this repository's."""
-    file = _of_package(experiment, directory) if safe else _of_run(experiment, directory)
-    original = file if safe else Path(experiment["file"] or file)
+def _load_experiment(record: Record, directory: Path, safe: bool = False) -> ModuleType:
+    """Imports an experiment from the run's copy, so that later edits change nothing; if `safe`, this repository's.
+
+    A record of an older format is of a copy that imports modules from where they were; if the experiment is one of this
+    repository, today's is used instead.
+    """
+    experiment = record["experiment"]
+    ours = safe or (record.get("format", 1) < records.FORMAT and _in_package(experiment) is not None)
+    file = _of_package(experiment, directory, warn=safe) if ours else _of_run(experiment, directory)
+    original = file if ours else Path(experiment["file"] or file)
     spec = importlib.util.spec_from_file_location(f"experiment_{original.stem}", file)
     assert spec and spec.loader, f"{file} is no Python source"
     module = importlib.util.module_from_spec(spec)
@@ -207,16 +214,23 @@ def _of_run(experiment: Record, directory: Path) -> Path:
     return copy if copy.exists() else original
 
 
-def _of_package(experiment: Record, directory: Path) -> Path:
-    """Returns this repository's file of an experiment's name; warns if the run's own copy differs from it."""
-    root, name, copy = Path(__file__).parents[2], experiment["module"] or "", directory / "experiment.py"
-    file = root.joinpath(*name.split(".")).with_suffix(".py")
-    if not re.fullmatch(r"experiments(\.\w+)+", name) or not file.is_file():
+def _in_package(experiment: Record) -> Path | None:
+    """Returns this repository's file of an experiment's name, None if it has none."""
+    name = experiment["module"] or ""
+    file = ROOT.joinpath(*name.split(".")).with_suffix(".py")
+    return file if re.fullmatch(r"experiments(\.\w+)+", name) and file.is_file() else None
+
+
+def _of_package(experiment: Record, directory: Path, warn: bool) -> Path:
+    """Returns this repository's file of an experiment's name; may warn if the run's own copy differs from it."""
+    file, copy = _in_package(experiment), directory / "experiment.py"
+    if file is None:
+        name = experiment["module"] or experiment["file"]
         raise UserError(
-            f"--safe: {directory} is a run of {name or experiment['file']}, which is not in {root / 'experiments'}; if "
+            f"--safe: {directory} is a run of {name}, which is not in {ROOT / 'experiments'}; if "
             f"you trust {copy}, leave --safe out"
         )
-    if copy.exists() and copy.read_bytes() != file.read_bytes():
+    if warn and copy.exists() and copy.read_bytes() != file.read_bytes():
         warnings.warn(f"--safe: {file} is used, and the run's {copy} differs from it", stacklevel=2)
     return file
 
@@ -233,9 +247,12 @@ def _blamed(file: Path) -> Iterator[None]:
     except UserError:
         raise
     except ModuleNotFoundError as error:
-        raise UserError(
-            f"{file} imports {error.name!r}, which is not there; add the folder that holds it to PYTHONPATH"
-        ) from error
+        mend = "add the folder that holds it to PYTHONPATH"
+        if (error.name or "").startswith("gan_jax."):
+            mend = (
+                "gan_jax's modules have moved since the run was made: change its imports, see gan_jax/README.md"
+            )
+        raise UserError(f"{file} imports {error.name!r}, which is not there; {mend}") from error
     except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == str(file)] or [getattr(error, "lineno", None)]
