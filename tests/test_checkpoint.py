@@ -444,7 +444,7 @@ def test_saved_on_four_devices_and_restored_on_one(tmp_path):
     code = """
 from pathlib import Path
 import jax
-from gan_jax import checkpoint
+from gan_jax.runs import checkpoint
 assert jax.device_count() == 1
 assert not any(name.startswith("orbax") for name in sys.modules), "a sampler's --help would wait for Orbax"
 from test_checkpoint import assert_same, make_state
@@ -460,7 +460,7 @@ import os, signal
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
-from gan_jax import checkpoint
+from gan_jax.runs import checkpoint
 from test_checkpoint import make_state
 with checkpoint.writer(Path(sys.argv[1])) as write:
     write(make_state(1), {})

@@ -78,7 +78,8 @@ def test_of_several_processes_one_that_fails_ends_at_once(raised):
     # JAX's handler at exit waits for the others; here one stands for it that would not return
     code = f"""
 import atexit, os, sys, time
-from gan_jax import cli, cluster
+from gan_jax import cli
+from gan_jax.devices import cluster
 from gan_jax.errors import UserError
 cluster.join = lambda: atexit.register(time.sleep, 1000)
 def main():

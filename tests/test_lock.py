@@ -16,7 +16,8 @@ from gan_jax.runs import lock
 def test_a_second_process_is_refused_and_told_who_holds_the_directory(tmp_path):
     with lock.held(tmp_path):
         code = (
-            "import sys; from pathlib import Path; from gan_jax import lock; lock.held(Path(sys.argv[1])).__enter__()"
+            "import sys; from pathlib import Path; from gan_jax.runs import lock; "
+            "lock.held(Path(sys.argv[1])).__enter__()"
         )
         second = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True)
     assert f"UserError: {tmp_path}: process {os.getpid()} on {socket.gethostname()} trains in it" in second.stderr

@@ -309,7 +309,7 @@ def test_a_process_that_dies_while_writing_leaves_the_former_file(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(b"former")
     code = f"""import os
-from gan_jax import pictures
+from gan_jax import files
 with files.atomic({str(path)!r}) as stream:
     stream.write(b"half")
     stream.flush()

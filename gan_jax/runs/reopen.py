@@ -249,9 +249,7 @@ def _blamed(file: Path) -> Iterator[None]:
     except ModuleNotFoundError as error:
         mend = "add the folder that holds it to PYTHONPATH"
         if (error.name or "").startswith("gan_jax."):
-            mend = (
-                "gan_jax's modules have moved since the run was made: change its imports, see gan_jax/README.md"
-            )
+            mend = "gan_jax's modules have moved since the run was made: change its imports, see gan_jax/README.md"
         raise UserError(f"{file} imports {error.name!r}, which is not there; {mend}") from error
     except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
