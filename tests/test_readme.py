@@ -1,4 +1,4 @@
-"""The README is run, not only read."""
+"""The READMEs: their code runs, their links resolve, their numbers are those of the records."""
 
 import importlib
 import json
@@ -32,7 +32,9 @@ from gan_jax import runs
 from gan_jax.runs import log
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "gan_jax").rglob("README.md"))]
+PAGES += sorted((ROOT / "experiments").rglob("README.md"))
+README = "\n".join(page.read_text() for page in PAGES)  # each number and each block of code is on one page of these
 RECORDS = [p for p in sorted((ROOT / "experiments" / "results").glob("*.json")) if "seeds" in json.loads(p.read_text())]
 
 
@@ -82,7 +84,7 @@ def test_the_verdicts_shown_are_those_given():
 def test_what_is_said_of_a_run_is_what_was_recorded(path):
     record = json.loads(path.read_text())
     said = sentence(record)
-    assert said in " ".join(README.split()), f"README.md must say: {said}"
+    assert said in " ".join(README.split()), f"a README must say: {said}"
     experiment = re.match(r"python -m experiments\.(\w+)", record["command"])
     assert experiment
     assert said in docstring(experiment[1]), f"the docstring of {experiment[1]} must say: {said}"
@@ -94,13 +96,13 @@ def test_the_throughput_table_is_what_was_measured():
         cells = (
             f"| {name} | {row['batch_size']} | {row['gan_jax']:,.0f} | {row['stock']:,.0f} | {row['ratio'][0]:.2f} |"
         )
-        assert cells in README, f"README.md must have the row {cells}"
+        assert cells in README, f"a README must have the row {cells}"
 
 
 def test_the_standing_table_is_what_was_measured_and_shows_what_is_known():
     rows = recorded("toys")["rows"]
     table = loss_zoo.markdown(rows)
-    assert table in README, f"README.md must have the tables\n{table}"
+    assert table in README, f"a README must have the tables\n{table}"
     scores = {(row["data"], row["game"]): row["scores"] for row in rows}
     assert {game for _, game in scores} == set(loss_zoo.STANDING)
     for data, modes, limit in (("ring", 8, 0.02), ("grid", 25, 0.10)):  # zero-centred penalties cover, of every seed
@@ -115,7 +117,7 @@ def test_the_comparison_is_what_was_measured_in_readme_and_docstrings():
     assert set(record["runs"]) == set(comparison.EXPERIMENTS)
     assert {len(runs) for runs in record["runs"].values()} == {3}
     table = comparison.markdown(record)
-    assert table in README, f"README.md must have the table\n{table}"
+    assert table in README, f"a README must have the table\n{table}"
     for name in record["runs"]:
         said = comparison.sentence(record, name)
         assert said in docstring(name), f"the docstring of experiments.{name} must say: {said}"
@@ -177,19 +179,19 @@ def test_the_encoders_are_what_was_measured():
 
 
 def test_the_table_beside_the_papers_is_of_what_was_measured():
-    assert papers.markdown() in README, f"README.md must have the table\n{papers.markdown()}"
+    assert papers.markdown() in README, f"a README must have the table\n{papers.markdown()}"
 
 
 def test_the_costs_are_what_was_measured():
     record = recorded("costs")
     table = costs.markdown(record)
-    assert table in README, f"README.md must have the table\n{table}"
+    assert table in README, f"a README must have the table\n{table}"
 
 
 def test_the_modes_of_stacked_digits_are_what_was_counted_and_packs_cover_more():
     record = recorded("stacked_mnist")
     table = stacked_mnist.markdown(record)
-    assert table in README, f"README.md must have the table\n{table}"
+    assert table in README, f"a README must have the table\n{table}"
     modes = {pack: [row["classes"] for row in record["rows"] if row["pack"] == pack] for pack in (1, 2)}
     assert min(modes[2]) > 1.5 * max(modes[1]) and record["training images"]["classes"] == 1000
 
@@ -197,7 +199,7 @@ def test_the_modes_of_stacked_digits_are_what_was_counted_and_packs_cover_more()
 def test_the_scores_over_time_are_what_was_measured():
     record = recorded("scores")
     table = scores.markdown(record)
-    assert table in README, f"README.md must have the table\n{table}"
+    assert table in README, f"a README must have the table\n{table}"
     for dataset, curve in record["curves"].items():
         values = {(weights, step): value for weights, step, value, _ in curve["fid"]}
         steps = sorted(step for weights, step in values if weights == "raw")
@@ -207,19 +209,37 @@ def test_the_scores_over_time_are_what_was_measured():
         assert sum(better) >= 0.9 * len(better), "averaging helps"
 
 
+def test_the_first_page_is_short_and_lists_every_experiment():
+    page = (ROOT / "README.md").read_text()
+    assert len(page.splitlines()) <= 250
+    names = {path.stem for path in (ROOT / "experiments").glob("*.py")} - {"__init__", "laboratory"}
+    missing = {name for name in names if f"](experiments/{name}.py)" not in page}
+    assert not missing, f"README.md must list {missing}"
+
+
 def test_ci_runs_the_readmes_commands():
-    install, test = re.findall(r'```\n(pip install -e "\.\[test\]") && (pytest)\n```', README)[0]
+    page = (ROOT / "README.md").read_text()
+    install, test = re.findall(r'```\n(pip install -e "\.\[test\]") && (pytest)\n```', page)[0]
     steps = (ROOT / ".ci" / "run").read_text()
     assert install.removeprefix("pip install ") in steps and f"\n{test}\n" in steps
 
 
-def test_links_lead_somewhere():
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for target, anchor in re.findall(r"\]\((?!http)([^)#]*)#?([^)]*)\)", page.read_text()):
+        file = page.parent / target if target else page
+        assert file.exists(), target
+        assert not anchor or anchor in headings(file), f"{target}#{anchor}"
+
+
+def headings(page):
+    """Returns the anchors of a page, as GitHub names them."""
+    texts = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in texts}
 
 
 @pytest.mark.parametrize("benchmark", [peers, populations, scaling, convolutions])
 def test_the_benchmarks_tables_are_what_was_measured(benchmark):
     name = benchmark.__name__.rpartition(".")[2]
     table = benchmark.markdown(recorded(name))
-    assert table in README, f"README.md must have the table\n{table}"
+    assert table in README, f"a README must have the table\n{table}"
