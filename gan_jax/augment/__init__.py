@@ -1,4 +1,8 @@
-"""Augmentations of the images that the discriminator sees: `(images, keys, state) -> images`."""
+"""Augmentations of the discriminator's images, real and fake alike: `(images, keys, state) -> images`.
+
+A new augmentation is a function in `augmentations` that returns an `Augment`. It must be differentiable, and change
+image i by key i alone, so that the number of devices changes nothing. ADA's single transforms are in `ada_transforms`.
+"""
 
 from gan_jax.augment.augmentations import (
     ada,

@@ -1,4 +1,7 @@
-"""Data sets: `load` gives a split as host arrays, `batches` draws from them inside the compiled step."""
+"""Data sets: `load` returns a split as host arrays, `batches` draws from them inside the compiled step.
+
+A new kind of data is one file in `sources` or `tasks` and one branch in `catalog`; see README.md in this folder.
+"""
 
 from gan_jax.data.batches import batches, permutation
 from gan_jax.data.catalog import load, stream

@@ -1,6 +1,6 @@
-"""Looking into a run: `python -m gan_jax.explore RUN`, and the functions behind it.
+"""Exploration of a trained run: `python -m gan_jax.explore RUN`, and the functions behind it.
 
-`views` has one for each thing that there is to see. They are made of `directions` of the latent that change an image
-most, `inversion` of images into latents, `filters` that built an image, and the `sheets` and `filter_sheets` that show
-them, laid out by `tables`.
+A new picture is a function in `views` and its name in `__main__`; its computation goes into a file like `directions`
+(latent directions), `inversion` (latents of given images) or `filters` (channels that built an image), its layout into
+`sheets`, `filter_sheets` and `tables`. See README.md in this folder.
 """

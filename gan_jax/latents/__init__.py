@@ -1,4 +1,8 @@
-"""Distributions of latents, their named codes, and paths between latents."""
+"""Distributions of latents, their named parts, and interpolation.
+
+A new distribution is a function in `distributions` that returns a `Latent`: it draws example i from key i alone. Labels
+and codes are parts of a latent (`joined`, `labelled`); `codes` reads and sets them.
+"""
 
 from gan_jax.latents.distributions import (
     BATCH,

@@ -1,4 +1,8 @@
-"""The loop around the compiled step."""
+"""The loop around the compiled step: settings, training, guard, populations.
+
+A new setting is a field of `Run` in `settings`, and must not change what is learnt; `train` decides when a run logs,
+scores, draws and saves. See README.md in this folder.
+"""
 
 from gan_jax.loop.session import ROLLBACKS, run
 from gan_jax.loop.settings import Config, Run

@@ -1,6 +1,8 @@
 """Adversarial losses: `(real_logits, fake_logits)` to one value an example, for discriminator and generator.
 
-A new loss is a function here that returns a `GanLoss`, with its closed form in `tests/test_losses.py`.
+A new loss is a function in `adversarial` that returns a `GanLoss`, one line below, and its closed form in
+`tests/test_losses.py`. An f-divergence goes into `f_divergences`, a change of the labels of any loss into `labels`.
+Logits are those of the global batch.
 """
 
 from gan_jax.losses.adversarial import (

@@ -1,1 +1,5 @@
-"""Parts that one paper alone needs. A new system's own parts go here, one file each."""
+"""Parts that one paper alone needs, one file each: an image pool, boosting weights, the ELBO and others.
+
+What a new system needs beyond its networks and players goes here; what several papers share goes to `losses`,
+`penalties`, `terms`, `rules` or `networks`.
+"""

@@ -1,1 +1,5 @@
-"""What is made of a data set for a task: pairs, sources, few labels."""
+"""Tasks made from other data sets: image pairs for translation, few labels for semi-supervised learning.
+
+A new task is one file here with `load(name, split, ...) -> Dataset`, its prefix in `data.names`, and one branch in
+`data.catalog.load`. A new map from images to sources is a function in `image_maps`.
+"""

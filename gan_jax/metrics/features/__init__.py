@@ -1,4 +1,9 @@
-"""What scores look at: features of images, by a classifier, by Inception, or pixels themselves."""
+"""Features of images, by which scores compare samples with real images.
+
+A new kind of features is a function that returns `Features`: a pure function of images with a name and a fingerprint of
+its weights. Without new code, `function` makes features of any function of images. `classifier` and `pretrained` are
+the classifiers of data sets, `inception` is the network of published scores; `resize` and `weights` serve it.
+"""
 
 from gan_jax.metrics.features.extraction import (
     BATCH,
