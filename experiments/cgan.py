@@ -17,10 +17,9 @@ alone is right on 97.7% of the real test images (from as many training images 98
 
 from dataclasses import dataclass
 
-from gan_jax import baseline, latents, losses
+from gan_jax import baseline, game, latents, losses
 from gan_jax.cli import cli
 from gan_jax.data import Spec
-from gan_jax.game import objectives
 from gan_jax.networks.heads import WithLabel
 from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import System
@@ -43,7 +42,7 @@ def build(config: Config, spec: Spec) -> System:
         "generator": baseline.network(config, baseline.generator(config, spec), (latent.size,)),
         "discriminator": baseline.network(config, judge, spec.shape, ()),
     }
-    loss, condition = losses.non_saturating(), objectives.given("label")
+    loss, condition = losses.non_saturating(), game.given("label")
     return baseline.game(config, networks, loss, inputs=latent, condition=condition)
 
 

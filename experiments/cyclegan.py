@@ -26,10 +26,9 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
-from gan_jax import baseline, latents, loop, losses, rng
+from gan_jax import baseline, game, latents, loop, losses, rng
 from gan_jax.cli import cli
 from gan_jax.data import Spec
-from gan_jax.game import averaged_network
 from gan_jax.methods import image_pool
 from gan_jax.networks.patchgan import Field, PatchGAN
 from gan_jax.networks.translator import Translator
@@ -73,11 +72,9 @@ def build(config: Config, spec: Spec) -> System:
         return networks[name].apply(state.params[name], state.stats[name], images, train=True)[0]
 
     def judge(state: TrainState, batch: Batch, key: Array) -> tuple[Array, Aux]:
-        pools, metrics = {}, {"loss": jnp.zeros(())}
+        pools, metrics = dict(state.extra["pools"]), {"loss": jnp.zeros(())}
         for name, (start, end, critic) in WAYS.items():
-            fake, pools[end] = image_pool.swap(
-                state.extra["pools"][end], run(state, name, batch[start]), rng.named(key, end)
-            )
+            fake, pools[end] = image_pool.swap(pools[end], run(state, name, batch[start]), rng.named(key, end))
             value = losses.least_squares().discriminator(run(state, critic, batch[end]), run(state, critic, fake))
             metrics["loss"] += jnp.mean(value)
         return metrics["loss"], Aux(extra={"pools": pools}, metrics=metrics)
@@ -101,7 +98,7 @@ def build(config: Config, spec: Spec) -> System:
         {"discriminator": ([way[2] for way in WAYS.values()], judge), "generator": (list(WAYS), please)},
         inputs,
         averaged=tuple(WAYS),
-        encode=averaged_network(networks, "inverse"),
+        encode=game.averaged_network(networks, "inverse"),
         slots=[lambda params: {"pools": {end: image_pool.empty(50, shape) for end, shape in shapes.items()}}],
     )
 

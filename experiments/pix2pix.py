@@ -22,11 +22,10 @@ What to expect: 3,000 iterations on edges:digits, 3.4 minutes on 1 CPU core: on 
 
 from dataclasses import dataclass
 
-from gan_jax import baseline, latents, loop, losses, terms
+from gan_jax import baseline, game, latents, loop, losses, terms
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.errors import UserError
-from gan_jax.game import objectives
 from gan_jax.networks.patchgan import Field, PatchGAN
 from gan_jax.networks.unet import UNet
 from gan_jax.types import GanLoss, System
@@ -67,7 +66,7 @@ def build(config: Config, spec: Spec) -> System:
     }
     base = losses.non_saturating()
     loss = GanLoss(base.discriminator, lambda real, fake: config.adversarial * base.generator(real, fake))
-    condition = objectives.given("source") if config.conditional else None
+    condition = game.given("source") if config.conditional else None
     added = {"generator": [terms.absolute_error(config.l1)] if config.l1 else []}
     return baseline.game(config, networks, loss, inputs=inputs, condition=condition, terms=added)
 

@@ -22,8 +22,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import optax
 
-from gan_jax import baseline, losses
-from gan_jax import optimizers as projections
+from gan_jax import baseline, losses, optimizers
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.networks.layers.norm import Norm
@@ -59,12 +58,12 @@ def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
     networks, repeats = baseline.networks(config, spec, config.d_norm), {"discriminator": config.d_steps}
     rms = {"decay": 0.99, "eps_in_sqrt": False}
-    optimizers = {
-        "discriminator": projections.clip(optax.rmsprop(config.d_learning_rate, **rms), config.limit),
+    optimizer = {
+        "discriminator": optimizers.clip(optax.rmsprop(config.d_learning_rate, **rms), config.limit),
         "generator": optax.rmsprop(config.g_learning_rate, **rms),
     }
     active = {"generator": patient(config.d_steps)}
-    return baseline.game(config, networks, losses.wasserstein(), optimizers, repeats, active=active)
+    return baseline.game(config, networks, losses.wasserstein(), optimizer, repeats, active=active)
 
 
 def main(config: Config) -> None:

@@ -12,10 +12,11 @@ from experiments import dcgan
 from gan_jax import data, evaluate, loop, runs, sample
 from gan_jax.errors import UserError
 from gan_jax.metrics import features, protocol, scoring
-from gan_jax.metrics.features import classifier, pretrained
+from gan_jax.metrics.features import pretrained
 from gan_jax.metrics.fid import fid
 from gan_jax.metrics.menu import METRICS, scorer
 from gan_jax.metrics.statistics import summarise
+from gan_jax.runs import reopen
 
 
 @pytest.fixture(scope="module")
@@ -131,13 +132,13 @@ def test_what_is_no_run_and_what_has_no_labels_is_named(tmp_path):
 
 def test_a_run_on_data_that_have_changed_is_refused(points, monkeypatch):
     changed = data.load("ring")._replace(fingerprint="other")
-    monkeypatch.setattr(runs, "load", lambda *_, **__: changed)
+    monkeypatch.setattr(reopen, "load", lambda *_, **__: changed)
     with pytest.raises(ValueError, match="other contents of 'ring'"):
         evaluate.main(points)
 
 
 def test_an_fid_of_few_images_is_refused_before_a_classifier_is_fitted(tmp_path, monkeypatch):
-    monkeypatch.setattr(classifier, "load", lambda *_: pytest.fail("a classifier was fitted"))
+    monkeypatch.setattr(pretrained, "load", lambda *_: pytest.fail("a classifier was fitted"))
     real = data.load("digits", "train")
     system = dcgan.build(dcgan.Config(g_width=4, d_width=4), real.spec)
     with pytest.raises(UserError, match=r"50 samples for 64 features.*--eval-count.*--eval-metrics"):
