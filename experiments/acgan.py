@@ -38,14 +38,14 @@ def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
     latent = latents.labelled(baseline.latent(config), spec.classes)
     networks = baseline.headed(config, spec, latent, config.d_norm, classifier=Head(spec.classes))
-    told = terms.told(networks["classifier"], "classifier", latent, config.weight)
-    classified = terms.classified(networks["classifier"], "classifier", config.weight)
+    fake_labels = terms.mutual_information("classifier", latent, config.weight)
+    real_labels = terms.real_labels("classifier", config.weight)
     return baseline.game(
         config,
         networks,
         losses.non_saturating(),
         inputs=latent,
-        terms={"discriminator": [told, classified], "generator": [told]},
+        terms={"discriminator": [fake_labels, real_labels], "generator": [fake_labels]},
         moves={"discriminator": ["body", "classifier"]},
     )
 

@@ -83,8 +83,8 @@ def build(config: Config, spec: Spec) -> System:
 
     adam = baseline.adam(config)["discriminator"]
     classifying = Player("classifier", ("classifier",), classification, adam, lambda state: state.step < alone)
-    options = {"active": {"discriminator": learns, "generator": learns}, "controllers": [Controller(guarded)]}
-    game = baseline.game(config, networks, loss, inputs=latent, also=[classifying], **options)
+    active, quiet = {"discriminator": learns, "generator": learns}, [Controller("diversity", guarded)]
+    game = baseline.game(config, networks, loss, inputs=latent, also=[classifying], active=active, controllers=quiet)
     one_by_one = phased(game, steps, mixture.with_one_more)
 
     def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:

@@ -9,7 +9,7 @@
 No gradient passes a sample: the weights alone tell G which ones to make likelier. As M grows, that is the gradient of
 KL(p~ || g) averaged over z, where p~ is g D / (1 - D), normalised: the data, as far as D knows. The metric
 "generator/effective_samples", 1 / sum_m (w^(m))^2, falls from M to 1 as weights grow unequal. "discriminator/loss" is
-its real part, "discriminator/term_0" its part of samples; "generator/loss", -log D(x^(1)), is only logged.
+its real part, "discriminator/samples" its part of samples; "generator/loss", -log D(x^(1)), is only logged.
 
 Uniform numbers that decide the pixels are part of the latent, so that samples are functions of it as in any other run.
 Scores compare black and white samples with real images in greys.

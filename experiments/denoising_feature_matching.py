@@ -61,7 +61,7 @@ def build(config: Config, spec: Spec) -> System:
         config,
         networks | {"denoiser": denoiser},
         loss,
-        terms={"generator": [denoising.matching(denoiser, config.denoise)]},
+        terms={"generator": [denoising.matching(config.denoise)]},
         also=[Player("denoiser", ("denoiser",), objective, baseline.adam(config)["generator"])],
     )
 

@@ -54,8 +54,8 @@ def build(config: Config, spec: Spec) -> System:
     latent = latents.joined(baseline.latent(config), digit=latents.categorical(config.classes), **several)
     head = Head(auxiliary.size(latent), hidden=128, norm=config.d_norm)
     networks = baseline.headed(config, spec, latent, config.d_norm, hidden=16 * config.d_width, posterior=head)
-    judge = terms.told(networks["posterior"], "posterior", latent)
-    please = [terms.told(networks["posterior"], "posterior", latent, config.weight)] if config.weight else []
+    judge = terms.mutual_information("posterior", latent)
+    please = [terms.mutual_information("posterior", latent, config.weight)] if config.weight else []
     return baseline.game(
         config,
         networks,

@@ -68,6 +68,7 @@ def payoff(base: GanLoss) -> Loss:
 def uneven(entropy: float, player: str) -> Term:
     """Returns what the player's weights cost where they come near 0."""
     return Term(
+        "uneven",
         lambda context: -entropy * jnp.mean(jax.nn.log_softmax(context.state.params[player]["log_weights"])),
         player=player,
     )
@@ -94,7 +95,7 @@ def build(config: Config, spec: Spec) -> System:
         payoff(getattr(losses, config.loss)()),
         inputs=mixture.latent(baseline.latent(config)),
         terms={name: [uneven(config.entropy, name)] for name in PLAYERS},
-        controllers=[Controller(logged)],
+        controllers=[Controller("weights", logged)],
     )
 
 

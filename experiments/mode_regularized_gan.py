@@ -24,7 +24,7 @@ from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.networks.encoder import Encoder
 from gan_jax.networks.layers.norm import Norm
-from gan_jax.types import Array, Context, Network, System, Term
+from gan_jax.types import Array, Context, System, Term
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,15 @@ class Config(baseline.Baseline):
     """Normalisation of the discriminator."""
 
 
-def mode_regularizer(encoder: Network, reconstruction: float, realism: float) -> Term:
+def mode_regularizer(reconstruction: float, realism: float) -> Term:
     """Returns lambda_1 |x - G(E(x))|^2 - lambda_2 log D(G(E(x)))."""
 
     def value(context: Context) -> Array:
-        params, stats = context.state.params["encoder"], context.state.stats["encoder"]
-        again = context.generate(encoder.apply(params, stats, context.real, train=True)[0])
+        again = context.generate(context.apply("encoder", context.real))
         distance = numerics.average((context.real - again) ** 2)
         return reconstruction * distance + realism * jax.nn.softplus(-context.critic(again))
 
-    return Term(value, player="generator")
+    return Term("mode_regularizer", value, player="generator")
 
 
 def build(config: Config, spec: Spec) -> System:
@@ -58,7 +57,7 @@ def build(config: Config, spec: Spec) -> System:
         config,
         baseline.networks(config, spec, config.d_norm) | {"encoder": encoder},
         losses.non_saturating(),
-        terms={"generator": [mode_regularizer(encoder, config.reconstruction, config.realism)]},
+        terms={"generator": [mode_regularizer(config.reconstruction, config.realism)]},
         moves={"generator": ["encoder"]},
     )
 

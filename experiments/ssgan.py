@@ -56,7 +56,7 @@ def build(config: Config, spec: Spec) -> System:
     judge, weight = losses.non_saturating().discriminator, config.unsupervised
     loss = GanLoss(lambda real, fake: weight * judge(real, fake), lambda real, fake: jnp.zeros(len(fake)))
     added = {
-        "discriminator": [terms.labelled(networks["discriminator"], config.supervised)],
+        "discriminator": [terms.few_labels(config.supervised)],
         "generator": [terms.feature_matching(config.feature_matching)],
     }
     return baseline.game(config, networks, loss, terms=added, averaged=("generator", "discriminator"))

@@ -28,7 +28,7 @@ def r1(weight: float) -> Term:
         weight: Gamma, 10 in the paper; positive.
     """
     require_weight("weight", weight)
-    return _of_slopes(lambda context: weight / 2 * _squared_slope(context.critic, context.real))
+    return _of_slopes("r1", lambda context: weight / 2 * _squared_slope(context.critic, context.real))
 
 
 def r2(weight: float) -> Term:
@@ -40,7 +40,7 @@ def r2(weight: float) -> Term:
         weight: Gamma, positive.
     """
     require_weight("weight", weight)
-    return _of_slopes(lambda context: weight / 2 * _squared_slope(context.critic, context.fake))
+    return _of_slopes("r2", lambda context: weight / 2 * _squared_slope(context.critic, context.fake))
 
 
 def gradient_penalty(weight: float = 10.0, target: float = 1.0, one_sided: bool = False) -> Term:
@@ -61,7 +61,7 @@ def gradient_penalty(weight: float = 10.0, target: float = 1.0, one_sided: bool 
     def value(context: Context) -> Array:
         return weight * _excess(_squared_slope(context.critic, _between(context)), target, one_sided)
 
-    return _of_slopes(value)
+    return _of_slopes("gradient_penalty", value)
 
 
 def dragan(weight: float = 10.0, noise: float = 0.5, target: float = 1.0) -> Term:
@@ -88,7 +88,7 @@ def dragan(weight: float = 10.0, noise: float = 0.5, target: float = 1.0) -> Ter
         around = real + _fraction(context) * away
         return weight * _excess(_squared_slope(context.critic, around), target)
 
-    return _of_slopes(value)
+    return _of_slopes("dragan", value)
 
 
 def max_gradient(weight: float) -> Term:
@@ -105,10 +105,10 @@ def max_gradient(weight: float) -> Term:
     def value(context: Context) -> Array:
         return weight * jnp.max(parallel.gather(_squared_slope(context.critic, _between(context))))
 
-    return _of_slopes(value)
+    return _of_slopes("max_gradient", value)
 
 
-def lecam(weight: float, decay: float = 0.99, slot: str = "lecam") -> Term:
+def lecam(weight: float, decay: float = 0.99, name: str = "lecam") -> Term:
     """Returns the regularisation of LeCam-GAN (Tseng et al. 2021, arXiv:2104.03310).
 
     weight * (|D(x) - a_fake|^2 + |D(G(z)) - a_real|^2), a the moving averages of the mean logits of either kind, as of
@@ -118,20 +118,20 @@ def lecam(weight: float, decay: float = 0.99, slot: str = "lecam") -> Term:
     Args:
         weight: Lambda, positive.
         decay: The weight of an average's old value, in [0, 1).
-        slot: Where the averages are kept.
+        name: Of the term, and of the slot where the averages are kept.
     """
     require_weight("weight", weight)
     require_decay(decay)
 
     def value(context: Context) -> tuple[Array, dict[str, dict[str, Array]]]:
-        real, fake, anchor = context.real_output["logits"], context.fake_output["logits"], context.state.extra[slot]
+        real, fake, anchor = context.real_output["logits"], context.fake_output["logits"], context.state.extra[name]
         values = numerics.average((real - anchor["fake"]) ** 2) + numerics.average((fake - anchor["real"]) ** 2)
         now = parallel.pmean(lax.stop_gradient({"real": jnp.mean(real), "fake": jnp.mean(fake)}))
         moved = jax.tree.map(lambda a, x: (decay * a + (1 - decay) * x).astype(a.dtype), anchor, now)
-        return weight * values, {slot: moved}
+        return weight * values, {name: moved}
 
     return Term(
-        value, slots=lambda params: {slot: {"real": jnp.zeros(()), "fake": jnp.zeros(())}}, player="discriminator"
+        name, value, slots=lambda params: {name: {"real": jnp.zeros(()), "fake": jnp.zeros(())}}, player="discriminator"
     )
 
 
@@ -155,9 +155,9 @@ def input_gradient(critic: Critic, inputs: Array) -> Array:
     return jax.grad(total)(inputs)
 
 
-def _of_slopes(value: Callable[[Context], Array]) -> Term:
+def _of_slopes(name: str, value: Callable[[Context], Array]) -> Term:
     """Makes a term of what the critic's slope at each example, or pack, is worth."""
-    return Term(value, per_example=("discriminator",), player="discriminator")
+    return Term(name, value, per_example=("discriminator",), player="discriminator")
 
 
 def _squared_slope(critic: Critic, inputs: Array) -> Array:

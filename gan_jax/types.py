@@ -95,6 +95,10 @@ Augment = Callable[[Array, Array, TrainState], Array]  # (images [b, ...], keys 
 Slots = Callable[[dict[str, PyTree]], dict[str, PyTree]]  # network name -> parameters, to first values of `extra`
 
 
+def _no_networks(name: str, *inputs: Any) -> Any:
+    raise UserError(f"a term applies the network {name!r}, and this context has none")
+
+
 class Context(NamedTuple):
     """What a term may look at: one move of one player, on this device's rows of the batch.
 
@@ -109,7 +113,7 @@ class Context(NamedTuple):
         keys: One key an example, the term's own, `[b]`.
         state: Before the move.
         batch: The batch that `real` is of, with its labels and whatever else it holds.
-        key: The same on every device, for networks with noise that a term applies.
+        apply: `(network name, *inputs) -> output`: evaluates any network of the game, in training mode.
     """
 
     real: Array
@@ -122,7 +126,7 @@ class Context(NamedTuple):
     keys: Array
     state: TrainState
     batch: Batch = {}  # noqa: RUF012  a NamedTuple's default, never written to
-    key: Array | None = None
+    apply: Callable[..., PyTree] = _no_networks
 
 
 def no_slots(params: dict[str, PyTree]) -> dict[str, PyTree]:
@@ -131,9 +135,10 @@ def no_slots(params: dict[str, PyTree]) -> dict[str, PyTree]:
 
 
 class Term(NamedTuple):
-    """What a player descends beside the loss.
+    """A regularisation term, added to a player's loss.
 
     Attributes:
+        name: Names the term's metric and its randomness, such as "r1"; no two of a player's terms share one.
         value: `(context) -> values`: `[b]`, one an example (or a logit), averaged over all of them; or `[]`, averaged
             over devices. What is not linear in the batch needs `parallel.gather` or `pmean` first. A term that carries
             something returns `(values, extra)`, new slot values, the same on every device.
@@ -143,6 +148,7 @@ class Term(NamedTuple):
         player: Whose term it is, "" for anyone's: to others it would be a constant, or of the wrong sign.
     """
 
+    name: str
     value: Callable[[Context], Any]
     per_example: tuple[str, ...] = ()
     slots: Slots = no_slots
@@ -150,13 +156,15 @@ class Term(NamedTuple):
 
 
 class Controller(NamedTuple):
-    """A hook, and the slots of `TrainState.extra` that it carries.
+    """A hook that runs after the moves, and the slots of `TrainState.extra` that it carries.
 
     Attributes:
+        name: Names its randomness; no two controllers of a game share one.
         hook: `(state, metrics, key) -> (state, metrics)`, after the moves.
         slots: First values of its slots.
     """
 
+    name: str
     hook: Hook
     slots: Slots = no_slots
 

@@ -2,15 +2,12 @@ import functools
 from dataclasses import replace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from toy import BILINEAR, KEY, RATE, play, player, points, state_of
+from toy import BILINEAR, KEY, RATE, play, player, state_of
 
-from gan_jax import latents, losses, penalties, rules
-from gan_jax.game import gan, objectives
-from gan_jax.networks import linen, mlp
+from gan_jax import rules
 
 
 def test_simultaneous_descent_on_the_bilinear_game_spirals_out_at_the_known_rate():
@@ -98,64 +95,3 @@ def test_optimistic_gradients_are_an_optimiser_and_converge_where_plain_ones_do_
 def test_rules_that_look_further_converge_on_the_bilinear_game(rule):
     state, _ = play(jax.jit(rule(BILINEAR)), state_of(x=1.0, y=0.0), 1500)
     assert state.params["x"] ** 2 + state.params["y"] ** 2 < 1e-5
-
-
-def networks():
-    return {
-        "generator": linen(mlp.Generator((2,), (64, 64), norm="none", bounded=False), (4,)),
-        "discriminator": linen(mlp.Discriminator((16,)), (2,)),
-    }
-
-
-@pytest.mark.slow
-def test_a_shared_forward_pass_gives_each_player_its_own_gradient():
-    # two gradients of one evaluation = the gradients of each loss alone, at the same key
-    game = objectives.Game(networks(), losses.relativistic(losses.non_saturating()), latents.normal(4))
-    objective = objectives.joint(game, {"discriminator": (penalties.r1(0.5), penalties.r2(0.5))})
-    seen = []
-
-    def recorded(state, batch, key):
-        seen.append(key)
-        return objective(state, batch, key)
-
-    batch = {"image": points()["image"][:16]}
-    blank = state_of(discriminator=0.0, generator=0.0)
-    state = replace(
-        blank,
-        params={name: network.init(KEY)[0] for name, network in game.networks.items()},
-        stats={name: {} for name in game.networks},
-    )
-    players = [player(name, lambda p: 0.0) for name in game.networks]
-    new, metrics = rules.simultaneous(players, joint=recorded)(state, batch, KEY)
-    for name in game.networks:
-
-        def alone(own, name=name):
-            return objective(replace(state, params=state.params | {name: own}), batch, seen[0])[name][0]
-
-        slope = jax.grad(alone)(state.params[name])
-        expected = jax.tree.map(lambda p, g: p - RATE * g, state.params[name], slope)
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), new.params[name], expected)
-        assert max(float(jnp.abs(g).max()) for g in jax.tree.leaves(slope)) > 1e-3
-    assert {"discriminator/term_0", "discriminator/loss", "generator/loss"} <= set(metrics)
-
-
-def test_sharing_the_fake_batch_saves_work():
-    # the big generator runs forwards once instead of twice, and backwards once either way: 3 passes instead of 4
-    def work(share):
-        optimizers = {"discriminator": optax.sgd(0.1), "generator": optax.sgd(0.1)}
-        system = gan(
-            networks(),
-            losses.non_saturating(),
-            latents.normal(4),
-            optimizers,
-            rule=rules.simultaneous,
-            share_fake=share,
-            ema_decay=0.0,
-        )
-        state = jax.eval_shape(system.init, KEY)
-        batch = {"image": jax.ShapeDtypeStruct((256, 2), "float32")}
-        cost = jax.jit(system.update).lower(state, batch, KEY).compile().cost_analysis()
-        assert cost is not None
-        return cost["flops"]
-
-    assert work(True) < 0.85 * work(False)

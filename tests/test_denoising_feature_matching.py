@@ -47,7 +47,8 @@ def test_the_denoiser_learns_the_mean_of_what_noise_may_have_hidden():
 
     state, metrics = jax.jit(rules.many(game.update, draw, steps))(game.init(KEY), {}, KEY, steps)
     noisy = np.random.RandomState(0).randn(10_000, 3) @ np.linalg.cholesky(COVARIANCE + STD**2 * np.eye(3)).T + MEAN
-    found = np.asarray(denoising.denoised(networks["denoiser"], state, jnp.asarray(noisy)))
+    denoised, _ = networks["denoiser"].apply(state.params["denoiser"], {}, jnp.asarray(noisy), train=True)
+    found = np.asarray(denoised)
     # least squares of N noisy pairs is off by (F + 1) tr(R) / N, R = COVARIANCE - GAIN COVARIANCE what no denoiser can
     # tell; a descent whose rate falls to 0 forgets its start, and counts the last third or so of its pairs
     hidden = COVARIANCE - GAIN @ COVARIANCE
@@ -90,16 +91,16 @@ def test_the_term_s_gradient_holds_the_target_constant():
         "denoiser": denoiser,
     }
     silent = losses.non_saturating()._replace(generator=lambda real, fake: 0 * fake)
-    terms = {"generator": [denoising.matching(denoiser, weight)]}
+    terms = {"generator": [denoising.matching(weight)]}
     game = gan(networks, silent, latents.normal(2), optax.sgd(0.1), terms=terms)
     state, batch = game.init(KEY), {"image": jnp.ones((8, 2))}
     slope, aux, _ = gradients.gradient(game.players[1], state, batch, KEY)
     z = game.latent.draw(rng.per_example(rng.named(KEY, "latent"), 8))
     found, pullback = jax.vjp(lambda w: features(z @ w), state.params["generator"])
-    target = denoising.denoised(denoiser, state, found)
+    target, _ = denoiser.apply(state.params["denoiser"], {}, found, train=True)
     # d/dG of lambda |f - r|^2 is 2 lambda (f - r) df/dG, here of a mean over 3 features and 8 samples
     np.testing.assert_allclose(slope["generator"], pullback(2 * weight * (found - target) / (3 * 8))[0], rtol=1e-5)
-    np.testing.assert_allclose(aux.metrics["term_0"], weight * jnp.mean((found - target) ** 2), rtol=1e-6)
+    np.testing.assert_allclose(aux.metrics["denoising"], weight * jnp.mean((found - target) ** 2), rtol=1e-6)
     assert set(slope) == {"generator"}
 
 
@@ -127,4 +128,4 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(ValueError, match="std=0"):
         denoising.objective(denoiser, denoiser, 0.0)
     with pytest.raises(ValueError, match="weight=0"):
-        denoising.matching(denoiser, 0.0)
+        denoising.matching(0.0)

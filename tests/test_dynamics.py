@@ -165,7 +165,7 @@ def test_every_rule_rests_with_every_loss_at_an_equilibrium_off_the_origin(loss,
 
 @pytest.mark.parametrize("name", ["non_saturating", "wasserstein", "top_k"])
 def test_unrolling_refuses_a_loss_that_ignores_what_the_foreseen_moves_see(name):
-    terms = {"generator": [Term(lambda context: context.real)]}  # sees the data, but is not the loss
+    terms = {"generator": [Term("own", lambda context: context.real)]}  # sees the data, but is not the loss
     update, state, batch = dirac(LOSSES[name], SGD, data=1.0, rule=UNROLLED, terms=terms)
     with pytest.raises(UserError, match=r"loss: .*'image'.*losses\.zero_sum"):
         update(state, batch, KEY)

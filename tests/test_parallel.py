@@ -29,7 +29,6 @@ def at_once():
         rule=functools.partial(rules.consensus, strength=0.1),
         controllers=[controllers.accuracy(), controllers.lookahead(("discriminator", "generator"), 2)],
         active={"discriminator": controllers.below(0.9)},
-        share_fake=True,
     ), points()
 
 
@@ -65,7 +64,6 @@ EACH = {  # the same apart, to find which it was
         points(),
     ),
     "accumulated": of(accumulate=2, repeats={"discriminator": 2}),
-    "shared": of(rule=rules.simultaneous, share_fake=True),
     **{f"loss {name}": of(loss=loss) for name, loss in LOSSES.items() if name not in ("energy", "began")},
     **{f"term {name}": of(terms={player: [term] for player, term in both.items()}) for name, both in TERMS.items()},
     **{f"rule {name}": of(rule=rule) for name, rule in RULES.items() if name != "unrolled"},

@@ -285,7 +285,7 @@ def test_a_game_carries_the_anchors():
     state, metrics = compiled(game.update)(state, points(16), jax.random.key(1))
     for kind, anchor in state.extra["lecam"].items():  # nothing of the old value: the mean logit itself
         np.testing.assert_allclose(anchor, metrics[f"discriminator/logit_{kind}"], rtol=1e-6)
-    squares = metrics["discriminator/term_0"]  # to anchors at 0
+    squares = metrics["discriminator/lecam"]  # to anchors at 0
     assert squares >= metrics["discriminator/logit_real"] ** 2 + metrics["discriminator/logit_fake"] ** 2
 
 

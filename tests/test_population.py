@@ -117,7 +117,7 @@ def test_a_lazy_term_is_evaluated_when_it_is_due_and_not_between():
         return jnp.mean(context.real_output["logits"] ** 2)
 
     def lazily(config, spec):
-        lazy = terms.scheduled(terms.lazy(Term(value), 4), lambda step: config.r1)
+        lazy = terms.scheduled(terms.lazy(Term("own", value), 4), lambda step: config.r1)
         return points_game(g_norm="none", terms={"discriminator": [lazy]})
 
     configs = [Config(r1=r1, run=loop.Run(steps=9, steps_per_call=5)) for r1 in (0.1, 0.2)]

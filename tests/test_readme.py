@@ -70,7 +70,7 @@ def test_the_parts_that_are_shown_together_make_a_game():
     state = jax.eval_shape(game.init, jax.random.key(0))
     batch = {"image": jax.ShapeDtypeStruct((8, 28, 28, 1), "float32")}
     _, metrics = jax.eval_shape(game.update, state, batch, jax.random.key(0))
-    assert {"discriminator/term_0", "discriminator/term_1"} <= set(metrics) and "lookahead" in state.extra
+    assert {"discriminator/r1", "discriminator/r2"} <= set(metrics) and "lookahead" in state.extra
 
 
 def test_the_verdicts_shown_are_those_given():

@@ -6,9 +6,10 @@ import numpy as np
 import optax
 import pytest
 from test_penalties import FAKE, REAL, check_gradients, compiled, context, linear, quadratic
-from toy import points_game
+from toy import points, points_game
 
 from gan_jax import penalties, terms
+from gan_jax.errors import UserError
 
 FEATURES = jnp.array([[1.0, 0.0, 2.0], [0.0, 3.0, -1.0], [2.0, 2.0, 0.0], [-1.0, 1.0, 1.0]])
 PARAMS = {
@@ -186,13 +187,27 @@ def test_a_game_carries_what_its_terms_do():
     batch = {"image": jnp.tile(REAL, (4, 1))}
     moved, metrics = update(start, batch, jax.random.key(1))
     history = moved.extra["historical_generator"]
-    assert metrics["generator/term_0"] == 0 and history["count"] == 1
+    assert metrics["generator/historical_averaging"] == 0 and history["count"] == 1
     jax.tree.map(np.testing.assert_array_equal, history["mean"], start.params["generator"])
     between, _ = update(replace(moved, step=jnp.ones_like(moved.step)), batch, jax.random.key(2))
     jax.tree.map(np.testing.assert_array_equal, between.extra["historical_generator"], history)
     _, metrics = update(replace(between, step=between.step + 1), batch, jax.random.key(3))
     squares = jax.tree.map(lambda a, b: jnp.sum((a - b) ** 2), between.params, start.params)["generator"]
-    np.testing.assert_allclose(metrics["generator/term_0"], 2 * sum(jax.tree.leaves(squares)), rtol=1e-5)
+    np.testing.assert_allclose(metrics["generator/historical_averaging"], 2 * sum(jax.tree.leaves(squares)), rtol=1e-5)
+
+
+def test_another_term_changes_no_terms_randomness_or_name():
+    critic = [penalties.gradient_penalty(1.0), penalties.dragan(1.0)]
+    batch, key = points(16), jax.random.key(1)
+    seen = []
+    for added in (critic, [penalties.r1(1.0), critic[1], critic[0]]):
+        game = points_game("spectral", terms={"discriminator": added})
+        seen.append(game.players[0].objective(game.init(jax.random.key(0)), batch, key)[1].metrics)
+    assert set(seen[1]) - set(seen[0]) == {"r1"}
+    for name in ("gradient_penalty", "dragan"):  # both draw where they look
+        assert seen[0][name] == seen[1][name]
+    with pytest.raises(UserError, match="terms: two are called 'r1'"):
+        points_game(terms={"discriminator": [penalties.r1(1.0), penalties.r1(2.0)]})
 
 
 def test_a_path_length_is_refused_for_generators_with_batch_norm():

@@ -6,7 +6,7 @@ and a rule become a `System` (`build`). Two-player games use `gan`; a system of 
 """
 
 from gan_jax.game.build import PLAYERS, averaged_network, current, gan, system
-from gan_jax.game.objectives import Game, discriminator, generator, given, joint
+from gan_jax.game.objectives import Game, discriminator, generator, given
 
 __all__ = [
     "PLAYERS",
@@ -17,6 +17,5 @@ __all__ = [
     "gan",
     "generator",
     "given",
-    "joint",
     "system",
 ]

@@ -44,7 +44,6 @@ def gan(
     augment: Augment | None = None,
     rule: Callable[..., Update] = rules.alternating,
     repeats: Mapping[str, int] | None = None,
-    share_fake: bool = False,
     accumulate: int = 1,
     active: Mapping[str, Callable[[TrainState], Array]] | None = None,
     controllers: Sequence[Controller] = (),
@@ -67,8 +66,6 @@ def gan(
         augment: What both kinds of images pass before the discriminator.
         rule: `(players) -> Update`, one of `rules`; bind its other arguments by `functools.partial`.
         repeats: Moves of each an iteration, 1 where not named; for rules that take turns.
-        share_fake: Whether both players move by one forward pass, on the same fake batch; for rules that move all at
-            once.
         accumulate: Batches whose mean gradient makes a move, one held in memory at a time; the terms, losses and norms
             that look at a whole batch see one of them.
         active: Whether each may move, such as `{"generator": controllers.after(100)}`; always where not named.
@@ -82,7 +79,7 @@ def gan(
         encode: From images back to latents, of the averaged networks, see `averaged_network`.
 
     Raises:
-        UserError: If a name is no player's, two parts carry one slot, or the rule cannot repeat or share.
+        UserError: If a name is no player's, two parts carry one slot, or the rule cannot repeat.
     """
     terms, active, moves = dict(terms or {}), dict(active or {}), dict(moves or {})
     if isinstance(optimizers, optax.GradientTransformation):
@@ -110,18 +107,15 @@ def gan(
         )
         for name in PLAYERS
     ]
-    if accumulate < 1 or (accumulate > 1 and share_fake):
-        raise UserError(f"accumulate={accumulate}: give at least 1, and with share_fake no more")
+    if accumulate < 1:
+        raise UserError(f"accumulate={accumulate}: give at least 1")
     players = [player._replace(batches=accumulate) for player in (*players, *also)]
-    if bound := {"repeats", "joint"} & set(getattr(rule, "keywords", {})):
-        raise UserError(f"rule: it has {sorted(bound)} bound already; give repeats= and share_fake= to gan itself")
+    if "repeats" in getattr(rule, "keywords", {}):
+        raise UserError("rule: it has repeats bound already; give repeats= to gan itself")
     options = {"repeats": repeats} if repeats else {}
-    options |= {"joint": objectives.joint(game, terms)} if share_fake else {}
-    for option in options:
-        if option not in inspect.signature(rule).parameters:
-            mend = "let them alternate" if option == "repeats" else "players that take turns see different fakes"
-            name = getattr(getattr(rule, "func", rule), "__name__", rule)
-            raise UserError(f"{'share_fake' if option == 'joint' else option}: rules.{name} has none; {mend}")
+    if repeats and "repeats" not in inspect.signature(rule).parameters:
+        name = getattr(getattr(rule, "func", rule), "__name__", rule)
+        raise UserError(f"repeats: rules.{name} has none; let the players alternate")
     parts = [*controllers, *(ema(name, ema_decay) for name in averaged)]
     slots = [part.slots for part in (*itertools.chain(*terms.values()), *parts)]
     update = rules.then(rule(players, **options), *parts)

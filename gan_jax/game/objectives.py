@@ -4,7 +4,7 @@ No objective stops the gradient of another player's networks: the gradient is ta
 parameters, and rules of second order need the rest.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -80,7 +80,7 @@ def discriminator(game: Game, terms: Sequence[Term] = ()) -> Objective:
     Raises:
         UserError: If a term differentiates single examples and the network mixes its batch.
     """
-    _require_examples_apart(game, terms)
+    _require_terms(game, terms)
     return lambda state, batch, key: _discriminator(game, terms, _play(game, state, batch, key))
 
 
@@ -99,34 +99,8 @@ def generator(game: Game, terms: Sequence[Term] = ()) -> Objective:
     Raises:
         UserError: If a term differentiates single examples and the network mixes its batch.
     """
-    _require_examples_apart(game, terms)
+    _require_terms(game, terms)
     return lambda state, batch, key: _generator(game, terms, _play(game, state, batch, key))
-
-
-def joint(
-    game: Game, terms: Mapping[str, Sequence[Term]]
-) -> Callable[[TrainState, Batch, Array], dict[str, tuple[Array, Aux]]]:
-    """Returns the objectives of both players of one forward pass, on the same fake batch.
-
-    Args:
-        game: What is played.
-        terms: Player name -> terms added to its loss.
-
-    Returns:
-        `(state, batch, key) -> {"discriminator": (loss, Aux), "generator": (loss, Aux)}`, for `rules.simultaneous` and
-        its like.
-    """
-    for each in terms.values():
-        _require_examples_apart(game, each)
-
-    def objectives(state: TrainState, batch: Batch, key: Array) -> dict[str, tuple[Array, Aux]]:
-        played = _play(game, state, batch, key)
-        return {
-            "discriminator": _discriminator(game, terms.get("discriminator", ()), played),
-            "generator": _generator(game, terms.get("generator", ()), played),
-        }
-
-    return objectives
 
 
 class _Played(NamedTuple):
@@ -162,6 +136,12 @@ def _play(game: Game, state: TrainState, batch: Batch, key: Array) -> _Played:
             features = {"features": images} if name == "body" else features
         return features | (images if isinstance(images, dict) else {"logits": images}), new
 
+    def apply(name: str, *inputs: Array) -> PyTree:
+        if name not in networks:
+            raise UserError(f"terms: one applies the network {name!r}; the game has {sorted(networks)}")
+        own = rng.named(key, f"{name} of terms")
+        return networks[name].apply(state.params[name], state.stats[name], *inputs, train=True, key=own)[0]
+
     fake, generator_stats = generate(latents)
     real_output, real_stats = judge(real, "real", beside[0])
     fake_output, fake_stats = judge(fake, "fake", beside[1])
@@ -174,10 +154,10 @@ def _play(game: Game, state: TrainState, batch: Batch, key: Array) -> _Played:
         generate=lambda latents: generate(latents)[0],
         real_output=real_output,
         fake_output=fake_output,
+        apply=apply,
         keys=rng.per_example(rng.named(key, "terms"), len(real)),
         state=state,
         batch=batch,
-        key=rng.named(key, "networks of terms"),
     )
     real_logits, fake_logits = parallel.gather((real_output["logits"], fake_output["logits"]))
     stats = {"generator": generator_stats} | jax.tree.map(lambda a, b: (a + b) / 2, real_stats, fake_stats)
@@ -243,18 +223,22 @@ def _spread(examples: Array, output: dict[str, PyTree], side: str) -> Metrics:
 def _sum(terms: Sequence[Term], context: Context, player: str) -> tuple[Array, Metrics, dict[str, PyTree]]:
     """Evaluates terms, each with keys of its own."""
     total, metrics, extra = jnp.zeros(()), {}, {}
-    for place, term in enumerate(terms):
-        values = term.value(context._replace(keys=rng.each(context.keys, f"{player} {place}")))
+    for term in terms:
+        values = term.value(context._replace(keys=rng.each(context.keys, f"{player} {term.name}")))
         if isinstance(values, tuple):
             values, carried = values
             extra |= carried
         value = jnp.mean(values)
-        metrics[f"term_{place}"] = value
+        metrics[term.name] = value
         total += value
     return total, metrics, extra
 
 
-def _require_examples_apart(game: Game, terms: Sequence[Term]) -> None:
+def _require_terms(game: Game, terms: Sequence[Term]) -> None:
+    """Refuses terms that share a name, or that differentiate single examples of a network that mixes its batch."""
+    names = [term.name for term in terms]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(f"terms: two are called {twice[0]!r}; rename one: term._replace(name='another')")
     named = {network for term in terms for network in term.per_example}
     for network in sorted(named | ({"body"} & set(game.networks) if "discriminator" in named else set())):
         if game.networks[network].batch_dependent():

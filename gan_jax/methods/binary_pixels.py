@@ -39,7 +39,7 @@ def boundary_seeking(size: int, samples: int = 20) -> Term:
         effective = parallel.pmean(jnp.mean(1 / jnp.sum(weights**2, axis=1)))
         return -jnp.sum(weights * likelihood, axis=1), {SLOT: effective}
 
-    return Term(value, slots=lambda params: {SLOT: jnp.zeros(())}, player="generator")
+    return Term("boundary_seeking", value, slots=lambda params: {SLOT: jnp.zeros(())}, player="generator")
 
 
 def judged(size: int, samples: int = 20) -> Term:
@@ -51,7 +51,7 @@ def judged(size: int, samples: int = 20) -> Term:
         size: See `boundary_seeking`.
         samples: M.
     """
-    return Term(lambda context: jax.nn.softplus(_judged(context, size, samples)[2]), player="discriminator")
+    return Term("samples", lambda context: jax.nn.softplus(_judged(context, size, samples)[2]), player="discriminator")
 
 
 def effective_samples() -> Controller:
@@ -60,7 +60,7 @@ def effective_samples() -> Controller:
     def hook(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
         return state, metrics | {f"generator/{SLOT}": state.extra[SLOT]}
 
-    return Controller(hook)
+    return Controller(SLOT, hook)
 
 
 def uniforms(keys: Array, shape: tuple[int, ...]) -> Array:

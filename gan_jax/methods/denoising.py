@@ -28,37 +28,34 @@ def objective(
     """
     require_noise("std", std)
 
+    def denoised(state: TrainState, features: Array) -> Array:
+        return denoiser.apply(state.params["denoiser"], state.stats["denoiser"], features, train=True)[0]
+
     def value(state: TrainState, batch: Batch, key: Array) -> tuple[Array, Aux]:
         params, stats = state.params["discriminator"], state.stats["discriminator"]
         said, _ = discriminator.apply(params, stats, batch["image"], train=True, key=rng.named(key, "real"))
         features = said["features"]
         scale = std if schedule is None else jnp.asarray(std * schedule(state.step), features.dtype)
         noise = scale * rng.normal(rng.per_example(rng.named(key, "noise"), len(features)), features)
-        loss = jnp.mean((features - denoised(denoiser, state, features + noise)) ** 2)
+        loss = jnp.mean((features - denoised(state, features + noise)) ** 2)
         return loss, Aux(metrics={"loss": loss})
 
     return value
 
 
-def matching(denoiser: Network, weight: float = 0.03) -> Term:
+def matching(weight: float = 0.03) -> Term:
     """Returns the generator's term, weight |f(G(z)) - r(f(G(z)))|^2, averaged over features.
 
     r's output is a target: no gradient passes it.
 
     Args:
-        denoiser: r.
         weight: Positive.
     """
     require_weight("weight", weight)
 
     def value(context: Context) -> Array:
         features = context.fake_output["features"]
-        target = lax.stop_gradient(denoised(denoiser, context.state, features))
+        target = lax.stop_gradient(context.apply("denoiser", features))
         return weight * numerics.average((features - target) ** 2)
 
-    return Term(value, player="generator")
-
-
-def denoised(denoiser: Network, state: TrainState, features: Array) -> Array:
-    """Returns r(f), `[b, F]`."""
-    return denoiser.apply(state.params["denoiser"], state.stats["denoiser"], features, train=True)[0]
+    return Term("denoising", value, player="generator")

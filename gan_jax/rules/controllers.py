@@ -37,10 +37,10 @@ def ema(network: str, decay: float) -> Controller:
         )
         return replace(state, ema=state.ema | {network: average}), metrics
 
-    return Controller(hook)
+    return Controller(f"average {network}", hook)
 
 
-def lookahead(networks: Sequence[str], every: int = 5, fraction: float = 0.5, slot: str = "lookahead") -> Controller:
+def lookahead(networks: Sequence[str], every: int = 5, fraction: float = 0.5, name: str = "lookahead") -> Controller:
     """Draws all players back together (Chavdarova et al. 2021, "Taming GANs with Lookahead-Minmax", arXiv:2006.14567).
 
     Every so many iterations slow <- slow + fraction * (current - slow), and all networks go on from there. Parameters
@@ -50,28 +50,28 @@ def lookahead(networks: Sequence[str], every: int = 5, fraction: float = 0.5, sl
         networks: Of all players, as they must go back together.
         every: Iterations between, at least 1.
         fraction: In (0, 1].
-        slot: Where the slow ones are kept.
+        name: Of the controller, and of the slot where the slow ones are kept.
     """
     require(lambda: every >= 1, f"every={every}: looking back is due once in at least 1 iteration")
     require(lambda: 0 < fraction <= 1, f"fraction={fraction}: of the way is to be kept more than 0 and at most 1")
 
     def hook(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
         due = (state.step + 1) % every == 0
-        current, slow = {name: state.params[name] for name in networks}, state.extra[slot]
+        current, slow = {name: state.params[name] for name in networks}, state.extra[name]
         slow = jax.tree.map(lambda s, x: jnp.where(due, s + fraction * (x - s), s), slow, current)
         current = jax.tree.map(lambda s, x: jnp.where(due, s, x), slow, current)
-        return replace(state, params=state.params | current, extra=state.extra | {slot: slow}), metrics
+        return replace(state, params=state.params | current, extra=state.extra | {name: slow}), metrics
 
     def slots(params: dict[str, PyTree]) -> dict[str, PyTree]:
         unknown = set(networks) - set(params)
         if unknown:
             raise UserError(f"networks: there is no {sorted(unknown)}; there are {sorted(params)}")
-        return {slot: jax.tree.map(jnp.copy, {name: params[name] for name in networks})}
+        return {name: jax.tree.map(jnp.copy, {name: params[name] for name in networks})}
 
-    return Controller(hook, slots)
+    return Controller(name, hook, slots)
 
 
-def balance(gamma: float = 0.5, rate: float = 0.001, slot: str = "balance") -> Controller:
+def balance(gamma: float = 0.5, rate: float = 0.001, name: str = "balance") -> Controller:
     """Carries BEGAN's k (Berthelot et al. 2017, arXiv:1703.10717), for `losses.balanced`.
 
     k <- clip(k + rate * (gamma L(x) - L(G(z))), 0, 1), starting at 0. L(x) comes from the discriminator's move; L(G(z))
@@ -81,7 +81,7 @@ def balance(gamma: float = 0.5, rate: float = 0.001, slot: str = "balance") -> C
     Args:
         gamma: Diversity ratio, in [0, 1].
         rate: Proportional gain.
-        slot: Where k is kept, for `losses.balanced`.
+        name: Of the controller, and of the slot where k is kept, for `losses.balanced`.
     """
     require(lambda: 0 <= gamma <= 1, f"gamma={gamma}: the diversity ratio lies in [0, 1]")
     require(lambda: rate > 0, f"rate={rate}: k's gain must be positive")
@@ -89,14 +89,14 @@ def balance(gamma: float = 0.5, rate: float = 0.001, slot: str = "balance") -> C
     def hook(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
         real, fake = -metrics["discriminator/logit_real"], metrics["generator/loss"]
         error = gamma * real - fake
-        k = jnp.clip(state.extra[slot] + rate * error, 0, 1)
+        k = jnp.clip(state.extra[name] + rate * error, 0, 1)
         seen = {"balance/k": k, "balance/measure": real + jnp.abs(error), "balance/ratio": fake / real}
-        return replace(state, extra=state.extra | {slot: k}), metrics | seen
+        return replace(state, extra=state.extra | {name: k}), metrics | seen
 
-    return Controller(hook, lambda params: {slot: jnp.zeros(())})
+    return Controller(name, hook, lambda params: {name: jnp.zeros(())})
 
 
-def adaptive_augmentation(batch_size: int, target: float = 0.6, images: int = 500_000, slot: str = "ada") -> Controller:
+def adaptive_augmentation(batch_size: int, target: float = 0.6, images: int = 500_000, name: str = "ada") -> Controller:
     """Carries the probability of ADA (Karras et al. 2020, arXiv:2006.06676), for `augment.ada`.
 
     p <- clip(p + sign(r - target) * batch_size / images, 0, 1), from 0, where r = E[sign(D(x))] on real examples of
@@ -107,7 +107,7 @@ def adaptive_augmentation(batch_size: int, target: float = 0.6, images: int = 50
         batch_size: Examples an iteration, over all devices.
         target: Of r, in (0, 1).
         images: Real images shown while p goes from 0 to 1.
-        slot: Where p is kept.
+        name: Of the controller, and of the slot where p is kept.
     """
     require(lambda: 0 < target < 1, f"target={target}: that of the mean sign of logits lies in (0, 1)")
     require(lambda: batch_size >= 1, f"batch_size={batch_size}: it must be at least 1")
@@ -115,29 +115,29 @@ def adaptive_augmentation(batch_size: int, target: float = 0.6, images: int = 50
 
     def hook(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
         sign = 2 * metrics["discriminator/accuracy_real"] - 1
-        p = jnp.clip(state.extra[slot] + jnp.sign(sign - target) * (batch_size / images), 0, 1)
-        return replace(state, extra=state.extra | {slot: p}), metrics | {"ada/probability": p}
+        p = jnp.clip(state.extra[name] + jnp.sign(sign - target) * (batch_size / images), 0, 1)
+        return replace(state, extra=state.extra | {name: p}), metrics | {"ada/probability": p}
 
-    return Controller(hook, lambda params: {slot: jnp.zeros(())})
+    return Controller(name, hook, lambda params: {name: jnp.zeros(())})
 
 
-def accuracy(decay: float = 0.9, slot: str = "accuracy") -> Controller:
+def accuracy(decay: float = 0.9, name: str = "accuracy") -> Controller:
     """Carries the discriminator's accuracy, averaged over iterations, for `below`.
 
     It needs a loss that puts the border between real and fake at 0, see `adaptive_augmentation`.
 
     Args:
         decay: The weight of the old value, in [0, 1).
-        slot: Where it is kept; 1/2 at first.
+        name: Of the controller, and of the slot where it is kept; 1/2 at first.
     """
     require_decay(decay)
 
     def hook(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
         now = (metrics["discriminator/accuracy_real"] + metrics["discriminator/accuracy_fake"]) / 2
-        value = decay * state.extra[slot] + (1 - decay) * now
-        return replace(state, extra=state.extra | {slot: value}), metrics
+        value = decay * state.extra[name] + (1 - decay) * now
+        return replace(state, extra=state.extra | {name: value}), metrics
 
-    return Controller(hook, lambda params: {slot: jnp.asarray(0.5)})
+    return Controller(name, hook, lambda params: {name: jnp.asarray(0.5)})
 
 
 def below(threshold: float, slot: str = "accuracy") -> Callable[[TrainState], Array]:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gan_jax import rng
+from gan_jax.errors import UserError
 from gan_jax.types import Array, Batch, Controller, Metrics, PyTree, TrainState, Update
 
 
@@ -19,10 +20,14 @@ def then(update: Update, *controllers: Controller) -> Update:
         controllers: In the order of their hooks; their slots are `system`'s to fill.
     """
 
+    names = [controller.name for controller in controllers]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(f"controllers: two are called {twice[0]!r}; give one another name")
+
     def hooked(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         state, metrics = update(state, batch, key)
-        for place, controller in enumerate(controllers):
-            state, metrics = controller.hook(state, metrics, rng.named(key, f"hook {place}"))
+        for controller in controllers:
+            state, metrics = controller.hook(state, metrics, rng.named(key, f"hook {controller.name}"))
         return state, metrics
 
     return hooked

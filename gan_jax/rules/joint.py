@@ -1,11 +1,7 @@
-"""Rules by which all players move at once: they follow the field v of all players' gradients.
-
-They take the players, or for a shared forward pass also `joint`, `(state, batch, key) -> {player: (loss, Aux)}`, such
-as `objectives.joint`: all gradients then come from one evaluation, on the same fake batch.
-"""
+"""Rules by which all players move at once: they follow the field v of all players' gradients."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import jax
@@ -18,16 +14,14 @@ from gan_jax.errors import UserError
 from gan_jax.rules import gradients
 from gan_jax.types import Array, Aux, Batch, Metrics, Player, PyTree, TrainState, Update
 
-Joint = Callable[[TrainState, Batch, Array], dict[str, tuple[Array, Aux]]]
 Field = tuple[PyTree, tuple[dict[str, Aux], Metrics]]  # network name -> gradient of its player; Aux of each player
 
 
-def simultaneous(players: Sequence[Player], joint: Joint | None = None) -> Update:
+def simultaneous(players: Sequence[Player]) -> Update:
     """Returns the update in which all players move at once, each from the state before.
 
     Args:
         players: Any number; no two may move the same network.
-        joint: All objectives of one forward pass.
 
     Raises:
         UserError: If a name is given twice, or a network is moved by two players.
@@ -35,13 +29,13 @@ def simultaneous(players: Sequence[Player], joint: Joint | None = None) -> Updat
     _require_apart(players)
 
     def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
-        field, (aux, metrics) = _field(players, joint, state, batch, key)
+        field, (aux, metrics) = _field(players, state, batch, key)
         return _move_all(players, state, field, aux), metrics
 
     return update
 
 
-def extragradient(players: Sequence[Player], joint: Joint | None = None) -> Update:
+def extragradient(players: Sequence[Player]) -> Update:
     """Returns the update by the gradients of one step ahead (Korpelevich 1976; Gidel et al. 2019, arXiv:1802.10551).
 
     half = x - step(v(x)); x <- x - step(v(half)). The optimisers see both gradients, as in ExtraAdam, so that their
@@ -50,20 +44,19 @@ def extragradient(players: Sequence[Player], joint: Joint | None = None) -> Upda
 
     Args:
         players: See `simultaneous`.
-        joint: See `simultaneous`.
     """
     _require_apart(players)
 
     def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
-        field, (aux, _) = _field(players, joint, state, batch, key)
+        field, (aux, _) = _field(players, state, batch, key)
         half = _move_all(players, state, field, aux)
-        field, (aux, metrics) = _field(players, joint, half, batch, key)
+        field, (aux, metrics) = _field(players, half, batch, key)
         return _move_all(players, replace(half, params=state.params), field, aux), metrics
 
     return update
 
 
-def consensus(players: Sequence[Player], strength: float, joint: Joint | None = None) -> Update:
+def consensus(players: Sequence[Player], strength: float) -> Update:
     """Returns consensus optimisation (Mescheder et al. 2017, arXiv:1705.10461).
 
     All descend along v + strength * grad |v|^2 / 2.
@@ -71,14 +64,13 @@ def consensus(players: Sequence[Player], strength: float, joint: Joint | None = 
     Args:
         players: See `simultaneous`.
         strength: Gamma, positive; 0.1 to 10 in the paper.
-        joint: See `simultaneous`.
     """
     _require_apart(players)
     require(lambda: strength > 0, f"strength={strength}: it must be positive; rules.simultaneous has none")
 
     def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         def energy(params: PyTree) -> tuple[Array, Field]:
-            found = _field(players, joint, replace(state, params=state.params | params), batch, key)
+            found = _field(players, replace(state, params=state.params | params), batch, key)
             return _dot(found[0], found[0]) / 2, found
 
         slope, (field, (aux, metrics)) = jax.grad(energy, has_aux=True)(_all_own(players, state))
@@ -88,9 +80,7 @@ def consensus(players: Sequence[Player], strength: float, joint: Joint | None = 
     return update
 
 
-def symplectic(
-    players: Sequence[Player], strength: float = 1.0, align: bool = True, joint: Joint | None = None
-) -> Update:
+def symplectic(players: Sequence[Player], strength: float = 1.0, align: bool = True) -> Update:
     """Returns symplectic gradient adjustment (Balduzzi et al. 2018, arXiv:1802.05642).
 
     All descend along v + lambda A^T v, A = (J - J^T) / 2 the antisymmetric part of v's Jacobian. With alignment
@@ -101,14 +91,13 @@ def symplectic(
         players: See `simultaneous`.
         strength: Of the adjustment, positive; 1 in the paper.
         align: Whether its sign is chosen so.
-        joint: See `simultaneous`.
     """
     _require_apart(players)
     require(lambda: strength > 0, f"strength={strength}: it must be positive; rules.simultaneous has none")
 
     def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         def at(params: PyTree) -> Field:
-            return _field(players, joint, replace(state, params=state.params | params), batch, key)
+            return _field(players, replace(state, params=state.params | params), batch, key)
 
         params = _all_own(players, state)
         field, pullback, (aux, metrics) = jax.vjp(at, params, has_aux=True)
@@ -125,30 +114,15 @@ def symplectic(
     return update
 
 
-def _field(players: Sequence[Player], joint: Joint | None, state: TrainState, batch: Batch, key: Array) -> Field:
+def _field(players: Sequence[Player], state: TrainState, batch: Batch, key: Array) -> Field:
     """Differentiates every player's objective with respect to its own networks, averaged over devices."""
     slopes: PyTree = {}
     auxes: dict[str, Aux] = {}
     metrics: Metrics = {}
-    if joint is None:
-        for player in players:
-            slope, auxes[player.name], seen = gradients.gradient(player, state, batch, rng.named(key, player.name))
-            slopes |= slope
-            metrics |= seen
-        return slopes, (auxes, metrics)
-
-    def losses(params: PyTree) -> tuple[dict[str, Array], dict[str, Aux]]:
-        found = joint(replace(state, params=state.params | params), batch, rng.named(key, "joint"))
-        return {name: value for name, (value, _) in found.items()}, {name: aux for name, (_, aux) in found.items()}
-
-    values, pullback, auxes = jax.vjp(losses, _all_own(players, state), has_aux=True)
     for player in players:
-        (all_slopes,) = pullback({name: jnp.asarray(name == player.name, x.dtype) for name, x in values.items()})
-        slopes |= {name: all_slopes[name] for name in player.networks}
-        metrics |= gradients.under(player.name, auxes[player.name].metrics)
-    slopes, metrics = parallel.pmean((slopes, metrics))
-    for player in players:
-        metrics |= gradients.norm(player, {name: slopes[name] for name in player.networks})
+        slope, auxes[player.name], seen = gradients.gradient(player, state, batch, rng.named(key, player.name))
+        slopes |= slope
+        metrics |= seen
     return slopes, (auxes, metrics)
 
 

@@ -7,7 +7,7 @@ discriminator's outputs; and one line below. What is not linear in the batch mus
 """
 
 from gan_jax.terms.augmentation_consistency import consistency, latent_consistency
-from gan_jax.terms.auxiliary import classified, labelled, told
+from gan_jax.terms.auxiliary import few_labels, mutual_information, real_labels
 from gan_jax.terms.combinators import combine, lazy, scheduled
 from gan_jax.terms.generator import (
     absolute_error,
@@ -21,19 +21,19 @@ from gan_jax.terms.parameters import historical_averaging, orthogonal
 
 __all__ = [
     "absolute_error",
-    "classified",
     "combine",
     "consistency",
     "feature_matching",
+    "few_labels",
     "historical_averaging",
-    "labelled",
     "latent_consistency",
     "latent_diversity",
     "lazy",
     "mode_seeking",
+    "mutual_information",
     "orthogonal",
     "path_length",
     "pull_away",
+    "real_labels",
     "scheduled",
-    "told",
 ]

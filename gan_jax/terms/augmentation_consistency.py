@@ -29,7 +29,7 @@ def consistency(augment: Augment, real: float = 10.0, fake: float = 0.0) -> Term
         values = real * unlike(context.real, "real")
         return values if isinstance(fake, int | float) and fake == 0 else values + fake * unlike(context.fake, "fake")
 
-    return Term(value, player="discriminator")
+    return Term("consistency", value, player="discriminator")
 
 
 def latent_consistency(weight: float = 5.0, std: float = 0.07) -> Term:
@@ -47,7 +47,7 @@ def latent_consistency(weight: float = 5.0, std: float = 0.07) -> Term:
     def value(context: Context) -> Array:
         return weight * _squared_distance(context.critic(nearby(context, std)), context.critic(context.fake))
 
-    return Term(value, player="discriminator")
+    return Term("latent_consistency", value, player="discriminator")
 
 
 def nearby(context: Context, std: float) -> Array:

@@ -3,10 +3,9 @@
 import jax.numpy as jnp
 import optax
 
-from gan_jax import rng
 from gan_jax.checks import require_weight
 from gan_jax.errors import UserError
-from gan_jax.types import Array, Context, Latent, Network, Term
+from gan_jax.types import Array, Context, Latent, Term
 
 
 def surprise(latent: Latent, output: Array, latents: Array, spread: float = 1.0) -> Array:
@@ -42,12 +41,11 @@ def size(latent: Latent) -> int:
     return sum(part.size for part in latent.parts)
 
 
-def told(head: Network, name: str, latent: Latent, weight: float = 1.0, spread: float = 1.0) -> Term:
-    """Returns weight * -log Q(c | G(z, c)), for either player: samples tell their codes.
+def mutual_information(head: str, latent: Latent, weight: float = 1.0, spread: float = 1.0) -> Term:
+    """Returns weight * -log Q(c | G(z, c)), for either player: how well samples' codes can be read from them.
 
     Args:
-        head: Of features, `[b, F]` -> `[b, size(latent)]`; the game needs a "body".
-        name: The head's among the networks; who is to move it names it in `moves`.
+        head: Q, the name of a network of features, `[b, F]` -> `[b, size(latent)]`; the game needs a "body".
         latent: Distribution of the generator's inputs.
         weight: Positive.
         spread: See `surprise`.
@@ -55,45 +53,37 @@ def told(head: Network, name: str, latent: Latent, weight: float = 1.0, spread: 
     require_weight("weight", weight)
 
     def value(context: Context) -> Array:
-        output = _read(head, name, context, context.fake_output["features"])
+        output = context.apply(head, context.fake_output["features"])
         return weight * surprise(latent, output, context.latents, spread)
 
-    return Term(value)
+    return Term("mutual_information", value)
 
 
-def classified(head: Network, name: str, weight: float = 1.0) -> Term:
-    """Returns weight * -log Q(label | x) on real examples, for the discriminator; arguments as in `told`."""
+def real_labels(head: str, weight: float = 1.0) -> Term:
+    """Returns weight * -log Q(label | x) on real examples, for the discriminator; see `mutual_information`."""
     require_weight("weight", weight)
 
     def value(context: Context) -> Array:
-        output = _read(head, name, context, context.real_output["features"])
+        output = context.apply(head, context.real_output["features"])
         return weight * optax.softmax_cross_entropy_with_integer_labels(output, context.batch["label"])
 
-    return Term(value, player="discriminator")
+    return Term("real_labels", value, player="discriminator")
 
 
-def labelled(discriminator: Network, weight: float = 1.0) -> Term:
-    """Returns weight * -log p(y | x, real) of the labelled few of `data.few`, for a discriminator that gives "classes".
+def few_labels(weight: float = 1.0) -> Term:
+    """Returns weight * -log p(y | x, real) on the labelled examples of `data.tasks.semi_supervised`.
 
-    Salimans et al. 2016, arXiv:1606.03498.
+    The discriminator gives "classes"; the game has no "body". Salimans et al. 2016, arXiv:1606.03498.
 
     Args:
-        discriminator: The game's, which knows none of `objectives.Game`'s bodies.
         weight: Positive.
     """
     require_weight("weight", weight)
 
     def value(context: Context) -> Array:
-        if "few_image" not in context.batch or context.key is None:
+        if "few_image" not in context.batch:
             raise UserError("the data have no labelled examples apart; give such a set: --dataset few:10:0:digits")
-        params, stats = context.state.params["discriminator"], context.state.stats["discriminator"]
-        key = rng.named(context.key, "labelled")
-        said, _ = discriminator.apply(params, stats, context.batch["few_image"], train=True, key=key)
-        label = context.batch["few_label"]
-        return weight * optax.softmax_cross_entropy_with_integer_labels(said["classes"], label)
+        said = context.apply("discriminator", context.batch["few_image"])["classes"]
+        return weight * optax.softmax_cross_entropy_with_integer_labels(said, context.batch["few_label"])
 
-    return Term(value, player="discriminator")
-
-
-def _read(head: Network, name: str, context: Context, features: Array) -> Array:
-    return head.apply(context.state.params[name], context.state.stats[name], features, train=True)[0]
+    return Term("few_labels", value, player="discriminator")

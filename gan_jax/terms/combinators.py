@@ -64,10 +64,14 @@ def combine(*terms: Term) -> Term:
     if not terms:
         raise UserError("terms=(): there is nothing to combine; give at least one term")
 
+    names = [term.name for term in terms]
+    if len(set(names)) < len(names):
+        raise UserError(f"terms: two of {names} share a name; rename one: term._replace(name='another')")
+
     def value(context: Context) -> tuple[Array, dict[str, PyTree]]:
         total, joined = jnp.zeros(()), {}
-        for place, term in enumerate(terms):
-            values, extra = _evaluate(term, context._replace(keys=rng.each(context.keys, f"{place}")))
+        for term in terms:
+            values, extra = _evaluate(term, context._replace(keys=rng.each(context.keys, term.name)))
             total += parallel.pmean(jnp.mean(values))
             joined |= extra
         return total, joined
@@ -83,7 +87,8 @@ def combine(*terms: Term) -> Term:
     players = {term.player for term in terms} - {""}
     if len(players) > 1:
         raise UserError(f"terms: they are of different players, {sorted(players)}; combine those of one")
-    return Term(value, tuple({name for term in terms for name in term.per_example}), slots, "".join(players))
+    per_example = tuple({name for term in terms for name in term.per_example})
+    return Term("+".join(names), value, per_example, slots, "".join(players))
 
 
 def _evaluate(term: Term, context: Context) -> tuple[Array, dict[str, PyTree]]:

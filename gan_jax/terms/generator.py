@@ -36,7 +36,7 @@ def feature_matching(weight: float = 1.0) -> Term:
         real, fake = parallel.pmean(means)
         return weight * jnp.sum((real - fake) ** 2)
 
-    return Term(value, player="generator")
+    return Term("feature_matching", value, player="generator")
 
 
 def absolute_error(weight: float = 100.0) -> Term:
@@ -48,7 +48,11 @@ def absolute_error(weight: float = 100.0) -> Term:
         weight: Lambda, positive.
     """
     require_weight("weight", weight)
-    return Term(lambda context: weight * numerics.average(jnp.abs(context.real - context.fake)), player="generator")
+
+    def value(context: Context) -> Array:
+        return weight * numerics.average(jnp.abs(context.real - context.fake))
+
+    return Term("absolute_error", value, player="generator")
 
 
 def pull_away(weight: float = 0.1) -> Term:
@@ -71,7 +75,7 @@ def pull_away(weight: float = 0.1) -> Term:
         cosines = features @ features.T
         return weight / (count * (count - 1)) * jnp.sum(jnp.where(jnp.eye(count, dtype=bool), 0, cosines**2))
 
-    return Term(value, player="generator")
+    return Term("pull_away", value, player="generator")
 
 
 def mode_seeking(weight: float = 1.0) -> Term:
@@ -96,7 +100,7 @@ def mode_seeking(weight: float = 1.0) -> Term:
         images, latents = (numerics.average(jnp.abs(a - b)) for a, b in zip(pair, others, strict=True))
         return weight / (images / latents + 1e-5)
 
-    return Term(value, player="generator")
+    return Term("mode_seeking", value, player="generator")
 
 
 def latent_diversity(weight: float = 0.5, std: float = 0.07) -> Term:
@@ -111,12 +115,14 @@ def latent_diversity(weight: float = 0.5, std: float = 0.07) -> Term:
     """
     require_weight("weight", weight)
     require_noise("std", std)
-    return Term(
-        lambda context: -weight * numerics.average((context.fake - nearby(context, std)) ** 2), player="generator"
-    )
+
+    def value(context: Context) -> Array:
+        return -weight * numerics.average((context.fake - nearby(context, std)) ** 2)
+
+    return Term("latent_diversity", value, player="generator")
 
 
-def path_length(weight: float = 2.0, decay: float = 0.99, slot: str = "path_length") -> Term:
+def path_length(weight: float = 2.0, decay: float = 0.99, name: str = "path_length") -> Term:
     """Returns path length regularisation (Karras et al. 2020, arXiv:1912.04958).
 
     weight * (l - a)^2, l = |J^T y|, J = dG(z) / dz, y = N(0, I) / sqrt(H W), a <- a + (1 - decay) (E l - a). As in the
@@ -126,7 +132,7 @@ def path_length(weight: float = 2.0, decay: float = 0.99, slot: str = "path_leng
     Args:
         weight: Positive.
         decay: The weight of the average's old value, in [0, 1).
-        slot: Where a is kept, 0 at first.
+        name: Of the term, and of the slot where a is kept, 0 at first.
     """
     require_weight("weight", weight)
     require_decay(decay)
@@ -136,11 +142,11 @@ def path_length(weight: float = 2.0, decay: float = 0.99, slot: str = "path_leng
         direction = rng.normal(rng.each(context.keys, "direction"), context.fake) / math.sqrt(pixels)
         slope = jax.grad(lambda latents: jnp.sum(context.generate(latents) * direction))(context.latents)
         length = safe_root(jnp.sum(slope**2, axis=1))
-        average = context.state.extra[slot]
+        average = context.state.extra[name]
         average = (average + (1 - decay) * (parallel.pmean(jnp.mean(length)) - average)).astype(average.dtype)
-        return weight * (length - average) ** 2, {slot: lax.stop_gradient(average)}
+        return weight * (length - average) ** 2, {name: lax.stop_gradient(average)}
 
-    return Term(value, ("generator",), lambda params: {slot: jnp.zeros(())}, "generator")
+    return Term(name, value, ("generator",), lambda params: {name: jnp.zeros(())}, "generator")
 
 
 def _features(output: dict[str, PyTree]) -> Array:

@@ -25,7 +25,7 @@ def orthogonal(weight: float, network: str) -> Term:
         products = [kernel.T @ kernel for kernel in kernels]
         return weight * sum((jnp.sum((p - jnp.diag(jnp.diag(p))) ** 2) for p in products), start=jnp.zeros(()))
 
-    return Term(value, player=network)
+    return Term("orthogonal", value, player=network)
 
 
 def historical_averaging(weight: float, network: str) -> Term:
@@ -51,7 +51,7 @@ def historical_averaging(weight: float, network: str) -> Term:
         _require_network(params, network)
         return {slot: {"count": jnp.zeros((), jnp.int32), "mean": jax.tree.map(jnp.copy, params[network])}}
 
-    return Term(value, slots=slots, player=network)
+    return Term("historical_averaging", value, slots=slots, player=network)
 
 
 def _params(state: TrainState, network: str) -> PyTree:
