@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from gan_jax import augment, data, latents, losses, penalties, rng, rules, terms
+from gan_jax import augment, data, latents, losses, optimizers, penalties, rng, rules, terms
 from gan_jax.checks import require, require_weight
 from gan_jax.data import Spec
 from gan_jax.data.sources import toys
@@ -172,16 +172,13 @@ def build(choice: Choice, spec: Spec) -> System:
     carried = [controllers.balance()] if choice.loss == "began" else []
     if choice.lookahead:
         carried += [controllers.lookahead(PLAYERS, choice.lookahead)]
-    optimizers = {}
-    for name, moves in (("discriminator", choice.d_steps), ("generator", 1)):
-        seen = 2 * moves if choice.rule == "extragradient" else moves  # gradients, which the schedule counts
-        rate = optax.cosine_decay_schedule(choice.learning_rate, choice.steps * seen)
-        optimizers[name] = optax.adam(rate, 0.0, 0.9, eps_root=1e-12)  # with a derivative at 0, for unrolling
+    rate = optimizers.cosine(choice.learning_rate, choice.steps)
+    adam = optimizers.adam(rate, 0.0, 0.9, eps_root=1e-12)  # with a derivative at 0, for unrolling
     return gan(
         networks(choice, spec),
         loss,
         latents.normal(choice.latent_size),
-        optimizers,
+        adam,
         terms={name: [terms.scheduled(term[name], scale) for term in chosen if name in term] for name in PLAYERS},
         rule=rule,
         repeats={"discriminator": choice.d_steps} if choice.d_steps > 1 else None,

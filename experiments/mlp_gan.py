@@ -20,9 +20,7 @@ recall 0.06; an iteration takes 1.08 times as long as one of dcgan.
 
 from dataclasses import dataclass, field
 
-import optax
-
-from gan_jax import baseline, loop, losses
+from gan_jax import baseline, loop, losses, optimizers
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.game import PLAYERS
@@ -52,7 +50,7 @@ def build(config: Config, spec: Spec) -> System:
         "generator": baseline.network(config, mlp.Generator(spec.shape), (config.latent_size,)),
         "discriminator": baseline.network(config, mlp.Discriminator(norm=config.d_norm), spec.shape),
     }
-    adam = {player: optax.adam(config.learning_rate, config.beta1) for player in PLAYERS}
+    adam = {player: optimizers.adam(config.learning_rate, config.beta1) for player in PLAYERS}
     repeats = {"discriminator": config.d_steps, "generator": config.g_steps}
     return baseline.game(config, networks, losses.non_saturating(), adam, repeats)
 

@@ -20,7 +20,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax.numpy as jnp
-import optax
 
 from gan_jax import baseline, losses, optimizers
 from gan_jax.cli import cli
@@ -57,10 +56,10 @@ def patient(d_steps: int, moves: int = 100, first: int = 25, every: int = 500) -
 def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
     networks, repeats = baseline.networks(config, spec, config.d_norm), {"discriminator": config.d_steps}
-    rms = {"decay": 0.99, "eps_in_sqrt": False}
+    d_rate, g_rate = (baseline.scheduled(config, rate) for rate in (config.d_learning_rate, config.g_learning_rate))
     optimizer = {
-        "discriminator": optimizers.clip(optax.rmsprop(config.d_learning_rate, **rms), config.limit),
-        "generator": optax.rmsprop(config.g_learning_rate, **rms),
+        "discriminator": optimizers.clipped(optimizers.rmsprop(d_rate), config.limit),
+        "generator": optimizers.rmsprop(g_rate),
     }
     active = {"generator": patient(config.d_steps)}
     return baseline.game(config, networks, losses.wasserstein(), optimizer, repeats, active=active)

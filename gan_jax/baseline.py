@@ -17,10 +17,9 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import linen as nn
 
-from gan_jax import data, latents, loop, rng, rules
+from gan_jax import data, latents, loop, optimizers, rng, rules
 from gan_jax.checks import require
 from gan_jax.data import Spec, names
 from gan_jax.errors import UserError
@@ -29,6 +28,7 @@ from gan_jax.networks import dcgan, linen, mixed, mlp, resnet
 from gan_jax.networks.heads import Body, Head
 from gan_jax.networks.layers.norm import AnyNorm
 from gan_jax.networks.wrappers import remat
+from gan_jax.optimizers import AnyOptimizer, Optimizer
 from gan_jax.rules.controllers import ema
 from gan_jax.types import Latent, Loss, Network, Objective, Player, System
 
@@ -88,7 +88,13 @@ class Baseline(Common):
     beta2: float = 0.99
     """Of both: how long it remembers squares of gradients."""
     decay_steps: int = 0
-    """Iterations over which the learning rates fall to 0 along a line; 0 keeps them."""
+    """Iterations over which both learning rates fall to 0; 0 keeps them."""
+    decay_start: int = 0
+    """Iterations before they fall: CycleGAN's paper keeps them for the first half of its run."""
+    decay: Literal["linear", "cosine"] = "linear"
+    """How they fall: along a line, or half a cosine."""
+    warm_up: int = 0
+    """Iterations over which they rise from 0 at first."""
 
 
 def latent(config: Common) -> Latent:
@@ -174,35 +180,36 @@ def headed(
     return parts | {name: network(config, head, made.shape[1:]) for name, head in heads.items()}
 
 
-def adam(
-    config: Baseline, repeats: Mapping[str, int] | None = None, **options: Any
-) -> dict[str, optax.GradientTransformation]:
+def adam(config: Baseline, **options: Any) -> dict[str, Optimizer]:
     """Returns each player's Adam.
 
     Args:
-        config: Rates, betas and `decay_steps`.
-        repeats: Moves an iteration, where more than 1: a decaying rate counts moves.
-        options: More of optax's, such as `eps_root`.
+        config: Rates, their schedule and betas.
+        options: More of `optimizers.adam`'s, such as `eps_root`.
     """
-
     rates = {"discriminator": config.d_learning_rate, "generator": config.g_learning_rate}
     require(lambda: min(rates.values()) > 0, f"learning rates: {rates}; they must be positive")
     betas = (config.beta1, config.beta2)
     require(lambda: min(betas) >= 0 and max(betas) < 1, f"beta1, beta2: {betas}; give numbers from 0 to below 1")
-    require(lambda: config.decay_steps >= 0, f"decay_steps={config.decay_steps}: give 0 to keep the rates, or more")
+    return {name: optimizers.adam(scheduled(config, rates[name]), *betas, **options) for name in PLAYERS}
 
-    def rate(name: str, first: float) -> optax.ScalarOrSchedule:
-        moves = config.decay_steps * (repeats or {}).get(name, 1)
-        return optax.linear_schedule(first, 0.0, moves) if moves else first
 
-    return {name: optax.adam(rate(name, rates[name]), config.beta1, config.beta2, **options) for name in PLAYERS}
+def scheduled(config: Baseline, rate: float) -> optimizers.Rate:
+    """Returns a learning rate, or its schedule where the config has one."""
+    decay, start, warm = config.decay_steps, config.decay_start, config.warm_up
+    require(lambda: decay >= 0, f"decay_steps={decay}: give 0 to keep the rates, or more")
+    require(lambda: warm >= 0, f"warm_up={warm}: give 0 for none, or more")
+    require(lambda: not start or decay, f"decay_start={start}: the rates do not fall; give --decay-steps too")
+    shape = {"linear": optimizers.linear, "cosine": optimizers.cosine}[config.decay]
+    falling = shape(rate, decay, start) if decay else rate
+    return optimizers.warm_up(falling, warm) if warm else falling
 
 
 def game(
     config: Common,
     networks: Mapping[str, Network],
     loss: Loss,
-    optimizers: Mapping[str, optax.GradientTransformation] | None = None,
+    optimizer: Mapping[str, AnyOptimizer] | None = None,
     repeats: Mapping[str, int] | None = None,
     inputs: Latent | None = None,
     **options: Any,
@@ -211,19 +218,19 @@ def game(
 
     Args:
         config: The experiment's.
-        networks: As in `system.gan`.
+        networks: As in `game.gan`.
         loss: The adversarial loss.
-        optimizers: Instead of Adam.
+        optimizer: Of each player, instead of Adam.
         repeats: Moves of each an iteration.
         inputs: The generator's, where they are not `latent`'s.
-        options: Any others of `system.gan`.
+        options: Any others of `game.gan`.
     """
-    if optimizers is None:
+    if optimizer is None:
         if not isinstance(config, Baseline):
-            raise UserError("optimizers: give them, as this config has no learning rates")
-        optimizers = adam(config, repeats)
+            raise UserError("optimizer: give one for each, as this config has no learning rates")
+        optimizer = adam(config)
     shared = {"repeats": repeats, "ema_decay": config.ema_decay, "accumulate": config.accumulate}
-    return gan(networks, loss, inputs or latent(config), optimizers, **shared, **options)
+    return gan(networks, loss, inputs or latent(config), optimizer, **shared, **options)
 
 
 def others(
@@ -242,7 +249,7 @@ def others(
         players: Name, "discriminator" or "generator" -> the networks that it moves, and its objective.
         inputs: The generator's.
         averaged: Networks to average.
-        options: Any others of `system.system`.
+        options: Any others of `game.system`.
     """
     rates, count = adam(config), config.accumulate
     moving = [Player(n, tuple(own), objective, rates[n], batches=count) for n, (own, objective) in players.items()]

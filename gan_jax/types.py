@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
-import optax
 
 from gan_jax.errors import UserError
 
@@ -176,7 +175,7 @@ class Player(NamedTuple):
         name: Names the player's optimiser state, metrics and keys.
         networks: Names of the networks whose parameters it moves.
         objective: `(state, batch, key) -> (loss [], Aux)`; all but the player's own parameters is held constant.
-        optimizer: An optax gradient transformation.
+        optimizer: One of `optimizers`, with its learning rate, or any optax gradient transformation.
         active: `(state) -> bool []`: whether it moves in this state; None means always. An inactive player's gradient
             and metrics are still computed, and still count where a rule lets players look at one another's gradients.
         batches: Batches whose mean gradient, taken one after another, makes a move; above 1 its moves eat leaves
@@ -186,7 +185,7 @@ class Player(NamedTuple):
     name: str
     networks: tuple[str, ...]
     objective: Objective
-    optimizer: optax.GradientTransformation
+    optimizer: Any  # an `optimizers.Optimizer`, or an optax.GradientTransformation
     active: Callable[[TrainState], Array] | None = None
     batches: int = 1
 

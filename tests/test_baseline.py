@@ -1,11 +1,14 @@
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+import toy
 
-from gan_jax import baseline, losses
+from gan_jax import baseline, losses, optimizers, rules
 from gan_jax.data import Spec
 
 CONFIG = baseline.Baseline(g_width=4, d_width=4, latent_size=3, g_learning_rate=0.1, d_learning_rate=0.2)
@@ -16,20 +19,70 @@ def lengths(optimizer, moves):
     """Returns how far a parameter under a constant gradient goes in each move; Adam goes its rate."""
     params = {"x": jnp.zeros(())}
     state, found = optimizer.init(params), []
-    for _ in range(moves):
-        updates, state = optimizer.update({"x": jnp.ones(())}, state, params)
-        found.append(-float(updates["x"]))
+    for i in range(moves):
+        after, state = optimizers.moved(optimizer, {"x": jnp.ones(())}, state, params, i)
+        found.append(float(params["x"] - after["x"]))
+        params = after
     return found
 
 
-def test_rates_fall_to_0_along_a_line_of_iterations_however_many_moves_those_have():
-    config = dataclasses.replace(CONFIG, decay_steps=4)
-    adam = baseline.adam(config, repeats={"discriminator": 2})
-    np.testing.assert_allclose(lengths(adam["generator"], 6), 0.1 * np.array([4, 3, 2, 1, 0, 0]) / 4, atol=1e-6)
-    np.testing.assert_allclose(
-        lengths(adam["discriminator"], 10), 0.2 * np.maximum(8 - np.arange(10), 0) / 8, atol=1e-6
+@pytest.mark.parametrize(
+    ("settings", "shares"),
+    [
+        ({}, [1, 1, 1, 1, 1, 1]),
+        ({"decay_steps": 4}, [1, 3 / 4, 2 / 4, 1 / 4, 0, 0]),
+        ({"decay_steps": 2, "decay_start": 2}, [1, 1, 1, 1 / 2, 0, 0]),  # as CycleGAN's paper: kept, then a line
+        ({"decay_steps": 4, "decay": "cosine"}, [1, (2 + 2**0.5) / 4, 1 / 2, (2 - 2**0.5) / 4, 0, 0]),
+        ({"warm_up": 4}, [1 / 4, 2 / 4, 3 / 4, 1, 1, 1]),
+        ({"warm_up": 2, "decay_steps": 4}, [1 / 2, 3 / 4, 2 / 4, 1 / 4, 0, 0]),
+    ],
+)
+def test_learning_rates_follow_their_schedule(settings, shares):
+    adam = baseline.adam(dataclasses.replace(CONFIG, **settings))
+    np.testing.assert_allclose(lengths(adam["generator"], 6), 0.1 * np.array(shares), atol=1e-6)
+    np.testing.assert_allclose(lengths(adam["discriminator"], 6), 0.2 * np.array(shares), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rule", "moves"),
+    [
+        (functools.partial(rules.alternating, repeats={"x": 3}), 3),
+        (rules.extragradient, 1),  # a look ahead from where it stands, and one move
+    ],
+)
+def test_schedules_count_iterations_under_any_rule_and_are_logged(rule, moves):
+    rate = optimizers.linear(0.4, 4)
+    one = toy.player("x", lambda params: params["x"])._replace(optimizer=optimizers.sgd(rate))
+    state = toy.state_of(x=0.0)
+    state = dataclasses.replace(state, step=jnp.asarray(1), opt_state={"x": one.optimizer.init({"x": jnp.zeros(())})})
+    after, metrics = rule([one])(state, {"image": jnp.zeros((3, 1))}, jax.random.key(0))
+    np.testing.assert_allclose(after.params["x"], -moves * 0.3, rtol=1e-6)
+    np.testing.assert_allclose(metrics["x/learning_rate"], 0.3, rtol=1e-6)
+
+
+def test_adam_is_optaxs_and_its_betas_may_be_schedules():
+    slopes = [{"x": jnp.array([1.0, -2.0])}, {"x": jnp.array([0.5, 3.0])}, {"x": jnp.array([-1.0, 0.1])}]
+
+    def path(optimizer, update):
+        params = {"x": jnp.zeros(2)}
+        state = optimizer.init(params)
+        for i, slope in enumerate(slopes):
+            params, state = update(optimizer, slope, state, params, i)
+        return params["x"], state
+
+    ours, state = path(optimizers.adam(0.1, 0.5, 0.9), optimizers.moved)
+    theirs, other = path(optax.adam(0.1, 0.5, 0.9), optimizers.moved)
+    np.testing.assert_array_equal(ours, theirs)
+    assert jax.tree_util.tree_structure(state) == jax.tree_util.tree_structure(other)  # checkpoints fit either
+    same, _ = path(optimizers.adam(0.1, lambda i: 0.5 + 0 * i, lambda i: 0.9 + 0 * i), optimizers.moved)
+    np.testing.assert_allclose(same, ours, rtol=1e-6)
+    late, _ = path(optimizers.adam(0.1, lambda i: jnp.where(i < 2, 0.5, 0.0), 0.9), optimizers.moved)
+    moments = 0.9 * (0.9 * 1.0 + 0.25) + 1.0  # of x[0], times 1 - 0.9
+    last = -1.0 / np.sqrt(0.1 * moments / (1 - 0.9**3))  # with b1 = 0 a step is g / sqrt(v)
+    before, _ = path(
+        optimizers.adam(0.1, 0.5, 0.9), lambda o, g, s, p, i: optimizers.moved(o, g, s, p, i) if i < 2 else (p, s)
     )
-    np.testing.assert_allclose(lengths(baseline.adam(CONFIG)["generator"], 3), 0.1, rtol=1e-5)
+    np.testing.assert_allclose(late[0] - before[0], -0.1 * last, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("spec", "kind"), [(IMAGES, "dcgan"), (IMAGES, "resnet"), (POINTS, "dcgan")])

@@ -1,7 +1,6 @@
 import functools
 import itertools
 from dataclasses import replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -142,14 +141,13 @@ def test_pre_training_moves_the_discriminator_alone(rule):
 
 
 def test_clipping_holds_after_every_move_and_lets_small_moves_pass():
-    optimizer = optimizers.clip(optax.sgd(1.0), 0.1)
-    params = {"w": jnp.array([0.05, -0.05, 0.5, 0.1])}
-    updates, _ = optimizer.update({"w": jnp.array([0.02, 1.0, 0.0, -7.0])}, optimizer.init(params), params)
-    moved: Any = optax.apply_updates(params, updates)
+    optimizer = optimizers.clipped(optimizers.sgd(1.0), 0.1)
+    params, slopes = {"w": jnp.array([0.05, -0.05, 0.5, 0.1])}, {"w": jnp.array([0.02, 1.0, 0.0, -7.0])}
+    moved, _ = optimizers.moved(optimizer, slopes, optimizer.init(params), params, 0)
     np.testing.assert_allclose(moved["w"], [0.03, -0.1, 0.1, 0.1], rtol=1e-6)
-    game = points_game(optimizer=optimizers.clip(optax.adam(1.0), 0.01), loss=losses.wasserstein())
+    game = points_game(optimizer=optimizers.clipped(optimizers.adam(1.0), 0.01), loss=losses.wasserstein())
     state, _ = game.update(game.init(KEY), {"image": points()["image"][:8]}, KEY)
-    assert max(float(jnp.abs(x).max()) for x in jax.tree.leaves(state.params)) <= 0.01 * (1 + 1e-6)
+    assert max(float(jnp.abs(x).max()) for x in jax.tree.leaves(state.params)) <= np.float32(0.01)
 
 
 def test_slots_begin_as_they_go_on():
@@ -193,7 +191,7 @@ def test_two_parts_cannot_carry_one_slot():
         (lambda: controllers.adaptive_augmentation(0), "batch_size=0"),
         (lambda: controllers.accuracy(decay=-0.1), "decay=-0.1"),
         (lambda: controllers.after(-1), "steps=-1"),
-        (lambda: optimizers.clip(optax.sgd(1.0), 0.0), "limit=0.0"),
+        (lambda: optimizers.clipped(optimizers.sgd(1.0), 0.0), "limit=0.0"),
         (lambda: points_game(terms={"critic": ()}), r"terms: keys \['critic'\]; the players are"),
         (lambda: points_game(rule=rules.simultaneous, repeats={"discriminator": 2}), "repeats: rules.simultaneous"),
         (lambda: points_game(rule=functools.partial(rules.alternating, repeats={"generator": 2})), "bound already"),

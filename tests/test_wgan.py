@@ -6,6 +6,7 @@ import pytest
 from toy import state_of
 
 from experiments import wgan
+from gan_jax import optimizers
 from gan_jax.data import Spec
 
 CONFIG = wgan.Config(g_width=2, d_width=2, latent_size=2, g_learning_rate=1e-3, d_learning_rate=1e-4)
@@ -33,9 +34,9 @@ def lengths(optimizer, slope):
     """Returns how far a parameter under a constant gradient goes in each of 4 moves."""
     params = {"x": jnp.zeros(())}
     state, found = optimizer.init(params), []
-    for _ in range(4):
-        updates, state = optimizer.update({"x": jnp.asarray(slope)}, state, params)
-        found.append(-float(updates["x"]))
+    for i in range(4):
+        after, state = optimizers.moved(optimizer, {"x": jnp.asarray(slope)}, state, params, i)
+        found.append(-float(after["x"]))
     return found
 
 

@@ -13,6 +13,7 @@ from gan_jax import rng, rules
 from gan_jax.errors import UserError
 from gan_jax.game import objectives
 from gan_jax.game.objectives import Game
+from gan_jax.optimizers import AnyOptimizer, Optimizer, Schedule
 from gan_jax.rules.controllers import ema
 from gan_jax.types import (
     Array,
@@ -38,7 +39,7 @@ def gan(
     networks: Mapping[str, Network],
     loss: Loss,
     latent: Latent,
-    optimizers: optax.GradientTransformation | Mapping[str, optax.GradientTransformation],
+    optimizers: AnyOptimizer | Mapping[str, AnyOptimizer],
     *,
     terms: Mapping[str, Sequence[Term]] | None = None,
     augment: Augment | None = None,
@@ -47,7 +48,7 @@ def gan(
     accumulate: int = 1,
     active: Mapping[str, Callable[[TrainState], Array]] | None = None,
     controllers: Sequence[Controller] = (),
-    ema_decay: float = 0.999,
+    ema_decay: float | Schedule = 0.999,
     moves: Mapping[str, Sequence[str]] | None = None,
     also: Sequence[Player] = (),
     condition: Condition | None = None,
@@ -82,7 +83,7 @@ def gan(
         UserError: If a name is no player's, two parts carry one slot, or the rule cannot repeat.
     """
     terms, active, moves = dict(terms or {}), dict(active or {}), dict(moves or {})
-    if isinstance(optimizers, optax.GradientTransformation):
+    if isinstance(optimizers, Optimizer | optax.GradientTransformation):
         optimizers = dict.fromkeys(PLAYERS, optimizers)
     if set(optimizers) != set(PLAYERS):
         raise UserError(f"optimizers: given for {sorted(optimizers)}; give one for each of {' and '.join(PLAYERS)}")

@@ -48,9 +48,10 @@ from jax.flatten_util import ravel_pytree
 from gan_jax import latents, rng, rules
 from gan_jax.errors import UserError
 from gan_jax.game.build import gan
+from gan_jax.optimizers import AnyOptimizer
 from gan_jax.types import Array, Aux, Batch, Loss, Metrics, Network, Player, PyTree, TrainState, Update
 
-Optimizers = optax.GradientTransformation | Mapping[str, optax.GradientTransformation]
+Optimizers = AnyOptimizer | Mapping[str, AnyOptimizer]
 Verdict = Literal["converges", "diverges", "undecided"]
 
 STEPS = (1e-4, -1e-4, 1e-6, -1e-6)  # of quotients: where a derivative exists, the last two are much closer to it

@@ -11,10 +11,11 @@ import jax.numpy as jnp
 
 from gan_jax.checks import carried, require, require_decay
 from gan_jax.errors import UserError
+from gan_jax.optimizers import Schedule
 from gan_jax.types import Array, Controller, Metrics, PyTree, TrainState
 
 
-def ema(network: str, decay: float) -> Controller:
+def ema(network: str, decay: float | Schedule) -> Controller:
     """Keeps an exponential moving average of a network, for sampling.
 
     average <- d average + (1 - d) current, d = min(decay, (1 + step) / (10 + step)): without the ramp the fresh
@@ -23,14 +24,15 @@ def ema(network: str, decay: float) -> Controller:
 
     Args:
         network: Its name.
-        decay: The final d, in [0, 1); 0 follows the network.
+        decay: The final d, in [0, 1), or a schedule of the iteration; 0 follows the network.
     """
-    require_decay(decay)
+    if not callable(decay):
+        require_decay(decay)
 
     def hook(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
         if network not in state.ema:
             raise UserError(f"network={network!r}: the state keeps averages of {sorted(state.ema)} only")
-        ramped = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
+        ramped = jnp.minimum(decay(state.step) if callable(decay) else decay, (1 + state.step) / (10 + state.step))
         current = {"params": state.params[network], "stats": state.stats[network]}
         average = jax.tree.map(
             lambda a, x: (ramped * a + (1 - ramped) * x).astype(a.dtype), state.ema[network], current

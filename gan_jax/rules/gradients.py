@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import lax
 
+from gan_jax import optimizers
 from gan_jax.devices import parallel
 from gan_jax.errors import UserError
+from gan_jax.optimizers import Optimizer
 from gan_jax.types import Array, Aux, Batch, Metrics, Player, PyTree, TrainState
 
 
@@ -28,13 +29,13 @@ def gradient(player: Player, state: TrainState, batch: Batch, key: Array) -> tup
 
     slope, aux = one(batch, key) if player.batches == 1 else _mean(one, player.batches, batch, key)
     slope, metrics = parallel.pmean((slope, under(player.name, aux.metrics)))
-    return slope, aux, metrics | norm(player, slope)
+    return slope, aux, metrics | norm(player, slope) | _rate(player, state)
 
 
 def move(player: Player, state: TrainState, slope: PyTree, aux: Aux) -> TrainState:
     """Applies a gradient by the player's optimiser, and commits the statistics of the networks that it moves."""
-    updates, opt_state = player.optimizer.update(slope, state.opt_state[player.name], own(player, state))
-    moved: PyTree = optax.apply_updates(own(player, state), updates)
+    before = own(player, state)
+    moved, opt_state = optimizers.moved(player.optimizer, slope, state.opt_state[player.name], before, state.step)
     changed = {
         "params": state.params | moved,
         "opt_state": state.opt_state | {player.name: opt_state},
@@ -43,8 +44,8 @@ def move(player: Player, state: TrainState, slope: PyTree, aux: Aux) -> TrainSta
     }
     if player.active is not None:
         active = player.active(state)
-        before = {field: getattr(state, field) for field in changed}
-        changed = jax.tree.map(lambda now, then: jnp.where(active, now, then), changed, before)
+        kept = {field: getattr(state, field) for field in changed}
+        changed = jax.tree.map(lambda now, then: jnp.where(active, now, then), changed, kept)
     return replace(state, **changed)
 
 
@@ -58,6 +59,14 @@ def norm(player: Player, slope: PyTree) -> Metrics:
     # as products of vectors: a sum of squares would be laid out in memory first on CPUs
     squares = [jnp.vdot(x, x) for x in jax.tree.leaves(slope)]
     return under(player.name, {"gradient_norm": jnp.sqrt(sum(squares, jnp.zeros(())))})
+
+
+def _rate(player: Player, state: TrainState) -> Metrics:
+    """Returns a player's learning rate, as a metric, if its optimiser tells it."""
+    if not isinstance(player.optimizer, Optimizer):
+        return {}
+    rate = optimizers.learning_rate(player.optimizer, state.step)
+    return under(player.name, {"learning_rate": jnp.asarray(rate, jnp.float32)})
 
 
 def under(name: str, metrics: Metrics) -> Metrics:

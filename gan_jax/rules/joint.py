@@ -39,8 +39,8 @@ def extragradient(players: Sequence[Player]) -> Update:
     """Returns the update by the gradients of one step ahead (Korpelevich 1976; Gidel et al. 2019, arXiv:1802.10551).
 
     half = x - step(v(x)); x <- x - step(v(half)). The optimisers see both gradients, as in ExtraAdam, so that their
-    counts, and with them schedules of the rate, move twice an iteration, as do running statistics and slots. Both
-    evaluations are on the same batch and draws (Mishchenko et al. 2020, arXiv:1905.11373).
+    moments move twice an iteration, as do running statistics and slots; the learning rate is that of the iteration.
+    Both evaluations are on the same batch and draws (Mishchenko et al. 2020, arXiv:1905.11373).
 
     Args:
         players: See `simultaneous`.

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gan_jax import rng
+from gan_jax import optimizers, rng
 from gan_jax.checks import require
 from gan_jax.errors import UserError
 from gan_jax.rules import gradients
@@ -137,8 +137,8 @@ def _require_differentiable(player: Player) -> None:
 
     def trial(slope: Array) -> Array:
         slopes = dict.fromkeys(params, slope)
-        updates: PyTree = player.optimizer.update(slopes, player.optimizer.init(params), params)[0]
-        return sum((jnp.sum(update) for update in updates.values()), jnp.zeros(()))
+        moved: PyTree = optimizers.moved(player.optimizer, slopes, player.optimizer.init(params), params, 0)[0]
+        return sum((jnp.sum(x) for x in moved.values()), jnp.zeros(()))
 
     with jax.ensure_compile_time_eval():  # a rule may be built while something else is traced
         finite = jnp.isfinite(jax.grad(trial)(jnp.array([0.0, 1.0]))).all()
