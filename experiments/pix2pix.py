@@ -55,7 +55,7 @@ class Config(baseline.Baseline):
 
 def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
-    if config.dataset.startswith("unpaired:"):
+    if spec.unpaired:
         raise UserError(f"dataset={config.dataset}: pix2pix learns from pairs; leave out unpaired:, or use cyclegan")
     inputs, source = latents.source(spec.source), spec.source or ()
     unet = UNet(spec.shape[-1], config.g_width, config.depth, dropout=config.dropout)

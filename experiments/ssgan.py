@@ -47,7 +47,7 @@ class Config(baseline.Baseline):
 
 def build(config: Config, spec: Spec) -> System:
     """Builds the game."""
-    if not config.dataset.startswith("few:"):
+    if not spec.few_labels:
         raise UserError(f"dataset={config.dataset}: say how few labels are kept; give few:10:0:{config.dataset}")
     networks = {
         "generator": baseline.network(config, mlp.Generator(spec.shape, (500, 500)), (config.latent_size,)),

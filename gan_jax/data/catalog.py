@@ -22,7 +22,8 @@ def load(name: str, split: str = "train", resolution: int | None = None, skip_da
             For translation: "pairs:DIR_A:DIR_B" and, of any image set NAME, "edges:NAME", "grey:NAME", "inverted:NAME"
             and "recoloured:NAME", each image with its source; "unpaired:" before one of these, before two folders
             DIR_A:DIR_B, or before a set such as "cycle_gan/horse2zebra", draws sources and images independently (see
-            `pairs`). For semi-supervised learning: "few:PER_CLASS:DRAW:NAME", such as "few:10:0:mnist" (see `few`).
+            `tasks.translation`). For semi-supervised learning: "few:PER_CLASS:DRAW:NAME", such as "few:10:0:mnist" (see
+            `tasks.semi_supervised`).
         split: "train" or "test"; for TensorFlow Datasets also its other splits and slices, such as "train[:10%]".
         resolution: Side of the square to which images are resized and cropped; None leaves them as they are.
         skip_damaged: Whether the next image takes the place of one that cannot be read, with a warning. It has no
@@ -37,12 +38,25 @@ def load(name: str, split: str = "train", resolution: int | None = None, skip_da
     # The sources are imported here because they cost up to a second, which sampling need not pay.
     _require_size(resolution)
     name = names.resolved(name)
-    kind = names.kind(name)
-    if kind == "few":
+    task, options, base = names.parsed(name)
+    if task == "few":
         from gan_jax.data.tasks import semi_supervised
 
-        return semi_supervised.load(name, split, resolution, skip_damaged)
-    if kind in (*names.PAIRED, "unpaired"):
+        per_class, draw = semi_supervised.numbers(name, options, base)
+        return semi_supervised.few(load(base, split, resolution, skip_damaged), per_class, draw)
+    if task in names.MADE:
+        from gan_jax.data.tasks import translation
+
+        if not base:
+            raise UserError(
+                f"data set {name!r}: give the name of a set of images after the colon, such as {task}:digits"
+            )
+        return translation.with_sources(load(base, split, resolution, skip_damaged), task)
+    if task == "unpaired" and names.parsed(base).task:
+        from gan_jax.data.tasks import translation
+
+        return translation.unpaired(load(base, split, resolution, skip_damaged))
+    if task:
         from gan_jax.data.tasks import translation
 
         return translation.load(name, split, resolution, skip_damaged)
@@ -86,7 +100,7 @@ def stream(name: str, split: str = "train", resolution: int | None = None, skip_
     name = names.resolved(name)
     if name in names.BUILT_IN:
         raise UserError(f"{name} is made in memory, where it is small: leave --stream out")
-    if names.kind(name) in ("few", "unpaired", *names.PAIRED):
+    if names.parsed(name).task:
         raise UserError(f"{name} is made in memory, from a whole data set: leave --stream out")
     if names.is_directory(name):
         from gan_jax.data.sources import folder

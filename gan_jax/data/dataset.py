@@ -15,11 +15,15 @@ class Spec(NamedTuple):
         shape: Shape of one example: `(height, width, channels)`, or `(2,)` for points in the plane.
         classes: Number of classes; 0 where there are no labels.
         source: Shape of one example of `source`, from which an image is translated; None where there are no sources.
+        unpaired: Whether sources and images are drawn independently, so that no image's source is known.
+        few_labels: Whether only a few examples have labels, drawn apart as `few_image` and `few_label`.
     """
 
     shape: tuple[int, ...]
     classes: int
     source: tuple[int, ...] | None = None
+    unpaired: bool = False
+    few_labels: bool = False
 
 
 class Dataset(NamedTuple):
@@ -29,7 +33,7 @@ class Dataset(NamedTuple):
         name: What was asked of `load`, with absolute paths.
         split: Name of the split.
         arrays: `image`, uint8 `[N, H, W, C]` in [0, 255], or float32 `[N, 2]` for points in the plane; `label`, int32
-            `[N]` in [0, classes), where there are labels; and what else a task has, see `pairs` and `few`.
+            `[N]` in [0, classes), where there are labels; and what else a task has, see `tasks`.
         spec: Shape of one example and number of classes.
         fingerprint: Of the arrays: equal contents, equal fingerprint, wherever they come from.
         apart: Groups of arrays that are drawn in an order of their own, each by the number of its own rows; the others
@@ -108,7 +112,8 @@ def dataset(
         arrays["label"] = np.ascontiguousarray(label, np.int32)
     arrays |= {key: np.ascontiguousarray(array) for key, array in (others or {}).items()}
     source = arrays["source"].shape[1:] if "source" in arrays else None
-    spec = Spec(image.shape[1:], 0 if label is None else classes, source)
+    drawn = {key for group in apart for key in group}
+    spec = Spec(image.shape[1:], 0 if label is None else classes, source, "source" in drawn, "few_label" in drawn)
     return Dataset(name, split, arrays, spec, fingerprint(arrays), apart)
 
 

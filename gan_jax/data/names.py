@@ -1,15 +1,47 @@
-"""Parses names of data sets: the task that a set is for, and the directories that it is read from."""
+"""Names of data sets, parsed: a task, its options, and the set that it is made from."""
 
 import os
 import re
 from collections.abc import Callable
+from typing import NamedTuple
 
 from gan_jax.data.sources import stacked, toys
 from gan_jax.errors import UserError
 
 BUILT_IN = ("digits", *toys.NAMES, *stacked.SOURCES)
-PAIRED = ("pairs", "edges", "grey", "inverted", "recoloured")  # tasks in which the partner of every image is known
+MADE = ("edges", "grey", "inverted", "recoloured")  # tasks that make a source of every image of a set
+PAIRED = ("pairs", *MADE)  # tasks in which the partner of every image is known
 VERSION = re.compile(r"\d+\.[\d*]+\.[\d*]+")  # of a set of TensorFlow Datasets, after its name and a colon
+
+
+class Name(NamedTuple):
+    """What the name of a data set says.
+
+    Attributes:
+        task: "few", "pairs", "unpaired" or one of `MADE`; "" for a plain set.
+        options: Of few, the examples a class and the draw, as text; of pairs and unpaired, two folders where they are
+            given, "" for one that is missing.
+        base: The set that the task is made from; "" if it is made from two folders.
+    """
+
+    task: str
+    options: tuple[str, ...]
+    base: str
+
+
+def parsed(name: str) -> Name:
+    """Parses the name of a data set, as in `data.load`: the only place that knows how names are written."""
+    task, colon, rest = name.partition(":")
+    if task == "few" and colon:
+        per_class, draw, base = [*rest.split(":", 2), "", ""][:3]
+        return Name(task, (per_class, draw), base)
+    if task == "pairs" and colon:
+        return Name(task, two_directories(rest), "")
+    if task == "unpaired" and colon:
+        inner, _, further = rest.partition(":")
+        folders = further and inner not in PAIRED and not VERSION.fullmatch(further)
+        return Name(task, two_directories(rest), "") if folders else Name(task, (), rest)
+    return Name(task, (), rest) if task in MADE and colon else Name("", (), name)
 
 
 def resolved(name: str) -> str:
@@ -35,15 +67,8 @@ def directories(name: str) -> list[str]:
 
 def images_of(name: str) -> str:
     """Returns the data set that a task takes its images from: mnist for few:10:0:mnist or unpaired:edges:mnist."""
-    kind, _, rest = name.partition(":")
-    if kind == "few":
-        return images_of(rest.split(":", 2)[-1])
-    return images_of(rest) if kind in ("unpaired", "edges", "grey", "inverted") else name
-
-
-def kind(name: str) -> str:
-    """Returns the part of a name before its first colon, "" if there is none."""
-    return name.partition(":")[0] if ":" in name else ""
+    task, _, base = parsed(name)
+    return images_of(base) if base and task in ("few", "unpaired", "edges", "grey", "inverted") else name
 
 
 def two_directories(pair: str) -> tuple[str, str]:
@@ -64,18 +89,11 @@ def is_directory(name: str) -> bool:
 
 def _with_paths(name: str, change: Callable[[str], str]) -> str:
     """Returns a name with a function applied to its paths."""
-    task, _, rest = name.partition(":")
-    if not rest:
+    task, options, base = parsed(name)
+    if not task and name.startswith("folder:"):
+        return f"folder:{change(name.removeprefix('folder:'))}"
+    if not task:
         return change(name) if name.startswith("~") or is_directory(name) else name
-    if task == "folder":
-        return f"folder:{change(rest)}"
-    if task == "few":
-        per_class, draw, of = [*rest.split(":", 2), "", ""][:3]
-        return f"few:{per_class}:{draw}:{_with_paths(of, change)}" if of else name
-    two = rest.partition(":")[2]
-    if task == "pairs" or (task == "unpaired" and two and kind(rest) not in PAIRED and not VERSION.fullmatch(two)):
-        paths = two_directories(rest)
-        return ":".join([task, *map(change, paths)]) if all(paths) else name
-    if task in PAIRED or (task == "unpaired" and two):
-        return f"{task}:{_with_paths(rest, change)}"
-    return change(name) if is_directory(name) else name
+    if not base:
+        return ":".join([task, *map(change, options)]) if options and all(options) and task != "few" else name
+    return ":".join([task, *options, _with_paths(base, change)])

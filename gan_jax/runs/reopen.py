@@ -163,7 +163,10 @@ def _rebuild(record: Record, experiment: ModuleType) -> System:
     if unknown := record["config"].keys() - known:
         raise UserError(f"the run's config has {sorted(unknown)}, which {experiment.__file__} no longer knows")
     about = record["data"]
-    spec = Spec(tuple(about["shape"]), about["classes"], tuple(about["source"]) if "source" in about else None)
+    task = names.parsed(about["name"]).task  # of records of format 1, which do not say the rest
+    unpaired, few_labels = about.get("unpaired", task == "unpaired"), about.get("few_labels", task == "few")
+    source = tuple(about["source"]) if "source" in about else None
+    spec = Spec(tuple(about["shape"]), about["classes"], source, unpaired, few_labels)
     return experiment.build(experiment.Config(**record["config"]), spec)
 
 

@@ -2,43 +2,39 @@
 
 import numpy as np
 
-from gan_jax import data
 from gan_jax.data.dataset import Dataset, dataset, for_training
 from gan_jax.errors import UserError
 
 APART = (("few_image", "few_label"),)
 
 
-def load(name: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Dataset:
-    """Loads a data set for semi-supervised learning.
+def few(whole: Dataset, per_class: int, draw: int) -> Dataset:
+    """Makes a data set for semi-supervised learning.
 
     Args:
-        name: "few:PER_CLASS:DRAW:NAME", such as "few:10:0:mnist": the number of labelled examples of each class, the
-            number of the random draw that chooses them, in [0, 2**32), and a data set with labels, as in `data.load`.
-            Of one draw the fewer are among the more.
-        split: "train" or "all", or a slice of them; in other splits it is NAME as it is.
-        resolution: As in `data.load`.
-        skip_damaged: As in `data.load`.
+        whole: A data set with labels.
+        per_class: Labelled examples of each class.
+        draw: The number of the random draw that chooses them, in [0, 2**32). Of one draw the fewer are among the more.
 
     Returns:
-        `image`, all of NAME, without labels; and `few_image` and `few_label` `[PER_CLASS * classes, ...]`, drawn apart.
-        The specification, with the number of classes, is that of NAME.
+        `image`, all of `whole`, without labels; and `few_image` and `few_label` `[per_class * classes, ...]`, drawn
+        apart. The specification keeps the number of classes. A split that is not for training stays as it is.
 
     Raises:
-        UserError: If the name is malformed, NAME has no labels, or a class fewer examples than asked for.
+        UserError: If `whole` has no labels, is made for a task, or a class has fewer examples than asked for.
     """
-    per_class, draw, of = _parsed(name)
-    whole = data.load(of, split, resolution, skip_damaged)
+    name = f"few:{per_class}:{draw}:{whole.name}"
     if "label" not in whole.arrays:
-        raise UserError(f"data set {name!r}: {of} has no labels; give a set that has")
+        raise UserError(f"data set {name!r}: {whole.name} has no labels; give a set that has")
     if whole.spec.source or whole.apart:
-        raise UserError(f"data set {name!r}: {of} is made for a task already; give a set of plain images")
-    if not for_training(split):
+        raise UserError(f"data set {name!r}: {whole.name} is made for a task already; give a set of plain images")
+    if not for_training(whole.split):
         return whole._replace(name=name)
     image, label = whole.arrays["image"], whole.arrays["label"]
     chosen = choose(label, whole.spec.classes, per_class, draw)
     others = {"few_image": image[chosen], "few_label": label[chosen]}
-    return dataset(name, split, image, others=others, apart=APART)._replace(spec=whole.spec)
+    made = dataset(name, whole.split, image, others=others, apart=APART)
+    return made._replace(spec=made.spec._replace(classes=whole.spec.classes))
 
 
 def choose(label: np.ndarray, classes: int, per_class: int, draw: int) -> np.ndarray:
@@ -64,11 +60,16 @@ def choose(label: np.ndarray, classes: int, per_class: int, draw: int) -> np.nda
     return np.concatenate([random.permutation(np.flatnonzero(label == c))[:per_class] for c in range(classes)])
 
 
-def _parsed(name: str) -> tuple[int, int, str]:
-    per_class, draw, of = [*name.split(":", 3)[1:], "", "", ""][:3]
-    if not (per_class.isdecimal() and draw.isdecimal() and int(per_class) > 0 and int(draw) < 2**32 and of):
+def numbers(name: str, options: tuple[str, ...], base: str) -> tuple[int, int]:
+    """Returns the examples a class and the draw that "few:PER_CLASS:DRAW:NAME" says.
+
+    Raises:
+        UserError: If it is malformed.
+    """
+    per_class, draw = options
+    if not (per_class.isdecimal() and draw.isdecimal() and int(per_class) > 0 and int(draw) < 2**32 and base):
         raise UserError(
             f"data set {name!r} is not few:PER_CLASS:DRAW:NAME, such as few:10:0:mnist; PER_CLASS is at least 1, and "
             "DRAW in [0, 2**32)"
         )
-    return int(per_class), int(draw), of
+    return int(per_class), int(draw)

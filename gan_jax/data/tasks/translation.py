@@ -5,7 +5,6 @@ The target domain is called `image`, so that whatever looks at images looks at i
 
 import os
 
-from gan_jax import data
 from gan_jax.data import names
 from gan_jax.data.dataset import Dataset, dataset, for_training
 from gan_jax.data.sources import folder
@@ -15,71 +14,81 @@ from gan_jax.errors import NotFound, UserError
 APART = (("source",),)
 
 
-def load(name: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Dataset:
-    """Loads images `image` and sources `source`, both uint8 `[N, H, W, C]`, with numbers of channels of their own.
+def with_sources(images: Dataset, task: str) -> Dataset:
+    """Makes a source of each image, so that image and source are paired.
 
-    In a paired task row i of `source` belongs to row i of `image`, and labels are those of the images:
+    - "edges": the image's edges, by `image_maps.edges`;
+    - "grey": a colour image's luminance, by `image_maps.luminance`;
+    - "inverted": 255 - image;
+    - "recoloured": greyscale images in orange on dark green, by `image_maps.recoloured`; the sources are the same
+      images in dark blue on cream, so that brightness is turned round.
+
+    Args:
+        images: Plain images; they keep their labels.
+        task: One of these.
+
+    Raises:
+        UserError: If the images do not suit the task.
+    """
+    _require(task, images)
+    image, label = images.arrays["image"], images.arrays.get("label")
+    if task == "recoloured":
+        blue, orange = image_maps.BLUE_ON_CREAM, image_maps.ORANGE_ON_GREEN
+        image, source = image_maps.recoloured(image, *orange), image_maps.recoloured(image, *blue)
+    else:
+        maps = {"edges": image_maps.edges, "grey": image_maps.luminance, "inverted": image_maps.inverted}
+        source = maps[task](image)
+    return dataset(f"{task}:{images.name}", images.split, image, label, images.spec.classes, {"source": source})
+
+
+def unpaired(pairs: Dataset) -> Dataset:
+    """Draws sources and images of a paired set independently, without labels.
+
+    For training ("train" and "all", and slices) it keeps the sources of even-numbered examples and the images of odd
+    ones, so that no image's partner is there. In other splits the pairs stay, so that errors can be measured.
+
+    Raises:
+        UserError: If there is but one pair to train on.
+    """
+    name, image, source = f"unpaired:{pairs.name}", pairs.arrays["image"], pairs.arrays["source"]
+    if not for_training(pairs.split):
+        return dataset(name, pairs.split, image, others={"source": source})
+    if len(image) < 2:
+        raise UserError(f"data set {name!r}: {pairs.split} has one example, too few to be held apart; take more")
+    return dataset(name, pairs.split, image[1::2], others={"source": source[::2]}, apart=APART)
+
+
+def load(name: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Dataset:
+    """Loads images and sources from two folders, or from a set of TensorFlow Datasets with two domains.
 
     - "pairs:DIR_A:DIR_B", two folders with the same files by relative path: A has the sources, B the images; split and
       labelled as by `folder.load`;
-    - "edges:NAME": of each image of NAME its edges, by `image_maps.edges`;
-    - "grey:NAME": of each colour image of NAME its luminance, by `image_maps.luminance`;
-    - "inverted:NAME": 255 - image;
-    - "recoloured:NAME": greyscale images in orange on dark green, by `image_maps.recoloured`; the sources are the
-      same ones in dark blue on cream, so that brightness is turned round.
-
-    With "unpaired:" sources and images are drawn apart, and have no labels:
-
-    - "unpaired:TASK", one of the above, such as "unpaired:edges:digits": for training ("train" and "all", and slices)
-      the sources of even-numbered examples and the images of odd ones, so that no image's partner is there; in other
-      splits the pairs, so that errors can be measured;
-    - "unpaired:DIR_A:DIR_B": as "unpaired:pairs:DIR_A:DIR_B" if the files' names are the same; else all files of both,
-      as many as there are, each folder split for itself, and apart in every split;
+    - "unpaired:DIR_A:DIR_B": as `unpaired` of these pairs if the files' names are the same; else all files of both, as
+      many as there are, each folder split for itself, and apart in every split;
     - "unpaired:NAME" of a set of TensorFlow Datasets with the splits trainA, trainB, testA and testB, such as
       "unpaired:cycle_gan/horse2zebra": A has the sources, B the images, apart in every split.
 
     Args:
-        name: As above; NAME is any of `data.load`.
+        name: As above.
         split: "train" or "test", or what else NAME or a folder has.
         resolution: Side of the squares that images and sources are made into; None leaves them as they are.
         skip_damaged: As in `data.load`. It has no effect on folders whose files belong together, as a replaced image
             would have the wrong partner.
 
     Raises:
-        UserError: If the name is malformed, folders do not match, the images do not suit the task, or
-            images and sources differ in size.
+        UserError: If the name is malformed, folders do not match, or images and sources differ in size.
     """
-    task, _, rest = name.partition(":")
-    if task == "unpaired":
-        return _unpaired(name, rest, split, resolution, skip_damaged)
+    task, options, base = names.parsed(name)
     if task == "pairs":
-        sources, images = _folders(name, rest)
+        sources, images = _folders(name, options)
         _require_same_names(name, sources, images)
         found = [folder.load(path, split, resolution) for path in (sources, images)]
         return _joined(name, found[0], found[1])
-    if not rest:
-        raise UserError(f"data set {name!r}: give the name of a set of images after the colon, such as {task}:digits")
-    found = data.load(rest, split, resolution, skip_damaged)
-    _require(task, found)
-    image, label = found.arrays["image"], found.arrays.get("label")
-    if task == "recoloured":
-        image, source = (
-            image_maps.recoloured(image, *image_maps.ORANGE_ON_GREEN),
-            image_maps.recoloured(image, *image_maps.BLUE_ON_CREAM),
-        )
-    else:
-        source = {"edges": image_maps.edges, "grey": image_maps.luminance, "inverted": image_maps.inverted}[task](image)
-    return dataset(name, split, image, label, found.spec.classes, {"source": source})
-
-
-def _unpaired(name: str, rest: str, split: str, resolution: int | None, skip_damaged: bool) -> Dataset:
-    task, _, further = rest.partition(":")
-    if further and task in names.PAIRED:
-        return _held_apart(name, load(rest, split, resolution, skip_damaged))
-    if further and not names.VERSION.fullmatch(further):
-        paths = _folders(name, rest)
+    if options:
+        paths = _folders(name, options)
         if folder.names(paths[0]) == folder.names(paths[1]):
-            return _held_apart(name, load(f"pairs:{rest}", split, resolution))
+            pairs = load(f"pairs:{':'.join(options)}", split, resolution)
+            return unpaired(pairs)._replace(name=name)
         sources, images = (folder.load(path, split, resolution, skip_damaged) for path in paths)
         return _joined(name, sources, images, apart=True)
     from gan_jax.data.sources import tfds  # takes a second
@@ -87,7 +96,7 @@ def _unpaired(name: str, rest: str, split: str, resolution: int | None, skip_dam
     which, bracket, rows = split.partition("[")
     try:
         sources, images = (
-            tfds.load(rest, f"{which}{domain}{bracket}{rows}", resolution, skip_damaged) for domain in "AB"
+            tfds.load(base, f"{which}{domain}{bracket}{rows}", resolution, skip_damaged) for domain in "AB"
         )
     except UserError as error:
         raise UserError(
@@ -95,16 +104,6 @@ def _unpaired(name: str, rest: str, split: str, resolution: int | None, skip_dam
             f"DIR_A:DIR_B, or a set of TensorFlow Datasets with the splits trainA, trainB, testA and testB; {error}"
         ) from error
     return _joined(name, sources, images, apart=True)._replace(split=split)
-
-
-def _held_apart(name: str, found: Dataset) -> Dataset:
-    """Takes sources and images of different examples for training; else only the labels away."""
-    image, source = found.arrays["image"], found.arrays["source"]
-    if not for_training(found.split):
-        return dataset(name, found.split, image, others={"source": source})
-    if len(image) < 2:
-        raise UserError(f"data set {name!r}: {found.split} has one example, too few to be held apart; take more")
-    return dataset(name, found.split, image[1::2], others={"source": source[::2]}, apart=APART)
 
 
 def _joined(name: str, sources: Dataset, images: Dataset, apart: bool = False) -> Dataset:
@@ -122,15 +121,16 @@ def _joined(name: str, sources: Dataset, images: Dataset, apart: bool = False) -
     return dataset(name, images.split, image, label, images.spec.classes, {"source": source})
 
 
-def _folders(name: str, rest: str) -> tuple[str, str]:
-    paths = names.two_directories(rest)
+def _folders(name: str, paths: tuple[str, ...]) -> tuple[str, str]:
     mend = "two folders are separated by a colon"
     if not all(paths):
-        raise UserError(f"data set {name!r} has {rest!r} where two folders, DIR_A:DIR_B, belong; {mend}")
+        raise UserError(
+            f"data set {name!r} has {':'.join(filter(None, paths))!r} where two folders, DIR_A:DIR_B, belong; {mend}"
+        )
     for path in paths:
         if not os.path.isdir(path):
             raise NotFound(f"folder {path!r} of {name!r} does not exist or is not a directory; {mend}")
-    return paths
+    return paths[0], paths[1]
 
 
 def _require_same_names(name: str, sources: str, images: str) -> None:
