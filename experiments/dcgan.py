@@ -36,6 +36,9 @@ from gan_jax.types import System
 class Config(baseline.Baseline):
     """What defines a run."""
 
+    latent_size: int = 4
+    """Dimensions of the generator's input: few, as digits need; photographs need 32 to 128."""
+    d_learning_rate: float = 1e-3
     d_norm: Norm = "batch"
     """Normalisation of the discriminator."""
     d_steps: int = 1

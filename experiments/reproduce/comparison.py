@@ -170,7 +170,8 @@ def markdown(record: dict[str, Any]) -> str:
 def sentence(record: dict[str, Any], name: str) -> str:
     """Returns what an experiment's docstring says of its row; the tests hold it to that."""
     found, settings = _middle(record, name), record["settings"]
-    flags = [f"--{key.replace('_', '-')} {value}" for key, value in _settings(name, settings).items() if "width" in key]
+    told = [*running.BASELINE.get(name, {}), "g_width", "d_width"]
+    flags = [f"--{key.replace('_', '-')} {value}" for key, value in _settings(name, settings).items() if key in told]
     time = f"; an iteration takes {record['costs'][name][0]:.2f} times as long as one of {BASE}" if name != BASE else ""
     widths = f" (`{' '.join(flags)}`)" if flags else ""
     return (
@@ -207,7 +208,8 @@ def _settings(name: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Returns an experiment's own settings."""
     known = {each.name for each in dataclasses.fields(importlib.import_module(f"experiments.{name}").Config)}
     shares = {key: round(share * settings["steps"]) for key, share in EXPERIMENTS.get(name, {}).items()}
-    return {key: value for key, value in settings.items() if key in known} | shares
+    given = {key: value for key, value in settings.items() if key in known}
+    return given | shares | running.BASELINE.get(name, {})
 
 
 def _iterations(name: str, settings: dict[str, Any]) -> Callable[[int], None]:

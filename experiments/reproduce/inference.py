@@ -45,7 +45,7 @@ def main(seeds: tuple[int, ...] = (0,), settings: str = SETTINGS, workdir: Path 
         for name in ("dcgan", *ENCODERS):
             for seed in seeds:
                 run = root / f"{name}-{seed}"
-                minutes = running.timed(name, settings, seed, run)
+                minutes = running.timed(name, " ".join([settings, *running.baseline(name)]), seed, run)
                 opened = runs.open_run(run)
                 about, row = opened.record, {"name": name, "seed": seed, "steps": opened.step}
                 evaluate.main(run, METRICS, count=10_000)

@@ -12,6 +12,8 @@ from typing import Any
 
 from gan_jax.files import atomic
 
+BASELINE = {"dcgan": {"latent_size": 32, "d_learning_rate": 3e-4}}
+"""Settings of the baseline, for an experiment whose own defaults differ: dcgan's are for digits."""
 RESULTS = Path(__file__).parents[1] / "results"  # records and pictures
 
 
@@ -38,6 +40,11 @@ def timed(experiment: str, settings: str, seed: int, workdir: Path) -> float:
 def command(experiment: str, settings: str) -> str:
     """Returns what a person types."""
     return " ".join(["python -m", f"experiments.{experiment}", settings]).strip()
+
+
+def baseline(experiment: str) -> list[str]:
+    """Returns the flags by which an experiment stands for the baseline."""
+    return [f"--{key.replace('_', '-')}={value}" for key, value in BASELINE.get(experiment, {}).items()]
 
 
 def write(name: str, record: Mapping[str, Any]) -> None:

@@ -46,7 +46,7 @@ def main(
         for dataset in datasets:
             run = (workdir or Path(temporary)) / dataset
             flags = ["--dataset", dataset, "--steps", steps, "--save-every", every, "--keep", 10_000, "--workdir", run]
-            _call(f"experiments.{experiment}", *flags)
+            _call(f"experiments.{experiment}", *flags, *running.baseline(experiment))
             _call("gan_jax.evaluate", run, "--every", "--weights", "averaged", "raw", "--metrics", "fid")
             scores = protocol.read(run)
             first = scores[0]

@@ -48,9 +48,7 @@ def load(name: str, split: str = "train", resolution: int | None = None, skip_da
         from gan_jax.data.tasks import translation
 
         if not base:
-            raise UserError(
-                f"data set {name!r}: give the name of a set of images after the colon, such as {task}:digits"
-            )
+            raise UserError(f"data set {name!r}: give a set of images after the colon, such as {task}:digits")
         return translation.with_sources(load(base, split, resolution, skip_damaged), task)
     if task == "unpaired" and names.parsed(base).task:
         from gan_jax.data.tasks import translation

@@ -124,9 +124,8 @@ def _joined(name: str, sources: Dataset, images: Dataset, apart: bool = False) -
 def _folders(name: str, paths: tuple[str, ...]) -> tuple[str, str]:
     mend = "two folders are separated by a colon"
     if not all(paths):
-        raise UserError(
-            f"data set {name!r} has {':'.join(filter(None, paths))!r} where two folders, DIR_A:DIR_B, belong; {mend}"
-        )
+        given = ":".join(filter(None, paths))
+        raise UserError(f"data set {name!r} has {given!r} where two folders, DIR_A:DIR_B, belong; {mend}")
     for path in paths:
         if not os.path.isdir(path):
             raise NotFound(f"folder {path!r} of {name!r} does not exist or is not a directory; {mend}")
