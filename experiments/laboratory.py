@@ -223,7 +223,7 @@ def scores(choice: Choice, system: System, states: TrainState) -> list[dict[str,
     generate = jax.jit(lambda ema, latents: system.generate(ema, latents))
 
     def samples(ema: PyTree, count: int) -> np.ndarray:
-        drawn = system.latent.draw(jax.vmap(lambda i: jax.random.fold_in(rng.key(1), i))(jnp.arange(count)))
+        drawn = system.latent.draw(rng.numbered(rng.key(1), count))
         return np.concatenate([np.asarray(generate(ema, part)) for part in jnp.split(drawn, count // 500)])
 
     def score(ema: PyTree) -> dict[str, float]:

@@ -56,7 +56,7 @@ def main(config: Config) -> None:
             params, stats = state.params["discriminator"], state.stats["discriminator"]
             return critic(params, stats, points, train=False)[0]["logits"]
 
-        keys = jax.vmap(lambda i: jax.random.fold_in(rng.key(0), i))(jnp.arange(1024))
+        keys = rng.numbered(rng.key(0), 1024)
         fake = system.generate(state.ema, system.latent.draw(keys))
         plane, coarse = (jnp.stack(jnp.meshgrid(line, line), -1).reshape(-1, 2) for line in (axis, arrows))
         slope = jax.grad(lambda points: logit(points).sum())(coarse)

@@ -66,7 +66,7 @@ class Common:
     precision: Precision = "float32"
     """What networks compute in; parameters, statistics and losses are float32. bfloat16 is faster on accelerators."""
     activations: remat.Kept = "everything"
-    """What is kept of a forward pass for the backward one, to which less memory is more time; see networks/remat."""
+    """What is kept of a forward pass for the backward one, to save memory at the cost of time; see `wrappers.remat`."""
     seed: int = 0
     """Everything random follows from it."""
     run: loop.Run = lasting(11_000)

@@ -1,12 +1,13 @@
 """Files are written whole, or not at all."""
 
+import json
 import os
 import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from gan_jax.errors import UserError
 
@@ -44,6 +45,17 @@ def atomic(path: Path | str, suffix: str = "") -> Iterator[BinaryIO]:
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Writes a value as JSON, as `atomic` does.
+
+    Args:
+        path: The file.
+        value: Of JSON's types.
+    """
+    with atomic(path) as file:
+        file.write((json.dumps(value, indent=2) + "\n").encode())
 
 
 def require_writable(path: Path, suffix: str = "") -> None:

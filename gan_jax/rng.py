@@ -54,6 +54,17 @@ def named(key: Array, name: str) -> Array:
     return jax.random.fold_in(key, zlib.crc32(name.encode()))
 
 
+def numbered(key: Array, numbers: Array | int) -> Array:
+    """Derives one key for each number, or for each from 0 to below a count; none depends on the others.
+
+    Args:
+        key: A typed key.
+        numbers: Integers `[n]`, or n.
+    """
+    numbers = jnp.arange(numbers) if isinstance(numbers, int) else numbers
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(numbers)
+
+
 def per_example(key: Array, count: int) -> Array:
     """Derives one key for each example of this device's share of the batch, by its index in the global batch.
 
@@ -64,8 +75,7 @@ def per_example(key: Array, count: int) -> Array:
     Returns:
         Typed keys `[count]`.
     """
-    index = parallel.index() * count + jnp.arange(count)
-    return jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
+    return numbered(key, parallel.index() * count + jnp.arange(count))
 
 
 def each(keys: Array, name: str) -> Array:

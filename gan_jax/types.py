@@ -243,7 +243,7 @@ class System(NamedTuple):
         generate: `(ema, latents [n, size]) -> images [n, H, W, C]` in [-1, 1]: the averaged generator, evaluated.
             Where it translates it takes images.
         networks: All that play, by name.
-        players: All that move; "discriminator" and "generator" in the games of `system.gan`.
+        players: All that move; "discriminator" and "generator" in the games of `game.gan`.
         encode: `(ema, images) -> latents`, the way back, where there is one: for a translator, to images.
     """
 

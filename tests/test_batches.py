@@ -26,7 +26,7 @@ def test_permutation_is_a_bijection(count):
 
 @pytest.mark.parametrize(("count", "orders"), [(2, 2), (3, 6), (4, 24), (5, 120)])
 def test_every_order_of_a_few_is_about_equally_likely(count, orders):
-    keys = jax.vmap(lambda i: jax.random.fold_in(KEY, i))(jnp.arange(1000 * orders))
+    keys = rng.numbered(KEY, 1000 * orders)
     drawn = jax.jit(jax.vmap(lambda key: permutation(key, count, jnp.arange(count))))(keys)
     _, counts = np.unique(np.asarray(drawn), axis=0, return_counts=True)
     assert len(counts) == orders
@@ -36,7 +36,7 @@ def test_every_order_of_a_few_is_about_equally_likely(count, orders):
 @pytest.mark.parametrize("count", [64, 6000])
 def test_permutation_looks_random(count):
     number = 100
-    keys = jax.vmap(lambda i: jax.random.fold_in(KEY, i))(jnp.arange(number))
+    keys = rng.numbered(KEY, number)
     orders = np.asarray(jax.jit(jax.vmap(lambda key: permutation(key, count, jnp.arange(count))))(keys)).astype(float)
     centred = orders - (count - 1) / 2
     variance = (count**2 - 1) / 12

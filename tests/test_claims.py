@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax import data, rules
+from gan_jax import data, rng, rules
 from gan_jax.data.sources import toys
 from gan_jax.devices import parallel
 from gan_jax.loop.trajectories import trajectories
@@ -38,7 +38,7 @@ def covered(name, steps=2_000, **settings):
     rates = {"g_learning_rate": 1e-3, "d_learning_rate": 1e-3}
     system, arrays = build(name, "ring", batch_size=128, ema_decay=0.0, **rates, **settings)
     states, _ = trajectories(system, arrays, 128, steps, SEEDS)
-    latents = system.latent.draw(jax.vmap(lambda i: jax.random.fold_in(jax.random.key(1), i))(jnp.arange(2_500)))
+    latents = system.latent.draw(rng.numbered(jax.random.key(1), 2_500))
     samples = jax.jit(jax.vmap(system.generate, (0, None)))(states.ema, latents)
     return float(np.mean([float(modes(x, toys.ring()).covered) for x in samples]))
 

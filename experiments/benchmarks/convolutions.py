@@ -5,7 +5,6 @@ gradients of images and of kernels; see `gan_jax.networks.layers.bilinear`), and
 patches that are laid out already. Both are medians over rounds, measured in turns.
 """
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,7 +20,7 @@ from jax import lax
 from experiments.benchmarks.peers import GAMES, build
 from gan_jax import rng
 from gan_jax.cli import cli
-from gan_jax.files import atomic
+from gan_jax.files import write_json
 from gan_jax.networks.layers.conv import Conv, ConvTranspose, conv, conv_transpose
 from gan_jax.runs import records
 from gan_jax.types import Array
@@ -44,8 +43,7 @@ def main(
         out: The JSON file.
     """
     record = {"rows": [_row(game, rounds) for game in games], "rounds": rounds, "environment": records.environment()}
-    with atomic(out) as file:
-        file.write((json.dumps(record, indent=2) + "\n").encode())
+    write_json(out, record)
     print(markdown(record))
 
 

@@ -6,7 +6,6 @@ rounds of a game's time over the plain one's in the same round, with the least a
 """
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +21,7 @@ from gan_jax import data, rng, rules
 from gan_jax.cli import cli
 from gan_jax.data import Dataset
 from gan_jax.devices import parallel
-from gan_jax.files import atomic
+from gan_jax.files import write_json
 from gan_jax.runs import records
 
 
@@ -64,8 +63,7 @@ def main(
         table.add_row(name, *(f"{x:.2f}" for x in rows[name]))
     Console().print(table)
     record = {"rows": rows, "rounds": rounds, "plain": dataclasses.asdict(plain), "environment": records.environment()}
-    with atomic(out) as file:
-        file.write((json.dumps(record, indent=2) + "\n").encode())
+    write_json(out, record)
     print(markdown(record))
 
 

@@ -5,7 +5,6 @@ Memory is the peak of the whole process less what it took before, and less the m
 with a jackknife does without: one matrix of D x D for the real images and one for each group of samples.
 """
 
-import json
 import resource
 import sys
 import time
@@ -17,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gan_jax.cli import cli
-from gan_jax.files import atomic
+from gan_jax.files import write_json
 from gan_jax.metrics.fid import fid
 from gan_jax.metrics.statistics import summarise
 from gan_jax.runs import records
@@ -63,8 +62,7 @@ def main(count: int = 10_000, size: int = 2048, groups: int = 10, out: Path = Pa
     print("megabytes: {peak:,} at the peak, of which moments {moments:,}, beyond them {beyond:,}".format(**megabytes))
     record = {"seconds": seconds | {"all but drawing": round(total, 2)}, "megabytes": megabytes, "fid": found._asdict()}
     record |= {"count": count, "size": size, "groups": groups, "environment": records.environment()}
-    with atomic(out) as file:
-        file.write((json.dumps(record, indent=2) + "\n").encode())
+    write_json(out, record)
 
 
 def _stream(seed: int, count: int, size: int, batch: int = 256) -> Iterator[tuple[np.ndarray, np.ndarray]]:

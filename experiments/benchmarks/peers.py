@@ -18,7 +18,6 @@ the same precision, the best that JAX or PyTorch makes. Without torch, gan_jax i
 import dataclasses
 import importlib
 import importlib.util
-import json
 import os
 import tempfile
 from pathlib import Path
@@ -37,7 +36,7 @@ from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.devices import parallel
 from gan_jax.errors import UserError
-from gan_jax.files import atomic
+from gan_jax.files import write_json
 from gan_jax.networks.layers.conv import native
 from gan_jax.runs import records
 from gan_jax.types import Player, System, TrainState
@@ -105,8 +104,7 @@ def main(
     record = {"rows": rows, "rounds": rounds, "peak_gflops": {name: round(x / 1e9) for name, x in peaks.items()}}
     record |= {"torch": torch_peers and torch_peers.torch.__version__, "platform": jax.default_backend()}
     record |= {"environment": records.environment()}
-    with atomic(out) as file:
-        file.write((json.dumps(record, indent=2) + "\n").encode())
+    write_json(out, record)
     titles, *lines = _cells(record)
     table = Table(*titles)
     for line in lines:

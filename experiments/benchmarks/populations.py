@@ -9,7 +9,6 @@ learning rates or weights that differ, in turn each member compiles a program of
 
 import dataclasses
 import importlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from gan_jax import data, rng, rules
 from gan_jax.cli import cli
 from gan_jax.data import Dataset
 from gan_jax.devices import parallel
-from gan_jax.files import atomic
+from gan_jax.files import write_json
 from gan_jax.loop import population
 from gan_jax.loop.settings import validated
 from gan_jax.runs import records
@@ -66,8 +65,7 @@ def main(
         table.add_row(*_cells(row))
     Console().print(table)
     record = {"rows": rows, "rounds": rounds, "environment": records.environment()}
-    with atomic(out) as file:
-        file.write((json.dumps(record, indent=2) + "\n").encode())
+    write_json(out, record)
     print(markdown(record))
 
 

@@ -9,7 +9,6 @@ Each number of devices is timed in turns with one device. Virtual devices of a C
 
 import dataclasses
 import importlib
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +21,7 @@ from gan_jax import data, rng, rules
 from gan_jax.cli import cli
 from gan_jax.devices import parallel
 from gan_jax.errors import UserError
-from gan_jax.files import atomic
+from gan_jax.files import write_json
 from gan_jax.runs import records
 
 
@@ -54,8 +53,7 @@ def main(
             row = {"kind": kind, "devices": count, "batch_size": size, "speed": _spread(images)}
             rows.append(row | {"efficiency": _spread([speed / count for speed in images])})
     record = {"experiment": experiment, "rows": rows, "environment": records.environment()}
-    with atomic(out) as file:
-        file.write((json.dumps(record, indent=2) + "\n").encode())
+    write_json(out, record)
     print(markdown(record))
 
 

@@ -2,7 +2,7 @@
 
 Two ways of making the same iterations are timed in turns, so that a machine that slows down slows both:
 
-    gan_jax   many iterations a call, convolutions in the platform's formulation (`networks.conv`)
+    gan_jax   many iterations a call, convolutions in the platform's formulation (`networks.layers.conv`)
     stock     one iteration a call, convolutions by the operators of `nn.Conv` and `nn.ConvTranspose`
 
 One iteration a call suits the stock operators best on a CPU, where their gradients are far slower inside a loop. A
@@ -11,7 +11,6 @@ speed is the median over the rounds; a ratio is the median of the rounds' ratios
 
 import dataclasses
 import importlib
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +24,7 @@ from rich.table import Table
 from gan_jax import data, rng, rules
 from gan_jax.cli import cli
 from gan_jax.devices import parallel
-from gan_jax.files import atomic
+from gan_jax.files import write_json
 from gan_jax.networks.layers.conv import native
 from gan_jax.runs import records
 from gan_jax.types import Array, System, TrainState
@@ -57,8 +56,7 @@ def main(
         table.add_row(name, str(row["batch_size"]), f"{row['gan_jax']:.0f}", f"{row['stock']:.0f}", ratio)
     Console().print(table)
     environment = records.environment()
-    with atomic(out) as file:
-        file.write((json.dumps({"rows": rows, "rounds": rounds, "environment": environment}, indent=2) + "\n").encode())
+    write_json(out, {"rows": rows, "rounds": rounds, "environment": environment})
 
 
 def _compare(module: Any, config: Any, rounds: int, seconds: float) -> dict[str, Any]:

@@ -114,8 +114,7 @@ def main(
         print(f"{name}, seed {seed}: {made}", flush=True)
 
     def save() -> None:
-        with files.atomic(FILE) as file:
-            file.write((json.dumps(record, indent=1) + "\n").encode())
+        files.write_json(FILE, record)
 
     jobs = [(seed, name) for seed in seeds for name in experiments]  # all of one seed first
     with ThreadPoolExecutor(at_once) as pool:

@@ -7,7 +7,6 @@ As many training images of each class, drawn without replacement, stand in the s
 perfect generator; only the share that is put in its own class is of test images, as the classifier knows the others.
 """
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,8 +51,7 @@ def main(
     made = []
     for directory in run:
         made.append(scored(directory, count_per_class, seed, classifier_steps))
-        with files.atomic(out) as file:
-            file.write((json.dumps(made, indent=1) + "\n").encode())
+        files.write_json(out, made)
         print(sentence(made[-1]), flush=True)
     print(markdown(made))
 

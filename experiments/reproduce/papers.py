@@ -1,6 +1,6 @@
 """Scores of the systems beyond the plain GAN here and in their papers: `python -m experiments.reproduce.papers`.
 
-The numbers of this repository are read from the records beside this file.
+The numbers of this repository are read from the records in `experiments/results/`.
 """
 
 import json

@@ -1,6 +1,5 @@
 """Runs of experiments, each the experiment's own command in a process of its own."""
 
-import json
 import shlex
 import statistics
 import subprocess
@@ -10,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gan_jax.files import atomic
+from gan_jax.files import write_json
 
 BASELINE = {"dcgan": {"latent_size": 32, "d_learning_rate": 3e-4}}
 """Settings of the baseline, for an experiment whose own defaults differ: dcgan's are for digits."""
@@ -49,8 +48,7 @@ def baseline(experiment: str) -> list[str]:
 
 def write(name: str, record: Mapping[str, Any]) -> None:
     """Writes a record, `experiments/results/NAME.json`."""
-    with atomic(RESULTS / f"{name}.json") as file:
-        file.write((json.dumps(record, indent=1) + "\n").encode())
+    write_json(RESULTS / f"{name}.json", record)
 
 
 def spread(values: Sequence[float], form: str) -> str:

@@ -4,7 +4,6 @@ Each run is the experiment's own command with all checkpoints kept, and `python 
 by the features of the data set's own classifier. It writes scores.json, and scores.png, the curves.
 """
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -57,8 +56,7 @@ def main(
                 "fid": [[s.weights, s.step, round(s.value, 4), round(s.error, 4)] for s in scores],
             }
     record = {"experiment": experiment, "steps": steps, "curves": curves, "environment": records.environment()}
-    with files.atomic(running.RESULTS.joinpath("scores.json")) as file:
-        file.write((json.dumps(record, indent=1) + "\n").encode())
+    files.write_json(running.RESULTS.joinpath("scores.json"), record)
     pictures.save_png(running.RESULTS.joinpath("scores.png"), picture(record))
     print(markdown(record))
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax import pictures
+from gan_jax import pictures, rng
 from gan_jax.data import Dataset
 from gan_jax.data.batches import scale
 from gan_jax.devices import parallel
@@ -33,7 +33,7 @@ def grids(system: System, key: Array, dataset: Dataset, run: Path) -> Callable[[
     if system.latent.translates:
         return _translations(generate, dataset, run)
     points = len(dataset.spec.shape) == 1
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(np.arange(1024 if points else 64))
+    keys = rng.numbered(key, 1024 if points else 64)
     drawn = system.latent.draw(keys)
     table = None if points else codes.by_class(system.latent, drawn, rows=8)
     columns = None if table is None else len(table) // 8

@@ -3,7 +3,7 @@
 Each loss is a `GanLoss`, a pair of functions of the real and the fake logits of the *global* batch, `[B, ...]`; both
 return one value an example, `[B]`, trailing axes averaged. The discriminator's logit is high for real.
 
-f-divergences are in `f_gan`; smoothed and flipped labels in `labels`.
+f-divergences are in `f_divergences`; smoothed and flipped labels in `labels`.
 """
 
 import jax

@@ -182,7 +182,7 @@ def _weighted(network: Network, count: int) -> Callable[[Array], tuple[PyTree, P
 
 
 def _init_all(network: Network, count: int, key: Array) -> tuple[PyTree, PyTree]:
-    return jax.vmap(network.init)(jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(count)))
+    return jax.vmap(network.init)(rng.numbered(key, count))
 
 
 def _apply_all(

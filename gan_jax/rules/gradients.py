@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gan_jax import optimizers
+from gan_jax import optimizers, rng
 from gan_jax.devices import parallel
 from gan_jax.errors import UserError
 from gan_jax.optimizers import Optimizer
@@ -76,7 +76,7 @@ def under(name: str, metrics: Metrics) -> Metrics:
 
 def _mean(one: Callable[[Batch, Array], PyTree], count: int, batch: Batch, key: Array) -> PyTree:
     """Averages a function over batches, keeping one result at a time."""
-    turns = (batch, jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(count)))
+    turns = (batch, rng.numbered(key, count))
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(lambda t: one(*first(t)), turns))
     total, _ = lax.scan(lambda total, turn: (jax.tree.map(jnp.add, total, one(*turn)), None), zeros, turns)
     return jax.tree.map(lambda x: (x / count).astype(x.dtype), total)

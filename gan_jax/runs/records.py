@@ -22,7 +22,7 @@ import jax
 from gan_jax.data import Dataset, Stream, names
 from gan_jax.data.dataset import marks, same
 from gan_jax.errors import UserError
-from gan_jax.files import atomic
+from gan_jax.files import atomic, write_json
 from gan_jax.runs import lock
 
 Record = dict[str, Any]
@@ -131,8 +131,7 @@ def write(record: Record, directory: Path, step: int) -> None:
     If the source is in no file, nothing is copied, and an existing `experiment.py` stays.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    with atomic(directory / "run.json") as file:
-        file.write(json.dumps(record, indent=2).encode())
+    write_json(directory / "run.json", record)
     if record["experiment"]["file"] is None:
         return
     source, copy = Path(record["experiment"]["file"]).read_bytes(), directory / "experiment.py"

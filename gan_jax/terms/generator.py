@@ -1,4 +1,4 @@
-"""Terms of the generator, terms of parameters, and terms made of others.
+"""Terms of the generator.
 
 Those that compare a batch with itself do so over the global batch.
 """

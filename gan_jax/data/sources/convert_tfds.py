@@ -15,7 +15,7 @@ import tyro
 
 from gan_jax.cli import cli
 from gan_jax.errors import UserError
-from gan_jax.files import atomic
+from gan_jax.files import write_json
 
 
 def convert(directory: Path) -> list[Path]:
@@ -49,8 +49,7 @@ def convert(directory: Path) -> list[Path]:
             f"directory {directory} has {count} records, dataset_info.json says {expected}; prepare it anew"
         )
     info.setdefault("alternativeFileFormats", []).append("array_record")
-    with atomic(about) as file:
-        file.write(json.dumps(info, indent=2).encode())
+    write_json(about, info)
     return targets
 
 

@@ -1,7 +1,7 @@
 """The small classifier that judges samples of labelled image sets: is this surely a digit, and which one?
 
 Being sure is meant to tell samples from noise and from mixtures, for which a plainly trained classifier will not do:
-see `make_classifier`, which trains them.
+see `train_classifier`, which trains them.
 """
 
 import functools
