@@ -56,10 +56,10 @@ def adam(learning_rate: Rate, b1: Rate = 0.9, b2: Rate = 0.999, eps: float = 1e-
         require(lambda beta=beta: callable(beta) or 0 <= beta < 1, f"{name}={beta}: give a number from 0 to below 1")
 
     def update(
-        slopes: PyTree, state: PyTree, params: PyTree = None, *, iteration: Array | int = 0, **_: Any
+        updates: PyTree, state: PyTree, params: PyTree = None, *, iteration: Array | int = 0, **_: Any
     ) -> tuple[PyTree, PyTree]:
         at = optax.scale_by_adam(_value(b1, iteration), _value(b2, iteration), eps, eps_root)
-        return at.update(slopes, state, params)
+        return at.update(updates, state, params)
 
     scaled = optax.GradientTransformationExtraArgs(optax.scale_by_adam().init, update)
     return Optimizer(optax.chain(scaled, optax.identity()), learning_rate)  # the state has the form of `optax.adam`'s
