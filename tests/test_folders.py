@@ -73,6 +73,28 @@ def test_paths_of_a_pair_may_have_colons(tmp_path):
 # What is left out
 
 
+@pytest.mark.parametrize(
+    ("name", "task", "options", "base"),
+    [
+        ("digits", "", (), "digits"),
+        ("folder:a:b", "", (), "folder:a:b"),
+        ("cycle_gan/horse2zebra:1.0.0", "", (), "cycle_gan/horse2zebra:1.0.0"),
+        ("few:10:0:mnist", "few", ("10", "0"), "mnist"),
+        ("few:10:0:folder:a:b", "few", ("10", "0"), "folder:a:b"),
+        ("few:10", "few", ("10", ""), ""),
+        ("edges:few:10:0:mnist", "edges", (), "few:10:0:mnist"),
+        ("pairs:a:b", "pairs", ("a", "b"), ""),
+        ("pairs:a", "pairs", ("a", ""), ""),
+        ("unpaired:a:b", "unpaired", ("a", "b"), ""),
+        ("unpaired:edges:digits", "unpaired", (), "edges:digits"),
+        ("unpaired:pairs:a:b", "unpaired", (), "pairs:a:b"),
+        ("unpaired:cycle_gan/horse2zebra:1.0.0", "unpaired", (), "cycle_gan/horse2zebra:1.0.0"),
+    ],
+)
+def test_names_are_parsed_to_a_task_its_options_and_what_it_is_made_from(name, task, options, base):
+    assert names.parsed(name) == (task, options, base)
+
+
 def test_links_are_followed_but_not_round_in_circles(classes, tmp_path):
     save(tmp_path / "elsewhere" / "1.png", noise(4, 4, 3))
     (classes / "c").symlink_to(tmp_path / "elsewhere")
