@@ -201,7 +201,7 @@ def _layers(points: ArrayLike, reference: ArrayLike | None) -> list[np.ndarray]:
 def _plane(
     limit: float, layers: list[np.ndarray], grey: str, backdrop: Callable[[Any], None] = lambda axes: None
 ) -> np.ndarray:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import, and few runs are toys
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import, and only toy problems need it
     from matplotlib.figure import Figure
 
     canvas = FigureCanvasAgg(Figure(figsize=(4, 4), dpi=120))

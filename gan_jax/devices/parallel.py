@@ -21,9 +21,9 @@ from gan_jax.devices import cluster
 from gan_jax.types import Array, PyTree
 
 AXIS = "data"
-Devices = Sequence[Any]  # of jax devices
+Devices = Sequence[Any]  # JAX devices
 WHOLE = P()
-ROWS = P(None, None, AXIS)  # of `[steps, repeats, B, ...]`
+ROWS = P(None, None, AXIS)  # layout of `[steps, repeats, B, ...]`
 
 
 def axis() -> str | None:
