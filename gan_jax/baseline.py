@@ -1,13 +1,13 @@
-"""The GAN that the classic experiments vary: what all of them can be told, and its parts, sized by the data.
+"""Baseline GAN of the classic experiments: their common configuration, networks and optimisers.
 
-An experiment's `Config` extends `Baseline` by what is its paper's own, and its `build` changes the game in one place:
+An experiment's `Config` extends `Baseline` by its paper's options, and its `build` changes the game in one place:
 
     networks = baseline.networks(config, spec, norm="none")
     return baseline.game(config, networks, losses.least_squares())
 
 Unless an experiment's docstring says otherwise, its losses, terms and rules are its paper's, and its networks, sizes,
-rates and batches the baseline's. Samples come from an average of the generator's weights, which most of the papers do
-not use; `--ema-decay 0` turns it off.
+learning rates and batch sizes are the baseline's. Samples come from an average of the generator's weights, which most
+of the papers do not use; `--ema-decay 0` turns it off.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -37,79 +37,85 @@ Precision = Literal["float32", "bfloat16"]
 
 
 def lasting(steps: int) -> Any:
-    """Returns the field of a config that says how long its experiment runs, and how often it reports."""
+    """Returns the `run` field of a config: this many iterations, logged every 100, with sample grids every 250."""
     return field(default_factory=lambda: loop.Run(steps=steps, log_every=100, sample_every=250))
 
 
 @dataclass(frozen=True)
 class Common:
-    """What every experiment can be told."""
+    """Configuration of every experiment."""
 
     dataset: str = "digits"
-    """digits (in the package), a TFDS name such as fashion_mnist, a folder of images, or points: ring, grid, ...; to
-    translate edges:NAME, grey:NAME, inverted:NAME, recoloured:NAME or pairs:DIRECTORY:DIRECTORY, and with unpaired:
-    before them without pairs; few:10:0:NAME for few labels."""
+    """Data set: digits (included), a TFDS name such as fashion_mnist, a folder of images, or points in the plane such
+    as ring or grid. For translation: edges:NAME, grey:NAME, inverted:NAME, recoloured:NAME or
+    pairs:DIRECTORY:DIRECTORY, each with the prefix unpaired: to train without pairs. For semi-supervised learning:
+    few:10:0:NAME, with 10 labels per class, draw number 0."""
     resolution: int | None = None
-    """Resize images to this side; for DCGAN's networks it must be 28, 32 or 64."""
+    """Side in pixels to resize images to; 28, 32 or 64 for DCGAN's and residual networks."""
     batch_size: int = 32
-    """Examples a batch, over all devices."""
+    """Examples per batch, over all devices."""
     latent_size: int = 32
-    """Dimensions of the generator's input."""
+    """Dimensions of the generator's latent input."""
     latent: latents.Distribution = "normal"
-    """normal; uniform on [0, 1]; or symmetric, uniform on [-1, 1], as in DCGAN's paper."""
+    """Distribution of latents: normal; uniform on [0, 1]; or symmetric, uniform on [-1, 1] as in DCGAN's paper."""
     beta1: float = 0.5
-    """Of Adam: how long it remembers gradients."""
+    """Adam's beta1, the decay of the average of gradients, in [0, 1)."""
     ema_decay: float = 0.999
-    """Samples come from an average of the generator; 0 takes the last one."""
+    """Decay of the moving average of the generator that samples come from, in [0, 1); 0 samples the current one."""
     accumulate: int = 1
-    """Batches whose mean gradient makes a move, one in memory at a time."""
+    """Gradient accumulation: batches whose mean gradient makes a move, one in memory at a time."""
     precision: Precision = "float32"
-    """What networks compute in; parameters, statistics and losses are float32. bfloat16 is faster on accelerators."""
+    """Precision of the networks' computations; parameters, statistics and losses stay float32. bfloat16 is faster on
+    accelerators."""
     activations: remat.Kept = "everything"
-    """What is kept of a forward pass for the backward one, to save memory at the cost of time; see `wrappers.remat`."""
+    """Activations kept for the backward pass: everything, the outputs of layers with weights, or nothing. Keeping less
+    saves memory on accelerators and takes longer."""
     seed: int = 0
-    """Everything random follows from it."""
+    """Seed of all randomness."""
     run: loop.Run = lasting(11_000)
 
 
 @dataclass(frozen=True)
 class Baseline(Common):
-    """What every classic experiment can be told."""
+    """Configuration of the classic experiments: widths, learning rates and their schedule."""
 
     g_width: int = 32
-    """Channels of the generator's largest hidden map; each smaller one has twice as many, but in residual networks,
-    which have one width. For points a quarter of the units of each of two hidden layers."""
+    """Channels of the generator's largest hidden map; doubled in each smaller map, except in residual networks. For
+    points, each of two hidden layers has four times as many units."""
     d_width: int = 24
-    """The same of the discriminator."""
+    """Channels of the discriminator's largest hidden map; otherwise as g_width."""
     g_learning_rate: float = 1e-3
-    """Of the generator's Adam."""
+    """Learning rate of the generator's Adam."""
     d_learning_rate: float = 3e-4
-    """Of the discriminator's."""
+    """Learning rate of the discriminator's Adam."""
     beta2: float = 0.99
-    """Of both: how long it remembers squares of gradients."""
+    """Adam's beta2, the decay of the average of squared gradients, in [0, 1)."""
     decay_steps: int = 0
-    """Iterations over which both learning rates fall to 0; 0 keeps them."""
+    """Iterations in which both learning rates decay to 0; 0 keeps them constant."""
     decay_start: int = 0
-    """Iterations before they fall: CycleGAN's paper keeps them for the first half of its run."""
+    """Iterations before the decay; needs decay_steps. In CycleGAN's paper, half of the run."""
     decay: Literal["linear", "cosine"] = "linear"
-    """How they fall: along a line, or half a cosine."""
+    """Shape of the decay: linear, or half a period of a cosine."""
     warm_up: int = 0
-    """Iterations over which they rise from 0 at first."""
+    """Iterations of linear warm-up of both learning rates; 0 for none."""
 
 
 def latent(config: Common) -> Latent:
-    """Returns the generator's input."""
+    """Returns the distribution of latents that the config names."""
     return latents.latent(config.latent, config.latent_size)
 
 
 def generator(config: Baseline, spec: Spec, norm: AnyNorm = "batch", kind: Kind = "dcgan") -> nn.Module:
-    """Returns a generator of images of this kind; of points, two hidden layers, unbounded and without norm.
+    """Returns the generator's module: DCGAN's or residual for images; for points an MLP of two hidden layers.
 
     Args:
-        config: Its width.
-        spec: What it makes.
-        norm: Of its layers, for images.
-        kind: For images.
+        config: Holds the width.
+        spec: Shape of the examples.
+        norm: Normalisation, for images; the MLP has none.
+        kind: Architecture, for images.
+
+    Raises:
+        UserError: If a width or size is below 1, or `kind` is "resnet" for points.
     """
     _require_sizes(config)
     if len(spec.shape) == 1:
@@ -129,14 +135,14 @@ def _require_sizes(config: Baseline) -> None:
 def discriminator(
     config: Baseline, spec: Spec, norm: AnyNorm = "batch", kind: Kind = "dcgan", **options: Any
 ) -> nn.Module:
-    """Returns a discriminator of images of this kind; of points, two hidden layers, without batch norm.
+    """Returns the discriminator's module: DCGAN's or residual for images; for points an MLP of two hidden layers.
 
     Args:
-        config: Its width.
-        spec: What it judges.
-        norm: Of its layers.
-        kind: For images.
-        options: More of its attributes, such as `with_features`.
+        config: Holds the width.
+        spec: Shape of the examples.
+        norm: Normalisation; for points "batch" means none.
+        kind: Architecture, for images.
+        options: Other attributes of the module, such as `with_features`.
     """
     if len(spec.shape) == 1:
         return mlp.Discriminator((4 * config.d_width,) * 2, "none" if norm == "batch" else norm, **options)
@@ -147,7 +153,7 @@ def discriminator(
 def networks(
     config: Baseline, spec: Spec, norm: AnyNorm = "batch", kind: Kind = "dcgan", **options: Any
 ) -> dict[str, Network]:
-    """Returns a generator with batch norm, and a discriminator; arguments as in `discriminator`."""
+    """Returns the generator, with batch norm, and the discriminator; arguments as in `discriminator`."""
     return {
         "generator": network(config, generator(config, spec, kind=kind), (config.latent_size,)),
         "discriminator": network(config, discriminator(config, spec, norm, kind, **options), spec.shape),
@@ -155,22 +161,22 @@ def networks(
 
 
 def network(config: Common, module: nn.Module, *shapes: tuple[int, ...]) -> Network:
-    """Returns `linen` of a module, in the config's precision, keeping the activations that it says."""
+    """Returns a Flax module as a `Network`, with the config's precision and rematerialisation."""
     return remat.rematerialised(mixed(linen(module, *shapes), config.precision), config.activations)
 
 
 def headed(
     config: Baseline, spec: Spec, inputs: Latent, norm: AnyNorm = "batch", hidden: int = 0, **heads: nn.Module
 ) -> dict[str, Network]:
-    """Returns a generator with batch norm, and a discriminator that is a head on a "body", which others share.
+    """Returns a generator, with batch norm, and a "body" with several heads, one of which is the discriminator.
 
     Args:
-        config: Their widths.
-        spec: What they make and judge.
-        inputs: The generator's.
-        norm: Of the body.
-        hidden: Units of the body's last layer, after the maps; 0 for none.
-        heads: More of them by name, of features `[b, F]`.
+        config: Holds the widths.
+        spec: Shape of the examples.
+        inputs: Distribution of the generator's inputs.
+        norm: Normalisation of the body.
+        hidden: Units of a dense layer at the body's end, for images; 0 for none.
+        heads: Name -> module of a further head, from features `[b, F]`.
     """
     body = network(config, Body(config.d_width, norm, hidden), spec.shape)
     example = jax.ShapeDtypeStruct((1, *spec.shape), jnp.float32)
@@ -181,11 +187,14 @@ def headed(
 
 
 def adam(config: Baseline, **options: Any) -> dict[str, Optimizer]:
-    """Returns each player's Adam.
+    """Returns player name -> Adam with the config's settings.
 
     Args:
-        config: Rates, their schedule and betas.
-        options: More of `optimizers.adam`'s, such as `eps_root`.
+        config: Holds the learning rates, their schedule and the betas.
+        options: Other arguments of `optimizers.adam`, such as `eps_root`.
+
+    Raises:
+        UserError: If a setting is out of range.
     """
     rates = {"discriminator": config.d_learning_rate, "generator": config.g_learning_rate}
     require(lambda: min(rates.values()) > 0, f"learning rates: {rates}; they must be positive")
@@ -195,7 +204,7 @@ def adam(config: Baseline, **options: Any) -> dict[str, Optimizer]:
 
 
 def scheduled(config: Baseline, rate: float) -> optimizers.Rate:
-    """Returns a learning rate, or its schedule where the config has one."""
+    """Returns a learning rate with the config's decay and warm-up: a schedule, or the number if there are none."""
     decay, start, warm = config.decay_steps, config.decay_start, config.warm_up
     require(lambda: decay >= 0, f"decay_steps={decay}: give 0 to keep the rates, or more")
     require(lambda: warm >= 0, f"warm_up={warm}: give 0 for none, or more")
@@ -214,16 +223,16 @@ def game(
     inputs: Latent | None = None,
     **options: Any,
 ) -> System:
-    """Returns the game of these networks, with the config's latents, average and, unless others are given, Adam.
+    """Returns `game.gan` of these networks, with the config's latents, averaging, accumulation and Adam.
 
     Args:
-        config: The experiment's.
+        config: The experiment's configuration.
         networks: As in `game.gan`.
         loss: The adversarial loss.
-        optimizer: Of each player, instead of Adam.
-        repeats: Moves of each an iteration.
-        inputs: The generator's, where they are not `latent`'s.
-        options: Any others of `game.gan`.
+        optimizer: Player name -> optimiser, instead of Adam; required if the config is no `Baseline`.
+        repeats: Player name -> moves per iteration.
+        inputs: Distribution of the generator's inputs, instead of `latent(config)`.
+        options: Other arguments of `game.gan`.
     """
     if optimizer is None:
         if not isinstance(config, Baseline):
@@ -241,15 +250,15 @@ def others(
     averaged: Sequence[str],
     **options: Any,
 ) -> System:
-    """Returns a game of other players than `game`'s, who take turns, with the config's Adam and averages.
+    """Returns a system of alternating players with objectives of their own, and the config's Adam and averaging.
 
     Args:
-        config: The experiment's.
-        networks: All, by name.
-        players: Name, "discriminator" or "generator" -> the networks that it moves, and its objective.
-        inputs: The generator's.
-        averaged: Networks to average.
-        options: Any others of `game.system`.
+        config: The experiment's configuration.
+        networks: All networks, by name.
+        players: Player name, "discriminator" or "generator" -> the networks that it moves, and its objective.
+        inputs: Distribution of the generator's inputs.
+        averaged: Names of the networks to average, "generator" among them.
+        options: Other arguments of `game.system`.
     """
     rates, count = adam(config), config.accumulate
     moving = [Player(n, tuple(own), objective, rates[n], batches=count) for n, (own, objective) in players.items()]
@@ -258,10 +267,15 @@ def others(
 
 
 def train(build: Callable[..., System], config: Common) -> None:
-    """Trains what an experiment builds, on the data that its config names.
+    """Trains an experiment's system on the data set of its config.
+
+    Args:
+        build: The experiment's `(config, spec) -> System`.
+        config: The experiment's configuration.
 
     Raises:
-        UserError: If the data have sources and the system does not translate, or the run directory holds the images.
+        UserError: If the data set is for translation and the system does not translate, or the run directory is the
+            folder of images.
     """
     options = config.run
     folders = [Path(folder).resolve() for folder in names.directories(names.resolved(config.dataset))]

@@ -1,4 +1,4 @@
-"""Refusing what cannot work, early: conditions on arguments, and slots that something must carry."""
+"""Checks of arguments and of slots, which raise UserError."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,11 +10,11 @@ from gan_jax.types import PyTree, TrainState
 
 
 def require(holds: Callable[[], Any], message: str) -> None:
-    """Raises where a condition does not hold; one on a traced value, as of a population, is left unchecked.
+    """Raises UserError if a condition does not hold; conditions on traced values, as in populations, are not checked.
 
     Args:
         holds: The condition.
-        message: Names the argument, the value and the mend.
+        message: Names the argument, its value and what to change.
 
     Raises:
         UserError: With the message.
@@ -28,7 +28,7 @@ def require(holds: Callable[[], Any], message: str) -> None:
 
 
 def require_weight(name: str, value: float) -> None:
-    """Refuses a term's weight that is not positive."""
+    """Checks that a term's weight is positive."""
     require(
         lambda: value > 0,
         f"{name}={value}: a term's weight must be positive; leave the term out to switch it off",
@@ -36,22 +36,27 @@ def require_weight(name: str, value: float) -> None:
 
 
 def require_noise(name: str, value: float) -> None:
-    """Refuses a deviation of noise that is not positive."""
+    """Checks that a standard deviation of noise is positive."""
     require(
         lambda: value > 0, f"{name}={value}: the deviation of noise must be positive; leave it out to switch it off"
     )
 
 
 def require_decay(decay: float) -> None:
-    """Refuses the decay of no average."""
+    """Checks that the decay of a moving average is in [0, 1)."""
     require(lambda: 0 <= decay < 1, f"decay={decay}: an average's decay lies in [0, 1)")
 
 
 def carried(state: TrainState, slot: str, controller: str) -> PyTree:
-    """Reads a slot that some controller carries.
+    """Returns the value of a slot that a controller carries.
+
+    Args:
+        state: The state.
+        slot: Name of the slot.
+        controller: The controller's call, for the message, such as "controllers.balance()".
 
     Raises:
-        UserError: If there is none, naming the controller that is missing.
+        UserError: If the state has no such slot; names the missing controller.
     """
     if slot not in state.extra:
         raise UserError(f"the state has no slot {slot!r}; add {controller} to the controllers")

@@ -1,4 +1,4 @@
-"""Command lines from functions and dataclasses, with errors that a person can read."""
+"""Command-line interfaces from functions and dataclasses, with readable error messages."""
 
 import inspect
 import io
@@ -20,34 +20,34 @@ TYPES = ConstructorRegistry()
 
 @TYPES.primitive_rule
 def _path(about: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
-    """Reads paths with ~ as the home directory: a shell does not expand it in --out=~/x."""
+    """Parses paths, expanding ~, which shells do not expand in --out=~/x."""
     if about.type is not Path:
         return None
     return PrimitiveConstructorSpec(
         nargs=1,
         metavar="PATH",
-        instance_from_str=lambda given: Path(os.path.expanduser(given[0])),  # unchanged if there is no home
+        instance_from_str=lambda given: Path(os.path.expanduser(given[0])),  # unchanged if there is no home directory
         is_instance=lambda value: isinstance(value, Path),
         str_from_instance=lambda path: [str(path)],
     )
 
 
 def cli(main: Callable[..., Any], description: str | None = None) -> None:
-    """Runs a function with arguments from the command line, and tells bad input from a bug.
+    """Runs a function with arguments from the command line.
 
-    For an error that the user can mend (`errors.UserError`) only the message is printed, and so for the operating
-    system's errors that name a cause or a file. Every other exception keeps its traceback.
+    Errors that the user can do something about (`errors.UserError`, and the operating system's errors that name a cause
+    or a file) print their message alone, and exit with status 1. Every other exception keeps its traceback.
 
     Args:
         main: A function; its arguments, or the fields of its one dataclass, become flags.
-        description: What `--help` says first; by default the function's docstring.
+        description: First paragraphs of `--help`; by default the function's docstring.
     """
     _outlast_readers()
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
     together = "GAN_JAX_COORDINATOR" in os.environ
     try:
         if together:
-            from gan_jax.devices import cluster  # which imports JAX, for which `--help` need not wait
+            from gan_jax.devices import cluster  # imported here because it imports JAX, which would slow down `--help`
 
             cluster.join()
         spec = sys.modules["__main__"].__spec__
@@ -87,16 +87,16 @@ def cli(main: Callable[..., Any], description: str | None = None) -> None:
 def require_used(
     main: Callable[..., Any], what: str, uses: Mapping[str, Sequence[str]], given: Mapping[str, Any]
 ) -> None:
-    """Refuses a flag that has no effect on what is asked for.
+    """Checks that no flag is set that has no effect on the requested output.
 
     Args:
-        main: The command's function; its defaults are those of the flags.
-        what: What is asked for.
-        uses: For each flag, what it has an effect on; flags that are not named have one on everything.
+        main: The command's function; a flag is set if it differs from the function's default.
+        what: The requested output.
+        uses: Flag -> the outputs that it has an effect on; flags not named affect all.
         given: The arguments, by name.
 
     Raises:
-        UserError: Naming the flag.
+        UserError: If there is such a flag; names it.
     """
     for name, parameter in inspect.signature(main).parameters.items():
         if what not in uses.get(name, (what,)) and given[name] != parameter.default:
@@ -106,7 +106,7 @@ def require_used(
 
 
 def message(error: Exception) -> str | None:
-    """Returns the message to print for an error that the user can mend; None for any other."""
+    """Returns the message of an error that the user can do something about; None for any other."""
     if isinstance(error, UserError):
         return str(error)
     if not isinstance(error, OSError) or error.errno is error.filename is None:
@@ -117,7 +117,7 @@ def message(error: Exception) -> str | None:
 
 
 class _Pipe(io.FileIO):
-    """A standard stream that drops output once its reader has gone, as in `| head -1`."""
+    """A standard stream that drops output after its reader has closed, as in `| head -1`."""
 
     def write(self, data: Any) -> int:
         try:
@@ -127,7 +127,7 @@ class _Pipe(io.FileIO):
 
 
 def _outlast_readers() -> None:
-    """Keeps output from ending the program when its reader has gone, or the encoding lacks a character."""
+    """Makes output never raise: not when its reader has closed, nor when the encoding lacks a character."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if not isinstance(stream, io.TextIOWrapper) or stream is not getattr(sys, f"__{name}__"):

@@ -1,25 +1,25 @@
-"""Exceptions for what the user can mend: the command line prints their message alone.
+"""Exceptions that the user can do something about: the command line prints their message without a traceback.
 
-Every other exception is a bug, or comes from a library, and keeps its traceback. Only of the operating system's errors
-that name a cause or a file, such as a full disk, the message is printed alone too: see `cli.message`.
+So it does for errors of the operating system that name a cause or a file, such as a full disk (`cli.message`). Every
+other exception is a bug or comes from a library, and keeps its traceback.
 """
 
 
 class UserError(ValueError):
-    """An argument, a file or a combination of settings that cannot work; the message says what to change."""
+    """An argument, file or combination of settings is invalid; the message says what to change."""
 
 
 class NotFound(UserError, FileNotFoundError):
-    """A file, a run, a checkpoint or a data set that is not there."""
+    """A file, run, checkpoint or data set does not exist."""
 
 
 class Unreachable(UserError, ConnectionError):
-    """A file that is to be downloaded, and cannot be."""
+    """A file cannot be downloaded."""
 
 
 class Diverged(UserError, FloatingPointError):
-    """A metric or a parameter that is no longer finite."""
+    """A metric or parameter is no longer finite."""
 
 
 class OutOfMemory(UserError, MemoryError):
-    """Arrays that exceed the memory of a device, or of this machine."""
+    """Arrays exceed the memory of a device or of this machine."""

@@ -1,4 +1,4 @@
-"""Files are written whole, or not at all."""
+"""Atomic writing of files: complete, or not at all."""
 
 import json
 import os
@@ -22,16 +22,16 @@ _KINDS = {
 
 @contextmanager
 def atomic(path: Path | str, suffix: str = "") -> Iterator[BinaryIO]:
-    """Opens a binary file that takes its name when the block ends; after an exception no trace of it is left.
+    """Context manager: opens a binary file for writing, which appears under its name only when the block ends.
 
-    A symbolic link stays, and the file that it leads to is replaced.
+    After an exception nothing is left of it. If the path is a symbolic link, its target is replaced.
 
     Args:
-        path: The file; missing folders are made.
-        suffix: The ending that the name must have, as the contents are of that format; "" allows any.
+        path: The file; missing folders are created.
+        suffix: Required ending of the name, such as ".png"; "" allows any.
 
     Raises:
-        UserError: If the name ends otherwise, or the path is a folder, a device, a pipe or a socket.
+        UserError: If the ending is wrong, or the path is a folder, a device, a pipe or a socket.
     """
     _require_file(Path(path), suffix)
     target = Path(os.path.realpath(path))
@@ -41,32 +41,32 @@ def atomic(path: Path | str, suffix: str = "") -> Iterator[BinaryIO]:
         with open(partial, "xb") as stream:
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())  # else the name may reach the disk before the bytes
+            os.fsync(stream.fileno())  # else the name could reach the disk before the contents
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
 
 
 def write_json(path: Path | str, value: Any) -> None:
-    """Writes a value as JSON, as `atomic` does.
+    """Writes a value as JSON, atomically.
 
     Args:
         path: The file.
-        value: Of JSON's types.
+        value: A value of JSON's types.
     """
     with atomic(path) as file:
         file.write((json.dumps(value, indent=2) + "\n").encode())
 
 
 def require_writable(path: Path, suffix: str = "") -> None:
-    """Checks that a command can write its result, before it computes for long.
+    """Checks that a file can be written, before a long computation.
 
     Args:
         path: The file; neither it nor its folder need exist.
-        suffix: As in `atomic`.
+        suffix: See `atomic`.
 
     Raises:
-        UserError: As in `atomic`; or if the user may not write in the folder.
+        UserError: See `atomic`; or if the folder is not writable.
     """
     _require_file(path, suffix)
     folder = Path(os.path.realpath(path)).parent

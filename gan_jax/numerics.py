@@ -1,4 +1,4 @@
-"""Numerical helpers that losses, penalties and terms share."""
+"""Numerical functions shared by losses, penalties and terms."""
 
 import jax.numpy as jnp
 
@@ -6,7 +6,7 @@ from gan_jax.types import Array
 
 
 def average(values: Array) -> Array:
-    """Averages all but the first axis.
+    """Averages over all axes but the first.
 
     Args:
         values: `[B, ...]`.
@@ -18,5 +18,5 @@ def average(values: Array) -> Array:
 
 
 def safe_root(squared: Array) -> Array:
-    """Returns the square root, with derivative 0 instead of NaN at 0; all derivatives of its square are 0 there too."""
+    """Returns sqrt(max(squared, 1e-20)): at 0 its derivatives are 0, not NaN, and so are those of its square."""
     return jnp.sqrt(jnp.maximum(squared, 1e-20))

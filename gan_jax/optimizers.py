@@ -1,8 +1,8 @@
-"""Optimisers of players: an optax transformation, a learning rate that is a schedule of the iteration, a projection.
+"""Optimisers of players: an optax transformation, a learning rate or its schedule, and a projection.
 
-A schedule is a function `(iteration) -> value`. It counts iterations of the game, not moves: a player that moves five
-times an iteration, or looks ahead, has the same rate in all of these moves. Any optax optimiser works too; its own
-schedules count moves, and its rate is not logged.
+A schedule is a function `(iteration) -> value` of the game's iterations, not of moves: a player that moves five times
+per iteration, or takes extragradient steps, has the same rate in all these moves. Any optax optimiser works too; its
+schedules count moves, and its learning rate is not logged.
 """
 
 from collections.abc import Callable
@@ -20,12 +20,12 @@ Rate = float | Array | Schedule
 
 
 class Optimizer(NamedTuple):
-    """How a player moves: params <- project(params - learning_rate * step).
+    """An optimiser: params <- project(params - learning_rate * step).
 
     Attributes:
-        transformation: From gradients to steps of rate 1; its update takes the `iteration` too.
-        learning_rate: A number, or a schedule of the iteration; logged as PLAYER/learning_rate.
-        project: Applied to the parameters after every move; None leaves them as they are.
+        transformation: From gradients to steps before the learning rate; its `update` takes the `iteration` too.
+        learning_rate: A number, or a schedule of the iteration; logged as "PLAYER/learning_rate".
+        project: `(params) -> params`, applied after every move; None for no projection.
     """
 
     transformation: optax.GradientTransformationExtraArgs
@@ -33,7 +33,7 @@ class Optimizer(NamedTuple):
     project: Callable[[PyTree], PyTree] | None = None
 
     def init(self, params: PyTree) -> PyTree:
-        """Returns the transformation's first state."""
+        """Returns the transformation's initial state."""
         return self.transformation.init(params)
 
 
@@ -41,15 +41,16 @@ AnyOptimizer = Optimizer | optax.GradientTransformation
 
 
 def adam(learning_rate: Rate, b1: Rate = 0.9, b2: Rate = 0.999, eps: float = 1e-8, eps_root: float = 0.0) -> Optimizer:
-    """Returns Adam (Kingma and Ba 2015, arXiv:1412.6980).
+    """Adam (Kingma and Ba 2015, arXiv:1412.6980).
 
     Args:
         learning_rate: Positive, or a schedule.
-        b1: Decay of the gradients' average, in [0, 1), or a schedule. Bias is corrected by the current value, as in
+        b1: Decay of the average of gradients, in [0, 1), or a schedule. Bias correction uses the current value, as in
             PyTorch.
-        b2: Decay of the squared gradients' average, likewise.
-        eps: Added to the root, positive.
-        eps_root: Added to the squares, such as 1e-8: `rules.unrolled` needs a derivative where a gradient is 0.
+        b2: Decay of the average of squared gradients, likewise.
+        eps: Added to the square root, positive.
+        eps_root: Added under the square root. `rules.unrolled` needs it positive, such as 1e-8, to have a derivative
+            where a gradient is 0.
     """
     _require_rate("learning_rate", learning_rate)
     for name, beta in (("b1", b1), ("b2", b2)):
@@ -66,11 +67,11 @@ def adam(learning_rate: Rate, b1: Rate = 0.9, b2: Rate = 0.999, eps: float = 1e-
 
 
 def rmsprop(learning_rate: Rate, decay: float = 0.99, eps: float = 1e-8) -> Optimizer:
-    """Returns PyTorch's RMSProp: step = gradient / (sqrt(v) + eps), v the average of squares, 0 at first.
+    """RMSProp as in PyTorch: step = gradient / (sqrt(v) + eps), v the average of squared gradients, 0 at first.
 
     Args:
         learning_rate: Positive, or a schedule.
-        decay: Of v, in [0, 1).
+        decay: Decay of v, in [0, 1).
         eps: Positive.
     """
     _require_rate("learning_rate", learning_rate)
@@ -79,7 +80,7 @@ def rmsprop(learning_rate: Rate, decay: float = 0.99, eps: float = 1e-8) -> Opti
 
 
 def sgd(learning_rate: Rate) -> Optimizer:
-    """Returns gradient descent.
+    """Gradient descent.
 
     Args:
         learning_rate: Positive, or a schedule.
@@ -89,40 +90,40 @@ def sgd(learning_rate: Rate) -> Optimizer:
 
 
 def clipped(optimizer: Optimizer, limit: float = 0.01) -> Optimizer:
-    """Ends every move with all parameters in [-limit, limit] (Arjovsky et al. 2017, arXiv:1701.07875).
+    """Weight clipping: clips all parameters to [-limit, limit] after every move (WGAN, arXiv:1701.07875).
 
     Args:
-        optimizer: Any of this module's.
-        limit: c, positive.
+        optimizer: Any optimiser of this module.
+        limit: c in the paper (Arjovsky et al. 2017), positive.
     """
     require(lambda: limit > 0, f"limit={limit}: it must be positive")
     return optimizer._replace(project=lambda params: jax.tree.map(lambda p: jnp.clip(p, -limit, limit), params))
 
 
 def linear(rate: float | Array, steps: int, start: int = 0) -> Schedule:
-    """Returns the schedule that falls to 0 along a line.
+    """Linear decay to 0.
 
     Args:
-        rate: Its value up to `start`.
-        steps: Iterations from there to 0, at least 1.
-        start: Iterations before it falls.
+        rate: Initial value.
+        steps: Number of iterations of the decay, at least 1.
+        start: Iteration at which the decay begins, at least 0.
     """
     _require_steps(steps, start)
     return lambda iteration: rate * jnp.clip(1 - (iteration - start) / steps, 0, 1)
 
 
 def cosine(rate: float | Array, steps: int, start: int = 0) -> Schedule:
-    """Returns the schedule that falls to 0 along half a cosine; arguments as of `linear`."""
+    """Cosine decay to 0, along half a period; arguments as in `linear`."""
     _require_steps(steps, start)
     return lambda iteration: rate * (1 + jnp.cos(jnp.pi * jnp.clip((iteration - start) / steps, 0, 1))) / 2
 
 
 def warm_up(rate: Rate, steps: int) -> Schedule:
-    """Returns a schedule that rises from 0 over its first iterations, along a line, to what another one says.
+    """Linear warm-up: multiplies a rate by (iteration + 1) / steps in the first iterations.
 
     Args:
-        rate: A number, or the other schedule.
-        steps: Iterations, at least 1.
+        rate: A number, or a schedule.
+        steps: Number of iterations of the warm-up, at least 1.
     """
     _require_steps(steps, 0)
     return lambda iteration: _value(rate, iteration) * jnp.clip((iteration + 1) / steps, 0, 1)
@@ -131,14 +132,14 @@ def warm_up(rate: Rate, steps: int) -> Schedule:
 def moved(
     optimizer: AnyOptimizer, slopes: PyTree, state: PyTree, params: PyTree, iteration: Array | int
 ) -> tuple[PyTree, PyTree]:
-    """Returns parameters after one move, and the optimiser's state: the only place where a learning rate is applied.
+    """Returns parameters and optimiser state after one move; learning rates are applied here and nowhere else.
 
     Args:
-        optimizer: Of the player.
-        slopes: Gradients, as `params`.
-        state: The optimiser's.
-        params: Before the move.
-        iteration: Of the game, i32[].
+        optimizer: The player's optimiser.
+        slopes: Gradients, a tree like `params`.
+        state: The optimiser's state.
+        params: Parameters before the move.
+        iteration: The game's iteration, i32[].
     """
     if not isinstance(optimizer, Optimizer):
         updates, state = optimizer.update(slopes, state, params)
@@ -150,7 +151,7 @@ def moved(
 
 
 def learning_rate(optimizer: Optimizer, iteration: Array | int) -> Any:
-    """Returns the learning rate in an iteration."""
+    """Returns an optimiser's learning rate in an iteration."""
     return _value(optimizer.learning_rate, iteration)
 
 

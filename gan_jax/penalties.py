@@ -1,7 +1,7 @@
-"""What regularises the discriminator by its slope or its logits: terms beside its loss.
+"""Regularisation terms on the discriminator's input gradient or logits.
 
-A discriminator that packs m consecutive images into each logit (`networks.packing`) is one of b / m examples, each m
-images large: norms go over whole packs, and what is drawn once an example is drawn once a pack.
+A discriminator that packs m consecutive images into each logit (`networks.packed`) has b / m examples of m images each:
+norms are over whole packs, and random numbers are drawn once per pack.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Critic = Callable[[Array], Array]
 
 
 def r1(weight: float) -> Term:
-    """Returns the gradient penalty on real examples (Mescheder et al. 2018, arXiv:1801.04406).
+    """R1: gradient penalty on real examples (Mescheder et al. 2018, arXiv:1801.04406).
 
     weight / 2 * |grad D(x)|^2.
 
@@ -32,9 +32,9 @@ def r1(weight: float) -> Term:
 
 
 def r2(weight: float) -> Term:
-    """Returns the gradient penalty on fake examples (Mescheder et al. 2018, arXiv:1801.04406).
+    """R2: gradient penalty on fake examples (Mescheder et al. 2018, arXiv:1801.04406).
 
-    weight / 2 * |grad D(G(z))|^2, the gradient with respect to the image.
+    weight / 2 * |grad D(G(z))|^2, the gradient being with respect to the image.
 
     Args:
         weight: Gamma, positive.
@@ -44,16 +44,16 @@ def r2(weight: float) -> Term:
 
 
 def gradient_penalty(weight: float = 10.0, target: float = 1.0, one_sided: bool = False) -> Term:
-    """Returns the penalty of WGAN-GP (Gulrajani et al. 2017, arXiv:1704.00028).
+    """Gradient penalty of WGAN-GP, between real and fake examples (Gulrajani et al. 2017, arXiv:1704.00028).
 
-    weight * (|grad D(x')| - target)^2 at x' = u x + (1 - u) G(z), u uniform on [0, 1] for each pair. With target 0 it
-    is the zero-centred penalty of Thanh-Tung et al. (2019, arXiv:1902.03984).
+    weight * (|grad D(x')| - target)^2 at x' = u x + (1 - u) G(z), u uniform on [0, 1] for each pair. Target 0 gives the
+    zero-centred penalty of Thanh-Tung et al. (2019, arXiv:1902.03984).
 
     Args:
         weight: Lambda, positive.
-        target: The gradient norm that costs nothing, at least 0.
-        one_sided: Whether smaller norms cost nothing either, max(0, |grad D(x')| - target)^2: WGAN-LP (Petzka et al.
-            2018, arXiv:1709.08894).
+        target: Gradient norm at which the penalty is 0, at least 0.
+        one_sided: Whether to penalise larger norms only, max(0, |grad D(x')| - target)^2: WGAN-LP (Petzka et al. 2018,
+            arXiv:1709.08894).
     """
     require_weight("weight", weight)
     _require_target(target)
@@ -65,16 +65,16 @@ def gradient_penalty(weight: float = 10.0, target: float = 1.0, one_sided: bool 
 
 
 def dragan(weight: float = 10.0, noise: float = 0.5, target: float = 1.0) -> Term:
-    """Returns the penalty of DRAGAN (Kodali et al. 2017, arXiv:1705.07215).
+    """Gradient penalty of DRAGAN, around real examples (Kodali et al. 2017, arXiv:1705.07215).
 
-    weight * (|grad D(x + u d)| - target)^2, u uniform on [0, 1] for each example, and the entries of d uniform on
-    [0, noise * s], s the deviation of all entries of the real batch. This is the authors' code; the paper's text has
-    normal noise instead, D(x + d) with d ~ N(0, c I).
+    weight * (|grad D(x + u d)| - target)^2, u uniform on [0, 1] for each example, the entries of d uniform on
+    [0, noise * s], s the standard deviation of all entries of the real batch. This follows the authors' code; the
+    paper's text has normal noise, D(x + d) with d ~ N(0, c I).
 
     Args:
         weight: Lambda, positive.
-        noise: How far around the data, in deviations; positive, 0.5 in the authors' code.
-        target: The gradient norm that costs nothing, at least 0.
+        noise: Largest perturbation, in units of s; positive, 0.5 in the authors' code.
+        target: Gradient norm at which the penalty is 0, at least 0.
     """
     require_weight("weight", weight)
     require_noise("noise", noise)
@@ -92,10 +92,10 @@ def dragan(weight: float = 10.0, noise: float = 0.5, target: float = 1.0) -> Ter
 
 
 def max_gradient(weight: float) -> Term:
-    """Returns the maximum gradient penalty (Zhou et al. 2019, arXiv:1902.05687).
+    """Maximum gradient penalty of LGAN: penalises only the batch's largest gradient (Zhou et al., arXiv:1902.05687).
 
-    weight * max |grad D(x')|^2 over the batch, x' between real and fake as in `gradient_penalty`: a bound on the
-    steepest place alone.
+    weight * max |grad D(x')|^2 over the global batch, x' between real and fake as in `gradient_penalty` (Zhou et al.
+    2019).
 
     Args:
         weight: Lambda, positive.
@@ -109,16 +109,16 @@ def max_gradient(weight: float) -> Term:
 
 
 def lecam(weight: float, decay: float = 0.99, name: str = "lecam") -> Term:
-    """Returns the regularisation of LeCam-GAN (Tseng et al. 2021, arXiv:2104.03310).
+    """LeCam regularisation of the logits, for small data sets (Tseng et al. 2021, arXiv:2104.03310).
 
-    weight * (|D(x) - a_fake|^2 + |D(G(z)) - a_real|^2), a the moving averages of the mean logits of either kind, as of
-    before the move, 0 at first. It is the paper's formula; its code drops logits on the far side of the anchor too,
-    max(0, D(x) - a_fake)^2.
+    weight * (|D(x) - a_fake|^2 + |D(G(z)) - a_real|^2), a_real and a_fake the moving averages of the mean logits before
+    the move, 0 at first. This is the paper's formula; the authors' code has max(0, D(x) - a_fake)^2 and likewise for
+    fake, which ignores logits beyond the anchor.
 
     Args:
         weight: Lambda, positive.
-        decay: The weight of an average's old value, in [0, 1).
-        name: Of the term, and of the slot where the averages are kept.
+        decay: Weight of an average's old value, in [0, 1).
+        name: Name of the term, and of the slot with the averages.
     """
     require_weight("weight", weight)
     require_decay(decay)
@@ -136,16 +136,15 @@ def lecam(weight: float, decay: float = 0.99, name: str = "lecam") -> Term:
 
 
 def input_gradient(critic: Critic, inputs: Array) -> Array:
-    """Differentiates every example's score with respect to that example.
+    """Returns the gradient of each example's logit with respect to that example.
 
     Args:
-        critic: `[b, ...] -> logits`, each a function of its own example. A patch critic's `[b, h, w, ...]` are
-            averaged. Of a packing critic's `[b / m]` each is a function of m consecutive images, and each image's
-            gradient is that of its pack's score.
-        inputs: Where, `[b, ...]`.
+        critic: `[b, ...] -> logits`, where logit i depends on example i alone. Patch logits `[b, h, w, ...]` are
+            averaged. With a packing critic's `[b / m]`, an image's gradient is that of its pack's logit.
+        inputs: Points of evaluation, `[b, ...]`.
 
     Returns:
-        Gradients, as `inputs`.
+        Gradients `[b, ...]`.
     """
 
     def total(x: Array) -> Array:
@@ -156,7 +155,7 @@ def input_gradient(critic: Critic, inputs: Array) -> Array:
 
 
 def _of_slopes(name: str, value: Callable[[Context], Array]) -> Term:
-    """Makes a term of what the critic's slope at each example, or pack, is worth."""
+    """Returns a discriminator's term that differentiates it example by example."""
     return Term(name, value, per_example=("discriminator",), player="discriminator")
 
 
@@ -168,19 +167,19 @@ def _squared_slope(critic: Critic, inputs: Array) -> Array:
 def _excess(squared: Array, target: float, one_sided: bool = False) -> Array:
     """Returns (|slope| - target)^2 from |slope|^2, or max(0, |slope| - target)^2."""
     if isinstance(target, int | float) and target == 0:
-        return squared  # not `safe_root(squared)**2`, which would lose its second derivative where the critic is flat
+        return squared  # not `safe_root(squared)**2`, which has no second derivative where the critic is flat
     excess = safe_root(squared) - target
     return (jax.nn.relu(excess) if one_sided else excess) ** 2
 
 
 def _between(context: Context) -> Array:
-    """Draws a place on the line from each fake example, or pack, to its real one."""
+    """Draws a point on the segment between each fake example, or pack, and the real one."""
     mix = _fraction(context)
     return mix * context.real + (1 - mix) * context.fake
 
 
 def _fraction(context: Context) -> Array:
-    """Draws a number from [0, 1) for each example, or pack, `[b, 1, ...]`."""
+    """Draws a number uniform on [0, 1) for each example, or pack, `[b, 1, ...]`."""
     real = context.real
     count = real.shape[0] // _packs(context.critic, real)
     first = rng.each(context.keys, "mix")[::count]
@@ -189,7 +188,7 @@ def _fraction(context: Context) -> Array:
 
 
 def _packs(critic: Critic, inputs: Array) -> int:
-    """Returns the number of examples that the critic sees in so many images."""
+    """Returns the critic's number of examples, or packs: the first axis of its logits."""
     return jax.eval_shape(critic, inputs).shape[0]
 
 

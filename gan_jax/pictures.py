@@ -1,6 +1,6 @@
-"""Pictures: arrays of samples become grids, scatter plots, PNG and GIF files, written whole or not at all.
+"""Pictures of samples: grids, scatter plots, and PNG, GIF and NPZ files, written atomically.
 
-Images are NHWC, float in [-1, 1] or uint8; pictures are uint8 `[H, W, 3]`, or `[H, W, 1]` where they are grey.
+Images are NHWC, float in [-1, 1] or uint8. Pictures are uint8 `[H, W, 3]`, or grey `[H, W, 1]`.
 """
 
 import math
@@ -18,25 +18,31 @@ from gan_jax.files import atomic
 
 REFERENCE = "#b4bac4"  # real points
 LEVELS = ["#ffffff", "#f8fafc", "#f1f5f9", "#eaf0f6", "#e3ebf3", "#dce6f0", "#d5e1ed", "#cedcea", "#c7d7e7", "#c0d2e4"]
-NEUTRAL = 112  # the grey between images: set off from black and from white, on light pages and on dark ones
+NEUTRAL = 112  # grey between images; contrasts with black and white images, on light and dark pages
 
 
 def to_uint8(images: ArrayLike) -> np.ndarray:
-    """Rounds `(x + 1) * 127.5` for floats of any shape and precision; clips, and makes NaN middle grey."""
+    """Converts floats in [-1, 1] of any shape and precision to uint8, `(x + 1) * 127.5`; clips, and makes NaN grey."""
     images = np.asarray(images)
     _expect("float" in images.dtype.name, "images", images, "floating point in [-1, 1]")  # bfloat16 too, hence by name
-    images = np.nan_to_num(images.astype(np.float32), nan=0.0)  # a diverged generator is to be seen, not to fail
+    images = np.nan_to_num(images.astype(np.float32), nan=0.0)  # a diverged generator shows as grey and raises no error
     return np.round((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)
 
 
 def grid(images: ArrayLike, columns: int | None = None, padding: int = 2, scale: int = 1) -> np.ndarray:
-    """Lays images out as a picture, image `i` at row `i // columns`, column `i % columns`; the rest is `NEUTRAL`.
+    """Returns a grid of images: image `i` at row `i // columns`, column `i % columns`, on the grey `NEUTRAL`.
 
     Args:
-        images: `[N, H, W, C]`, C of 1 or 3, uint8 or float in [-1, 1]; anything else raises UserError.
-        columns: Images in a row; by default ceil(sqrt(N)). N makes a strip.
+        images: `[N, H, W, C]`, C of 1 or 3, uint8 or float in [-1, 1].
+        columns: Images per row; by default ceil(sqrt(N)); N gives a strip.
         padding: Grey pixels around and between the images.
-        scale: Whole factor by which the images, not the padding, are enlarged.
+        scale: Integer factor by which the images, not the padding, are enlarged.
+
+    Returns:
+        uint8 `[rows, columns, 3]`, in pixels.
+
+    Raises:
+        UserError: If the images have another shape or type, or a number is too small.
     """
     images = np.asarray(images)
     _expect(images.ndim == 4 and images.size > 0 and images.shape[3] in (1, 3), "images", images, "[N, H, W, 1 or 3]")
@@ -53,11 +59,11 @@ def grid(images: ArrayLike, columns: int | None = None, padding: int = 2, scale:
 
 
 def compared(sets: Sequence[ArrayLike], columns: int = 8) -> np.ndarray:
-    """Lays sets of images out below one another, image i of each set above image i of the next; result as in `grid`.
+    """Returns a grid that compares sets of images: image i of each set is above image i of the next set.
 
     Args:
-        sets: Arrays `[N, H, W, C]` of one N, H and W, C of 1 or 3, uint8 or float in [-1, 1].
-        columns: Images in a row.
+        sets: Arrays `[N, H, W, C]` with equal N, H and W, C of 1 or 3, uint8 or float in [-1, 1].
+        columns: Images per row.
     """
     arrays = [np.asarray(images) for images in sets]
     arrays = [images if images.dtype == np.uint8 else to_uint8(images) for images in arrays]
@@ -67,12 +73,16 @@ def compared(sets: Sequence[ArrayLike], columns: int = 8) -> np.ndarray:
 
 
 def scatter(points: ArrayLike, reference: ArrayLike | None = None, limit: float | None = None) -> np.ndarray:
-    """Draws points of the plane, the samples of a toy problem, as a picture; raises UserError for other arrays.
+    """Returns a scatter plot of points in the plane.
 
     Args:
-        points: `[N, 2]`, what a generator makes.
-        reference: `[M, 2]`, real points, drawn in grey beneath.
-        limit: Half the side of the square shown around the origin; by default the reference fits, or else the points.
+        points: `[N, 2]`, generated points.
+        reference: `[M, 2]`, real points, drawn in grey below.
+        limit: Half the side of the square shown around the origin; by default the reference fits, without one the
+            points.
+
+    Raises:
+        UserError: If an array has another shape.
     """
     layers = _layers(points, reference)
     for layer in layers:
@@ -88,23 +98,22 @@ def field(
     gradient: ArrayLike | None = None,
     limit: float | None = None,
 ) -> np.ndarray:
-    """Draws points of the plane, as `scatter` does, over what a critic says of it: the deeper the blue, the more real.
+    """Returns a scatter plot over the critic's level sets; deeper blue is more real.
 
-    Levels are evenly spaced between the 2nd and the 98th percentile of the logits, so that the picture is the same for
-    a logits + b, a > 0. There are none where logits are not finite, or all of them are equal. All pictures are of one
-    size.
+    Levels are evenly spaced between the 2nd and the 98th percentile of the logits, so a logits + b, a > 0, gives the
+    same picture. Non-finite logits are left out; if all are equal there are no levels. All plots have the same size.
 
     Args:
-        points: `[N, 2]`, what a generator makes.
-        reference: `[M, 2]`, real points, drawn in grey beneath; or None.
-        axis: `[n]`, increasing: the coordinates, in x and in y, at which the logits are known.
+        points: `[N, 2]`, generated points.
+        reference: `[M, 2]`, real points, drawn in grey below; or None.
+        axis: `[n]`, increasing: the x and y coordinates of the logits.
         logits: `[n, n]`; entry `[i, j]` is at y = `axis[i]`, x = `axis[j]`.
-        gradient: `[m, m, 2]`, (d/dx, d/dy) on m evenly spaced coordinates from `axis[0]` to `axis[-1]`, drawn as
+        gradient: `[m, m, 2]`, (d/dx, d/dy) at m evenly spaced coordinates from `axis[0]` to `axis[-1]`, drawn as
             arrows of one length; m of about 16.
-        limit: Half the side of the square shown around the origin; by default that of the axis.
+        limit: Half the side of the square shown around the origin; by default the axis fits.
 
     Raises:
-        UserError: For arrays of other shapes.
+        UserError: If an array has another shape.
     """
     axis, logits = np.asarray(axis, np.float64), np.asarray(logits, np.float64)
     _expect(axis.ndim == 1 and len(axis) > 1 and bool((np.diff(axis) > 0).all()), "axis", axis, "[n], increasing")
@@ -133,7 +142,7 @@ def field(
 
 
 def save_png(path: Path | str, image: ArrayLike) -> None:
-    """Writes a picture, uint8 `[H, W, 3]` or grey `[H, W, 1]`, without loss; raises UserError for anything else."""
+    """Writes a picture, uint8 `[H, W, 3]` or grey `[H, W, 1]`, as PNG; raises UserError for anything else."""
     image = np.asarray(image)
     grey = image.dtype == np.uint8 and image.shape[2:] == (1,) and image.size > 0
     picture = image[..., 0] if grey else _picture("image", image)
@@ -142,15 +151,24 @@ def save_png(path: Path | str, image: ArrayLike) -> None:
 
 
 def load_png(path: Path | str) -> np.ndarray:
-    """Reads a picture, uint8 `[H, W, 3]`; grey becomes RGB and transparency is dropped."""
+    """Reads a PNG as uint8 `[H, W, 3]`; grey becomes RGB and transparency is dropped."""
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"))
 
 
 def save_gif(path: Path | str, frames: Sequence[ArrayLike], milliseconds: int = 120, hold: int = 1500) -> None:
-    """Writes pictures of one shape, uint8 `[H, W, 3]`, as an endless animation; raises UserError for anything else.
+    """Writes pictures of one shape, uint8 `[H, W, 3]`, as an endless GIF animation.
 
-    A frame has 256 colours of its own, so that greys are exact. Equal neighbours become one frame, shown for longer.
+    Each frame has its own palette of 256 colours, so greys are exact. Equal consecutive frames become one longer frame.
+
+    Args:
+        path: The file.
+        frames: The pictures.
+        milliseconds: Duration of each frame but the last.
+        hold: Duration of the last frame, in milliseconds.
+
+    Raises:
+        UserError: If there are no frames, or they have another type or different shapes.
     """
     if len(frames) == 0:
         raise UserError("frames: got none, expected at least one picture")
@@ -161,13 +179,13 @@ def save_gif(path: Path | str, frames: Sequence[ArrayLike], milliseconds: int = 
 
 
 def save_npz(path: Path | str, /, **arrays: Any) -> None:
-    """Writes named arrays to a compressed NumPy archive; objects are refused, for they would need pickle."""
+    """Writes named arrays as a compressed NumPy archive; object arrays are refused, as they need pickle."""
     with atomic(path, ".npz") as stream:
         np.savez_compressed(stream, allow_pickle=False, **arrays)
 
 
 def by_step(folder: Path) -> dict[int, Path]:
-    """Returns a folder's pictures that are named by their step, such as 00000042.png, in ascending order."""
+    """Returns step -> path of a folder's pictures named by their step, such as 00000042.png, in ascending order."""
     found = [path for path in folder.glob("*.png") if re.fullmatch(r"[0-9]{8,}\.png", path.name)]
     return {int(path.stem): path for path in sorted(found, key=lambda path: int(path.stem))}
 
@@ -183,14 +201,14 @@ def _layers(points: ArrayLike, reference: ArrayLike | None) -> list[np.ndarray]:
 def _plane(
     limit: float, layers: list[np.ndarray], grey: str, backdrop: Callable[[Any], None] = lambda axes: None
 ) -> np.ndarray:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import, and few runs are toys
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import, and only toy problems need it
     from matplotlib.figure import Figure
 
     canvas = FigureCanvasAgg(Figure(figsize=(4, 4), dpi=120))
     axes = canvas.figure.add_axes((0.08, 0.07, 0.88, 0.88))
     backdrop(axes)
     for layer, colour in zip(layers, (grey, "#d1622b"), strict=True):
-        size = max(2, min(20, 6000 / (len(layer) + 1)))  # many points: small dots, or modes become blots
+        size = max(2, min(20, 6000 / (len(layer) + 1)))  # smaller dots for more points, so that modes keep their shape
         axes.scatter(*layer.T, s=size, c=colour, alpha=0.6, linewidths=0)
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
     axes.tick_params(length=0, labelsize=7, labelcolor="#7a808a")
@@ -203,10 +221,10 @@ def _palette(picture: np.ndarray) -> Image.Image:
     image = Image.fromarray(picture)
     if image.getcolors(256) is not None:
         return image.quantize(256)  # exact
-    some = picture.reshape(1, -1, 3)[:, :: picture.size // 3 // 8192 | 1].copy()  # enough to choose from, and faster
+    some = picture.reshape(1, -1, 3)[:, :: picture.size // 3 // 8192 | 1].copy()  # a sample of pixels, for speed
     chosen = Image.fromarray(some).quantize(200, kmeans=1)
     colours, counts = np.unique(some[0], axis=0, return_counts=True)
-    common = colours[50 * counts > counts.sum()]  # at most 49: they stay exact, lest the background change with a frame
+    common = colours[50 * counts > counts.sum()]  # at most 49, kept exact so that the background does not flicker
     indices = np.array(image.quantize(palette=chosen, dither=Image.Dither.NONE))  # dither flickers and compresses badly
     for i, colour in enumerate(common):
         indices[(picture == colour).all(axis=2)] = 200 + i

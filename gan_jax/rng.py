@@ -1,6 +1,6 @@
-"""Key discipline: keys are folded by name and by global example index, never split by position.
+"""Random keys, derived by name and by global example index, never by splitting.
 
-Adding a consumer of randomness then leaves all others as they were, and the number of devices changes nothing.
+Adding a consumer of randomness then changes no other, and results do not depend on the number of devices.
 """
 
 import math
@@ -15,10 +15,10 @@ from gan_jax.types import Array
 
 
 def key(seed: int | Array) -> Array:
-    """Makes the key from which all randomness of a seed is derived: Threefry, whatever JAX_DEFAULT_PRNG_IMPL says.
+    """Returns the root key of a seed: always Threefry, whatever JAX_DEFAULT_PRNG_IMPL says.
 
     Args:
-        seed: From 0 to 2^32 - 1; it may be traced, and is not checked then.
+        seed: From 0 to 2^32 - 1; a traced seed is not checked.
 
     Returns:
         A typed key.
@@ -32,7 +32,7 @@ def key(seed: int | Array) -> Array:
 
 
 def require_seed(seed: int) -> None:
-    """Checks that a seed fits in 32 bits: JAX would take the last 32 of a longer one, and NumPy takes no negative one.
+    """Checks that a seed fits in 32 bits: JAX would truncate a longer one, and NumPy refuses negative ones.
 
     Raises:
         UserError: If it is not from 0 to 2^32 - 1.
@@ -42,11 +42,11 @@ def require_seed(seed: int) -> None:
 
 
 def named(key: Array, name: str) -> Array:
-    """Derives the key of one purpose.
+    """Derives a key by name.
 
     Args:
         key: A typed key.
-        name: The purpose; equal names give equal keys.
+        name: What the key is for; equal names give equal keys.
 
     Returns:
         A typed key.
@@ -55,22 +55,25 @@ def named(key: Array, name: str) -> Array:
 
 
 def numbered(key: Array, numbers: Array | int) -> Array:
-    """Derives one key for each number, or for each from 0 to below a count; none depends on the others.
+    """Derives keys by number; each depends on its own number alone.
 
     Args:
         key: A typed key.
-        numbers: Integers `[n]`, or n.
+        numbers: Integers `[n]`; or n, for 0 to n - 1.
+
+    Returns:
+        Typed keys `[n]`.
     """
     numbers = jnp.arange(numbers) if isinstance(numbers, int) else numbers
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(numbers)
 
 
 def per_example(key: Array, count: int) -> Array:
-    """Derives one key for each example of this device's share of the batch, by its index in the global batch.
+    """Derives a key for each example on this device, by the example's index in the global batch.
 
     Args:
         key: A typed key, the same on every device.
-        count: Number of local examples.
+        count: Number of examples on this device.
 
     Returns:
         Typed keys `[count]`.
@@ -79,13 +82,13 @@ def per_example(key: Array, count: int) -> Array:
 
 
 def each(keys: Array, name: str) -> Array:
-    """Derives the keys of one purpose of one key an example, `[n]`."""
+    """Derives a key by name from each of `[n]` keys."""
     return jax.vmap(lambda key: named(key, name))(keys)
 
 
 def normal(keys: Array, like: Array) -> Array:
     """Draws standard normal noise of the shape and type of `like`, `[n, ...]`, example i from key i alone."""
-    # flat: XLA compiles and runs that several times faster on a CPU
+    # drawn flat, which XLA compiles and runs several times faster on CPUs
     flat = jax.vmap(lambda key: jax.random.normal(key, (math.prod(like.shape[1:]),), like.dtype))(keys)
     return flat.reshape(like.shape)
 

@@ -1,4 +1,4 @@
-"""The vocabulary: a system is a game of players over named networks; all that changes is one `TrainState`."""
+"""Shared types: a system is a game of players over named networks, and its whole state is one `TrainState`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,17 +19,18 @@ def _opaque(*arguments: Any, **options: Any) -> Any:
 
 
 class Network(NamedTuple):
-    """A network behind pure functions.
+    """A neural network as pure functions.
 
     Attributes:
-        init: `(key) -> (params, stats)`: fresh parameters, and the running statistics of normalisation layers, {} if
+        init: `(key) -> (params, stats)`: initial parameters, and the running statistics of normalisation layers, {} if
             there are none.
         apply: `(params, stats, *inputs, train, key=None) -> (output, stats)`; with `train=False` the statistics are
             used and returned unchanged.
-        batch_dependent: `() -> bool`: whether an example's output depends on the rest of its batch when training, as
-            under batch normalisation. A function, as finding out costs one evaluation that few objectives need.
-        inspect: `(params, stats, *inputs, edit=None) -> (output, layers)`: evaluates the network and returns what each
-            of its layers gave, by path such as "ConvTranspose_0"; `edit(path, value) -> value` changes it on the way.
+        batch_dependent: `() -> bool`: whether an example's output depends on the rest of its batch in training, as
+            under batch normalisation. A function because the answer costs one evaluation, which few objectives need.
+        inspect: `(params, stats, *inputs, edit=None) -> (output, layers)`: evaluates the network and returns every
+            layer's output, keyed by path such as "ConvTranspose_0". `edit(path, value) -> value` replaces an output
+            before the next layer sees it.
     """
 
     init: Callable[..., tuple[PyTree, PyTree]]
@@ -41,7 +42,9 @@ class Network(NamedTuple):
 class GanLoss(NamedTuple):
     """An adversarial loss: two pure functions of the logits of the global batch.
 
-    Both see the logits of real and of fake examples, `[B, ...]` each, and return one value an example, `[B]`.
+    Attributes:
+        discriminator: `(real_logits, fake_logits)`, both `[B, ...]` -> one loss per example, `[B]`.
+        generator: Likewise.
     """
 
     discriminator: Callable[[Array, Array], Array]
@@ -51,15 +54,15 @@ class GanLoss(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class TrainState:
-    """All that changes while training; arrays only.
+    """Everything that changes during training; arrays only.
 
     Attributes:
-        step: Iterations made, i32[]; moved by `rules.many` alone.
+        step: Number of iterations made, i32[]; only `rules.many` increments it.
         params: Network name -> parameters.
         stats: Network name -> running statistics (batch norm's moments, spectral norm's vectors).
         opt_state: Player name -> optax state.
         ema: Network name -> averaged `{"params", "stats"}`.
-        extra: Slot name -> what a method carries from step to step.
+        extra: Slot name -> what a term or controller carries from one iteration to the next.
     """
 
     step: Array
@@ -71,12 +74,12 @@ class TrainState:
 
 
 class Aux(NamedTuple):
-    """What an objective returns beside its loss: a change, never a whole state.
+    """An objective's second output: changes to the state, never a whole state.
 
     Attributes:
-        stats: Network name -> new statistics; the rule commits those of the networks that the player moves.
-        extra: Slot name -> new value; global values only, equal on every device.
-        metrics: Scalars, linear in the batch: the rule averages them over devices.
+        stats: Network name -> new running statistics; the rule stores those of the networks that the player moves.
+        extra: Slot name -> new value, which must be the same on every device.
+        metrics: Scalars that are linear in the batch, as the rule averages them over devices.
     """
 
     stats: dict[str, PyTree] = {}  # noqa: RUF012  a NamedTuple's default, never written to
@@ -89,9 +92,9 @@ Update = Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]
 Hook = Callable[[TrainState, Metrics, Array], tuple[TrainState, Metrics]]
 
 
-Loss = GanLoss | Callable[[TrainState, Array], GanLoss]  # of the state and a key: losses that carry or draw something
+Loss = GanLoss | Callable[[TrainState, Array], GanLoss]  # (state, key) -> loss, where it reads a slot or is random
 Augment = Callable[[Array, Array, TrainState], Array]  # (images [b, ...], keys [b], state) -> images
-Slots = Callable[[dict[str, PyTree]], dict[str, PyTree]]  # network name -> parameters, to first values of `extra`
+Slots = Callable[[dict[str, PyTree]], dict[str, PyTree]]  # {network name: parameters} -> {slot name: initial value}
 
 
 def _no_networks(name: str, *inputs: Any) -> Any:
@@ -99,19 +102,19 @@ def _no_networks(name: str, *inputs: Any) -> Any:
 
 
 class Context(NamedTuple):
-    """What a term may look at: one move of one player, on this device's rows of the batch.
+    """The input of a term: one move of one player, on this device's rows of the batch.
 
     Attributes:
-        real: Examples, `[b, ...]`.
-        fake: The samples that the loss judges too, `[b, ...]`.
-        latents: What they were made of, `[b, size]`.
-        critic: `(images) -> logits`, through the same augmentation as the loss.
-        generate: `(latents) -> images`, by the same parameters as `fake`.
-        real_output: What the discriminator said of `real`: "logits", and whatever else it returns by name.
-        fake_output: The same of `fake`.
-        keys: One key an example, the term's own, `[b]`.
-        state: Before the move.
-        batch: The batch that `real` is of, with its labels and whatever else it holds.
+        real: Real examples, `[b, ...]`.
+        fake: The samples that the adversarial loss sees, `[b, ...]`.
+        latents: The generator's inputs for `fake`, `[b, size]`.
+        critic: `(images) -> logits`: the discriminator, with the same augmentation as in the loss.
+        generate: `(latents) -> images`: the generator, with the same parameters as for `fake`.
+        real_output: The discriminator's output on `real`: "logits", and any others by name.
+        fake_output: The discriminator's output on `fake`, likewise.
+        keys: One random key per example, for this term alone, `[b]`.
+        state: The state before the move.
+        batch: The batch that holds `real`, with labels and other entries.
         apply: `(network name, *inputs) -> output`: evaluates any network of the game, in training mode.
     """
 
@@ -129,7 +132,7 @@ class Context(NamedTuple):
 
 
 def no_slots(params: dict[str, PyTree]) -> dict[str, PyTree]:
-    """Carries nothing."""
+    """Returns no slots: the default of terms and controllers that carry nothing."""
     return {}
 
 
@@ -137,14 +140,15 @@ class Term(NamedTuple):
     """A regularisation term, added to a player's loss.
 
     Attributes:
-        name: Names the term's metric and its randomness, such as "r1"; no two of a player's terms share one.
-        value: `(context) -> values`: `[b]`, one an example (or a logit), averaged over all of them; or `[]`, averaged
-            over devices. What is not linear in the batch needs `parallel.gather` or `pmean` first. A term that carries
-            something returns `(values, extra)`, new slot values, the same on every device.
-        per_example: Names of the networks that it differentiates example by example. It is refused for one whose output
-            for an example depends on the whole batch, where that derivative is not defined.
-        slots: First values of the slots of `TrainState.extra` that it carries.
-        player: Whose term it is, "" for anyone's: to others it would be a constant, or of the wrong sign.
+        name: Such as "r1": names the metric and the term's randomness; unique among the terms of a player.
+        value: `(context) -> values`: either `[b]`, one per example (or logit), averaged over the global batch; or `[]`,
+            averaged over devices. Anything that is not linear in the batch needs `parallel.gather` or `pmean` first. A
+            term with slots returns `(values, extra)`, the new slot values being the same on every device.
+        per_example: Names of the networks that the term differentiates example by example. Networks whose output for
+            an example depends on the rest of the batch are refused, as that derivative is not defined.
+        slots: `(params) -> initial values` of the slots of `TrainState.extra` that the term carries.
+        player: The only player that may use the term, "" for any: in another player's loss it would be constant or of
+            the wrong sign.
     """
 
     name: str
@@ -155,12 +159,12 @@ class Term(NamedTuple):
 
 
 class Controller(NamedTuple):
-    """A hook that runs after the moves, and the slots of `TrainState.extra` that it carries.
+    """A hook that runs after the moves of an iteration, with the slots of `TrainState.extra` that it carries.
 
     Attributes:
-        name: Names its randomness; no two controllers of a game share one.
-        hook: `(state, metrics, key) -> (state, metrics)`, after the moves.
-        slots: First values of its slots.
+        name: Names its randomness; unique among the controllers of a game.
+        hook: `(state, metrics, key) -> (state, metrics)`.
+        slots: `(params) -> initial values` of its slots.
     """
 
     name: str
@@ -169,17 +173,17 @@ class Controller(NamedTuple):
 
 
 class Player(NamedTuple):
-    """Who moves what, to lower what, and how.
+    """A player of the game: the networks it moves, the objective it minimises, and its optimiser.
 
     Attributes:
         name: Names the player's optimiser state, metrics and keys.
         networks: Names of the networks whose parameters it moves.
-        objective: `(state, batch, key) -> (loss [], Aux)`; all but the player's own parameters is held constant.
+        objective: `(state, batch, key) -> (loss [], Aux)`; everything but the player's parameters is held constant.
         optimizer: One of `optimizers`, with its learning rate, or any optax gradient transformation.
-        active: `(state) -> bool []`: whether it moves in this state; None means always. An inactive player's gradient
-            and metrics are still computed, and still count where a rule lets players look at one another's gradients.
-        batches: Batches whose mean gradient, taken one after another, makes a move; above 1 its moves eat leaves
-            `[batches, B, ...]`. What looks at the whole batch, such as batch norm, sees one of them at a time.
+        active: `(state) -> bool []`: whether the player moves in this state; None means always. An inactive player's
+            gradient and metrics are still computed, and still enter rules that combine the players' gradients.
+        batches: Number of batches whose mean gradient makes a move (gradient accumulation); above 1 the leaves of the
+            player's batch are `[batches, B, ...]`. Batch norm and other batch-wide operations see one at a time.
     """
 
     name: str
@@ -191,13 +195,13 @@ class Player(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A part of a latent that means something: a label, a code.
+    """A named part of a latent: a label or a code.
 
     Attributes:
         name: Such as "label".
-        start: Its first dimension.
-        size: How many it has.
-        categorical: Whether it is the one-hot vector of one of `size` classes; else each value is a code of its own.
+        start: Its first dimension in the latent.
+        size: Its number of dimensions.
+        categorical: Whether it is the one-hot vector of one of `size` classes; if not, each value is a separate code.
     """
 
     name: str
@@ -211,10 +215,10 @@ class Latent(NamedTuple):
 
     Attributes:
         size: Number of dimensions.
-        draw: `(keys [n], truncation=None) -> [n, size]`: example i from key i alone.
-        parts: Those that mean something; see `latents.joined`.
-        given: `(keys [n], batch) -> inputs`: what the generator is given in training, where the batch has a say: its
-            labels, or the images that it translates. None draws.
+        draw: `(keys [n], truncation=None) -> [n, size]`: latent i depends on key i alone.
+        parts: Labels and codes among the dimensions; see `latents.joined`.
+        given: `(keys [n], batch) -> inputs`: the generator's inputs in training where they depend on the batch, on its
+            labels or on the images to translate. None: they are drawn.
     """
 
     size: int
@@ -224,27 +228,28 @@ class Latent(NamedTuple):
 
     @property
     def translates(self) -> bool:
-        """Whether these are not drawn, but the batch's sources; see `latents.source`."""
+        """Whether the generator translates the batch's source images instead of drawing latents: `latents.source`."""
         return self.given is not None and not self.parts
 
 
 Condition = Callable[[TrainState, Batch, Array], tuple[tuple[Array, ...], tuple[Array, ...]]]
-"""`(state, batch, inputs of the generator) -> (beside real, beside fake)`: what a discriminator sees beside images."""
+"""`(state, batch, generator inputs) -> (for real, for fake)`: the discriminator's further inputs, after the images."""
 
 
 class System(NamedTuple):
-    """What an experiment's `build` returns: all that training, sampling and scoring need.
+    """An assembled game, returned by an experiment's `build`: everything that training, sampling and scoring need.
 
     Attributes:
         init: `(key) -> TrainState`.
         update: One iteration of the game.
-        batches: Leading axis of the batches that the update eats, `[batches, B, ...]`; 1 means no such axis.
-        latent: Where samples come from.
-        generate: `(ema, latents [n, size]) -> images [n, H, W, C]` in [-1, 1]: the averaged generator, evaluated.
-            Where it translates it takes images.
-        networks: All that play, by name.
-        players: All that move; "discriminator" and "generator" in the games of `game.gan`.
-        encode: `(ema, images) -> latents`, the way back, where there is one: for a translator, to images.
+        batches: Leading axis of the update's batches, `[batches, B, ...]`; 1 means no such axis.
+        latent: Distribution of the generator's inputs.
+        generate: `(ema, latents [n, size]) -> images [n, H, W, C]` in [-1, 1]: the averaged generator in evaluation
+            mode. For a translator the inputs are images.
+        networks: All networks, by name.
+        players: All players; "discriminator" and "generator" in the games of `game.gan`.
+        encode: Encoder, `(ema, images) -> latents`, or the backward translator, images to images; None if there is
+            none.
     """
 
     init: Callable[[Array], TrainState]

@@ -1,7 +1,8 @@
-"""Augmentations of the discriminator's images, real and fake alike: `(images, keys, state) -> images`.
+"""Augmentations of the discriminator's images, both real and fake: `(images, keys, state) -> images`.
 
-A new augmentation is a function in `augmentations` that returns an `Augment`. It must be differentiable, and change
-image i by key i alone, so that the number of devices changes nothing. ADA's single transforms are in `ada_transforms`.
+A new augmentation is a function in `augmentations` that returns an `Augment`. It must be differentiable, and image i
+must depend on key i alone, so that results do not depend on the number of devices. ADA's single transforms are in
+`ada_transforms`.
 """
 
 from gan_jax.augment.augmentations import (

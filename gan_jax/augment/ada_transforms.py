@@ -1,7 +1,7 @@
-"""The changes of ADA (Karras et al. 2020, arXiv:2006.06676) to one image; `augment.ada` puts them together.
+"""Transforms of ADA (Karras et al. 2020, arXiv:2006.06676) on one image; `augment.ada` combines them.
 
-Strengths and order are the paper's. Each change happens with probability p, apart from the others, and at p = 0 every
-function gives its image back to the bit. What is drawn is kept apart from what it does.
+Strengths and order are the paper's. Each transform is applied with probability p, independently of the others; at p = 0
+the image is unchanged, to the bit.
 """
 
 import jax
@@ -15,22 +15,23 @@ from gan_jax.types import Array
 
 
 def warp(image: Array, key: Array, p: Array, blit: bool = True, geometry: bool = True) -> Array:
-    """Applies all geometric changes as one inverse warp.
+    """Applies all geometric transforms as one inverse warp.
 
-    x'[q] = x[F Q (R A R' (q - f) / s - t)], q from the middle of the image: F mirrors left and right, Q turns by
-    quarters, t shifts by whole pixels (blit); s scales, R and R' turn, A stretches, f shifts (geometry).
+    x'[q] = x[F Q (R A R' (q - f) / s - t)], q measured from the image's centre. Blit: F flips horizontally, Q rotates
+    by multiples of 90 degrees, t translates by whole pixels. Geometry: s scales, R and R' rotate, A stretches, f
+    translates.
 
     Args:
         image: `[H, W, C]`.
         key: A typed key.
-        p: `[]`, in [0, 1].
-        blit: Whether to draw the first three.
-        geometry: Whether to draw the others.
+        p: Probability of each transform, `[]`, in [0, 1].
+        blit: Whether to apply the blit transforms.
+        geometry: Whether to apply the geometry transforms.
     """
     sides = np.array(image.shape[:2])
     middle = (sides[:, None] - 1) / 2
     places = jnp.asarray(np.mgrid[: sides[0], : sides[1]].reshape(2, -1) - middle)
-    if geometry:  # the map runs from output to input, so the last change comes first
+    if geometry:  # the map is from output to input, so the last transform comes first
         places = _geometry(places, rng.named(key, "geometry"), p, sides)
     if blit:
         places = _blit(places, rng.named(key, "blit"), p, sides)
@@ -38,29 +39,29 @@ def warp(image: Array, key: Array, p: Array, blit: bool = True, geometry: bool =
 
 
 def sample(image: Array, places: Array) -> Array:
-    """Samples an image bilinearly, reflected about its outermost pixels.
+    """Samples an image bilinearly; beyond its edges it is reflected about the outermost pixels.
 
     Args:
         image: `[H, W, C]`.
-        places: Row and column of each pixel of the result in turn, `[2, H * W]`, in pixels.
+        places: Row and column, in pixels, at which to sample each pixel of the result, `[2, H * W]`.
     """
     channels = jax.vmap(lambda channel: map_coordinates(channel, list(places), 1, "mirror"), 2, 1)
     return channels(image).reshape(image.shape)
 
 
 def turn(places: Array, cosine: Array, sine: Array) -> Array:
-    """Turns places `[2, n]` about the origin, from the first axis to the second."""
-    y, x = places  # written out, as a GPU's default matrix product would keep only three digits of them
+    """Rotates places `[2, n]` about the origin, from the first axis to the second."""
+    y, x = places  # written out, as a GPU's default matrix product is precise to only three digits
     return jnp.stack([cosine * y - sine * x, sine * y + cosine * x])
 
 
 def recolor(image: Array, key: Array, p: Array) -> Array:
-    """Changes brightness, contrast, luma, hue and saturation as one affine map of colours, x' = A (x + b).
+    """Changes brightness, contrast, luma, hue and saturation by one affine map of colours, x' = A (x + b).
 
     Args:
-        image: `[H, W, C]`; of 1 channel, hue and saturation leave nothing to change.
+        image: `[H, W, C]`, C of 3 or 1; with 1 channel, hue and saturation have no effect.
         key: A typed key.
-        p: `[]`, in [0, 1].
+        p: Probability of each change, `[]`, in [0, 1].
     """
     (brighten, contrast, flip, hue, saturate), (angle, side), (bright, gain, strength) = draws(key, p, 5, 2, 3)
     matrix = color_matrix(
@@ -74,15 +75,15 @@ def recolor(image: Array, key: Array, p: Array) -> Array:
 
 
 def color_matrix(gain: Array, flip: Array, angle: Array, saturation: Array, channels: int = 3) -> Array:
-    """Returns the product of the linear changes of colour, which commute.
+    """Returns the matrix of the linear colour changes, which commute.
 
-    gain (I - 2 flip P + (saturation cos(angle) - 1) (I - P) + saturation sin(angle) K), P the projection on the greys
-    and K the cross product with their axis; of one channel P = 1 and K = 0.
+    gain (I - 2 flip P + (saturation cos(angle) - 1) (I - P) + saturation sin(angle) K), P the projection onto the grey
+    axis and K the cross product with it; with one channel P = 1 and K = 0.
 
     Args:
-        gain: Factor of the contrast, `[]`.
-        flip: 1 mirrors luma, 0 does not, `[]`.
-        angle: Of the hue's rotation, `[]`.
+        gain: Contrast factor, `[]`.
+        flip: 1 to flip luma, 0 not to, `[]`.
+        angle: Rotation of the hue in radians, `[]`.
         saturation: Factor of the distance from grey, `[]`.
         channels: C, 3 or 1.
 
@@ -97,12 +98,12 @@ def color_matrix(gain: Array, flip: Array, angle: Array, saturation: Array, chan
 
 
 def amplify(image: Array, key: Array, p: Array) -> Array:
-    """Amplifies or damps each of four bands of frequency, at an unchanged power of images whose spectrum is 1 / f.
+    """Amplifies or damps four frequency bands; for images with a 1 / f spectrum the total power is unchanged.
 
     Args:
         image: `[H, W, C]`.
         key: A typed key.
-        p: `[]`, in [0, 1].
+        p: Probability of changing each band, `[]`, in [0, 1].
     """
     on, _, exponents = draws(key, p, 4, normals=4)
     gains = jnp.where(on, jnp.exp2(exponents), 1.0)
@@ -113,10 +114,10 @@ def amplify(image: Array, key: Array, p: Array) -> Array:
 
 
 def bands(side: int) -> np.ndarray:
-    """Returns four bands of a row of pixels, the lowest first, as matrices `[4, side, side]` whose sum is the identity.
+    """Returns band-pass filters of a row of pixels as matrices `[4, side, side]`, lowest band first; their sum is I.
 
-    Their filters are those of the sym2 wavelet: `halves` are its low-pass and high-pass filter, each times its mirror
-    image. Rows are reflected about their outermost pixels.
+    The filters are those of the sym2 wavelet: `halves` are its low-pass and high-pass filter, each convolved with its
+    mirror image. Rows are reflected about their outermost pixels.
     """
     halves = np.array([[-1, 0, 9, 16, 9, 0, -1], [1, 0, -9, 16, -9, 0, 1]]) / 32
     taps = np.eye(4, 1)
@@ -132,19 +133,19 @@ def bands(side: int) -> np.ndarray:
 
 
 def draws(key: Array, p: Array, count: int = 1, uniforms: int = 0, normals: int = 0) -> tuple[Array, Array, Array]:
-    """Draws which of `count` changes happen, each with probability p, and values uniform on (0, 1] and normal.
+    """Draws which of `count` transforms happen, and parameters uniform on (0, 1] and standard normal.
 
     Args:
         key: A typed key.
-        p: `[]` or `[count]`, in [0, 1].
-        count: Number of changes.
+        p: Probability of each, `[]` or `[count]`, in [0, 1].
+        count: Number of transforms; with the values below at most 16.
         uniforms: Number of uniform values.
         normals: Number of normal values.
 
     Returns:
-        `(happens bool[count], [uniforms], [normals])`.
+        `(happens bool[count], uniform [uniforms], normal [normals])`.
     """
-    normal = jax.random.normal(key, (16,))  # one use of the key, of a power of 2: else XLA is slow to compile on a CPU
+    normal = jax.random.normal(key, (16,))  # one draw, of a power of 2: else XLA is slow to compile on a CPU
     happens, uniform, normal, _ = jnp.split(normal, np.cumsum([count, uniforms, normals]))
     return ndtr(happens) <= p, ndtr(uniform), normal  # ndtr of float32 normals is never 0, so at p = 0 nothing happens
 
@@ -159,7 +160,7 @@ def _blit(places: Array, key: Array, p: Array, sides: np.ndarray) -> Array:
 
 
 def _geometry(places: Array, key: Array, p: Array, sides: np.ndarray) -> Array:
-    either = 1 - jnp.sqrt(1 - p)  # then at least one of the two turns happens with probability p
+    either = 1 - jnp.sqrt(1 - p)  # then at least one of the two rotations happens with probability p
     chances = jnp.stack([p, either, p, either, p])
     (scale, before, stretch, after, shift), angles, (size, shape, *steps) = draws(key, chances, 5, 2, 4)
     places = places - jnp.where(shift, jnp.stack(steps) * sides / 8, 0.0)[:, None]

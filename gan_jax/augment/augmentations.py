@@ -1,7 +1,7 @@
-"""Differentiable augmentations of what the discriminator sees, real and fake alike.
+"""Differentiable augmentations of the discriminator's images, both real and fake.
 
-An `Augment` is `(images [b, H, W, C] in [-1, 1], keys [b], state) -> images`; example i follows image i and key i
-alone, and all are affine in the images, so gradients reach the generator and gradient penalties pass through.
+An `Augment` is `(images [b, H, W, C] in [-1, 1], keys [b], state) -> images`; result i depends on image i and key i
+alone. All are affine in the images, so gradients reach the generator and gradient penalties work.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from gan_jax.types import Array, Augment, TrainState
 
 
 def chain(*augments: Augment) -> Augment:
-    """Returns augmentations one after another, each with keys of its own."""
+    """Composes augmentations in order, each with keys of its own."""
 
     def augment(images: Array, keys: Array, state: TrainState) -> Array:
         for place, one in enumerate(augments):
@@ -31,15 +31,15 @@ def chain(*augments: Augment) -> Augment:
 
 
 def diff_augment() -> Augment:
-    """Returns DiffAugment's colour, translation and cutout (Zhao et al. 2020, arXiv:2006.10738)."""
+    """DiffAugment: colour, translation and cutout (Zhao et al. 2020, arXiv:2006.10738)."""
     return chain(color(), translation(), cutout())
 
 
 def color() -> Augment:
-    """Returns DiffAugment's change of colour (Zhao et al. 2020, arXiv:2006.10738).
+    """DiffAugment's changes of brightness, saturation and contrast (Zhao et al. 2020, arXiv:2006.10738).
 
     x + b, then m + s (x - m) with m the mean of a pixel's channels, then m + c (x - m) with m the mean of the image;
-    b uniform on [-0.5, 0.5], s on [0, 2], c on [0.5, 1.5].
+    b is uniform on [-0.5, 0.5], s on [0, 2], c on [0.5, 1.5].
     """
 
     def one(image: Array, key: Array) -> Array:
@@ -52,24 +52,24 @@ def color() -> Augment:
 
 
 def translation(ratio: float = 1 / 8) -> Augment:
-    """Returns DiffAugment's shift by whole pixels, filled with zeros (Zhao et al. 2020, arXiv:2006.10738).
+    """DiffAugment's translation by whole pixels, padded with zeros (Zhao et al. 2020, arXiv:2006.10738).
 
-    x'[i, j] = x[i - s, j - t]; s and t uniform on the whole numbers up to ratio * side, either way.
+    x'[i, j] = x[i - s, j - t]; s and t are uniform on the integers from -n to n, n = ratio * side, rounded.
 
     Args:
-        ratio: The longest shift, as a share of the side, in (0, 1).
+        ratio: Largest translation as a fraction of the side, in (0, 1).
     """
     _require_share("ratio", ratio)
     return _each(lambda image, key: _shift(image, key, ratio, "constant"))
 
 
 def cutout(ratio: float = 1 / 2) -> Augment:
-    """Returns DiffAugment's cut: zeros in a rectangle (Zhao et al. 2020, arXiv:2006.10738).
+    """DiffAugment's cutout: sets a random rectangle to zero (Zhao et al. 2020, arXiv:2006.10738).
 
-    Its middle is uniform on the image, so part of it may lie outside.
+    The rectangle's centre is uniform on the image, so part of it may lie outside.
 
     Args:
-        ratio: Its side as a share of the image's, in (0, 1).
+        ratio: Side of the rectangle as a fraction of the image's, in (0, 1).
     """
     _require_share("ratio", ratio)
 
@@ -83,13 +83,13 @@ def cutout(ratio: float = 1 / 2) -> Augment:
 
 
 def flip_and_translate(ratio: float = 1 / 8) -> Augment:
-    """Returns the mild change of consistency regularisation (Zhang et al. 2020, arXiv:1910.12027).
+    """Random flip and translation, as in consistency regularisation (Zhang et al. 2020, arXiv:1910.12027).
 
-    Mirrors left and right half of the time, then shifts by whole pixels as `translation` does, but filled by
-    reflection.
+    Flips horizontally with probability 1/2, then translates by whole pixels as `translation` does, but with reflection
+    padding.
 
     Args:
-        ratio: The longest shift, as a share of the side, in (0, 1); 4 pixels of 32 in the paper.
+        ratio: Largest translation as a fraction of the side, in (0, 1); 4 pixels of 32 in the paper.
     """
     _require_share("ratio", ratio)
 
@@ -102,13 +102,13 @@ def flip_and_translate(ratio: float = 1 / 8) -> Augment:
 
 
 def instance_noise(std: float, schedule: optax.Schedule | None = None) -> Augment:
-    """Returns additive noise (Sønderby et al. 2017, arXiv:1610.04490; Arjovsky and Bottou 2017, arXiv:1701.04862).
+    """Instance noise (Sønderby et al. 2017, arXiv:1610.04490; Arjovsky and Bottou 2017, arXiv:1701.04862).
 
-    x + std * schedule(step) * e, e standard normal; of examples of any shape.
+    x + std * schedule(step) * e, e standard normal; for examples of any shape.
 
     Args:
         std: Standard deviation, positive.
-        schedule: Its factor at each step, such as `optax.linear_schedule(1, 0, 10_000)`; None means 1 throughout.
+        schedule: `(iteration) -> factor`, such as `optax.linear_schedule(1, 0, 10_000)`; None for a constant 1.
     """
     require_noise("std", std)
 
@@ -130,24 +130,24 @@ def ada(
     noise: bool = False,
     cutout: bool = False,
 ) -> Augment:
-    """Returns the augmentations of ADA (Karras et al. 2020, arXiv:2006.06676), "bgc" by default.
+    """Augmentations of ADA (Karras et al. 2020, arXiv:2006.06676), the paper's "bgc" by default.
 
-    Each change happens with probability p = `state.extra[slot]`, apart from the others and in the paper's order and
-    strength; at p = 0 the images come back to the bit. Unlike the official code, the warp samples bilinearly, without
-    the wavelet filter that keeps it from aliasing, and reflects without end.
+    Each transform is applied independently with probability p = `state.extra[slot]`, in the paper's order and strength.
+    At p = 0 images are unchanged, to the bit. Unlike the official code, the warp samples bilinearly, without the
+    anti-aliasing wavelet filter, and reflects images at their edges without limit.
 
     Args:
-        slot: Where the state keeps p, in [0, 1].
-        blit: Mirrors left and right, turns by quarters, shifts by whole pixels up to 1/8 of the side.
-        geometry: Scales, turns, stretches, turns again (P(either turn) = p) and shifts.
-        color: Changes brightness, contrast, luma, hue and saturation of 3 channels; the first three of 1.
-        filtering: Amplifies or damps four bands of frequency.
+        slot: Name of the slot with p, in [0, 1]; see `controllers.adaptive_augmentation`.
+        blit: Flips horizontally, rotates by multiples of 90 degrees, translates by whole pixels up to 1/8 of the side.
+        geometry: Scales, rotates, stretches, rotates again (at least one rotation with probability p) and translates.
+        color: Changes brightness, contrast, luma, hue and saturation of 3 channels; the first three for 1 channel.
+        filtering: Amplifies or damps four frequency bands.
         noise: Adds normal noise of a random standard deviation.
         cutout: Sets a rectangle of half the side to zero.
 
     Raises:
-        UserError: If every change is off; when called, if the state has no such slot, or with `color` if images have
-            neither 1 nor 3 channels.
+        UserError: If every transform is off. When called: if the state has no such slot, or with `color` if images
+            have neither 1 nor 3 channels.
     """
     if not (blit or geometry or color or filtering or noise or cutout):
         raise UserError("ada: every change is off; switch one on, or leave the augmentation out")
@@ -203,7 +203,7 @@ def _shift(image: Array, key: Array, ratio: float, mode: str) -> Array:
 
 
 def _cut(image: Array, start: Array, sides: Array | np.ndarray) -> Array:
-    """Sets the pixels of start <= place < start + sides to zero."""
+    """Sets pixels at start <= place < start + sides to zero."""
     (y, x), (height, width) = start, sides
     rows, columns = jnp.arange(image.shape[0]), jnp.arange(image.shape[1])
     inside = ((rows >= y) & (rows < y + height))[:, None] & (columns >= x) & (columns < x + width)

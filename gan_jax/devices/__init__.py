@@ -1,4 +1,4 @@
-"""How many devices and processes share a batch, and how much memory they have; no other room knows.
+"""Data parallelism, multi-process runs and memory limits; no other package knows how many devices share a batch.
 
 A new way to spread a step over devices is a function in `parallel` with the signature of `single`, and one case in
 `parallel.spread`. How processes join and stop together is in `cluster`; memory limits and their errors are in `memory`.

@@ -1,10 +1,10 @@
-"""Several processes that train one run: how each joins, who writes, and when all stop.
+"""Multi-process training: how processes join a run, which of them writes, and when all stop.
 
-Every process runs the same program on its own devices; `parallel.sharded` spreads a batch over the devices of all. What
-they are told is in the environment, as `gan_jax.launch` and clusters set it:
+Every process runs the same program on its own devices; `parallel.sharded` spreads a batch over the devices of all.
+Environment variables, set by `gan_jax.launch` or the cluster, say how to join:
 
-    GAN_JAX_COORDINATOR=HOST:PORT GAN_JAX_PROCESSES=4 GAN_JAX_PROCESS=0    which of how many; where process 0 listens
-    GAN_JAX_COORDINATOR=auto    JAX finds all of it: on Cloud TPUs, and under SLURM, Open MPI or Kubernetes
+    GAN_JAX_COORDINATOR=HOST:PORT GAN_JAX_PROCESSES=4 GAN_JAX_PROCESS=0    address of process 0, count, index
+    GAN_JAX_COORDINATOR=auto    detected by JAX: on Cloud TPUs, and under SLURM, Open MPI or Kubernetes
 """
 
 import os
@@ -23,17 +23,19 @@ import numpy as np
 from gan_jax.errors import UserError
 
 COORDINATOR, PROCESSES, PROCESS = "GAN_JAX_COORDINATOR", "GAN_JAX_PROCESSES", "GAN_JAX_PROCESS"
-RESTARTS = "GAN_JAX_RESTARTS"  # how often the launcher has started this run again
-LAUNCHER = "GAN_JAX_LAUNCHER"  # the descriptor of a pipe whose other end the launcher holds until it ends
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")  # which no other machine can reach
-HEARTBEAT = 10  # seconds of silence after which a process counts as dead; the others then end, some seconds later
+RESTARTS = "GAN_JAX_RESTARTS"  # how often the launcher has restarted this run
+LAUNCHER = "GAN_JAX_LAUNCHER"  # file descriptor of a pipe whose other end stays open while the launcher lives
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")  # hosts that other machines cannot reach
+HEARTBEAT = 10  # seconds without a heartbeat after which a process counts as dead; the others end some seconds later
 
 
 def join() -> None:
-    """Joins the processes that the environment names, if any; before JAX computes anything. All but one fall silent.
+    """Joins the multi-process run that the environment describes, if any; to be called before any JAX computation.
+
+    All processes but the chief discard their standard output from then on.
 
     Raises:
-        UserError: If a part of the environment is missing or not a number, or JAX has computed already.
+        UserError: If an environment variable is missing or invalid, or JAX has already computed something.
     """
     coordinator = os.environ.get(COORDINATOR)
     if not coordinator:
@@ -62,13 +64,13 @@ def join() -> None:
 
 
 def _end_with_launcher() -> None:
-    """Sends this process SIGTERM, so that it saves and ends, when its launcher has ended, even by being killed."""
+    """Sends this process SIGTERM, so that it saves and ends, when its launcher ends or is killed."""
     pipe = int(os.environ.get(LAUNCHER, -1))
     if pipe < 0:
         return
 
     def watch() -> None:
-        with suppress(OSError):  # a program between the launcher and this one has closed it
+        with suppress(OSError):  # a program between the launcher and this process has closed the pipe
             if stat.S_ISFIFO(os.fstat(pipe).st_mode) and os.read(pipe, 1) == b"":
                 os.kill(os.getpid(), signal.SIGTERM)
 
@@ -81,20 +83,20 @@ def several() -> bool:
 
 
 def chief() -> bool:
-    """Returns whether this is the process that writes what only one may."""
+    """Returns whether this is process 0, which alone writes to the run directory."""
     return jax.process_index() == 0
 
 
 def restarted() -> bool:
-    """Returns whether the launcher has started this run again, so that it must go on whatever its command says."""
+    """Returns whether the launcher has restarted this run, which must then continue despite a --fresh."""
     return int(os.environ.get(RESTARTS, 0)) > 0
 
 
 @contextmanager
 def notes(workdir: Path) -> Iterator[Path]:
-    """Yields where this process writes its log and pictures: the run directory, or for all but one a place of its own.
+    """Yields the directory for logs and pictures: the run directory on the chief, else a temporary one.
 
-    So every process runs the same code, and the run directory has one writer.
+    Every process then runs the same code, and only the chief writes to the run directory.
     """
     if chief():
         yield workdir
@@ -104,7 +106,11 @@ def notes(workdir: Path) -> Iterator[Path]:
 
 
 def wait(name: str) -> None:
-    """Waits until every process is here."""
+    """Waits until every process has made this call.
+
+    Args:
+        name: Name of the barrier, the same on every process.
+    """
     if several():
         from jax.experimental import multihost_utils
 
@@ -112,14 +118,14 @@ def wait(name: str) -> None:
 
 
 def preempted(before: int, at: int) -> bool:
-    """Returns whether all processes are to stop here, as one has received SIGTERM some iterations ago.
+    """Returns whether all processes must stop now, because one of them received SIGTERM some iterations ago.
 
-    JAX agrees on the first number that no process has asked about yet, and says yes to that alone; Orbax asks about
-    every step that it saves. So each process asks about every iteration, and all hear yes after the same call.
+    JAX picks the first iteration that no process has asked about yet and says yes to that one alone; Orbax asks about
+    every step that it saves. So each process asks about every iteration, and all get yes after the same call.
 
     Args:
-        before: Iterations made before the last call.
-        at: Iterations made by now.
+        before: Number of iterations before the last compiled call.
+        at: Number of iterations now.
     """
     if not several():
         return False
@@ -129,7 +135,7 @@ def preempted(before: int, at: int) -> bool:
 
 
 def gathered(number: np.int32 | np.uint32) -> list[int]:
-    """Returns the number that each process gives, in the order of processes; every process calls it."""
+    """Gathers a number from every process, in the order of processes; every process must call it."""
     if not several():
         return [int(number)]
     from jax.experimental import multihost_utils
@@ -138,7 +144,11 @@ def gathered(number: np.int32 | np.uint32) -> list[int]:
 
 
 def require_equal(number: int, what: str) -> None:
-    """Checks that a number is the same on every process.
+    """Checks that a number is the same on every process; every process must call it.
+
+    Args:
+        number: In [0, 2^32).
+        what: Name of the number, for the message.
 
     Raises:
         AssertionError: If it is not.

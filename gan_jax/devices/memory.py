@@ -1,4 +1,4 @@
-"""What a run holds in memory, and what to do when it is too much."""
+"""Memory: sizes, limits, peak use, and errors that say what to lower."""
 
 import math
 import os
@@ -13,43 +13,43 @@ import jax
 from gan_jax.errors import OutOfMemory
 from gan_jax.types import PyTree
 
-# where a container says what it may use: control groups, version 2 and 1
+# a container's memory limit: control groups, version 2 and 1
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def size(tree: PyTree) -> int:
-    """Returns the bytes of a tree's arrays or shapes, each counted once, however many devices hold it."""
+    """Returns the size in bytes of a tree of arrays or shapes; copies on several devices count once."""
     return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
 def host() -> int:
-    """Returns the bytes of memory that this machine has, or its container may use."""
+    """Returns this machine's memory in bytes, or its container's limit if that is lower."""
     limits = [sys.maxsize]
     with suppress(AttributeError, OSError, ValueError):
         limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     for file in LIMITS:
-        with suppress(OSError, ValueError):  # there is none, or it says "max"
+        with suppress(OSError, ValueError):  # no such file, or no number but "max"
             limits.append(int(Path(file).read_text()))
     return min(limits)
 
 
 def require(count: int, what: str, mend: str) -> None:
-    """Refuses what this machine's memory cannot hold, before it is allocated.
+    """Checks that this machine's memory can hold something, before it is allocated.
 
     Args:
-        count: Bytes that are needed, at least.
-        what: What needs them, for the message.
-        mend: What the user can do about it.
+        count: Lower bound of the memory needed, in bytes.
+        what: What needs the memory, for the message.
+        mend: What the user can do, for the message.
 
     Raises:
-        OutOfMemory: With both numbers.
+        OutOfMemory: If the machine has less; the message states both numbers.
     """
     if count > (limit := host()):
         raise OutOfMemory(f"{what}: {text(count)} at least, and this machine has {text(limit)} of memory; {mend}")
 
 
 def peak() -> int:
-    """Returns the most bytes that were in use at once: of this process's first device, or on a CPU of the process."""
+    """Returns the peak memory use in bytes: of this process's first device, or on CPUs of the process."""
     stats = jax.local_devices()[0].memory_stats() or {}
     if "peak_bytes_in_use" in stats:
         return stats["peak_bytes_in_use"]
@@ -58,17 +58,17 @@ def peak() -> int:
 
 
 def text(count: int) -> str:
-    """Returns a number of bytes to read."""
+    """Formats a number of bytes, such as "1.5 GB"."""
     unit = next((n for n in (3, 2, 1) if count >= 0.995 * 1000**n), 1)
     return f"{count / 1000**unit:.3g} {('kB', 'MB', 'GB')[unit - 1]}"
 
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Answers a device that is out of memory with what to lower.
+    """Context manager that turns JAX's out-of-memory error into one that says which settings to lower.
 
     Raises:
-        OutOfMemory: In place of JAX's error.
+        OutOfMemory: Instead of JAX's error.
     """
     try:
         yield

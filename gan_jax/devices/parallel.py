@@ -1,9 +1,9 @@
-"""The batch axis: how many devices share a batch is decided here and known nowhere else.
+"""Data parallelism over one named axis; no other module knows how many devices share a batch.
 
-There is one axis, `AXIS`. Code inside a step calls `pmean`, `gather` and `local`, which are the identity where the axis
-is unbound. `single`, `pmapped`, `sharded` and `simulated` take `f(state, *args) -> (state, ...)` and return a compiled
-function of the same arguments with the same results, up to rounding; state and arguments are whole on every device, and
-what differs between devices is only the rows of the batch that each draws by its `index()`.
+Code inside a step calls `pmean`, `gather` and `local`, which are the identity where the axis, `AXIS`, is unbound.
+`single`, `pmapped`, `sharded` and `simulated` take `f(state, *args) -> (state, ...)` and return a compiled function of
+the same arguments with the same results, up to rounding. State and arguments are replicated; devices differ only in the
+rows of the batch, which each draws by its `index()`.
 """
 
 import zlib
@@ -21,13 +21,13 @@ from gan_jax.devices import cluster
 from gan_jax.types import Array, PyTree
 
 AXIS = "data"
-Devices = Sequence[Any]  # of jax devices
+Devices = Sequence[Any]  # JAX devices
 WHOLE = P()
-ROWS = P(None, None, AXIS)  # of `[steps, repeats, B, ...]`
+ROWS = P(None, None, AXIS)  # layout of `[steps, repeats, B, ...]`
 
 
 def axis() -> str | None:
-    """Returns `AXIS` where it is bound (read while tracing), else None."""
+    """Returns `AXIS` if it is bound where this is traced, else None."""
     try:
         lax.axis_size(AXIS)
     except NameError:
@@ -68,12 +68,12 @@ def local(tree: PyTree) -> PyTree:
 
 
 def spread(f: Callable, devices: Devices, specs: Any = WHOLE) -> Callable:
-    """Compiles `f` for these devices: one, several, or all of several processes.
+    """Compiles `f` for one device, several local ones, or those of several processes.
 
     Args:
         f: `(state, *args) -> pytree`.
-        devices: Of all processes.
-        specs: How the arguments are laid out, where they are not all whole on every device.
+        devices: The devices of all processes.
+        specs: Layout of the arguments, if they are not all replicated; see `sharded`.
     """
     if len(devices) > 1 and (cluster.several() or specs != WHOLE):
         return sharded(f, devices, specs)
@@ -86,20 +86,20 @@ def single(f: Callable) -> Callable:
 
 
 def pmapped(f: Callable, devices: Devices | None = None) -> Callable:
-    """Spreads `f` over local devices by `jax.pmap`: the default where there is more than one.
+    """Compiles `f` for several local devices by `jax.pmap`, the default there.
 
-    The state goes in and out unstacked, as on one device. The copies that come back are equal as long as the step
-    averages all that it should; nothing checks it but `assert_replicated`.
+    The state goes in and out unstacked, as on one device, and is donated. The devices' results are equal as long as the
+    step averages everything that it must; only `assert_replicated` checks this.
 
     Args:
         f: `(state, *args) -> pytree`.
         devices: Local devices to use; all by default.
 
     Returns:
-        A function of the same arguments; place the state with `replicate` first, or it compiles twice.
+        A function of the same arguments. Place the state with `replicate` first, or it compiles twice.
     """
     devices = list(devices or jax.local_devices())
-    places = np.arange(len(devices))  # pmap wants one mapped argument
+    places = np.arange(len(devices))  # pmap needs one mapped argument
 
     def call(*args: Any) -> Any:
         return mapped(len(args))(places, *args)
@@ -122,10 +122,14 @@ def pmapped(f: Callable, devices: Devices | None = None) -> Callable:
 
 
 def sharded(f: Callable, devices: Devices | None = None, specs: Any = WHOLE) -> Callable:
-    """Spreads `f` over devices, of several processes too, by `jit` of `shard_map` over a mesh of one axis.
+    """Compiles `f` for devices of one or several processes by `shard_map`, donating the state.
 
-    `specs` says how the arguments are laid out, `WHOLE` on every device or `ROWS` over them.
     `check_vma=False`: with the check, gradients of replicated parameters come summed, and `pmean` would be wrong.
+
+    Args:
+        f: `(state, *args) -> pytree`.
+        devices: Devices of all processes; all by default.
+        specs: Layout of the arguments: `WHOLE`, replicated, or `ROWS`, split along the batch; one, or one for each.
     """
     return jax.jit(
         jax.shard_map(f, mesh=mesh(devices or jax.devices()), in_specs=specs, out_specs=P(), check_vma=False),
@@ -134,10 +138,10 @@ def sharded(f: Callable, devices: Devices | None = None, specs: Any = WHOLE) -> 
 
 
 def simulated(f: Callable, count: int) -> Callable:
-    """Runs `f` as `count` devices on one, by `vmap` over the axis.
+    """Compiles `f` to simulate `count` devices on one, by `vmap` over the axis.
 
     Raises:
-        ValueError: JAX's, while tracing, if the results are not provably equal on all devices.
+        ValueError: From JAX, while tracing, if the results are not provably equal on all devices.
     """
     return jax.jit(
         jax.vmap(f, axis_name=AXIS, axis_size=count, in_axes=None, out_axes=None),  # pyright: ignore[reportArgumentType]
@@ -146,9 +150,9 @@ def simulated(f: Callable, count: int) -> Callable:
 
 
 def replicate(tree: PyTree, devices: Devices | None = None) -> PyTree:
-    """Places a fresh copy of a host or single-device tree whole on each of the devices (all local ones by default).
+    """Copies a host or single-device tree to each of the devices (all local ones by default).
 
-    Devices of several processes too: then each process gives the same tree.
+    If the devices belong to several processes, every process must pass the same tree.
     """
     sharding = NamedSharding(mesh(devices or jax.local_devices()), P())
     if sharding.is_fully_addressable:
@@ -164,7 +168,7 @@ def replicate(tree: PyTree, devices: Devices | None = None) -> PyTree:
 
 
 def split(tree: PyTree, devices: Devices) -> PyTree:
-    """Places leaves `[steps, repeats, b, ...]`, b this process's rows of each batch, so that its devices share them."""
+    """Splits leaves `[steps, repeats, b, ...]`, b this process's rows of each batch, over its devices."""
     sharding = NamedSharding(mesh(devices), ROWS)
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), tree)
 
@@ -175,10 +179,10 @@ def first(tree: PyTree) -> PyTree:
 
 
 def assert_replicated(tree: PyTree) -> None:
-    """Checks that every device holds the same bits of every leaf, on every process.
+    """Checks that every leaf is the same, to the bit, on every device of every process.
 
     Raises:
-        AssertionError: Naming the first leaf that differs, on this process: somewhere a `pmean` or `gather` is missing.
+        AssertionError: Names the first leaf that differs on this process; somewhere a `pmean` or `gather` is missing.
     """
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if len(leaf.addressable_shards) == 1:
@@ -194,5 +198,5 @@ def assert_replicated(tree: PyTree) -> None:
 
 
 def mesh(devices: Devices) -> Mesh:
-    """Returns the mesh of one axis, `AXIS`, over devices."""
+    """Returns a mesh of devices with the one axis `AXIS`."""
     return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))

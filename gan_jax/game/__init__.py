@@ -1,8 +1,8 @@
-"""Systems: players and their objectives, assembled into what training, sampling and scoring need.
+"""Games: objectives from losses, terms and augmentations, and systems from networks, players and an update rule.
 
-Change here how losses, terms and augmentations add up to a player's objective (`objectives`), or how networks, players
-and a rule become a `System` (`build`). Two-player games use `gan`; a system of other players passes its own to
-`system`. `dynamics` linearises any update near an equilibrium.
+Change in `objectives` how losses, terms and augmentations add up to a player's objective, and in `build` how networks,
+players and a rule become a `System`. Games of a discriminator and a generator use `gan`; other players go to `system`.
+`dynamics` linearises an update near an equilibrium.
 """
 
 from gan_jax.game.build import PLAYERS, averaged_network, current, gan, system

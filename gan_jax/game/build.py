@@ -1,4 +1,4 @@
-"""From networks, players and an update to a `System`: what an experiment's `build` returns."""
+"""Assembly of a `System` from networks, players and an update."""
 
 import inspect
 import itertools
@@ -55,32 +55,33 @@ def gan(
     averaged: Sequence[str] = ("generator",),
     encode: Callable[[dict[str, PyTree], Array], Array] | None = None,
 ) -> System:
-    """Builds the game of a discriminator and a generator, the generator averaged for sampling.
+    """Builds the game of a discriminator and a generator, with an average of the generator for sampling.
 
     Args:
-        networks: "generator", latents -> images, and "discriminator", images -> logits, perhaps of what a "body" makes
-            of them; see `objectives.Game`.
+        networks: "generator", latents -> images, and "discriminator", images -> logits, or features -> logits if there
+            is a "body"; see `objectives.Game`.
         loss: The adversarial loss.
-        latent: The generator's input.
-        optimizers: Of "discriminator" and "generator", or one for both.
-        terms: Beside the loss of "discriminator" and of "generator", a list each.
-        augment: What both kinds of images pass before the discriminator.
+        latent: Distribution of the generator's inputs.
+        optimizers: Optimiser of "discriminator" and of "generator", or one for both.
+        terms: Regularisation terms of "discriminator" and of "generator", a list each.
+        augment: Augmentation of real and fake images before the discriminator.
         rule: `(players) -> Update`, one of `rules`; bind its other arguments by `functools.partial`.
-        repeats: Moves of each an iteration, 1 where not named; for rules that take turns.
-        accumulate: Batches whose mean gradient makes a move, one held in memory at a time; the terms, losses and norms
-            that look at a whole batch see one of them.
-        active: Whether each may move, such as `{"generator": controllers.after(100)}`; always where not named.
-        controllers: Run after the moves, before the average.
-        ema_decay: Of the average, see `controllers.ema`.
-        moves: Networks that each moves beside its own, for its terms to apply, such as `{"generator": ["encoder"]}`.
-            Their running statistics stay as they are.
-        also: More players, who move after these two.
-        condition: What the discriminator sees beside images, such as `objectives.given("label")`.
-        averaged: Networks that are averaged.
-        encode: From images back to latents, of the averaged networks, see `averaged_network`.
+        repeats: Player name -> number of its moves per iteration, by default 1; for rules that take turns.
+        accumulate: Batches whose mean gradient makes a move (gradient accumulation), one in memory at a time. Terms,
+            losses and norms that depend on the whole batch see one of them.
+        active: Player name -> when it moves, such as `{"generator": controllers.after(100)}`; by default always.
+        controllers: Hooks that run after the moves and before the average.
+        ema_decay: Decay of the average, in [0, 1), or a schedule; see `controllers.ema`.
+        moves: Player name -> further networks that it moves, such as `{"generator": ["encoder"]}` for a term that
+            applies the encoder. Running statistics are updated for a discriminator's "body" only.
+        also: More players, which move after these two.
+        condition: Further inputs of the discriminator, such as `objectives.given("label")`.
+        averaged: Names of the networks to average.
+        encode: `(ema, images) -> latents`, from the averaged networks; see `averaged_network`.
 
     Raises:
-        UserError: If a name is no player's, two parts carry one slot, or the rule cannot repeat.
+        UserError: If a name is no player's, two terms or controllers carry the same slot (by `init`), or the rule
+            cannot repeat moves.
     """
     terms, active, moves = dict(terms or {}), dict(active or {}), dict(moves or {})
     if isinstance(optimizers, Optimizer | optax.GradientTransformation):
@@ -134,20 +135,21 @@ def system(
     averaged: Sequence[str] = ("generator",),
     encode: Callable[[dict[str, PyTree], Array], Array] | None = None,
 ) -> System:
-    """Joins the parts of an experiment.
+    """Assembles a system from any networks and players; `gan` does so for a discriminator and a generator.
 
     Args:
-        networks: Name -> network; "generator" is sampled from.
-        players: All that the update moves.
+        networks: Name -> network; samples come from "generator".
+        players: All players that the update moves.
         update: One iteration.
-        latent: The generator's input.
-        batches: The largest number of moves that a player makes an iteration.
-        slots: First values of what terms and controllers carry.
-        averaged: Networks that the state keeps averages of, the generator among them; the update moves them.
-        encode: From images back to latents, of the averaged networks.
+        latent: Distribution of the generator's inputs.
+        batches: Batches that the update takes per iteration: the largest number of moves of a player, times the batches
+            that it accumulates.
+        slots: `slots` of the terms and controllers: initial values of `TrainState.extra`.
+        averaged: Names of the averaged networks, "generator" among them; the update must average them (`ema`).
+        encode: `(ema, images) -> latents`, from the averaged networks.
 
     Raises:
-        UserError: If a player moves a network that is not there, or (by `init`) two parts carry one slot.
+        UserError: If a player moves a network that does not exist, or (by `init`) two slots have the same name.
     """
     for player in players:
         for name in player.networks:
@@ -173,7 +175,7 @@ def system(
 
 
 def averaged_network(networks: Mapping[str, Network], name: str) -> Callable[[dict[str, PyTree], Array], Array]:
-    """Returns `(ema, inputs) -> output`: a network by its averaged parameters and statistics, evaluated."""
+    """Returns `(ema, inputs) -> output`: a network with averaged parameters and statistics, in evaluation mode."""
 
     def evaluate(ema: dict[str, PyTree], inputs: Array) -> Array:
         return networks[name].apply(ema[name]["params"], ema[name]["stats"], inputs, train=False)[0]
@@ -182,7 +184,7 @@ def averaged_network(networks: Mapping[str, Network], name: str) -> Callable[[di
 
 
 def current(state: TrainState) -> dict[str, PyTree]:
-    """Returns the averaged networks as they are now, unaveraged, in the form of `TrainState.ema`."""
+    """Returns the current, unaveraged weights of the averaged networks, in the form of `TrainState.ema`."""
     return {name: {"params": state.params[name], "stats": state.stats[name]} for name in state.ema}
 
 

@@ -1,11 +1,11 @@
-"""The local dynamics of adversarial training: whether a game's equilibrium attracts the updates that train it.
+"""Local dynamics of adversarial training: whether training converges to a game's equilibrium from nearby.
 
-Two games small enough to be understood, made of the very losses, terms, rules and optimisers that train networks:
-`dirac`, and `quadratic`, which knows no networks. `stability` asks of any update whether it returns to a fixed point
-from nearby, and `simulate` plays it, so that both can be held against each other.
+Two small games with known equilibria: `dirac`, built from the library's losses, terms, rules and optimisers, and
+`quadratic`, from its rules and optimisers. `stability` computes the eigenvalues of any update at a fixed point, and
+`simulate` runs the update to compare.
 
-What `stability(*dirac(loss, optimizer, rule=...))` says at a rate of 1/2, with cross-entropy where no loss is named and
-no term where none is (the other numbers are in `tests/test_dynamics.py`, which holds the table to the code):
+Verdicts of `stability(*dirac(loss, optimizer, rule=...))` at learning rate 1/2; the loss is the non-saturating one and
+there are no terms unless named (`tests/test_dynamics.py` has the other settings and checks the table):
 
     simultaneous, non-saturating                          diverges
     simultaneous, wasserstein                             diverges
@@ -29,9 +29,9 @@ no term where none is (the other numbers are in `tests/test_dynamics.py`, which 
     alternating, wasserstein, gradient penalty            undecided
     alternating, R1, Adam                                 undecided
 
-The first two undecided have their eigenvalues on the circle: to first order they keep their distance. The slope of
-WGAN-GP's penalty jumps where the critic is flat, and Adam divides by the root of a second moment that vanishes at the
-equilibrium: neither has a derivative there.
+The first two undecided cases have their eigenvalues on the unit circle: to first order their distance from equilibrium
+stays the same. The other two have no derivative at the equilibrium: the gradient of WGAN-GP's penalty jumps where the
+critic is flat, and Adam divides by the root of a second moment that is 0 there.
 """
 
 import functools
@@ -54,16 +54,16 @@ from gan_jax.types import Array, Aux, Batch, Loss, Metrics, Network, Player, PyT
 Optimizers = AnyOptimizer | Mapping[str, AnyOptimizer]
 Verdict = Literal["converges", "diverges", "undecided"]
 
-STEPS = (1e-4, -1e-4, 1e-6, -1e-6)  # of quotients: where a derivative exists, the last two are much closer to it
+STEPS = (1e-4, -1e-4, 1e-6, -1e-6)  # of difference quotients; the last two are much closer to a derivative that exists
 
 
 class Dynamics(NamedTuple):
-    """A game that goes on: what `stability` and `simulate` take, in their order.
+    """An update with its initial state and batch: the first arguments of `stability` and `simulate`.
 
     Attributes:
         update: One iteration.
-        state: Where it starts.
-        batch: What every iteration sees.
+        state: Initial state.
+        batch: Batch of every iteration.
     """
 
     update: Update
@@ -72,13 +72,13 @@ class Dynamics(NamedTuple):
 
 
 class Stability(NamedTuple):
-    """What becomes of small deviations from a fixed point.
+    """Linear stability of an update at a fixed point.
 
     Attributes:
-        eigenvalues: Of the update's Jacobian, complex `[n]`, largest modulus first; NaN where there is no derivative.
-        radius: The largest modulus: small deviations change by this factor an iteration, in the long run.
-        verdict: "converges" for a radius below 1, "diverges" above: the point repels, which does not say where to.
-            "undecided" where the radius is 1 up to 1e-6, or NaN.
+        eigenvalues: Of the update's Jacobian, complex `[n]`, largest modulus first; NaN if there is no derivative.
+        radius: Spectral radius: in the long run small deviations change by this factor per iteration.
+        verdict: "converges" if the radius is below 1, "diverges" (from this point, perhaps to another) if it is above,
+            "undecided" if it is within 1e-6 of 1, or NaN.
     """
 
     eigenvalues: np.ndarray
@@ -95,22 +95,23 @@ def dirac(
     bias: float = 0.0,
     **options: Any,
 ) -> Dynamics:
-    """Returns the Dirac-GAN (Mescheder et al. 2018, arXiv:1801.04406), which has its data at 0.
+    """Returns the Dirac-GAN (Mescheder et al. 2018, arXiv:1801.04406; the paper's data are at 0).
 
-    All data is one point, the generator makes the point data + theta, and the critic is D(x) = psi x + bias: a
-    `system.gan` of two networks of one number each. Its equilibrium is theta = psi = 0. With simultaneous moves at rate
-    h, data at 0 and no terms, the eigenvalues are 1 +- i h f'(0), where f'(0) is 1/2 for cross-entropy and 1 for
-    Wasserstein; R1 of weight gamma makes them 1 - h (gamma / 2 -+ sqrt(gamma^2 / 4 - f'(0)^2)). Data elsewhere act on
-    them as R1 of gamma = -2 f''(0) data^2 does, where f''(0) is -1/4 for cross-entropy and 0 for Wasserstein.
+    All data are one point, the generator's samples are data + theta, and the critic is D(x) = psi x + bias: a
+    `game.gan` of two networks with one parameter each. Its equilibrium is theta = psi = 0. With simultaneous gradient
+    descent at learning rate h, data at 0 and no terms, the eigenvalues are 1 +- i h f'(0), where f'(0) is 1/2 for
+    cross-entropy and 1 for Wasserstein. R1 of weight gamma makes them 1 - h (gamma / 2 -+ sqrt(gamma^2 / 4 - f'(0)^2)).
+    Data elsewhere have the effect of R1 with gamma = -2 f''(0) data^2, where f''(0) is -1/4 for cross-entropy and 0 for
+    Wasserstein.
 
     Args:
-        loss: Any that is at rest where all logits are `bias`.
-        optimizer: Of both players, or of each by name.
-        start: (theta, psi).
-        examples: Rows of the batch, all alike.
-        data: The point. At 0 the critic's output on real examples does not vary, which hides whatever depends on it.
+        loss: Any loss whose gradients vanish at the equilibrium, where all logits are `bias`.
+        optimizer: Optimiser of both players, or player name -> optimiser.
+        start: Initial (theta, psi).
+        examples: Batch size; all examples are equal.
+        data: The data point. At 0, D on real examples does not depend on psi, which hides part of the dynamics.
         bias: Constant part of the logits, such as 1/2 for least squares.
-        options: Of `system.gan`: rule, terms, augment, controllers, ...
+        options: Other arguments of `game.gan`: rule, terms, augment, controllers, ...
     """
     theta, psi = start
     networks = {
@@ -130,15 +131,15 @@ def quadratic(
     rule: Callable[..., Update] = rules.simultaneous,
     start: tuple[Any, Any] = (0.0, 0.0),
 ) -> Dynamics:
-    """Returns the linear-quadratic game min_x max_y x^T a x / 2 + x^T b y - y^T c y / 2, of equilibrium x = y = 0.
+    """Returns the game min_x max_y x^T a x / 2 + x^T b y - y^T c y / 2, with equilibrium x = y = 0.
 
     Args:
         a: Number or `[n, n]`.
         b: Number or `[n, m]`; with a = c = 0 the game is bilinear.
         c: Number or `[m, m]`.
-        optimizer: Of both players, or of "x" and "y".
+        optimizer: Optimiser of both players, or {"x": ..., "y": ...}.
         rule: `(players) -> Update`.
-        start: x `[n]` and y `[m]`, or numbers for all of either.
+        start: Initial x `[n]` and y `[m]`; a number fills the vector.
 
     Raises:
         UserError: If the shapes do not fit.
@@ -163,9 +164,10 @@ def quadratic(
 
 
 def repeated(update: Update, times: int) -> Update:
-    """Returns so many iterations as one: the period of what happens every so often (look-ahead, lazy penalties).
+    """Returns an update of several iterations, such as one period of look-ahead or of a lazy penalty, for `stability`.
 
-    The steps are counted from the state's, and each has a key of its own. The last metrics are returned.
+    Iterations are numbered from the state's step, and each has a key of its own. The step itself is not changed. The
+    metrics are the last iteration's.
 
     Args:
         update: Any update.
@@ -186,29 +188,28 @@ def repeated(update: Update, times: int) -> Update:
 
 
 def stability(update: Update, state: TrainState, batch: Batch | None = None, key: Array | None = None) -> Stability:
-    """Returns the eigenvalues of an update at a fixed point, and what follows from them.
+    """Returns the eigenvalues of an update's Jacobian at a fixed point, and whether the update converges to it.
 
-    lambda = eig(dF/dx), where x is all that the update reads and moves: parameters, statistics, carried slots and what
-    optimisers remember, which decides with the rest. The averages of `ema`, which only follow, are left out; integers
-    and flags are held as they are after one iteration, so that a first step that differs does not count. All is done in
-    float64 whatever the state is in: float32 cannot tell a kink from its rounding.
+    lambda = eig(dF/dx), where x is the update's floating-point state: parameters, running statistics, slots and
+    optimiser states. The averages of `ema` have no effect on training and are left out. Integers and flags are held at
+    their values after one iteration, so that a special first step does not count. Everything is computed in float64,
+    as float32 cannot tell a kink from rounding.
 
-    A number that nothing moves (a frozen network, an injected learning rate) has the eigenvalue 1, and so has a
-    direction along a line of fixed points: the verdict is then "undecided" at best.
+    A number that never changes (a frozen network, an injected learning rate) has the eigenvalue 1, and so has the
+    direction of a line of fixed points: then the verdict cannot be "converges".
 
-    The derivative is taken forward, which passes through loops, gradients and vector-Jacobian products alike, and is
-    held against difference quotients, both ways, along all axes and some random directions. Unless the quotients of the
-    smaller step are much the closer ones, there is no derivative, or not one that a real step would notice; the same
-    is said of a map that hides its derivative behind `stop_gradient`.
+    The Jacobian is computed by forward-mode differentiation and compared with difference quotients of both signs, along
+    every axis and 8 random directions. If the quotients of the smaller step are not much closer to it, the eigenvalues
+    are NaN: the update has no derivative, or `stop_gradient` hides it.
 
     Args:
-        update: One iteration, of few numbers: it is evaluated 5 times for each.
+        update: One iteration, of a state of few numbers: the cost is about 5 evaluations and 5 derivatives per number.
         state: A fixed point.
-        batch: What the update sees; none by default.
-        key: Of all randomness, drawn the same each time.
+        batch: The batch; none by default.
+        key: Key of every evaluation.
 
     Raises:
-        UserError: If the update moves the state.
+        UserError: If the update changes the state, by more than 1e-9.
     """
     with jax.enable_x64(True):
         found = jax.jit(functools.partial(_linearised, update))(
@@ -234,17 +235,17 @@ def stability(update: Update, state: TrainState, batch: Batch | None = None, key
 def simulate(
     update: Update, state: TrainState, batch: Batch | None = None, *, steps: int, key: Array | None = None
 ) -> np.ndarray:
-    """Returns how far all parameters are from 0, the equilibrium of both games, after each iteration.
+    """Returns the distance of all parameters from 0, the equilibrium of both games, after each iteration.
 
-    |params_t|, t = 1 ... steps, in float64. Start near the equilibrium to see what `stability` says of it: from farther
-    away even a point that repels may be circled for ever.
+    |params_t|, t = 1 ... steps, computed in float64. To compare with `stability`, start near the equilibrium: farther
+    away, training may circle even an unstable point for ever.
 
     Args:
         update: One iteration.
-        state: Where to start; its steps are counted.
-        batch: What every iteration sees; none by default.
+        state: Initial state.
+        batch: Batch of every iteration; none by default.
         steps: Number of iterations.
-        key: Of all randomness; iteration t has its own.
+        key: Iteration t uses a key derived from it and t.
 
     Returns:
         `[steps]`.
@@ -261,7 +262,7 @@ def simulate(
 
 
 def _linearised(update: Update, state: TrainState, batch: Batch, key: Array) -> tuple[Array, Array, Array]:
-    """Returns how far the point moves, the Jacobian `[n, n]`, and the errors `[steps, directions]` of quotients."""
+    """Returns the largest change of the state, the Jacobian `[n, n]`, and quotients' errors `[steps, directions]`."""
     point, _ = _numbers(state)
     _, put = _numbers(update(state, batch, key)[0])
 
@@ -272,7 +273,7 @@ def _linearised(update: Update, state: TrainState, batch: Batch, key: Array) -> 
     directions = jnp.concatenate([jnp.eye(len(point)), random / jnp.linalg.norm(random, axis=1, keepdims=True)])
     steps = jnp.array([0.0, *STEPS])[:, None, None]
     along = jnp.repeat(directions[None], len(steps), axis=0)
-    # one compiled body for all: the derivatives elsewhere than at the point cost less than a second body
+    # one compiled function: the unused derivatives away from the point cost less than compiling a second one
     values, slopes = jax.vmap(jax.vmap(lambda x, d: jax.jvp(f, (x,), (d,))))(point + steps * directions, along)
     value, slope = values[0, 0], slopes[0]
     errors = jnp.abs((values[1:] - value) / steps[1:] - slope).max(axis=-1)
@@ -280,7 +281,7 @@ def _linearised(update: Update, state: TrainState, batch: Batch, key: Array) -> 
 
 
 def _numbers(state: TrainState) -> tuple[Array, Callable[[Array], TrainState]]:
-    """Flattens the floating leaves that matter, and returns how to put others in their place."""
+    """Returns the floating-point state as a vector (without `ema`), and the function from a vector to a state."""
     leaves, structure = jax.tree.flatten((state.params, state.stats, state.opt_state, state.extra))
     floating = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     flat, unravel = ravel_pytree([leaves[i] for i in floating])
@@ -300,7 +301,7 @@ def _double(tree: PyTree) -> PyTree:
 
 
 def _number(start: float, output: Callable[[Array, Array], Array]) -> Network:
-    """Returns the network of one parameter and no statistics."""
+    """Returns a network of one scalar parameter, `(parameter, inputs) -> output`, without statistics."""
 
     def apply(params: Array, stats: PyTree, x: Array, train: bool, key: Array | None = None) -> tuple[Array, PyTree]:
         return output(params, x), stats

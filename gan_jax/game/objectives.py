@@ -1,7 +1,7 @@
-"""From networks, a loss, terms and an augmentation to what a player descends.
+"""Objectives of the discriminator and the generator, from networks, a loss, terms and an augmentation.
 
-No objective stops the gradient of another player's networks: the gradient is taken with respect to the player's own
-parameters, and rules of second order need the rest.
+No objective stops gradients through another player's networks: a rule differentiates with respect to the player's own
+parameters, and second-order rules need the other derivatives.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,16 +32,16 @@ from gan_jax.types import (
 
 
 class Game(NamedTuple):
-    """What a generator and a discriminator play.
+    """A game of a generator and a discriminator.
 
     Attributes:
-        networks: "generator", latents -> images; "discriminator", images -> logits `[b, ...]`, or a dictionary that
-            holds them as "logits" beside whatever terms look at ("features"). If there is a "body", images ->
-            features, the discriminator judges these, and so may other networks, in terms.
-        loss: The adversarial loss, or a function of the state and a key that makes it.
-        latent: The generator's input.
-        augment: Changes real and fake alike before the discriminator sees them, in both players' objectives.
-        condition: What the discriminator sees beside images, see `given`.
+        networks: "generator", latents -> images; "discriminator", images -> logits `[b, ...]`, or a dictionary of
+            "logits" and other outputs for terms, such as "features". With a "body", images -> features, the
+            discriminator takes these features, as other networks may in terms.
+        loss: The adversarial loss, or `(state, key) -> loss`.
+        latent: Distribution of the generator's inputs.
+        augment: Augmentation of real and fake images before the discriminator, in both players' objectives.
+        condition: Further inputs of the discriminator; see `given`.
     """
 
     networks: Mapping[str, Network]
@@ -52,7 +52,7 @@ class Game(NamedTuple):
 
 
 def given(*names: str) -> Condition:
-    """Returns the condition of showing arrays of the batch, such as "label" or "source", beside real and fake."""
+    """Condition: the discriminator also takes these arrays of the batch, such as "label", with real and with fake."""
 
     def condition(state: TrainState, batch: Batch, inputs: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
         if missing := [name for name in names if name not in batch]:
@@ -64,50 +64,52 @@ def given(*names: str) -> Condition:
 
 
 def discriminator(game: Game, terms: Sequence[Term] = ()) -> Objective:
-    """Returns the objective of the player that tells real from fake.
+    """Returns the discriminator's objective.
 
-    Real and fake pass the discriminator as two batches, both from the statistics of before the move, and the new
-    statistics are the mean of theirs: batch norm normalises each by its own moments, and spectral norm, whose vectors
-    do not depend on the batch, gives both the same sigma and moves once.
+    Real and fake go through the discriminator as two batches. Both start from the running statistics before the move,
+    and the new statistics are the mean of both results: batch norm normalises each batch by its own moments; spectral
+    norm, whose vectors do not depend on the batch, uses the same sigma for both and makes one power iteration.
 
     Args:
-        game: What is played.
-        terms: Added to the loss.
+        game: Networks, loss, latent and augmentation.
+        terms: Regularisation terms, added to the loss.
 
     Returns:
         `(state, batch, key) -> (loss, Aux)`; the batch holds "image" `[b, ...]`.
 
     Raises:
-        UserError: If a term differentiates single examples and the network mixes its batch.
+        UserError: If two terms share a name, or a term differentiates example by example a network whose output for
+            an example depends on the rest of the batch.
     """
     _require_terms(game, terms)
     return lambda state, batch, key: _discriminator(game, terms, _play(game, state, batch, key))
 
 
 def generator(game: Game, terms: Sequence[Term] = ()) -> Objective:
-    """Returns the objective of the player whose samples should pass for real.
+    """Returns the generator's objective.
 
-    The discriminator judges in training mode (batch norm by the moments of the batch); its statistics stay as they are.
+    The discriminator runs in training mode (batch norm by the moments of the batch); its running statistics are not
+    updated.
 
     Args:
-        game: What is played.
-        terms: Added to the loss.
+        game: Networks, loss, latent and augmentation.
+        terms: Regularisation terms, added to the loss.
 
     Returns:
-        `(state, batch, key) -> (loss, Aux)`; the batch holds "image" `[b, ...]`, which relativistic losses judge too.
+        `(state, batch, key) -> (loss, Aux)`; the batch holds "image" `[b, ...]`, which relativistic losses use too.
 
     Raises:
-        UserError: If a term differentiates single examples and the network mixes its batch.
+        UserError: See `discriminator`.
     """
     _require_terms(game, terms)
     return lambda state, batch, key: _generator(game, terms, _play(game, state, batch, key))
 
 
 class _Played(NamedTuple):
-    """One forward pass of the game."""
+    """Results of one forward pass of the game."""
 
     context: Context
-    real_logits: Array  # of the global batch
+    real_logits: Array  # of the global batch, as are the fake ones
     fake_logits: Array
     stats: dict[str, PyTree]
     key: Array
@@ -165,7 +167,7 @@ def _play(game: Game, state: TrainState, batch: Batch, key: Array) -> _Played:
 
 
 def _require_fit(real: Array, fake: Array, output: dict[str, PyTree]) -> None:
-    """Checks, while tracing, that samples have the data's shape, and logits a row for each example or pack."""
+    """Checks, while tracing, that samples have the data's shape, and logits one row per example or pack."""
     if fake.shape[1:] != real.shape[1:]:
         raise UserError(
             f"the generator makes examples of shape {fake.shape[1:]}, and the data's are {real.shape[1:]}: build its "
@@ -173,7 +175,7 @@ def _require_fit(real: Array, fake: Array, output: dict[str, PyTree]) -> None:
         )
     if "logits" not in output:
         raise UserError(f"the discriminator returns {sorted(output)}; add its 'logits' to them")
-    rows = output["logits"].shape[:1]  # one for each example, or for each pack
+    rows = output["logits"].shape[:1]  # one per example, or per pack
     if not rows or len(real) % rows[0]:
         raise UserError(
             f"the discriminator gives logits {output['logits'].shape} of examples {real.shape}: the first axis must "
@@ -188,7 +190,7 @@ def _discriminator(game: Game, terms: Sequence[Term], played: _Played) -> tuple[
     added, metrics, extra = _sum(terms, played.context, "discriminator")
     metrics |= {
         "loss": value,
-        "accuracy_real": jnp.mean((1 + jnp.sign(real)) / 2),  # a logit of 0 is a guess, right every other time
+        "accuracy_real": jnp.mean((1 + jnp.sign(real)) / 2),  # a logit of 0 counts as half right
         "accuracy_fake": jnp.mean((1 - jnp.sign(fake)) / 2),
         "probability_real": jnp.mean(jax.nn.sigmoid(real)),
         "probability_fake": jnp.mean(jax.nn.sigmoid(fake)),
@@ -202,26 +204,26 @@ def _discriminator(game: Game, terms: Sequence[Term], played: _Played) -> tuple[
 
 def _generator(game: Game, terms: Sequence[Term], played: _Played) -> tuple[Array, Aux]:
     loss = losses.resolve(game.loss, played.context.state, rng.named(played.key, "loss"))
-    value = jnp.mean(loss.generator(played.real_logits, played.fake_logits))  # XLA drops real where unused
+    value = jnp.mean(loss.generator(played.real_logits, played.fake_logits))  # XLA removes the real part where unused
     added, metrics, extra = _sum(terms, played.context, "generator")
     metrics |= {"loss": value} | _spread(played.context.fake, played.context.fake_output, "fake")
     return value + added, Aux({"generator": played.stats["generator"]}, extra, metrics)
 
 
 def _spread(examples: Array, output: dict[str, PyTree], side: str) -> Metrics:
-    """Measures how real or fake ones vary over the global batch, as images and as the discriminator sees them.
+    """Metrics of mode collapse: variances of real or of fake examples over the global batch.
 
-    The variances of pixels, averaged, are the "diversity"; of the discriminator's features, or of its logits where it
-    gives none, the "feature_variance". A generator that has collapsed has little of either beside the real ones. Each
-    side is measured in the move that evaluates it anyway.
+    "diversity" is the mean variance of pixels, and "feature_variance" that of the discriminator's features, or of its
+    logits if it returns no features. A collapsed generator has much smaller ones than the data. Real examples are
+    measured in the discriminator's move and fake ones in the generator's.
     """
     sets = {f"diversity_{side}": examples, f"feature_variance_{side}": output.get("features", output["logits"])}
-    means = parallel.pmean(jax.tree.map(lambda x: jnp.mean(x, axis=0), sets))  # global ones; the rest is linear
+    means = parallel.pmean(jax.tree.map(lambda x: jnp.mean(x, axis=0), sets))  # global means; the rest is linear
     return jax.tree.map(lambda x, mean: jnp.mean((x - mean) ** 2), sets, means)
 
 
 def _sum(terms: Sequence[Term], context: Context, player: str) -> tuple[Array, Metrics, dict[str, PyTree]]:
-    """Evaluates terms, each with keys of its own."""
+    """Evaluates a player's terms: returns their sum, their metrics and their new slot values."""
     total, metrics, extra = jnp.zeros(()), {}, {}
     for term in terms:
         values = term.value(context._replace(keys=rng.each(context.keys, f"{player} {term.name}")))
@@ -235,7 +237,7 @@ def _sum(terms: Sequence[Term], context: Context, player: str) -> tuple[Array, M
 
 
 def _require_terms(game: Game, terms: Sequence[Term]) -> None:
-    """Refuses terms that share a name, or that differentiate single examples of a network that mixes its batch."""
+    """Refuses terms that share a name, and per-example terms on networks that depend on the whole batch."""
     names = [term.name for term in terms]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"terms: two are called {twice[0]!r}; rename one: term._replace(name='another')")

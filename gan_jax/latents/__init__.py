@@ -1,7 +1,7 @@
 """Distributions of latents, their named parts, and interpolation.
 
-A new distribution is a function in `distributions` that returns a `Latent`: it draws example i from key i alone. Labels
-and codes are parts of a latent (`joined`, `labelled`); `codes` reads and sets them.
+A new distribution is a function in `distributions` that returns a `Latent`, which draws example i from key i alone.
+Labels and codes are parts of a latent (`joined`, `labelled`); `codes` reads and sets them.
 """
 
 from gan_jax.latents.distributions import (

@@ -1,4 +1,4 @@
-"""Parts of latents that mean something, of distributions made by `latents.joined`: read, set, laid out, moved."""
+"""Labels and codes in latents (`latents.joined`): reading, setting, class tables and traversals."""
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +13,9 @@ def read(latent: Latent, values: Array, name: str) -> Array:
     """Returns a part `[n, part size]` of latents `[n, size]`.
 
     Args:
-        latent: Their distribution.
+        latent: Distribution of the latents.
         values: The latents.
-        name: Of the part.
+        name: Name of the part.
 
     Raises:
         UserError: If there is no such part.
@@ -25,22 +25,22 @@ def read(latent: Latent, values: Array, name: str) -> Array:
 
 
 def put(latent: Latent, values: Array, name: str, new: Array) -> Array:
-    """Returns latents with one part, `[n, part size]`, replaced; arguments as in `part`."""
+    """Returns latents with one part replaced by `new`, `[n, part size]`; the other arguments are those of `read`."""
     found = _part(latent, name)
     return values.at[..., found.start : found.start + found.size].set(new)
 
 
 def with_labels(latent: Latent, values: Array, labels: ArrayLike, name: str = "label") -> Array:
-    """Returns latents with a categorical part set.
+    """Returns latents with a categorical part set to given classes.
 
     Args:
-        latent: Their distribution.
+        latent: Distribution of the latents.
         values: Latents `[n, size]`.
         labels: Classes, integers `[n]`.
-        name: Of the part.
+        name: Name of the part.
 
     Raises:
-        UserError: If there is no such part, or no such class.
+        UserError: If there is no such part or class, or the part is not categorical.
     """
     found = _part(latent, name)
     if not found.categorical:
@@ -51,15 +51,17 @@ def with_labels(latent: Latent, values: Array, labels: ArrayLike, name: str = "l
 
 
 def by_class(latent: Latent, values: Array, rows: int) -> Array | None:
-    """Lays latents out as a table: a row for each latent's noise, a column for each class of the first that has some.
+    """Returns latents for a table of samples: one row per latent, one column per class.
+
+    The classes are those of the first categorical part of at most 16 classes.
 
     Args:
-        latent: Their distribution.
-        values: Latents `[n, size]`, n at least `rows`.
-        rows: Of the table.
+        latent: Distribution of the latents.
+        values: Latents `[n, size]`, n at least `rows`; everything but the class is theirs.
+        rows: Number of rows.
 
     Returns:
-        `[rows * classes, size]`, row by row; None where no part is of at most 16 classes.
+        `[rows * classes, size]`, row by row; None if there is no such part.
     """
     found = next((p for p in latent.parts if p.categorical and p.size <= 16), None)
     if found is None:
@@ -69,17 +71,18 @@ def by_class(latent: Latent, values: Array, rows: int) -> Array | None:
 
 
 def traversals(latent: Latent, value: Array, steps: int, low: float = -1.0, high: float = 1.0) -> Array:
-    """Moves one code after another, all else held: a row through a categorical one's classes, else from low to high.
+    """Returns latent traversals: each row varies one code of a latent and holds everything else.
 
     Args:
         latent: Distribution of the latent.
-        value: Where to stand, `[size]`.
-        steps: Images a row; a row of fewer classes begins again.
-        low: First value of a code.
-        high: Last value.
+        value: The latent to vary, `[size]`.
+        steps: Latents per row.
+        low: First value of a continuous code.
+        high: Last value of a continuous code.
 
     Returns:
-        `[rows * steps, size]`; a categorical part is one row, and any other a row for each of its values.
+        `[rows * steps, size]`: one row per categorical part, through its classes and then again from the first, and
+        one row per dimension of every other part, evenly spaced from `low` to `high`.
     """
     rows = []
     for found in latent.parts:

@@ -15,11 +15,11 @@ from gan_jax.latents import codes as parts
 from gan_jax.types import Array, Batch, Latent, Part
 
 Distribution = Literal["normal", "uniform", "symmetric"]
-BATCH = 64  # latents drawn at once
+BATCH = 64  # latents drawn per call
 
 
 def normal(size: int) -> Latent:
-    """Returns the standard normal distribution; truncated at t, out-of-range values are drawn again.
+    """Standard normal distribution; with truncation t, values outside [-t, t] are drawn again.
 
     Args:
         size: Number of dimensions, at least 1.
@@ -30,14 +30,14 @@ def normal(size: int) -> Latent:
         if truncation is None:
             return jax.vmap(lambda key: jax.random.normal(key, (size,)))(keys)
         _require_threshold(truncation)
-        # the law of drawing again until |z| <= t, without the loop
+        # the same distribution as drawing again until |z| <= t, without the loop
         return jax.vmap(lambda key: jax.random.truncated_normal(key, -truncation, truncation, (size,)))(keys)
 
     return Latent(size, draw)
 
 
 def uniform(size: int, low: float = -1.0, high: float = 1.0) -> Latent:
-    """Returns the uniform distribution on an interval; truncated at t, values beyond t from 0 are drawn again.
+    """Uniform distribution on an interval; with truncation t, values outside [-t, t] are drawn again.
 
     Args:
         size: Number of dimensions, at least 1.
@@ -61,7 +61,7 @@ def uniform(size: int, low: float = -1.0, high: float = 1.0) -> Latent:
 
 
 def latent(distribution: Distribution, size: int) -> Latent:
-    """Returns a distribution by the name that command lines use.
+    """Returns a distribution by its name on the command line.
 
     Args:
         distribution: "normal", "uniform" on [0, 1], or "symmetric", uniform on [-1, 1].
@@ -77,10 +77,10 @@ def latent(distribution: Distribution, size: int) -> Latent:
 
 
 def categorical(classes: int) -> Latent:
-    """Returns the uniform distribution over one-hot vectors; truncation leaves it alone.
+    """Uniform distribution of one-hot vectors; truncation has no effect.
 
     Args:
-        classes: Their number, at least 2.
+        classes: Number of classes, at least 2.
     """
     if classes < 2:
         raise UserError(f"classes={classes}: give at least 2")
@@ -92,14 +92,14 @@ def categorical(classes: int) -> Latent:
 
 
 def joined(noise: Latent, **codes: Latent) -> Latent:
-    """Returns independent parts side by side: noise, and codes that mean something, by name.
+    """Joint distribution of independent noise and named codes, concatenated.
 
     Args:
-        noise: What is left to chance.
-        codes: Each `categorical`, or of values that are codes, such as `uniform(2)`.
+        noise: Distribution of the unnamed dimensions.
+        codes: Name -> distribution of the code: `categorical`, or continuous codes such as `uniform(2)`.
 
     Returns:
-        A distribution of latents `[n, noise + codes]`, in this order, that knows its codes as `parts`.
+        A distribution of latents `[n, noise + codes]`, in this order, with the codes as `parts`.
     """
     places, start = [], noise.size
     for name, code in codes.items():
@@ -114,11 +114,11 @@ def joined(noise: Latent, **codes: Latent) -> Latent:
 
 
 def labelled(noise: Latent, classes: int) -> Latent:
-    """Returns noise beside the one-hot vector of a class: in training that of the batch's "label", else any.
+    """Joint distribution of noise and a one-hot class: the batch's "label" in training, a uniform class otherwise.
 
     Args:
-        noise: What varies within a class.
-        classes: Their number; 0, where the data have no labels, is refused.
+        noise: Distribution of the other dimensions.
+        classes: Number of classes; 0 means that the data have no labels, and raises UserError.
     """
     if not classes:
         raise UserError("classes=0: the data have no labels; give a set that has, such as --dataset digits")
@@ -131,10 +131,10 @@ def labelled(noise: Latent, classes: int) -> Latent:
 
 
 def source(shape: tuple[int, ...] | None) -> Latent:
-    """Returns no distribution: the generator translates the batch's "source", images of this shape.
+    """Input of a translator: the batch's "source" images, instead of drawn latents.
 
     Args:
-        shape: `(H, W, C)`; None is refused.
+        shape: `(H, W, C)` of the sources; None means that the data have none, and raises UserError.
     """
     if shape is None:
         raise UserError("the data have no source to translate; give pairs, such as --dataset edges:digits")
@@ -149,26 +149,29 @@ def source(shape: tuple[int, ...] | None) -> Latent:
 
 
 def numbered(latent: Latent, seed: int, count: int, truncation: float | None = None) -> Array:
-    """Draws latents 0 to count - 1 of a seed: latent i depends on the seed and i alone, bit for bit.
+    """Draws latents 0 to count - 1 of a seed; latent i depends on the seed and i alone, to the bit.
 
     Args:
         latent: The distribution.
-        seed: Which latents.
-        count: How many.
-        truncation: Threshold beyond which the values of a latent are drawn again; None truncates nothing.
+        seed: Seed of the latents.
+        count: Number of latents, at least 1.
+        truncation: Threshold t > 0: values outside [-t, t] are drawn again. None: no truncation.
 
     Returns:
         `[count, size]`.
+
+    Raises:
+        OutOfMemory: If this machine's memory cannot hold the latents.
     """
     if count < 1:
         raise UserError(f"count={count}: give at least 1")
     memory.require(4 * latent.size * count, f"{count:,} latents", "ask for fewer")
     key, draw = rng.named(rng.key(seed), "sample"), _drawer(latent, truncation)
-    # always drawn by as many: another size would compile anew, and may change last bits
+    # always BATCH at a time: another size would compile again, and could change the last bits
     return jnp.concatenate([draw(key, start + jnp.arange(BATCH)) for start in range(0, count, BATCH)])[:count]
 
 
-@functools.lru_cache(64)  # else each call would compile anew
+@functools.lru_cache(64)  # else each call would compile again
 def _drawer(latent: Latent, truncation: float | None) -> Callable[[Array, Array], Array]:
     return jax.jit(lambda key, i: latent.draw(jax.vmap(lambda j: jax.random.fold_in(key, j))(i), truncation))
 

@@ -6,7 +6,7 @@ from gan_jax.types import Array
 
 
 def linear(start: Array, end: Array, fractions: Array) -> Array:
-    """Interpolates on the straight line: (1 - f) start + f end.
+    """Linear interpolation: (1 - f) start + f end.
 
     Args:
         start: `[..., size]`.
@@ -21,7 +21,7 @@ def linear(start: Array, end: Array, fractions: Array) -> Array:
 
 
 def spherical(start: Array, end: Array, fractions: Array) -> Array:
-    """Interpolates on the great circle, where normal latents keep their likely norm (White 2016, arXiv:1609.04468).
+    """Spherical interpolation, which preserves the typical norm of normal latents (White 2016, arXiv:1609.04468).
 
     sin((1 - f) w) / sin(w) start + sin(f w) / sin(w) end, w the angle between them; linear where they are parallel.
 

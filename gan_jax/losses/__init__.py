@@ -1,8 +1,8 @@
-"""Adversarial losses: `(real_logits, fake_logits)` to one value an example, for discriminator and generator.
+"""Adversarial losses: `(real_logits, fake_logits) -> one value per example`, for discriminator and generator.
 
-A new loss is a function in `adversarial` that returns a `GanLoss`, one line below, and its closed form in
-`tests/test_losses.py`. An f-divergence goes into `f_divergences`, a change of the labels of any loss into `labels`.
-Logits are those of the global batch.
+A new loss is a function in `adversarial` that returns a `GanLoss`, one line below, and a test of its closed form in
+`tests/test_losses.py`. f-divergences go into `f_divergences`, changes of any loss's labels into `labels`. Logits are
+those of the global batch.
 """
 
 from gan_jax.losses.adversarial import (

@@ -1,9 +1,9 @@
 """Adversarial losses: pure functions of logits.
 
-Each loss is a `GanLoss`, a pair of functions of the real and the fake logits of the *global* batch, `[B, ...]`; both
-return one value an example, `[B]`, trailing axes averaged. The discriminator's logit is high for real.
+Each loss is a `GanLoss`, a pair of functions of the real and the fake logits of the *global* batch, `[B, ...]`. Both
+return one value per example, `[B]`, averaged over trailing axes (patches). High logits mean real.
 
-f-divergences are in `f_divergences`; smoothed and flipped labels in `labels`.
+f-divergences are in `f_divergences`; smoothed and flipped labels are in `labels`.
 """
 
 import jax
@@ -17,7 +17,7 @@ from gan_jax.types import Array, GanLoss, Loss, TrainState
 
 
 def minimax() -> GanLoss:
-    """Returns the original, saturating game (Goodfellow et al. 2014, arXiv:1406.2661).
+    """Minimax loss of the original, saturating GAN (Goodfellow et al. 2014, arXiv:1406.2661).
 
     D minimises -log D(x) - log(1 - D(G(z))), G minimises log(1 - D(G(z))), where D = sigmoid(logit).
     """
@@ -25,25 +25,25 @@ def minimax() -> GanLoss:
 
 
 def non_saturating() -> GanLoss:
-    """Returns the game whose generator maximises log D(G(z)) (Goodfellow et al. 2014, arXiv:1406.2661).
+    """Non-saturating loss: the generator maximises log D(G(z)) (Goodfellow et al. 2014, arXiv:1406.2661).
 
-    D minimises -log D(x) - log(1 - D(G(z))), G minimises -log D(G(z)).
+    D minimises -log D(x) - log(1 - D(G(z))), G minimises -log D(G(z)), where D = sigmoid(logit).
     """
     return GanLoss(_cross_entropy, lambda real, fake: average(jax.nn.softplus(-fake)))
 
 
 def least_squares(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> GanLoss:
-    """Returns the least squares game (Mao et al. 2017, arXiv:1611.04076).
+    """Least squares loss, LSGAN (Mao et al. 2017, arXiv:1611.04076).
 
-    D minimises (D(x) - b)^2 / 2 + (D(G(z)) - a)^2 / 2, G minimises (D(G(z)) - c)^2 / 2: mind the halves where another
-    term's weight is relative to this loss. With b - c = 1 and b - a = 2, G's loss at the best D is, up to a term that G
-    does not move, half of Pearson's chi-squared divergence between p + q and 2 q: the integral of
-    (2 q - (p + q))^2 / (p + q), where p is the density of the data and q that of the samples.
+    D minimises (D(x) - b)^2 / 2 + (D(G(z)) - a)^2 / 2, G minimises (D(G(z)) - c)^2 / 2. The halves matter where the
+    weight of a term is relative to this loss. Let p be the density of the data and q that of the samples. With
+    b - c = 1 and b - a = 2, at the optimal D and up to a term that does not depend on G, G minimises half of Pearson's
+    chi-squared divergence between p + q and 2 q, the integral of (2 q - (p + q))^2 / (p + q).
 
     Args:
         a: The discriminator's target on fake.
-        b: Its target on real.
-        c: What the generator wants it to say of fake.
+        b: The discriminator's target on real.
+        c: The generator's target on fake.
     """
     return GanLoss(
         lambda real, fake: average((real - b) ** 2) / 2 + average((fake - a) ** 2) / 2,
@@ -52,9 +52,10 @@ def least_squares(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> GanLoss:
 
 
 def wasserstein() -> GanLoss:
-    """Returns the Wasserstein game (Arjovsky et al. 2017, arXiv:1701.07875); the critic must be held Lipschitz.
+    """Wasserstein loss, WGAN (Arjovsky et al. 2017, arXiv:1701.07875).
 
-    D minimises D(G(z)) - D(x), G minimises -D(G(z)).
+    D minimises D(G(z)) - D(x), G minimises -D(G(z)). The critic must be kept Lipschitz, by a penalty, spectral norm or
+    clipping.
     """
     return GanLoss(
         lambda real, fake: average(fake) - average(real),
@@ -63,7 +64,7 @@ def wasserstein() -> GanLoss:
 
 
 def hinge() -> GanLoss:
-    """Returns the hinge game (Lim and Ye 2017, arXiv:1705.02894; Miyato et al. 2018, arXiv:1802.05957).
+    """Hinge loss (Lim and Ye 2017, arXiv:1705.02894; Miyato et al. 2018, arXiv:1802.05957).
 
     D minimises max(0, 1 - D(x)) + max(0, 1 + D(G(z))), G minimises -D(G(z)).
     """
@@ -74,14 +75,14 @@ def hinge() -> GanLoss:
 
 
 def zero_sum(loss: Loss) -> Loss:
-    """Returns the game whose generator minimises minus the discriminator's whole loss, its real term included.
+    """Zero-sum version of a loss: the generator minimises minus the discriminator's loss, including its real term.
 
-    With cross-entropy D maximises and G minimises V = log D(x) + log(1 - D(G(z))), the value of the original game
-    (Goodfellow et al. 2014, arXiv:1406.2661). G's gradient is that of `minimax` as long as D is held constant; where a
-    rule differentiates through D's moves, as `rules.unrolled`, the real term counts too.
+    With cross-entropy, D maximises and G minimises V = log D(x) + log(1 - D(G(z))), the value of the original game
+    (Goodfellow et al. 2014, arXiv:1406.2661). With D held constant, G's gradient is that of `minimax`. The real term
+    matters where a rule differentiates through D's moves, as `rules.unrolled` does.
 
     Args:
-        loss: Any; both players minimise its discriminator's part, the generator with the opposite sign.
+        loss: Any loss; only its discriminator's part is used.
     """
     if isinstance(loss, GanLoss):
         return _opposed(loss)
@@ -89,27 +90,30 @@ def zero_sum(loss: Loss) -> Loss:
 
 
 def exchanged(base: GanLoss) -> GanLoss:
-    """Returns a loss whose generator wants both kinds taken for each other: generator(x, y) = discriminator(y, x).
+    """Loss with exchanged labels for the generator: generator(real, fake) = discriminator(fake, real).
 
-    For generators that make both sides of what is judged, as in BiGAN.
+    For games such as BiGAN, where real and fake logits both depend on the generator's player.
 
     Args:
-        base: Any.
+        base: Any loss; only its discriminator's part is used.
     """
     return GanLoss(base.discriminator, lambda real, fake: base.discriminator(fake, real))
 
 
 def relativistic(base: GanLoss) -> GanLoss:
-    """Returns the game that judges pairs, real against fake (Jolicoeur-Martineau 2018, arXiv:1807.00734).
+    """Relativistic pairing loss: compares each real logit with a fake one (Jolicoeur-Martineau 2018, arXiv:1807.00734).
 
-    D minimises base_D(D(x) - D(G(z)), D(G(z)) - D(x)) / 2, G the same with the roles exchanged, where base_D is the
-    discriminator's loss of `base`. `relativistic(non_saturating())` is softplus(D(G(z)) - D(x)), the game of R3GAN
-    (Huang et al. 2024, arXiv:2501.05441). Adding a constant to all logits changes nothing.
+    D minimises base_D(D(x) - D(G(z)), D(G(z)) - D(x)) / 2 and G the same with real and fake exchanged, where base_D is
+    the discriminator's part of `base`. Real i is paired with fake i, patch by patch. `relativistic(non_saturating())`
+    is softplus(D(G(z)) - D(x)), the loss of R3GAN (Huang et al. 2024, arXiv:2501.05441). Adding a constant to all
+    logits changes nothing.
 
     Args:
-        base: Treats real and fake alike up to the sign of the logit, as cross-entropy, hinge, Wasserstein and least
-            squares with a = -b do; otherwise the mean of both treatments counts. Real i is paired with fake i, place by
-            place.
+        base: A loss symmetric in real and fake up to the logit's sign, as cross-entropy, hinge, Wasserstein and least
+            squares with a = -b are. For others the result is the mean of the real and the fake formula.
+
+    Raises:
+        UserError: If `base` is a function of the state and a key.
     """
     _require_plain(base)
     return GanLoss(
@@ -119,13 +123,14 @@ def relativistic(base: GanLoss) -> GanLoss:
 
 
 def relativistic_average(base: GanLoss) -> GanLoss:
-    """Returns the game that judges each against the average other (Jolicoeur-Martineau 2018, arXiv:1807.00734).
+    """Relativistic average loss: each logit minus the other side's mean (Jolicoeur-Martineau 2018, arXiv:1807.00734).
 
-    D minimises base_D(D(x) - mean D(G(z)), D(G(z)) - mean D(x)), G the same with the roles exchanged. The means are
-    over the global batch and, for a patch critic, over all places too. Adding a constant to all logits changes nothing.
+    D minimises base_D(D(x) - mean D(G(z)), D(G(z)) - mean D(x)) and G the same with real and fake exchanged, where
+    base_D is the discriminator's part of `base`. Means are over the global batch and all patches. Adding a constant to
+    all logits changes nothing.
 
     Args:
-        base: As for `relativistic`.
+        base: See `relativistic`.
     """
     _require_plain(base)
     return GanLoss(
@@ -135,13 +140,13 @@ def relativistic_average(base: GanLoss) -> GanLoss:
 
 
 def energy(margin: float) -> GanLoss:
-    """Returns the energy-based game (Zhao et al. 2017, arXiv:1609.03126); the logit is minus an energy E >= 0.
+    """Energy-based loss, EBGAN (Zhao et al. 2017, arXiv:1609.03126); the logit is minus an energy E >= 0.
 
     D minimises E(x) + max(0, margin - E(G(z))), G minimises E(G(z)). In equilibrium the samples are distributed like
-    the data, all energies are one constant in [0, margin], and the discriminator's loss is `margin`.
+    the data, all energies equal one constant in [0, margin], and the discriminator's loss is `margin`.
 
     Args:
-        margin: The energy above which samples are left alone; positive.
+        margin: Energy above which D ignores samples; positive.
 
     Raises:
         UserError: If `margin` is not positive.
@@ -154,12 +159,12 @@ def energy(margin: float) -> GanLoss:
 
 
 def began(balance: float | Array) -> GanLoss:
-    """Returns the boundary equilibrium game (Berthelot et al. 2017, arXiv:1703.10717).
+    """Boundary equilibrium loss, BEGAN, at a fixed k (Berthelot et al. 2017, arXiv:1703.10717).
 
-    D minimises L(x) - balance L(G(z)), G minimises L(G(z)), where the logit is minus the error L of reconstruction.
+    D minimises L(x) - balance L(G(z)), G minimises L(G(z)), where the logit is minus the reconstruction error L.
 
     Args:
-        balance: k of the paper, in [0, 1]; `balanced` takes it from where it is carried.
+        balance: k in the paper, in [0, 1]; `balanced` reads it from the state.
 
     Raises:
         UserError: If `balance` is a number outside [0, 1].
@@ -172,16 +177,16 @@ def began(balance: float | Array) -> GanLoss:
 
 
 def balanced(slot: str = "balance") -> Loss:
-    """Returns `began` at the k that `controllers.balance` carries.
+    """Boundary equilibrium loss, `began`, at the k of the controller `controllers.balance`.
 
     Args:
-        slot: Where it is carried.
+        slot: Name of the slot with k.
     """
     return lambda state, key: began(carried(state, slot, "controllers.balance()"))
 
 
 def boundary_seeking() -> GanLoss:
-    """Returns the game whose generator seeks D = 1/2, for continuous samples (Hjelm et al. 2018, arXiv:1702.08431).
+    """Boundary-seeking loss, BGAN, for continuous samples: G seeks D = 1/2 (Hjelm et al. 2018, arXiv:1702.08431).
 
     D minimises -log D(x) - log(1 - D(G(z))), G minimises (log D(G(z)) - log(1 - D(G(z))))^2 / 2, that is logit^2 / 2.
     """
@@ -189,11 +194,11 @@ def boundary_seeking() -> GanLoss:
 
 
 def softmax() -> GanLoss:
-    """Returns the game of one softmax over the whole batch (Lin 2017, arXiv:1704.06191).
+    """Softmax loss, over the whole batch (Lin 2017, arXiv:1704.06191).
 
-    D minimises -log P(x), G minimises -(log P(x) + log P(G(z))) / 2, where P is the softmax over all 2B logits, at each
-    place of a patch critic its own: the cross-entropies of P from the uniform distribution on the real ones and from
-    that on all. Adding a constant to all logits changes nothing.
+    D minimises -log P(x), G minimises -(log P(x) + log P(G(z))) / 2, where P is the softmax over all 2B logits (per
+    patch for a patch critic). In the mean these are cross-entropies with P: D's target is uniform on the real examples,
+    G's is uniform on all. Adding a constant to all logits changes nothing.
     """
 
     def total(real: Array, fake: Array) -> Array:
@@ -206,15 +211,16 @@ def softmax() -> GanLoss:
 
 
 def top_k(loss: Loss, fraction: float | optax.Schedule) -> Loss:
-    """Lets the generator learn from its best samples only (Sinha et al. 2020, arXiv:2002.06224).
+    """Top-k training: the generator learns from its best samples only (Sinha et al. 2020, arXiv:2002.06224).
 
-    G minimises w_i loss_G_i, where w_i = B / k for the k = fraction B fakes of the highest logits, else 0: in the mean,
-    the mean over these. Where k is not whole, the last one counts in part; equal logits share what places are left.
+    G minimises the mean of its loss over the k = fraction B fakes with the highest logits: value i is multiplied by
+    w_i = B / k for these, and by 0 for others. If k is not whole, the last sample gets the fractional weight; equal
+    logits share the remaining weight. Samples of a patch critic are ranked by their average logit.
 
     Args:
-        loss: Its discriminator's part stays as it is. The generator's value i should be about fake i.
-        fraction: In (0, 1]; or a schedule of it over steps, annealed from 1 to 1/2 in the paper. Less than 1 / B counts
-            as 1 / B. Samples of a patch critic are ranked by their average logit.
+        loss: Any loss whose generator's value i depends mainly on fake i; its discriminator's part is not changed.
+        fraction: In (0, 1], or a schedule of the iteration; in the paper annealed from 1 to 1/2. Values below 1 / B
+            count as 1 / B.
 
     Raises:
         UserError: If `fraction` is a number outside (0, 1].
@@ -228,11 +234,11 @@ def top_k(loss: Loss, fraction: float | optax.Schedule) -> Loss:
 
 
 def resolve(loss: Loss, state: TrainState, key: Array) -> GanLoss:
-    """Returns the loss of one move: itself, or what the function makes of the state and the key.
+    """Returns a loss as a `GanLoss`, evaluating it first if it is a function of the state and a key.
 
     Args:
-        loss: Either kind.
-        state: Before the move.
+        loss: A `GanLoss`, or `(state, key) -> GanLoss`.
+        state: The state before the move.
         key: A typed key, the same on every device.
     """
     return loss if isinstance(loss, GanLoss) else loss(state, key)

@@ -1,8 +1,7 @@
-"""f-GAN: games that minimise an f-divergence of data p and samples q (Nowozin et al. 2016, arXiv:1606.00709).
+"""f-GAN losses: minimise an f-divergence between data p and samples q (Nowozin et al. 2016, arXiv:1606.00709).
 
-D_f = sum q f(p / q) = max_T E_p[T] - E_q[f*(T)], where f*(t) = max_u (u t - f(u)), and T = f'(p / q) is the best. An
-activation takes the logit v to the range of T; it rises with v, so that high means real, but the v of p = q is not
-always 0.
+D_f = sum q f(p / q) = max_T E_p[T] - E_q[f*(T)], where f*(t) = max_u (u t - f(u)); the optimal T is f'(p / q). An
+increasing activation maps the logit v to the range of T, so high logits mean real; but v is not always 0 at p = q.
 """
 
 import math
@@ -17,11 +16,11 @@ from gan_jax.types import Array, GanLoss
 
 
 class Divergence(NamedTuple):
-    """An f-divergence, as two functions of the logit v, elementwise.
+    """An f-divergence as two elementwise functions of the logit v.
 
     Attributes:
-        real: T, the activation of v.
-        fake: f*(T).
+        real: v -> T, the activation.
+        fake: v -> f*(T).
     """
 
     real: Callable[[Array], Array]
@@ -29,14 +28,14 @@ class Divergence(NamedTuple):
 
 
 def f_gan(divergence: Divergence, saturating: bool = True) -> GanLoss:
-    """Returns the game of a divergence (Nowozin et al. 2016, arXiv:1606.00709).
+    """f-GAN loss of a divergence (Nowozin et al. 2016, arXiv:1606.00709).
 
-    D minimises f*(T(G(z))) - T(x), at best minus the divergence. G minimises -f*(T(G(z))) if saturating, else -T(G(z)),
-    as in section 3.2.
+    D minimises f*(T(G(z))) - T(x), whose minimum is minus the divergence. G minimises -f*(T(G(z))) if saturating, else
+    -T(G(z)), as in section 3.2.
 
     Args:
-        divergence: What is minimised.
-        saturating: Whether the generator plays D's own game.
+        divergence: One of this module's, such as `kl()`.
+        saturating: Whether the game is zero-sum in the fake term.
     """
 
     def generator(real: Array, fake: Array) -> Array:
@@ -46,7 +45,7 @@ def f_gan(divergence: Divergence, saturating: bool = True) -> GanLoss:
 
 
 def kl() -> Divergence:
-    """Returns Kullback and Leibler's, sum p log(p / q), of f = u log u: T = v, best at v = 1 + log(p / q).
+    """Kullback-Leibler divergence KL(p || q), sum p log(p / q): f = u log u, T = v, optimal v = 1 + log(p / q).
 
     f*(T) = exp(v - 1) overflows above v = 89.
     """
@@ -54,7 +53,7 @@ def kl() -> Divergence:
 
 
 def reverse_kl() -> Divergence:
-    """Returns Kullback and Leibler's the other way, sum q log(q / p), of f = -log u: T = -exp(-v), v = log(p / q).
+    """Reverse KL divergence KL(q || p), sum q log(q / p): f = -log u, T = -exp(-v), optimal v = log(p / q).
 
     T overflows below v = -88.
     """
@@ -62,12 +61,12 @@ def reverse_kl() -> Divergence:
 
 
 def pearson() -> Divergence:
-    """Returns Pearson's chi-squared, sum (p - q)^2 / q, of f = (u - 1)^2: T = v, best at v = 2 (p / q - 1)."""
+    """Pearson's chi-squared divergence, sum (p - q)^2 / q: f = (u - 1)^2, T = v, optimal v = 2 (p / q - 1)."""
     return Divergence(lambda v: v, lambda v: v**2 / 4 + v)
 
 
 def neyman() -> Divergence:
-    """Returns Neyman's chi-squared, sum (p - q)^2 / p, of f = (1 - u)^2 / u: T = 1 - exp(-v), v = 2 log(p / q).
+    """Neyman's chi-squared divergence, sum (p - q)^2 / p: f = (1 - u)^2 / u, T = 1 - exp(-v), optimal v = 2 log(p / q).
 
     T overflows below v = -88.
     """
@@ -75,18 +74,18 @@ def neyman() -> Divergence:
 
 
 def squared_hellinger() -> Divergence:
-    """Returns Hellinger's, squared, sum (sqrt p - sqrt q)^2, of f = (sqrt u - 1)^2: T = 1 - exp(-v).
+    """Squared Hellinger distance, sum (sqrt p - sqrt q)^2: f = (sqrt u - 1)^2, T = 1 - exp(-v).
 
-    Best at v = log(p / q) / 2. T overflows below v = -88, f*(T) = exp(v) - 1 above 88.
+    Optimal v = log(p / q) / 2. T overflows below v = -88, f*(T) = exp(v) - 1 above 88.
     """
     return Divergence(lambda v: -jnp.expm1(-v), lambda v: jnp.expm1(v))
 
 
 def jensen_shannon() -> Divergence:
-    """Returns twice Jensen and Shannon's, sum p log(2p / (p + q)) + q log(2q / (p + q)): T = log 2 - softplus(-v).
+    """Twice the Jensen-Shannon divergence, sum p log(2p / (p + q)) + q log(2q / (p + q)): T = log 2 - softplus(-v).
 
-    f = u log u - (u + 1) log((u + 1) / 2), best at v = log(p / q). It is the game of `losses.minimax`, or of
-    `losses.non_saturating` if not saturating, up to constants: D's is log 4 less.
+    f = u log u - (u + 1) log((u + 1) / 2), optimal v = log(p / q). Up to constants the loss is `losses.minimax`, or
+    `losses.non_saturating` if not saturating; D's is log 4 less.
     """
     return Divergence(
         lambda v: math.log(2) - jax.nn.softplus(-v),
@@ -95,5 +94,5 @@ def jensen_shannon() -> Divergence:
 
 
 def total_variation() -> Divergence:
-    """Returns the total variation, sum |p - q| / 2, of f = |u - 1| / 2: T = tanh(v) / 2, best at v of +-infinity."""
+    """Total variation distance, sum |p - q| / 2: f = |u - 1| / 2, T = tanh(v) / 2, optimal v = +-infinity."""
     return Divergence(lambda v: jnp.tanh(v) / 2, lambda v: jnp.tanh(v) / 2)

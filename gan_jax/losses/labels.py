@@ -1,4 +1,4 @@
-"""Labels that are not quite sure: changes to the discriminator's part of any loss; the generator's stays as it is."""
+"""Label smoothing and label flips, for the discriminator's part of any loss; the generator's part is not changed."""
 
 import jax
 import jax.numpy as jnp
@@ -13,23 +13,24 @@ from gan_jax.types import Array, GanLoss, Loss, TrainState
 
 
 def smooth(loss: Loss, real: float = 0.1, fake: float = 0.0) -> Loss:
-    """Smooths the discriminator's labels, one-sided by default (Salimans et al. 2016, arXiv:1606.03498).
+    """Label smoothing of the discriminator, one-sided by default (Salimans et al. 2016, arXiv:1606.03498).
 
-    Of D(x, y) = a(x) + b(y) it makes (1 - real) a(x) + real b(x) + (1 - fake) b(y) + fake a(y): cross-entropy with the
-    labels 1 - real and fake. As D tells a and b apart but for a constant, a(0) = b(0) is taken, which holds for
-    cross-entropy; for others the loss may be off by a constant, which moves no gradient.
+    A discriminator's loss that is a sum a(x) + b(y) of a real and a fake part becomes
+    (1 - real) a(x) + real b(x) + (1 - fake) b(y) + fake a(y): cross-entropy with labels 1 - real and fake. The sum
+    determines a and b up to a constant, so a(0) = b(0) is assumed. That holds for cross-entropy; other losses may be
+    off by a constant, which has no gradient.
 
-    A loss that is not such a sum, as most relativistic ones and softmax, can only be smoothed with real = fake, to
-    (1 - real) D(x, y) + real D(y, x), which for sums is the same as above.
+    A loss that is not such a sum, as softmax and most relativistic ones, can only be smoothed with real = fake, to
+    (1 - real) D(x, y) + real D(y, x), where D(x, y) is the discriminator's loss. For sums this equals the above.
 
     Args:
-        loss: Any loss; changed before it is given to `relativistic`, its generator's part changes too.
-        real: How much real ones are taken for fake, in [0, 0.5].
-        fake: How much fake ones are taken for real, in [0, 0.5].
+        loss: Any loss. `relativistic` of a smoothed loss has a smoothed generator too.
+        real: Weight with which real examples count as fake, in [0, 0.5].
+        fake: Weight with which fake examples count as real, in [0, 0.5].
 
     Raises:
-        UserError: If a rate is outside [0, 0.5], or if they differ and `loss` is not a sum. It is tried with numbers
-            when the `GanLoss` is known; one that depends on traced values is taken to be a sum.
+        UserError: If a rate is outside [0, 0.5], or the rates differ and `loss` is not a sum. This is checked on sample
+            logits; a loss that depends on traced values is assumed to be a sum.
     """
     for name, rate in {"real": real, "fake": fake}.items():
         wrong = f"{name}={rate}: a rate of smoothing must lie in [0, 0.5]; above, labels would be reversed"
@@ -40,18 +41,18 @@ def smooth(loss: Loss, real: float = 0.1, fake: float = 0.0) -> Loss:
 
 
 def flip(loss: Loss, probability: float) -> Loss:
-    """Flips labels: exchanges some pairs of logits before the discriminator's loss, anew in each move.
+    """Label flips: exchanges random pairs of real and fake logits in the discriminator's loss, anew in each move.
 
-    D minimises loss_D(x_i, y_i) where (x_i, y_i) is (fake_i, real_i) with `probability`, else (real_i, fake_i). Where
-    value i is about pair i alone, its expectation is `smooth(loss, probability, probability)`. Advised by (Chintala et
-    al. 2016, github.com/soumith/ganhacks).
+    D minimises loss_D(x_i, y_i) where (x_i, y_i) is (fake_i, real_i) with `probability`, else (real_i, fake_i). If
+    value i depends on pair i alone, the expected loss is `smooth(loss, probability, probability)`. From Chintala et al.
+    2016, github.com/soumith/ganhacks.
 
     Args:
         loss: Any loss.
-        probability: Of a pair being exchanged, in (0, 0.5].
+        probability: Probability that a pair is exchanged, in (0, 0.5].
 
     Returns:
-        A function of the state and a key; the pairs are drawn for the global batch, alike on every device.
+        `(state, key) -> GanLoss`; the pairs are drawn for the global batch, the same on every device.
 
     Raises:
         UserError: If `probability` is outside (0, 0.5].
@@ -94,9 +95,9 @@ def _smoothed(loss: GanLoss, real: float, fake: float) -> GanLoss:
 
 
 def _is_sum(loss: GanLoss) -> bool:
-    """Tells whether D(x, y) = a(x) + b(y), by D(x, y) + D(u, v) = D(x, v) + D(u, y) at some logits."""
+    """Returns whether D(x, y) = a(x) + b(y), by checking D(x, y) + D(u, v) = D(x, v) + D(u, y) at random logits."""
     draw = np.random.default_rng(0)
-    size = np.exp(draw.uniform(np.log(0.1), np.log(80), (4, 16)))  # of all sizes, so as to see margins
+    size = np.exp(draw.uniform(np.log(0.1), np.log(80), (4, 16)))  # from 0.1 to 80, to reach both sides of margins
     with jax.ensure_compile_time_eval():
         x, y, u, v = jnp.asarray(draw.choice([-1.0, 1.0], (4, 16)) * size, jnp.float32)
         judge = loss.discriminator

@@ -1,6 +1,6 @@
-"""Controllers: hooks that run after the moves of an iteration, and whether a player may move.
+"""Controllers, hooks that run after the moves of an iteration; and conditions for `Player.active`.
 
-They read metrics that are already averaged over devices, so that what they carry is the same on each.
+Controllers read metrics already averaged over devices, so their slots are the same on every device.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,15 +16,15 @@ from gan_jax.types import Array, Controller, Metrics, PyTree, TrainState
 
 
 def ema(network: str, decay: float | Schedule) -> Controller:
-    """Keeps an exponential moving average of a network, for sampling.
+    """Exponential moving average of a network's parameters, for sampling.
 
-    average <- d average + (1 - d) current, d = min(decay, (1 + step) / (10 + step)): without the ramp the fresh
-    parameters would weigh for the first 1 / (1 - decay) steps. Running statistics are averaged with the parameters, by
-    the same weights, so that averaged parameters are used with the statistics that belong to them.
+    average <- d average + (1 - d) current, d = min(decay, (1 + step) / (10 + step)). Without this ramp the initial
+    parameters would dominate the first 1 / (1 - decay) iterations. Running statistics are averaged with the same
+    weights, so that averaged parameters come with statistics that fit them.
 
     Args:
-        network: Its name.
-        decay: The final d, in [0, 1), or a schedule of the iteration; 0 follows the network.
+        network: The network's name.
+        decay: Final d, in [0, 1), or a schedule of the iteration; 0 copies the current network.
     """
     if not callable(decay):
         require_decay(decay)
@@ -43,16 +43,16 @@ def ema(network: str, decay: float | Schedule) -> Controller:
 
 
 def lookahead(networks: Sequence[str], every: int = 5, fraction: float = 0.5, name: str = "lookahead") -> Controller:
-    """Draws all players back together (Chavdarova et al. 2021, "Taming GANs with Lookahead-Minmax", arXiv:2006.14567).
+    """Joint look-ahead (Chavdarova et al. 2021, "Taming GANs with Lookahead-Minmax", arXiv:2006.14567).
 
-    Every so many iterations slow <- slow + fraction * (current - slow), and all networks go on from there. Parameters
-    alone are drawn back: running statistics and the optimisers' memory stay as they are, and follow.
+    Every `every` iterations slow <- slow + fraction * (current - slow), and current <- slow, for all networks at once.
+    Running statistics and optimiser states are not reset.
 
     Args:
-        networks: Of all players, as they must go back together.
-        every: Iterations between, at least 1.
-        fraction: In (0, 1].
-        name: Of the controller, and of the slot where the slow ones are kept.
+        networks: Names of all players' networks, as they must be reset together.
+        every: Iterations between resets, k in the paper; at least 1.
+        fraction: Step of the slow parameters, alpha in the paper; in (0, 1].
+        name: Name of the controller, and of the slot with the slow parameters.
     """
     require(lambda: every >= 1, f"every={every}: looking back is due once in at least 1 iteration")
     require(lambda: 0 < fraction <= 1, f"fraction={fraction}: of the way is to be kept more than 0 and at most 1")
@@ -74,7 +74,7 @@ def lookahead(networks: Sequence[str], every: int = 5, fraction: float = 0.5, na
 
 
 def balance(gamma: float = 0.5, rate: float = 0.001, name: str = "balance") -> Controller:
-    """Carries BEGAN's k (Berthelot et al. 2017, arXiv:1703.10717), for `losses.balanced`.
+    """BEGAN's proportional control of k (Berthelot et al. 2017, arXiv:1703.10717), for `losses.balanced`.
 
     k <- clip(k + rate * (gamma L(x) - L(G(z))), 0, 1), starting at 0. L(x) comes from the discriminator's move; L(G(z))
     is the loss of the generator's move. The metric "balance/measure", L(x) + |gamma L(x) - L(G(z))|, falls as the game
@@ -82,8 +82,8 @@ def balance(gamma: float = 0.5, rate: float = 0.001, name: str = "balance") -> C
 
     Args:
         gamma: Diversity ratio, in [0, 1].
-        rate: Proportional gain.
-        name: Of the controller, and of the slot where k is kept, for `losses.balanced`.
+        rate: Proportional gain, lambda_k in the paper; positive.
+        name: Name of the controller, and of the slot with k.
     """
     require(lambda: 0 <= gamma <= 1, f"gamma={gamma}: the diversity ratio lies in [0, 1]")
     require(lambda: rate > 0, f"rate={rate}: k's gain must be positive")
@@ -99,17 +99,17 @@ def balance(gamma: float = 0.5, rate: float = 0.001, name: str = "balance") -> C
 
 
 def adaptive_augmentation(batch_size: int, target: float = 0.6, images: int = 500_000, name: str = "ada") -> Controller:
-    """Carries the probability of ADA (Karras et al. 2020, arXiv:2006.06676), for `augment.ada`.
+    """ADA's control of the augmentation probability p (Karras et al. 2020, arXiv:2006.06676), for `augment.ada`.
 
-    p <- clip(p + sign(r - target) * batch_size / images, 0, 1), from 0, where r = E[sign(D(x))] on real examples of
-    this iteration, the paper's r_t heuristic for overfitting. It needs a loss that puts the border between real and
-    fake at 0, as cross-entropy, hinge and least squares with a = -b do, and relativistic ones do not.
+    p <- clip(p + sign(r - target) * batch_size / images, 0, 1), starting at 0, where r = E[sign(D(x))] on the
+    iteration's real examples: the paper's overfitting heuristic r_t. The loss must separate real from fake at logit 0,
+    as cross-entropy, hinge and least squares with a = -b do, and relativistic losses do not.
 
     Args:
-        batch_size: Examples an iteration, over all devices.
-        target: Of r, in (0, 1).
-        images: Real images shown while p goes from 0 to 1.
-        name: Of the controller, and of the slot where p is kept.
+        batch_size: Examples per iteration, over all devices.
+        target: Target of r, in (0, 1).
+        images: Number of real images in which p can rise from 0 to 1.
+        name: Name of the controller, and of the slot with p.
     """
     require(lambda: 0 < target < 1, f"target={target}: that of the mean sign of logits lies in (0, 1)")
     require(lambda: batch_size >= 1, f"batch_size={batch_size}: it must be at least 1")
@@ -124,13 +124,13 @@ def adaptive_augmentation(batch_size: int, target: float = 0.6, images: int = 50
 
 
 def accuracy(decay: float = 0.9, name: str = "accuracy") -> Controller:
-    """Carries the discriminator's accuracy, averaged over iterations, for `below`.
+    """Moving average of the discriminator's accuracy over iterations, starting at 1/2, for `below`.
 
-    It needs a loss that puts the border between real and fake at 0, see `adaptive_augmentation`.
+    The loss must separate real from fake at logit 0; see `adaptive_augmentation`.
 
     Args:
-        decay: The weight of the old value, in [0, 1).
-        name: Of the controller, and of the slot where it is kept; 1/2 at first.
+        decay: Weight of the old value, in [0, 1).
+        name: Name of the controller, and of the slot with the average.
     """
     require_decay(decay)
 
@@ -143,11 +143,11 @@ def accuracy(decay: float = 0.9, name: str = "accuracy") -> Controller:
 
 
 def below(threshold: float, slot: str = "accuracy") -> Callable[[TrainState], Array]:
-    """Lets a player move only while a carried value is under a threshold.
+    """Condition: a player moves only while the value of a slot is below a threshold.
 
     Args:
         threshold: Such as 0.8 for the discriminator's accuracy.
-        slot: What is compared; `accuracy` carries the default.
+        slot: Name of the slot; the default is that of the controller `accuracy`.
 
     Returns:
         `(state) -> bool []`, for `Player.active`.
@@ -156,10 +156,10 @@ def below(threshold: float, slot: str = "accuracy") -> Callable[[TrainState], Ar
 
 
 def after(steps: int) -> Callable[[TrainState], Array]:
-    """Lets a player move only after some iterations: the discriminator is trained alone before a generator moves.
+    """Condition: a player does not move in the first iterations, such as a generator while the discriminator pretrains.
 
     Args:
-        steps: Iterations without the player, at least 0.
+        steps: Iterations before its first move, at least 0.
 
     Returns:
         `(state) -> bool []`, for `Player.active`.

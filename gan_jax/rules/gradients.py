@@ -1,4 +1,4 @@
-"""What every rule is made of: a player's gradient, and its move."""
+"""Building blocks of rules: a player's gradient, and its move."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,10 +15,11 @@ from gan_jax.types import Array, Aux, Batch, Metrics, Player, PyTree, TrainState
 
 
 def gradient(player: Player, state: TrainState, batch: Batch, key: Array) -> tuple[PyTree, Aux, Metrics]:
-    """Differentiates a player's objective with respect to its own networks, and averages over its batches and devices.
+    """Returns the gradient of a player's objective in its own parameters, averaged over its batches and devices.
 
     Returns:
-        Network name -> gradient, the objective's Aux, and its metrics under the player's name.
+        `(network name -> gradient, Aux, metrics)`; the metrics are named "PLAYER/..." and include the gradient's norm
+        and the learning rate.
     """
 
     def one(batch: Batch, key: Array) -> tuple[PyTree, Aux]:
@@ -33,7 +34,7 @@ def gradient(player: Player, state: TrainState, batch: Batch, key: Array) -> tup
 
 
 def move(player: Player, state: TrainState, slope: PyTree, aux: Aux) -> TrainState:
-    """Applies a gradient by the player's optimiser, and commits the statistics of the networks that it moves."""
+    """Applies a gradient by the player's optimiser, and stores new slots and its networks' new statistics."""
     before = own(player, state)
     moved, opt_state = optimizers.moved(player.optimizer, slope, state.opt_state[player.name], before, state.step)
     changed = {
@@ -55,14 +56,14 @@ def own(player: Player, state: TrainState) -> PyTree:
 
 
 def norm(player: Player, slope: PyTree) -> Metrics:
-    """Returns the length of a player's gradient, as a metric."""
-    # as products of vectors: a sum of squares would be laid out in memory first on CPUs
+    """Returns the norm of a player's gradient, as a metric."""
+    # by dot products: XLA on CPUs would write the squares to memory before summing them
     squares = [jnp.vdot(x, x) for x in jax.tree.leaves(slope)]
     return under(player.name, {"gradient_norm": jnp.sqrt(sum(squares, jnp.zeros(())))})
 
 
 def _rate(player: Player, state: TrainState) -> Metrics:
-    """Returns a player's learning rate, as a metric, if its optimiser tells it."""
+    """Returns a player's learning rate, as a metric; none for an optax optimiser, which does not expose it."""
     if not isinstance(player.optimizer, Optimizer):
         return {}
     rate = optimizers.learning_rate(player.optimizer, state.step)
@@ -70,12 +71,12 @@ def _rate(player: Player, state: TrainState) -> Metrics:
 
 
 def under(name: str, metrics: Metrics) -> Metrics:
-    """Puts a player's name before those of its metrics."""
+    """Prefixes metric names with a player's name: "PLAYER/METRIC"."""
     return {f"{name}/{metric}": value for metric, value in metrics.items()}
 
 
 def _mean(one: Callable[[Batch, Array], PyTree], count: int, batch: Batch, key: Array) -> PyTree:
-    """Averages a function over batches, keeping one result at a time."""
+    """Averages a function over `count` batches, one in memory at a time."""
     turns = (batch, rng.numbered(key, count))
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(lambda t: one(*first(t)), turns))
     total, _ = lax.scan(lambda total, turn: (jax.tree.map(jnp.add, total, one(*turn)), None), zeros, turns)
@@ -83,12 +84,12 @@ def _mean(one: Callable[[Batch, Array], PyTree], count: int, batch: Batch, key: 
 
 
 def first(tree: PyTree) -> PyTree:
-    """Takes the first of what is stacked."""
+    """Returns the first entry of every leaf's leading axis."""
     return jax.tree.map(lambda x: x[0], tree)
 
 
 def require_names(players: Sequence[Player]) -> None:
-    """Refuses players without names, or with one name twice."""
+    """Refuses an empty list of players, and players that share a name."""
     names = [player.name for player in players]
     if not names or len(set(names)) < len(names):
         raise UserError(f"players: their names must be given and differ, and are {names}")

@@ -1,4 +1,4 @@
-"""Iterations: an update with controllers, and many of them in one compiled call."""
+"""Iterations: an update followed by controllers, and many iterations in one compiled call."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +17,7 @@ def then(update: Update, *controllers: Controller) -> Update:
 
     Args:
         update: Any update.
-        controllers: In the order of their hooks; their slots are `system`'s to fill.
+        controllers: In the order in which their hooks run; `game.system` initialises their slots.
     """
 
     names = [controller.name for controller in controllers]
@@ -34,20 +34,19 @@ def then(update: Update, *controllers: Controller) -> Update:
 
 
 def many(update: Update, draw: Callable[[PyTree, Array, Array], Batch], capacity: int) -> Callable:
-    """Returns the function that makes many iterations in one call: to be compiled by one of `parallel`'s.
+    """Returns a function that runs many iterations in one call, to be compiled by `devices.parallel`.
 
-    Iteration t is a function of the state, the data and (key, t) alone. The number of iterations is an argument, not a
-    constant of the program, so that one compiled body makes them all, and the bits do not depend on how a run is cut
-    into calls.
+    Iteration t depends on the state, the data and (key, t) alone. The number of iterations is an argument, so that one
+    compiled program runs any number, and results do not depend, to the bit, on how a run is split into calls.
 
     Args:
         update: One iteration.
         draw: `(data, key, step) -> batch`: this device's rows of batch `step`.
-        capacity: The largest number of iterations a call.
+        capacity: Largest number of iterations per call.
 
     Returns:
-        `(state, data, key, count) -> (state, metrics)`; count is at most the capacity; metrics are `[capacity]`, of
-        which the first `count` are filled.
+        `(state, data, key, count) -> (state, metrics)`, count at most the capacity; metrics are `[capacity]`, with the
+        first `count` entries filled.
     """
 
     def run(state: TrainState, data: PyTree, key: Array, count: Array) -> tuple[TrainState, Metrics]:

@@ -1,4 +1,4 @@
-"""Rules by which all players move at once: they follow the field v of all players' gradients."""
+"""Rules under which all players move at once, along the field v of all players' gradients."""
 
 import functools
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ Field = tuple[PyTree, tuple[dict[str, Aux], Metrics]]  # network name -> gradien
 
 
 def simultaneous(players: Sequence[Player]) -> Update:
-    """Returns the update in which all players move at once, each from the state before.
+    """Simultaneous updates: all players move at once, from the same state.
 
     Args:
         players: Any number; no two may move the same network.
 
     Raises:
-        UserError: If a name is given twice, or a network is moved by two players.
+        UserError: If two players share a name or a network.
     """
     _require_apart(players)
 
@@ -36,11 +36,11 @@ def simultaneous(players: Sequence[Player]) -> Update:
 
 
 def extragradient(players: Sequence[Player]) -> Update:
-    """Returns the update by the gradients of one step ahead (Korpelevich 1976; Gidel et al. 2019, arXiv:1802.10551).
+    """Extragradient: players move by the gradients one step ahead (Korpelevich 1976; Gidel et al., arXiv:1802.10551).
 
-    half = x - step(v(x)); x <- x - step(v(half)). The optimisers see both gradients, as in ExtraAdam, so that their
-    moments move twice an iteration, as do running statistics and slots; the learning rate is that of the iteration.
-    Both evaluations are on the same batch and draws (Mishchenko et al. 2020, arXiv:1905.11373).
+    half = x - step(v(x)); x <- x - step(v(half)). As in ExtraAdam (Gidel et al. 2019) the optimisers see both
+    gradients, so their moments are updated twice per iteration, as are running statistics and slots. Both gradients
+    use the same batch and random draws (Mishchenko et al. 2020, arXiv:1905.11373).
 
     Args:
         players: See `simultaneous`.
@@ -57,9 +57,9 @@ def extragradient(players: Sequence[Player]) -> Update:
 
 
 def consensus(players: Sequence[Player], strength: float) -> Update:
-    """Returns consensus optimisation (Mescheder et al. 2017, arXiv:1705.10461).
+    """Consensus optimisation (Mescheder et al. 2017, arXiv:1705.10461).
 
-    All descend along v + strength * grad |v|^2 / 2.
+    Each player's gradient is its part of v + strength * grad |v|^2 / 2.
 
     Args:
         players: See `simultaneous`.
@@ -81,16 +81,16 @@ def consensus(players: Sequence[Player], strength: float) -> Update:
 
 
 def symplectic(players: Sequence[Player], strength: float = 1.0, align: bool = True) -> Update:
-    """Returns symplectic gradient adjustment (Balduzzi et al. 2018, arXiv:1802.05642).
+    """Symplectic gradient adjustment (Balduzzi et al. 2018, arXiv:1802.05642).
 
-    All descend along v + lambda A^T v, A = (J - J^T) / 2 the antisymmetric part of v's Jacobian. With alignment
-    lambda = strength * sign(<v, J^T v> <A^T v, J^T v> / d + 0.1), d the number of parameters, so that the adjustment
-    is drawn to stable points and away from unstable ones.
+    Each player's gradient is its part of v + lambda A^T v, A = (J - J^T) / 2 the antisymmetric part of v's Jacobian J.
+    With alignment lambda = strength * sign(<v, J^T v> <A^T v, J^T v> / d + 0.1), d the number of parameters: it
+    attracts to stable fixed points and repels from unstable ones. Without, lambda = strength.
 
     Args:
         players: See `simultaneous`.
-        strength: Of the adjustment, positive; 1 in the paper.
-        align: Whether its sign is chosen so.
+        strength: |lambda|, positive; 1 in the paper.
+        align: Whether to choose lambda's sign by alignment.
     """
     _require_apart(players)
     require(lambda: strength > 0, f"strength={strength}: it must be positive; rules.simultaneous has none")
@@ -115,7 +115,7 @@ def symplectic(players: Sequence[Player], strength: float = 1.0, align: bool = T
 
 
 def _field(players: Sequence[Player], state: TrainState, batch: Batch, key: Array) -> Field:
-    """Differentiates every player's objective with respect to its own networks, averaged over devices."""
+    """Returns every player's gradient in its own parameters, averaged over devices, with Aux and metrics."""
     slopes: PyTree = {}
     auxes: dict[str, Aux] = {}
     metrics: Metrics = {}

@@ -1,4 +1,4 @@
-"""Rules by which the players move one after another."""
+"""Rules under which the players move one after another."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -16,10 +16,10 @@ from gan_jax.types import Array, Aux, Batch, Metrics, Player, PyTree, TrainState
 
 
 def descend(player: Player) -> Update:
-    """Returns the update in which one player makes one move.
+    """Gradient descent of one player: the update with a single move.
 
     Args:
-        player: Who moves; its objective's gradient is averaged over devices.
+        player: The player; its gradient is averaged over devices.
     """
 
     def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
@@ -30,16 +30,17 @@ def descend(player: Player) -> Update:
 
 
 def alternating(players: Sequence[Player], repeats: Mapping[str, int] | None = None) -> Update:
-    """Returns the update in which the players move one after another, each seeing the moves before its own.
+    """Alternating updates: the players move one after another, each from the state that the one before left.
+
+    A player takes (moves per iteration) x (batches per move) batches. If the largest such number n is above 1, the
+    leaves of the batch are `[n, B, ...]`, and each player takes the first ones it needs, in order.
 
     Args:
         players: In the order of their moves.
-        repeats: Player name -> number of its moves an iteration, 1 for those not named. With a largest number n of
-            batches, moves times batches a move, above 1 the batch's leaves are `[n, B, ...]`; a player's move r sees
-            batch r, or its share of them.
+        repeats: Player name -> number of its moves per iteration, by default 1.
 
     Raises:
-        UserError: If a name is no player's or given twice, or a number is below 1.
+        UserError: If two players share a name, `repeats` names no player, or a number is below 1.
     """
     gradients.require_names(players)
     repeats = dict(repeats or {})
@@ -84,26 +85,26 @@ def unrolled(
     opponent: str = "discriminator",
     repeats: Mapping[str, int] | None = None,
 ) -> Update:
-    """Returns the update in turns in which one player foresees moves of another (Metz et al. 2017, arXiv:1611.02163).
+    """Unrolled GANs: alternating updates in which one player unrolls another (Metz et al. 2017, arXiv:1611.02163).
 
-    It minimises its objective as it will be after the opponent's next moves, and differentiates through them, the
-    opponent's optimiser included. Those moves see the player's own batch, and are then forgotten.
+    The player minimises its objective after the opponent's next moves, and differentiates through these moves,
+    including the opponent's optimiser. The moves are made on the player's batch, and then discarded.
 
-    The objective must hold all that the foreseen moves change, the real term of the discriminator's loss included
-    (the paper's equations 9 to 12): without it the generator drives D off its best answer even at the equilibrium. The
-    paper's game is `losses.zero_sum(losses.non_saturating())`.
+    The player's objective must contain everything that the unrolled moves change, such as the real term of the
+    discriminator's loss (the paper's equations 9 to 12). Without it the generator drives D off its optimum even at the
+    equilibrium. The paper's game is `losses.zero_sum(losses.non_saturating())`.
 
     Args:
         players: In the order of their moves.
-        steps: Moves foreseen, at least 1; 5 or 10 in the paper.
-        player: Name of who foresees.
-        opponent: Name of whose moves are foreseen.
+        steps: Unrolled moves, at least 1; 5 or 10 in the paper.
+        player: Name of the player that unrolls.
+        opponent: Name of the player that is unrolled.
         repeats: See `alternating`.
 
     Raises:
-        UserError: If a name is no player's, or the opponent's optimiser has no derivative where a gradient is 0, as
-            Adam with `eps_root` 0. While tracing: if the opponent's loss depends on data that the player's does not,
-            such as a generator's loss of the fake logits alone.
+        UserError: If a name is no player's, or the opponent's optimiser has no derivative at a gradient of 0, as Adam
+            with `eps_root` 0. While tracing: if the opponent's loss depends on data that the player's does not, as
+            when the generator's loss sees the fake logits only.
     """
     if steps < 1:
         raise UserError(f"steps={steps}: at least 1 move is foreseen; rules.alternating foresees none")
@@ -132,7 +133,7 @@ def unrolled(
 
 
 def _require_differentiable(player: Player) -> None:
-    # one gradient that is 0 and one that is not, as of a unit at rest in a network that moves
+    # one gradient entry is 0 and one is not, as with a dead unit in a network that learns
     params: PyTree = {name: jnp.zeros(2) for name in player.networks}
 
     def trial(slope: Array) -> Array:
@@ -167,7 +168,7 @@ def _require_whole(player: Player, opponent: Player, state: TrainState, batch: B
 
 
 def _depends(f: Callable[[Array], Array], x: Array) -> bool:
-    """Tells whether f(x) depends on x in a differentiable way: its tangent is then not JAX's symbolic zero."""
+    """Returns whether f(x) has a derivative in x, that is whether its tangent is not JAX's symbolic zero."""
     reached = False
 
     @jax.custom_jvp

@@ -1,9 +1,9 @@
-"""Regularisation terms, added to a player's loss; those on the discriminator's slope are in `gan_jax.penalties`.
+"""Regularisation terms, added to a player's loss; gradient penalties on the discriminator are in `gan_jax.penalties`.
 
-A new term is a function that returns a `Term`: in `generator` if it compares samples, in `parameters` if it looks at
-parameters only, in `auxiliary` if it uses labels or codes, in `augmentation_consistency` if it compares the
-discriminator's outputs; and one line below. What is not linear in the batch must gather it first
-(`devices.parallel.gather`). `combinators` make terms of terms.
+A new term is a function that returns a `Term`, and one line below. It goes into `generator` if it compares samples,
+`parameters` if it depends on parameters alone, `auxiliary` if it uses labels or codes, and `augmentation_consistency`
+if it compares the discriminator's outputs. A term that is not linear in the batch must gather it first
+(`devices.parallel.gather`). `combinators` make terms from other terms.
 """
 
 from gan_jax.terms.augmentation_consistency import consistency, latent_consistency

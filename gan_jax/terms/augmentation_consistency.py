@@ -1,4 +1,4 @@
-"""What keeps the discriminator's mind the same where the image should be the same to it: terms beside its loss."""
+"""Consistency terms: the discriminator's output should not change under small changes of its input."""
 
 import jax.numpy as jnp
 
@@ -8,15 +8,16 @@ from gan_jax.types import Array, Augment, Context, Term
 
 
 def consistency(augment: Augment, real: float = 10.0, fake: float = 0.0) -> Term:
-    """Returns consistency regularisation, CR (Zhang et al. 2020, arXiv:1910.12027).
+    """Consistency regularisation, CR (Zhang et al. 2020, arXiv:1910.12027).
 
-    real * |D(T(x)) - D(x)|^2 + fake * |D(T(G(z))) - D(G(z))|^2, patch logits averaged; with both it is balanced, bCR
-    (Zhao et al. 2021, arXiv:2002.04724). The game's own augmentation is the same on both sides of a difference.
+    real * |D(T(x)) - D(x)|^2 + fake * |D(T(G(z))) - D(G(z))|^2, averaged over patch logits. With both weights it is
+    balanced consistency regularisation, bCR (Zhao et al. 2021, arXiv:2002.04724). If the game augments too, both
+    sides of a difference get the same draw of that augmentation.
 
     Args:
-        augment: T, one draw an image.
+        augment: T, drawn once per image.
         real: Weight on real examples, positive.
-        fake: Weight on fake ones, at least 0; 10 in the paper of bCR.
+        fake: Weight on fake examples, at least 0; 10 in the bCR paper.
     """
     require_weight("real", real)
     require(lambda: fake >= 0, f"fake={fake}: a weight cannot be negative; 0 leaves the fake examples out")
@@ -33,13 +34,14 @@ def consistency(augment: Augment, real: float = 10.0, fake: float = 0.0) -> Term
 
 
 def latent_consistency(weight: float = 5.0, std: float = 0.07) -> Term:
-    """Returns the discriminator's part of zCR (Zhao et al. 2021, arXiv:2002.04724); see `terms.latent_diversity`.
+    """Latent consistency regularisation, zCR: the discriminator's term (Zhao et al. 2021, arXiv:2002.04724).
 
-    weight * |D(G(z)) - D(G(z + std * N(0, I)))|^2, patch logits averaged.
+    weight * |D(G(z)) - D(G(z + std * N(0, I)))|^2, averaged over patch logits. The generator's term is
+    `latent_diversity`.
 
     Args:
         weight: Lambda_dis, positive.
-        std: Standard deviation of the noise, positive. Public implementations for CIFAR-10 have 0.03 and 0.05.
+        std: Standard deviation of the noise, positive. Public implementations for CIFAR-10 use 0.03 and 0.05.
     """
     require_weight("weight", weight)
     require_noise("std", std)
@@ -51,7 +53,7 @@ def latent_consistency(weight: float = 5.0, std: float = 0.07) -> Term:
 
 
 def nearby(context: Context, std: float) -> Array:
-    """Generates from latents that are some noise away from those of `context.fake`: G(z + std * N(0, I))."""
+    """Generates from perturbed latents of `context.fake`: G(z + std * N(0, I))."""
     return context.generate(context.latents + std * rng.normal(rng.each(context.keys, "latent"), context.latents))
 
 

@@ -1,4 +1,4 @@
-"""Terms of what an image tells: the codes that it was made of, or its class, as a network besides realness says."""
+"""Terms of auxiliary predictions: a network predicts an image's latent codes or class."""
 
 import jax.numpy as jnp
 import optax
@@ -9,18 +9,21 @@ from gan_jax.types import Array, Context, Latent, Term
 
 
 def surprise(latent: Latent, output: Array, latents: Array, spread: float = 1.0) -> Array:
-    """Returns -log Q(c | x) of the codes in latents, by what a head says of x.
+    """Returns the negative log-likelihood -log Q(c | x) of the codes c in latents, from a head's output on x.
 
-    Of a categorical code the head gives logits; of any other the mean of a normal distribution.
+    The head's output is the logits of a categorical code, and the mean of a normal distribution for any other.
 
     Args:
         latent: Distribution of the latents, with at least one part.
-        output: The head's, `[b, codes]`: the parts one after another.
+        output: The head's output `[b, codes]`, the parts in order; see `size`.
         latents: `[b, size]`.
-        spread: The normal distributions' deviation.
+        spread: Standard deviation of the normal distributions.
 
     Returns:
-        `[b]`, in nats; E [-surprise] + H(c) is a lower bound of the mutual information I(c; x).
+        `[b]`, in nats; E[-surprise] + H(c) is a lower bound on the mutual information I(c; x).
+
+    Raises:
+        UserError: If the latent has no parts.
     """
     if not latent.parts:
         raise UserError("the latent has no codes; join some to the noise by latents.joined")
@@ -37,17 +40,17 @@ def surprise(latent: Latent, output: Array, latents: Array, spread: float = 1.0)
 
 
 def size(latent: Latent) -> int:
-    """Returns how many numbers a head gives of all codes together."""
+    """Returns the size of a head's output for all codes together."""
     return sum(part.size for part in latent.parts)
 
 
 def mutual_information(head: str, latent: Latent, weight: float = 1.0, spread: float = 1.0) -> Term:
-    """Returns weight * -log Q(c | G(z, c)), for either player: how well samples' codes can be read from them.
+    """Mutual information of codes and samples, for either player: weight * -log Q(c | G(z, c)).
 
     Args:
-        head: Q, the name of a network of features, `[b, F]` -> `[b, size(latent)]`; the game needs a "body".
-        latent: Distribution of the generator's inputs.
-        weight: Positive.
+        head: Name of Q, a network from features `[b, F]` to `[b, size(latent)]`; the game needs a "body".
+        latent: Distribution of the generator's inputs, with codes as parts.
+        weight: Lambda in InfoGAN (Chen et al. 2016, arXiv:1606.03657); positive.
         spread: See `surprise`.
     """
     require_weight("weight", weight)
@@ -60,7 +63,12 @@ def mutual_information(head: str, latent: Latent, weight: float = 1.0, spread: f
 
 
 def real_labels(head: str, weight: float = 1.0) -> Term:
-    """Returns weight * -log Q(label | x) on real examples, for the discriminator; see `mutual_information`."""
+    """Classification loss on real examples, for the discriminator: weight * -log Q(label | x).
+
+    Args:
+        head: Name of Q, a network from features `[b, F]` to logits `[b, classes]`; the game needs a "body".
+        weight: Positive.
+    """
     require_weight("weight", weight)
 
     def value(context: Context) -> Array:
@@ -71,12 +79,16 @@ def real_labels(head: str, weight: float = 1.0) -> Term:
 
 
 def few_labels(weight: float = 1.0) -> Term:
-    """Returns weight * -log p(y | x, real) on the labelled examples of `data.tasks.semi_supervised`.
+    """Semi-supervised classification loss, for the discriminator (Salimans et al. 2016, arXiv:1606.03498).
 
-    The discriminator gives "classes"; the game has no "body". Salimans et al. 2016, arXiv:1606.03498.
+    weight * -log p(y | x, real) on the labelled examples of `data.tasks.semi_supervised`. The discriminator must return
+    "classes", the class logits; the game has no "body".
 
     Args:
         weight: Positive.
+
+    Raises:
+        UserError: While tracing, if the batch has no "few_image".
     """
     require_weight("weight", weight)
 

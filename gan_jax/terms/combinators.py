@@ -12,13 +12,13 @@ from gan_jax.types import Array, Context, PyTree, Term
 
 
 def lazy(term: Term, every: int) -> Term:
-    """Evaluates a term every so many steps, that many times as strong (Karras et al. 2020, arXiv:1912.04958).
+    """Lazy regularisation: a term every `every` iterations, `every` times as strong (Karras et al., arXiv:1912.04958).
 
-    What it carries moves only then.
+    Its slots change in these iterations only.
 
     Args:
         term: Any term.
-        every: Steps between evaluations, at least 1; it is due at step 0.
+        every: Iterations between evaluations, at least 1; the first is iteration 0.
     """
     if every < 1:
         raise UserError(f"every={every}: a lazy term is due once in at least 1 step")
@@ -39,11 +39,11 @@ def lazy(term: Term, every: int) -> Term:
 
 
 def scheduled(term: Term, schedule: optax.Schedule) -> Term:
-    """Multiplies a term by a function of the step.
+    """Multiplies a term by a schedule.
 
     Args:
         term: Any term.
-        schedule: `(step) -> factor`, such as `optax.linear_schedule(0, 1, 10_000)`.
+        schedule: `(iteration) -> factor`, such as `optax.linear_schedule(0, 1, 10_000)`.
     """
 
     def value(context: Context) -> tuple[Array, dict[str, PyTree]]:
@@ -54,12 +54,15 @@ def scheduled(term: Term, schedule: optax.Schedule) -> Term:
 
 
 def combine(*terms: Term) -> Term:
-    """Adds terms up to one, to be lazy or scheduled together.
+    """Sums terms, to make them lazy or scheduled together.
 
-    The sum of their means; each draws from keys of its own.
+    The value is the sum of the terms' batch means, and the metric is named by all of them, such as "r1+r2".
 
     Args:
-        terms: At least one; no two may carry the same slot.
+        terms: At least one, of one player, with different names and slots.
+
+    Raises:
+        UserError: If there are no terms, two share a name or (by `init`) a slot, or they are of different players.
     """
     if not terms:
         raise UserError("terms=(): there is nothing to combine; give at least one term")
@@ -92,6 +95,6 @@ def combine(*terms: Term) -> Term:
 
 
 def _evaluate(term: Term, context: Context) -> tuple[Array, dict[str, PyTree]]:
-    """Gives terms that carry nothing the form of those that do."""
+    """Evaluates a term as `(values, extra)`, with {} where it has no slots."""
     values = term.value(context)
     return values if isinstance(values, tuple) else (values, {})

@@ -1,7 +1,4 @@
-"""Terms of the generator.
-
-Those that compare a batch with itself do so over the global batch.
-"""
+"""Regularisation terms of the generator; comparisons within a batch are over the global batch."""
 
 import math
 
@@ -19,7 +16,7 @@ from gan_jax.types import Array, Context, PyTree, Term
 
 
 def feature_matching(weight: float = 1.0) -> Term:
-    """Returns feature matching (Salimans et al. 2016, arXiv:1606.03498).
+    """Feature matching (Salimans et al. 2016, arXiv:1606.03498).
 
     weight * |E f(x) - E f(G(z))|^2, f the discriminator's features.
 
@@ -40,9 +37,9 @@ def feature_matching(weight: float = 1.0) -> Term:
 
 
 def absolute_error(weight: float = 100.0) -> Term:
-    """Returns pix2pix's L1 term (Isola et al. 2017, arXiv:1611.07004), for generators that translate pairs.
+    """L1 term of pix2pix, for translation of paired images (Isola et al. 2017, arXiv:1611.07004).
 
-    weight * |x - G(s)|, averaged over pixels and channels.
+    weight * |x - G(s)|, averaged over pixels and channels; s is the source image of the target x.
 
     Args:
         weight: Lambda, positive.
@@ -56,7 +53,7 @@ def absolute_error(weight: float = 100.0) -> Term:
 
 
 def pull_away(weight: float = 0.1) -> Term:
-    """Returns EBGAN's pulling-away term (Zhao et al. 2017, arXiv:1609.03126), against samples that are all alike.
+    """Pulling-away term of EBGAN, against mode collapse (Zhao et al. 2017, arXiv:1609.03126).
 
     weight / (B (B - 1)) * sum over i /= j of cos(f(G(z_i)), f(G(z_j)))^2, f the discriminator's features.
 
@@ -64,7 +61,7 @@ def pull_away(weight: float = 0.1) -> Term:
         weight: Positive.
 
     Raises:
-        UserError: While tracing, if the discriminator returns no features, or there is but one example.
+        UserError: While tracing, if the discriminator returns no features, or the batch has only one example.
     """
     require_weight("weight", weight)
 
@@ -79,16 +76,16 @@ def pull_away(weight: float = 0.1) -> Term:
 
 
 def mode_seeking(weight: float = 1.0) -> Term:
-    """Returns the mode seeking term (Mao et al. 2019, arXiv:1903.05628).
+    """Mode seeking regularisation, MSGAN (Mao et al. 2019, arXiv:1903.05628).
 
-    weight / (|G(z) - G(z')| / |z - z'| + 1e-5), mean absolute differences, z' the next latents of the batch. The ratio
-    is taken pair by pair, as in the paper's formula.
+    weight / (|G(z) - G(z')| / |z - z'| + 1e-5), with mean absolute differences; z' is the next latent in the global
+    batch. Ratios are per pair, as in the paper's formula.
 
     Args:
         weight: Lambda, positive.
 
     Raises:
-        UserError: While tracing, if there is but one example.
+        UserError: While tracing, if the batch has only one example.
     """
     require_weight("weight", weight)
 
@@ -104,14 +101,14 @@ def mode_seeking(weight: float = 1.0) -> Term:
 
 
 def latent_diversity(weight: float = 0.5, std: float = 0.07) -> Term:
-    """Returns the generator's part of zCR (Zhao et al. 2021, arXiv:2002.04724); see `latent_consistency`.
+    """Latent consistency regularisation, zCR: the generator's term (Zhao et al. 2021, arXiv:2002.04724).
 
-    -weight * |G(z) - G(z + std * N(0, I))|^2, averaged over the entries of an image, so that the weight means the same
-    at every resolution.
+    -weight * |G(z) - G(z + std * N(0, I))|^2, averaged over pixels and channels, so that the weight does not depend on
+    the resolution. The discriminator's term is `latent_consistency`.
 
     Args:
         weight: Lambda_gen, positive.
-        std: Standard deviation of the noise, positive. Public implementations for CIFAR-10 have 0.03 and 0.05.
+        std: Standard deviation of the noise, positive. Public implementations for CIFAR-10 use 0.03 and 0.05.
     """
     require_weight("weight", weight)
     require_noise("std", std)
@@ -123,16 +120,16 @@ def latent_diversity(weight: float = 0.5, std: float = 0.07) -> Term:
 
 
 def path_length(weight: float = 2.0, decay: float = 0.99, name: str = "path_length") -> Term:
-    """Returns path length regularisation (Karras et al. 2020, arXiv:1912.04958).
+    """Path length regularisation of StyleGAN2 (Karras et al. 2020, arXiv:1912.04958).
 
-    weight * (l - a)^2, l = |J^T y|, J = dG(z) / dz, y = N(0, I) / sqrt(H W), a <- a + (1 - decay) (E l - a). As in the
-    authors' code, a is the new average, and its share of the gradient counts. Points have no height and width, and y is
-    not divided.
+    weight * (l - a)^2, l = |J^T y|, J = dG(z) / dz, y = N(0, I) / sqrt(H W), a <- a + (1 - decay) (E l - a), a = 0 at
+    first. As in the authors' code, a is the updated average, and gradients flow through it. For points, y is not
+    divided by sqrt(H W).
 
     Args:
         weight: Positive.
-        decay: The weight of the average's old value, in [0, 1).
-        name: Of the term, and of the slot where a is kept, 0 at first.
+        decay: Weight of the average's old value, in [0, 1).
+        name: Name of the term, and of the slot with a.
     """
     require_weight("weight", weight)
     require_decay(decay)

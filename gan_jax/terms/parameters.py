@@ -1,4 +1,4 @@
-"""Terms that regularise the parameters of a network."""
+"""Regularisation terms that depend on a network's parameters alone."""
 
 import jax
 import jax.numpy as jnp
@@ -10,13 +10,14 @@ from gan_jax.types import Array, Context, PyTree, Term, TrainState
 
 
 def orthogonal(weight: float, network: str) -> Term:
-    """Returns BigGAN's orthogonal regularisation, without the diagonal (Brock et al. 2019, arXiv:1809.11096).
+    """Orthogonal regularisation of BigGAN, without the diagonal (Brock et al. 2019, arXiv:1809.11096).
 
-    weight * sum over kernels W of |W^T W * (1 - I)|_F^2, W reshaped `[in, out]`.
+    weight * sum over kernels W of |W^T W * (1 - I)|_F^2, with W reshaped to `[in, out]`. Kernels are all parameters of
+    two or more axes, embeddings included.
 
     Args:
         weight: Beta, 1e-4 in the paper; positive.
-        network: Whose parameters of two axes or more are its kernels, embeddings among them.
+        network: Name of the network, which is also the name of its player.
     """
     require_weight("weight", weight)
 
@@ -29,13 +30,14 @@ def orthogonal(weight: float, network: str) -> Term:
 
 
 def historical_averaging(weight: float, network: str) -> Term:
-    """Returns historical averaging (Salimans et al. 2016, arXiv:1606.03498).
+    """Historical averaging (Salimans et al. 2016, arXiv:1606.03498).
 
-    weight * |theta - mean of the theta of earlier moves|^2; 0 on the first.
+    weight * |theta - mean of theta over all earlier moves|^2; 0 in the first move.
 
     Args:
         weight: Positive.
-        network: Whose parameters; the mean is kept in the slot "historical_" and this name.
+        network: Name of the network, which is also the name of its player; the mean is in the slot
+            "historical_NETWORK".
     """
     require_weight("weight", weight)
     slot = f"historical_{network}"
