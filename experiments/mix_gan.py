@@ -65,13 +65,9 @@ def payoff(base: GanLoss) -> Loss:
     return mixed
 
 
-def uneven(entropy: float, player: str) -> Term:
-    """Returns what the player's weights cost where they come near 0."""
-    return Term(
-        "uneven",
-        lambda context: -entropy * jnp.mean(jax.nn.log_softmax(context.state.params[player]["log_weights"])),
-        player=player,
-    )
+def uneven(c: float, player: str) -> Term:
+    """Returns -c mean(log weights): what the player's weights cost where they come near 0."""
+    return Term("uneven", lambda at: -c * jnp.mean(jnp.log(mixture.weights(at.state.params[player]))), player=player)
 
 
 def logged(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:

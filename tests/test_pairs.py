@@ -204,7 +204,7 @@ def test_unpaired_training_has_sources_of_even_and_images_of_odd_examples_and_te
     paired, test = load(f"{task}:digits", "test"), load(f"unpaired:{task}:digits", "test")
     for name in ("image", "source"):
         np.testing.assert_array_equal(test.arrays[name], paired.arrays[name])
-    assert test.apart == () and test.spec == found.spec == paired.spec._replace(classes=0)
+    assert test.apart == () and test.spec == found.spec == paired.spec._replace(classes=0, unpaired=True)
     assert set(test.arrays) == {"image", "source"}
 
 
@@ -229,7 +229,7 @@ def test_folders_of_unlike_names_are_apart_in_every_split(folders, tmp_path):
         source, image = (load(path, split).arrays["image"] for path in folders.split(":"))
         np.testing.assert_array_equal(found.arrays["source"], source)
         np.testing.assert_array_equal(found.arrays["image"], image)
-        assert found.apart == (("source",),) and found.spec == Spec((8, 8, 3), 0, (8, 8, 1))
+        assert found.apart == (("source",),) and found.spec == Spec((8, 8, 3), 0, (8, 8, 1), unpaired=True)
     assert len(load(f"unpaired:{folders}", "all").arrays["source"]) == 55
 
 
@@ -257,7 +257,7 @@ def test_domains_of_tensorflow_datasets(monkeypatch):
             found = load(f"unpaired:{name}", split, 4)
             assert asked[-2:] == [(name, given.format(domain), 4) for domain in "AB"]
             assert (found.name, found.split, found.apart) == (f"unpaired:{name}", split, (("source",),))
-            assert found.spec == Spec((4, 4, 3), 0, (4, 4, 3)) and found.count == 5
+            assert found.spec == Spec((4, 4, 3), 0, (4, 4, 3), unpaired=True) and found.count == 5
             assert (found.arrays["image"] == ord("B")).all() and (found.arrays["source"] == ord("A")).all()
             assert len(found.arrays["source"]) == 3
 

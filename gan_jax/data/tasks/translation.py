@@ -52,7 +52,8 @@ def unpaired(pairs: Dataset) -> Dataset:
     """
     name, image, source = f"unpaired:{pairs.name}", pairs.arrays["image"], pairs.arrays["source"]
     if not for_training(pairs.split):
-        return dataset(name, pairs.split, image, others={"source": source})
+        held_out = dataset(name, pairs.split, image, others={"source": source})
+        return held_out._replace(spec=held_out.spec._replace(unpaired=True))
     if len(image) < 2:
         raise UserError(f"data set {name!r}: {pairs.split} has one example, too few to be held apart; take more")
     return dataset(name, pairs.split, image[1::2], others={"source": source[::2]}, apart=APART)
