@@ -1,4 +1,4 @@
-"""Data sets: `load` returns a split as host arrays, `batches` draws from them inside the compiled step.
+"""Data sets: `load` returns a split as host arrays; `batches` draws batches from it inside the compiled step.
 
 A new kind of data is one file in `sources` or `tasks` and one branch in `catalog`; see README.md in this folder.
 """

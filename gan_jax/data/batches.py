@@ -1,7 +1,7 @@
 """Batches as a pure function of (key, step): exact epochs in random order, drawn inside the compiled step.
 
-No permutation is stored. Place i of an epoch is sent to its example by a keyed bijection of [0, count), evaluated for
-the batch's own places only.
+No permutation is stored: a keyed bijection of [0, count) maps position i of an epoch to an example, and is evaluated at
+the batch's positions only.
 """
 
 import math
@@ -21,25 +21,25 @@ PASSES = 6
 def batches(
     count: int, batch_size: int, repeats: int = 1, apart: tuple[tuple[str, ...], ...] = ()
 ) -> Callable[[dict[str, Array], Array, Array], Batch]:
-    """Makes the function that draws batch t of a data set.
+    """Makes the function that draws the batches of step t.
 
     An epoch is a random order of all examples, cut into `count // batch_size` batches; the remainder is dropped, and
-    is another one each epoch. Draws are numbered through: step t takes draws t * repeats to t * repeats + repeats - 1.
-    A group that is drawn apart has such epochs too, of its own rows and by a key of its own, so that which of its rows
-    meet which of the others is left to chance.
+    differs between epochs. Step t takes batches t * repeats to t * repeats + repeats - 1, counted from the start. A
+    group that is drawn apart has epochs of its own rows, with its own key, so its rows are paired with the others at
+    random.
 
     Args:
         count: Number of examples.
         batch_size: Examples in the global batch, B.
-        repeats: Batches that one step eats.
-        apart: Groups of arrays, by name, that are drawn apart; rows of one group stay together. See `Dataset`.
+        repeats: Batches per step.
+        apart: Groups of arrays, by name, that are drawn independently; rows of one group stay together. See `Dataset`.
 
     Returns:
         `draw(arrays, key, step)` of arrays `[count, ...]`, a typed key and a step i32[], for use inside jit. It returns
-        leaves `[b, ...]`, or `[repeats, b, ...]` if repeats > 1, where b = B / devices are this device's rows of the
-        global batch. uint8 becomes float32 in [-1, 1] by (x - 127.5) / 127.5; other types are left alone. While tracing
-        it raises UserError if the devices do not divide B, an array has not `count` rows, or those of a group are
-        missing, of unlike numbers of rows, or fewer than B.
+        leaves `[b, ...]`, or `[repeats, b, ...]` if repeats > 1; b = B / devices, this device's rows of the global
+        batch. uint8 becomes float32 in [-1, 1] by (x - 127.5) / 127.5; other types are unchanged. While tracing it
+        raises UserError if the number of devices does not divide B, if an array does not have `count` rows, or if the
+        arrays of a group are missing, differ in their number of rows, or have fewer than B.
 
     Raises:
         UserError: If batch_size is not in [1, count], repeats is below 1, or an array is in two groups.
@@ -81,35 +81,35 @@ def batches(
 
 
 def examples(key: Array, number: Array, count: int, batch_size: int, rows: Array) -> Array:
-    """Returns which examples are some rows of a draw, by its number: what `batches` draws, and streams read.
+    """Returns the indices of the examples in some rows of a batch; `batches` and streams both use it.
 
     Args:
         key: A typed key.
-        number: Of the draw, i32[].
+        number: The number of the batch, counted from the start of training, i32[].
         count: Number of examples in the data set.
-        batch_size: Examples in a draw.
-        rows: Places in it, i32 `[b]`.
+        batch_size: Examples in a batch.
+        rows: Rows of the batch, i32 `[b]`.
     """
     per_epoch = count // batch_size
     return permutation(jax.random.fold_in(key, number // per_epoch), count, (number % per_epoch) * batch_size + rows)
 
 
 def permutation(key: Array, count: int, places: Array) -> Array:
-    """Evaluates a random permutation of [0, count) at some places, at a cost that does not depend on `count`.
+    """Evaluates a random permutation of [0, count) at some positions, at a cost independent of `count`.
 
-    Each of `PASSES` passes turns x by a random amount modulo `count`, then takes x < a * b, for a and b near
-    sqrt(count), as the pair (x // b, x % b), and adds to either half, modulo its range, a hash of the other and of the
-    pass's key: two rounds of a Feistel network (Luby and Rackoff 1988). The fewer than a places from a * b on stay, and
-    are other ones in the next pass. All of it can be undone, so it is a bijection. There is no loop that runs until
-    something holds, as in the usual "cycle walking", for which an accelerator would wait for the host.
+    Each of `PASSES` passes adds a random offset modulo `count`. It then splits each x < a * b, for a and b near
+    sqrt(count), into (x // b, x % b), and adds to each half, modulo its range, a hash of the other half and a key: two
+    rounds of a Feistel network (Luby and Rackoff 1988). Fewer than a values, those from a * b up, stay; the next offset
+    moves them. Every operation is invertible, so the result is a bijection. Unlike the usual "cycle walking" it has no
+    data-dependent loop, which would make an accelerator wait for the host.
 
     Args:
         key: A typed key; it chooses the permutation.
         count: Number of elements, at least 1 and below 2**31.
-        places: Integers `[...]` in [0, count).
+        places: Positions `[...]` in [0, count), integers.
 
     Returns:
-        int32 `[...]`: the elements at these places.
+        int32 `[...]`: the elements at these positions.
     """
     a = min(count, 2 * max(1, round(math.sqrt(count) / 2)))  # even: else all permutations of 5 would be even ones
     b = count // a
@@ -124,7 +124,7 @@ def permutation(key: Array, count: int, places: Array) -> Array:
 
 
 def _hash(x: Array) -> Array:
-    """Mixes 32 bits by `lowbias32` of C. Wellons' hash-prospector: an input bit flips any output bit half the time."""
+    """Hashes 32 bits (`lowbias32` of C. Wellons' hash-prospector): an input bit flips each output bit half the time."""
     x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
     x = (x ^ (x >> 15)) * jnp.uint32(0x846CA68B)
     return x ^ (x >> 16)
@@ -146,7 +146,7 @@ def _count(arrays: dict[str, Array], group: tuple[str, ...], batch_size: int) ->
 
 
 def _rows(batch_size: int) -> int:
-    """Returns the number of rows of this device."""
+    """Returns the number of rows of the batch on this device."""
     devices = parallel.size()
     if batch_size % devices:
         below = batch_size - batch_size % devices
@@ -156,6 +156,6 @@ def _rows(batch_size: int) -> int:
 
 
 def scale(x: Array) -> Array:
-    """Brings uint8 to float32 in [-1, 1], by (x - 127.5) / 127.5; leaves other types alone."""
+    """Scales uint8 to float32 in [-1, 1] by (x - 127.5) / 127.5; returns other types unchanged."""
     # Not x / 127.5 - 1: compiled, that maps 255 to 1 + 1e-7. This maps 0 and 255 to -1 and 1, and is odd about 127.5.
     return (x.astype(jnp.float32) - 127.5) / 127.5 if x.dtype == jnp.uint8 else x

@@ -1,4 +1,4 @@
-"""Decoded data sets on disk, so that only the first run pays for decoding; safe to delete at any time."""
+"""On-disk cache of decoded data sets, so that only the first run decodes; safe to delete at any time."""
 
 import contextlib
 import functools
@@ -18,7 +18,7 @@ from gan_jax.files import atomic
 def directory() -> Path:
     """Returns the cache directory: $GAN_JAX_CACHE, else $XDG_CACHE_HOME/gan_jax, else ~/.cache/gan_jax.
 
-    Without a home, as for an unknown user in a container, it is a temporary one that this process deletes at its end.
+    Without a home directory, as for an unknown user in a container, it is temporary and deleted when the process ends.
     """
     own = os.environ.get("GAN_JAX_CACHE")
     path = os.path.expanduser(own or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "gan_jax"))
@@ -31,13 +31,13 @@ def _temporary() -> tempfile.TemporaryDirectory:
 
 
 def cached(name: str, key: object, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Reads arrays from the cache, or makes them and keeps them there.
+    """Reads arrays from the cache, or makes and caches them.
 
-    A cache that cannot be read or written is done without.
+    Errors in reading or writing the cache are ignored.
 
     Args:
         name: Readable part of the file's name.
-        key: All that the arrays depend on; told apart by `repr`.
+        key: Everything that the arrays depend on; keys are compared by `repr`.
         make: Makes the arrays.
 
     Returns:
@@ -54,7 +54,7 @@ def cached(name: str, key: object, make: Callable[[], dict[str, np.ndarray]]) ->
 
 
 def _read(path: Path) -> dict[str, np.ndarray] | None:
-    """Returns None if there is no such file, or a damaged one."""
+    """Reads a cached file; returns None if it is missing or damaged."""
     try:
         with path.open("rb") as file, np.load(file) as arrays:
             return dict(arrays)

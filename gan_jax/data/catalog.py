@@ -1,4 +1,4 @@
-"""Data: `load` gives a split as host arrays, `batches` draws from them inside the compiled step."""
+"""Catalogue of data sets: finds a data set by name, and loads it (`load`) or opens it as a stream (`stream`)."""
 
 from gan_jax.data import names
 from gan_jax.data.batches import batches, permutation
@@ -17,25 +17,25 @@ def load(name: str, split: str = "train", resolution: int | None = None, skip_da
         name: "digits" (12,000 MNIST images that come with the package); "ring", "grid", "spiral", "swiss_roll" or
             "moons" (points in the plane, see `toys`); "stacked_digits" or "stacked_mnist" (three digits in the colour
             channels, 1,000 classes, see `stacked`); a directory of images, or "folder:DIRECTORY" (see `folder`); or any
-            image set of TensorFlow Datasets, such as "mnist", "fashion_mnist" or "cifar10" (see `tfds`). A directory
-            that exists comes before a set of TensorFlow Datasets of the same name; `~` is the home directory.
-            For translation: "pairs:DIR_A:DIR_B" and, of any image set NAME, "edges:NAME", "grey:NAME", "inverted:NAME"
-            and "recoloured:NAME", each image with its source; "unpaired:" before one of these, before two folders
+            image set of TensorFlow Datasets, such as "mnist", "fashion_mnist" or "cifar10" (see `tfds`). An existing
+            directory takes precedence over a TensorFlow Datasets set of the same name; `~` is the home directory.
+            For translation, images paired with sources: "pairs:DIR_A:DIR_B" or, from any image set NAME, "edges:NAME",
+            "grey:NAME", "inverted:NAME" and "recoloured:NAME". "unpaired:" before one of these, before two folders
             DIR_A:DIR_B, or before a set such as "cycle_gan/horse2zebra", draws sources and images independently (see
             `tasks.translation`). For semi-supervised learning: "few:PER_CLASS:DRAW:NAME", such as "few:10:0:mnist" (see
             `tasks.semi_supervised`).
         split: "train" or "test"; for TensorFlow Datasets also its other splits and slices, such as "train[:10%]".
         resolution: Side of the square to which images are resized and cropped; None leaves them as they are.
-        skip_damaged: Whether the next image takes the place of one that cannot be read, with a warning. It has no
-            effect on "pairs:", whose images must all be readable.
+        skip_damaged: Whether an unreadable image is replaced by the next one, with a warning, instead of raising. It
+            has no effect on "pairs:", whose images must all be readable.
 
     Returns:
-        The split, whole.
+        The whole split.
 
     Raises:
         UserError: If there is no such data set or split, or its images cannot be made into one array.
     """
-    # The sources are imported here because they cost up to a second, which sampling need not pay.
+    # Sources are imported here as some take up to a second, which sampling need not pay.
     _require_size(resolution)
     name = names.resolved(name)
     task, options, base = names.parsed(name)
@@ -84,12 +84,12 @@ def stream(name: str, split: str = "train", resolution: int | None = None, skip_
     Args:
         name: A directory of images, or an image set of TensorFlow Datasets, as in `load`.
         split: As in `load`.
-        resolution: As in `load`; where images differ in size it must be given.
-        skip_damaged: Without `resolution`, whether to take the size from the first image that can be read; by default
-            the very first must be.
+        resolution: As in `load`; required where images differ in size.
+        skip_damaged: Whether, without `resolution`, the size is taken from the first readable image; by default the
+            first image must be readable.
 
     Returns:
-        The split, to be read by `streams`.
+        The split, to be read by `streaming.feed`.
 
     Raises:
         UserError: If there is no such data set or split, or the set exists in memory only.

@@ -1,4 +1,4 @@
-"""What every source of data returns: whole splits as host arrays, with a fingerprint of their contents."""
+"""Types of data sets: `Dataset` in memory and `Stream` on disk, each one split with a fingerprint."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -9,14 +9,14 @@ import numpy as np
 
 
 class Spec(NamedTuple):
-    """What a network must know of a data set.
+    """The properties of a data set that its networks depend on.
 
     Attributes:
         shape: Shape of one example: `(height, width, channels)`, or `(2,)` for points in the plane.
         classes: Number of classes; 0 where there are no labels.
-        source: Shape of one example of `source`, from which an image is translated; None where there are no sources.
+        source: Shape of one example of `source`, the input of translation; None where there are no sources.
         unpaired: Whether sources and images are drawn independently, so that no image's source is known.
-        few_labels: Whether only a few examples have labels, drawn apart as `few_image` and `few_label`.
+        few_labels: Whether only a few examples have labels; they are `few_image` and `few_label`, drawn independently.
     """
 
     shape: tuple[int, ...]
@@ -30,14 +30,14 @@ class Dataset(NamedTuple):
     """One split of a data set, whole, in host memory.
 
     Attributes:
-        name: What was asked of `load`, with absolute paths.
+        name: The name passed to `load`, with absolute paths.
         split: Name of the split.
         arrays: `image`, uint8 `[N, H, W, C]` in [0, 255], or float32 `[N, 2]` for points in the plane; `label`, int32
-            `[N]` in [0, classes), where there are labels; and what else a task has, see `tasks`.
-        spec: Shape of one example and number of classes.
-        fingerprint: Of the arrays: equal contents, equal fingerprint, wherever they come from.
-        apart: Groups of arrays that are drawn in an order of their own, each by the number of its own rows; the others
-            have N rows, which belong together.
+            `[N]` in [0, classes), where there are labels; and the further arrays of a task, see `tasks`.
+        spec: Shape of one example, number of classes, and task.
+        fingerprint: Hash of the arrays; it depends on their contents alone.
+        apart: Groups of arrays that are drawn independently of the others and may have another number of rows; all
+            other arrays have N rows, which belong together.
         origin: Fingerprint of the files it was read from, equal to that of a `Stream` of them; "" if it cannot be
             streamed.
     """
@@ -57,17 +57,17 @@ class Dataset(NamedTuple):
 
 
 class Stream(NamedTuple):
-    """One split of a data set that stays on disk, read as training goes.
+    """One split of a data set that stays on disk and is read during training.
 
     Attributes:
-        name: What was asked of `stream`, with absolute paths.
+        name: The name passed to `stream`, with absolute paths.
         split: Name of the split.
         count: Number of examples.
-        fetch: `(numbers) -> [(name, encoded, label), ...]`: examples by their numbers in [0, count): a name for errors,
-            a path or the bytes of an encoded image, and a label, 0 where there are none. Called by several threads.
+        fetch: `(numbers) -> [(name, encoded, label), ...]`: for indices in [0, count), a name for errors, a path or the
+            bytes of an encoded image, and a label, 0 where there are none. Called by several threads.
         spec: Shape of one example and number of classes.
-        resolution: Side of the squares that images are made into; None asks that all be of one size.
-        fingerprint: Of what tells contents apart without reading them: names, sizes, versions.
+        resolution: Side of the square to which images are resized and cropped; None requires images of one size.
+        fingerprint: Hash of names, sizes and versions, which identify the contents without reading them.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Stream(NamedTuple):
 
     @property
     def origin(self) -> str:
-        """The origin of a `Dataset` that is read from the same files."""
+        """The fingerprint, equal to the `origin` of a `Dataset` read from the same files."""
         return self.fingerprint
 
 
@@ -93,19 +93,19 @@ def dataset(
     others: dict[str, np.ndarray] | None = None,
     apart: tuple[tuple[str, ...], ...] = (),
 ) -> Dataset:
-    """Makes a `Dataset` of an array of examples and, perhaps, one of labels, and others.
+    """Makes a `Dataset` from examples, optional labels and optional further arrays.
 
     Args:
-        name: What was asked of `load`.
+        name: The name passed to `load`.
         split: Name of the split.
         image: Examples `[N, ...]`, uint8 or float32.
         label: Labels `[N]` in [0, classes), of any integer type.
         classes: Number of classes; ignored without labels.
         others: Further arrays by name, such as `source`.
-        apart: Groups of them that are drawn in an order of their own, see `Dataset`.
+        apart: Groups of them that are drawn independently, see `Dataset`.
 
     Returns:
-        The data set, its arrays C-contiguous.
+        The data set, with C-contiguous arrays.
     """
     arrays = {"image": np.ascontiguousarray(image)}
     if label is not None:
@@ -123,8 +123,8 @@ def same(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
     Two sets in memory are compared by their contents, others by the files that they are read from.
 
     Args:
-        ours: The record of one, by `marks`: its `fingerprint` and, if it has one, its `origin`.
-        theirs: The record of the other. Older records have a fingerprint alone, of contents or of files.
+        ours: The `marks` of one: its `fingerprint` and, if it has one, its `origin`.
+        theirs: The `marks` of the other. Older records have only a fingerprint, of contents or of files.
     """
     if ours["fingerprint"] == theirs["fingerprint"]:
         return True
@@ -136,12 +136,12 @@ def same(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
 
 
 def marks(data: Dataset | Stream) -> dict[str, str]:
-    """Returns the fingerprints of a data set that records hold and `same` compares."""
+    """Returns the fingerprints of a data set, as stored in records and compared by `same`."""
     return {"fingerprint": data.fingerprint} | ({"origin": data.origin} if data.origin else {})
 
 
 def for_training(split: str) -> bool:
-    """Says whether a split, or a slice such as "train[:10%]", is one to train on; the others are held out."""
+    """Returns whether a split, or a slice such as "train[:10%]", is for training; the others are held out."""
     return split.startswith(("train", "all"))
 
 
@@ -149,7 +149,7 @@ def fingerprint(arrays: dict[str, np.ndarray]) -> str:
     """Hashes names, types, shapes and contents of arrays.
 
     Returns:
-        16 hexadecimal digits, the first of a SHA-256.
+        The first 16 hexadecimal digits of a SHA-256.
     """
     digest = hashlib.sha256()
     for name, array in sorted(arrays.items()):

@@ -1,4 +1,4 @@
-"""Names of data sets, parsed: a task, its options, and the set that it is made from."""
+"""Parses names of data sets: a task, its options, and the set that it is made from."""
 
 import os
 import re
@@ -9,18 +9,18 @@ from gan_jax.data.sources import stacked, toys
 from gan_jax.errors import UserError
 
 BUILT_IN = ("digits", *toys.NAMES, *stacked.SOURCES)
-MADE = ("edges", "grey", "inverted", "recoloured")  # tasks that make a source of every image of a set
-PAIRED = ("pairs", *MADE)  # tasks in which the partner of every image is known
-VERSION = re.compile(r"\d+\.[\d*]+\.[\d*]+")  # of a set of TensorFlow Datasets, after its name and a colon
+MADE = ("edges", "grey", "inverted", "recoloured")  # tasks that compute a source from each image of a set
+PAIRED = ("pairs", *MADE)  # tasks in which every image has its source
+VERSION = re.compile(r"\d+\.[\d*]+\.[\d*]+")  # version of a TensorFlow Datasets set, after its name and a colon
 
 
 class Name(NamedTuple):
-    """What the name of a data set says.
+    """The parsed name of a data set.
 
     Attributes:
         task: "few", "pairs", "unpaired" or one of `MADE`; "" for a plain set.
-        options: Of few, the examples a class and the draw, as text; of pairs and unpaired, two folders where they are
-            given, "" for one that is missing.
+        options: For "few", the examples per class and the draw, as text. For "pairs" and "unpaired", the two folders if
+            given, "" for a missing one.
         base: The set that the task is made from; "" if it is made from two folders.
     """
 
@@ -30,7 +30,7 @@ class Name(NamedTuple):
 
 
 def parsed(name: str) -> Name:
-    """Parses the name of a data set, as in `data.load`: the only place that knows how names are written."""
+    """Parses the name of a data set, as in `data.load`; the syntax of names is defined here alone."""
     task, colon, rest = name.partition(":")
     if task == "few" and colon:
         per_class, draw, base = [*rest.split(":", 2), "", ""][:3]
@@ -48,7 +48,7 @@ def resolved(name: str) -> str:
     """Makes the paths in a name absolute, so that it means the same in every working directory; expands `~`.
 
     Args:
-        name: A data set's, as in `data.load`.
+        name: Name of a data set, as in `data.load`.
 
     Raises:
         UserError: If it is empty.
@@ -66,16 +66,19 @@ def directories(name: str) -> list[str]:
 
 
 def images_of(name: str) -> str:
-    """Returns the data set that a task takes its images from: mnist for few:10:0:mnist or unpaired:edges:mnist."""
+    """Returns the set that the images of a task come from unchanged: mnist for few:10:0:mnist or unpaired:edges:mnist.
+
+    Other names, among them "recoloured:NAME", are returned as they are.
+    """
     task, _, base = parsed(name)
     return images_of(base) if base and task in ("few", "unpaired", "edges", "grey", "inverted") else name
 
 
 def two_directories(pair: str) -> tuple[str, str]:
-    """Splits DIR_A:DIR_B at the colon with directories on both sides, as paths may have colons; else at the first.
+    """Splits DIR_A:DIR_B at the first colon with existing directories on both sides, else at the first colon.
 
     Returns:
-        Both paths, "" for one that is not given.
+        Both paths, "" for a missing one.
     """
     parts = pair.split(":")
     ways = [(":".join(parts[:i]), ":".join(parts[i:])) for i in range(1, len(parts))] or [(pair, "")]
@@ -83,7 +86,7 @@ def two_directories(pair: str) -> tuple[str, str]:
 
 
 def is_directory(name: str) -> bool:
-    """Returns whether a name is that of a directory of images, and not of a built-in set."""
+    """Returns whether a name means a directory of images; built-in sets take precedence."""
     return name.startswith("folder:") or (name not in BUILT_IN and os.path.isdir(os.path.expanduser(name)))
 
 

@@ -1,8 +1,8 @@
-"""Batches of a data set that stays on disk: read and decoded by threads ahead of time, the same ones as from memory.
+"""Streaming: batches of a data set on disk, read and decoded ahead by threads, identical to those from memory.
 
-Batch t is a function of (key, t), by the same `batches.examples` as for data in memory: to go on from a step is to
-start reading there, and where both fit, streaming changes no bit of a run. Grain's threads read whole batches ahead;
-another thread joins them to what the next compiled call eats, and sends that to the device while this one runs.
+Batch t is a function of (key, t), by the same `batches.examples` as for data in memory. So a run resumes by reading
+from its step, and streaming changes no bit of a run. Grain's threads read whole batches ahead; another thread joins
+them into the input of the next compiled call, and sends it to the device while the current call runs.
 """
 
 import os
@@ -23,16 +23,16 @@ from gan_jax.data.reading.images import Damaged, require_size, stack
 from gan_jax.errors import UserError
 from gan_jax.types import Array, Batch
 
-AHEAD = 2  # calls whose batches are read ahead
-TRIES = 100  # examples tried in place of a damaged one
+AHEAD = 2  # compiled calls whose batches are read ahead
+TRIES = 100  # replacements tried for a damaged example
 Take = Callable[[], tuple[dict[str, Any], float]]
 
 
 def draw(repeats: int = 1) -> Callable[[dict[str, Any], Array, Array], Batch]:
-    """Makes the function that takes batch t from what `feed` gave, in place of `batches.batches`.
+    """Makes the function that takes the batches of step t from a chunk of `feed`; the counterpart of `batches.batches`.
 
     Args:
-        repeats: Batches that one step eats.
+        repeats: Batches per step.
     """
 
     def take(chunk: dict[str, Any], key: Array, step: Array) -> Batch:
@@ -55,31 +55,30 @@ def feed(
     share: tuple[int, int] = (0, 1),
     skip_damaged: bool = False,
 ) -> Iterator[Take]:
-    """Reads ahead of a run.
+    """Context that reads and decodes the batches of a run ahead of training.
 
     Args:
-        stream: What to read.
-        key: The run's, of its data.
+        stream: The data.
+        key: Key of the run's data order.
         batch_size: Examples in the global batch.
-        repeats: Batches that one step eats.
+        repeats: Batches per step.
         start: The first step.
-        calls: `(step) -> count`: iterations of the call that begins at a step; 0 where the run ends.
-        capacity: The largest number of iterations a call.
+        calls: `(step) -> count`: iterations of the compiled call that starts at a step; 0 at the end of the run.
+        capacity: The largest number of iterations per call.
         place: Sends arrays `[capacity, repeats, b, ...]` to the devices.
-        share: Which of how many equal shares of each batch to read: this process's.
-        skip_damaged: Whether an image that cannot be read is replaced by the next one, and named in a warning; else it
-            raises.
+        share: `(index, count)`: this process reads the index-th of count equal shares of each batch.
+        skip_damaged: Whether an unreadable image is replaced by the next one, with a warning, instead of raising.
 
     Yields:
-        `take() -> (chunk, seconds)`: what the next call eats, for `draw`, and how long it had to be waited for.
+        `take() -> (chunk, seconds)`: the input of the next call, for `draw`, and the time spent waiting for it.
 
     Raises:
-        UserError: From `take`, naming an image that cannot be read, or is of another size.
+        UserError: From `take`, if an image cannot be read or differs in size.
     """
     import grain  # takes a second
 
     rows = batch_size // share[1]
-    with jax.default_device(jax.local_devices(backend="cpu")[0]):  # the accelerator has other things to do
+    with jax.default_device(jax.local_devices(backend="cpu")[0]):  # the accelerator is busy training
         own = share[0] * rows + jnp.arange(rows, dtype=jnp.int32)
         data = jax.device_put(jax.random.key_data(key), jax.local_devices(backend="cpu")[0])
 
@@ -124,11 +123,11 @@ def feed(
 
 
 def few(stream: Stream, count: int, skip_damaged: bool = False) -> Dataset:
-    """Reads evenly chosen examples of a stream into memory.
+    """Reads evenly spaced examples of a stream into memory.
 
     Args:
-        stream: What to read.
-        count: How many, at most.
+        stream: The data.
+        count: Number of examples, at most.
         skip_damaged: As in `feed`.
     """
     numbers = np.unique(np.linspace(0, stream.count - 1, min(count, stream.count)).round().astype(int))
@@ -161,7 +160,7 @@ def _one(stream: Stream, name: str, encoded: Any) -> np.ndarray:
 
 
 def _next(stream: Stream, number: int, error: Damaged) -> tuple[np.ndarray, int]:
-    """Reads the first sound example after a damaged one."""
+    """Reads the first readable example after a damaged one, and warns."""
     warnings.warn(f"skipped: {error}", stacklevel=2)
     for later in range(1, TRIES + 1):
         name, encoded, label = stream.fetch([(number + later) % stream.count])[0]

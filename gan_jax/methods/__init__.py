@@ -1,5 +1,5 @@
-"""Parts that one paper alone needs, one file each: an image pool, boosting weights, the ELBO and others.
+"""Parts specific to one paper, one file each: an image pool, boosting weights, the ELBO and others.
 
-What a new system needs beyond its networks and players goes here; what several papers share goes to `losses`,
-`penalties`, `terms`, `rules` or `networks`.
+Parts that only one system needs go here; parts that several papers share go to `losses`, `penalties`, `terms`, `rules`
+or `networks`.
 """

@@ -1,7 +1,7 @@
-"""Images of pixels that are -1 or 1, and how a generator learns to draw them (Hjelm et al. 2018, arXiv:1702.08431).
+"""Boundary-seeking GANs of binary images, with pixels -1 or 1 (Hjelm et al. 2018, arXiv:1702.08431).
 
-A network gives each pixel's mean, and uniform numbers decide what it is. They are part of the latent, (z, u), z being
-what the network takes, so that a sample is a function of its latent as everywhere else.
+A network maps z to the mean of each pixel, and uniform numbers u decide its value. The latent is (z, u), so a sample is
+a function of its latent, as in other systems.
 """
 
 import math
@@ -18,23 +18,23 @@ SLOT = "effective_samples"
 
 
 def boundary_seeking(size: int, samples: int = 20) -> Term:
-    """Returns the generator's term, -sum_m w_m log g(x_m | z) of M samples of each z.
+    """Returns the generator's term: -sum_m w_m log g(x_m | z), with M samples of each z.
 
-    w_m is D(x_m) / (1 - D(x_m)), divided by the sum over m. No gradient passes a sample, and so none a weight. As M
-    grows, the gradient becomes that of KL(p || g) at each z, where p(x | z) is g(x | z) D(x) / (1 - D(x)), normalised.
+    w_m is D(x_m) / (1 - D(x_m)), normalised over m. No gradient passes through samples or weights. As M grows, the
+    gradient tends to that of KL(p || g) at each z, where p(x | z) is g(x | z) D(x) / (1 - D(x)), normalised.
 
-    It carries the effective number of samples, 1 / sum_m w_m^2, from M where they count alike down to 1.
+    A slot holds the effective number of samples, 1 / sum_m w_m^2, from 1 to M (equal weights).
 
     Args:
-        size: Of z, with which latents begin; the generator is a `sampler`.
-        samples: M, at least 2: of one sample the weight is 1, whatever D says.
+        size: Size of z, the first part of a latent; the generator is a `sampler`.
+        samples: M, at least 2: a single sample always has weight 1.
     """
     require(lambda: samples >= 2, f"samples={samples}: weights tell samples of one z apart; give at least 2")
 
     def value(context: Context) -> tuple[Array, dict[str, Array]]:
         means, images, logits = _judged(context, size, samples)
         weights = jax.nn.softmax(logits, axis=1)  # D / (1 - D) is exp(logit)
-        # never of 0: a pixel only takes a value that its mean allows
+        # never log 0: a pixel only takes values of positive probability
         likelihood = jnp.sum(jnp.log((1 + images * means) / 2).reshape(*logits.shape, -1), axis=2)
         effective = parallel.pmean(jnp.mean(1 / jnp.sum(weights**2, axis=1)))
         return -jnp.sum(weights * likelihood, axis=1), {SLOT: effective}
@@ -43,19 +43,19 @@ def boundary_seeking(size: int, samples: int = 20) -> Term:
 
 
 def judged(size: int, samples: int = 20) -> Term:
-    """Returns the discriminator's term for samples, -1/M sum_m log(1 - D(x_m)), with M samples of each z.
+    """Returns the discriminator's term for samples: -1/M sum_m log(1 - D(x_m)), with M samples of each z.
 
-    A loss judges one sample of each z; so pair this term with a loss whose discriminator part has real images alone.
+    A loss uses one sample of each z, so pair this term with a loss whose discriminator part has real images alone.
 
     Args:
-        size: See `boundary_seeking`.
+        size: Size of z, see `boundary_seeking`.
         samples: M.
     """
     return Term("samples", lambda context: jax.nn.softplus(_judged(context, size, samples)[2]), player="discriminator")
 
 
 def effective_samples() -> Controller:
-    """Logs the effective number of samples that `boundary_seeking` carries."""
+    """Logs the effective number of samples from the slot of `boundary_seeking`."""
 
     def hook(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
         return state, metrics | {f"generator/{SLOT}": state.extra[SLOT]}
@@ -65,31 +65,31 @@ def effective_samples() -> Controller:
 
 def uniforms(keys: Array, shape: tuple[int, ...]) -> Array:
     """Draws uniform numbers in [0, 1), `[n, *shape]`, example i from key i alone."""
-    # flat: XLA runs that several times faster on a CPU
+    # drawn flat, which XLA runs several times faster on CPUs
     return jax.vmap(lambda key: jax.random.uniform(key, (math.prod(shape),)))(keys).reshape(-1, *shape)
 
 
 def draw(means: Array, uniforms: Array) -> Array:
-    """Makes pixels 1 with probability (1 + mean) / 2, else -1.
+    """Draws binary pixels: 1 with probability (1 + mean) / 2, else -1.
 
     Args:
-        means: In [-1, 1]; where one is -1 or 1, so is the pixel.
-        uniforms: In [0, 1); shapes broadcast.
+        means: Means in [-1, 1]; a mean of -1 or 1 is the pixel's value.
+        uniforms: Uniform numbers in [0, 1); shapes broadcast.
     """
     return jnp.where(uniforms < (1 + means) / 2, 1, -1).astype(means.dtype)
 
 
 def binarised(images: Array, keys: Array, state: TrainState) -> Array:
-    """Makes pixels 1 as often as they are bright, an `Augment`; those that are -1 or 1 already stay."""
+    """Augmentation that binarises images at random, with pixels as means; pixels of -1 and 1 stay."""
     return draw(images, uniforms(keys, images.shape[1:]))
 
 
 def latent(base: Latent, shape: tuple[int, ...]) -> Latent:
-    """Returns the distribution of (z, u), of which only z is ever truncated.
+    """Returns the distribution of (z, u); truncation acts on z alone.
 
     Args:
-        base: That of z.
-        shape: Of an image.
+        base: Distribution of z.
+        shape: Shape of an image.
 
     Raises:
         UserError: If the shape is that of points.
@@ -104,11 +104,11 @@ def latent(base: Latent, shape: tuple[int, ...]) -> Latent:
 
 
 def sampler(means: Network, size: int) -> Network:
-    """Returns the network that draws images of latents (z, u), and of z alone gives the means.
+    """Returns the network that draws binary images from latents (z, u); from z alone it returns the means.
 
     Args:
-        means: From z to means in [-1, 1].
-        size: That of z.
+        means: Network from z to means in [-1, 1].
+        size: Size of z.
     """
 
     def image(found: Array, latents: Array) -> Array:
@@ -128,7 +128,7 @@ def sampler(means: Network, size: int) -> Network:
 
 
 def _judged(context: Context, size: int, samples: int) -> tuple[Array, Array, Array]:
-    """Draws images of each z; returns the means `[b, 1, ...]`, the images `[b, M, ...]` and their logits `[b, M]`."""
+    """Draws M images for each z; returns means `[b, 1, ...]`, images `[b, M, ...]` and logits `[b, M]`."""
     means = context.generate(context.latents[:, :size])[:, None]
     images = draw(means, uniforms(context.keys, (samples, *means.shape[2:])))
     return means, images, context.critic(images.reshape(-1, *means.shape[2:])).reshape(-1, samples)

@@ -1,7 +1,8 @@
-"""Denoising feature matching (Warde-Farley and Bengio 2017): what the denoiser descends, and what the generator does.
+"""Denoising feature matching (Warde-Farley and Bengio 2017): the denoiser's objective and the generator's term.
 
-The denoiser r is a network "denoiser" from features to features, f those that the discriminator returns. The best one
-is r(f) = E[f' | f' + e = f] = f + s^2 grad log p(f), where p is the density of the noisy features f' + e of real data.
+The denoiser r is a network "denoiser" from features to features; f are the discriminator's features. The optimal one is
+r(f) = E[f' | f' + e = f] = f + s^2 grad log p(f), where p is the density of the noisy features f' + e of real data, and
+s the standard deviation of e.
 """
 
 import jax.numpy as jnp
@@ -16,13 +17,13 @@ from gan_jax.types import Array, Aux, Batch, Context, Network, Objective, Term, 
 def objective(
     denoiser: Network, discriminator: Network, std: float = 1.0, schedule: optax.Schedule | None = None
 ) -> Objective:
-    """Returns the objective of the player that moves the denoiser.
+    """Returns the objective of the denoiser's player.
 
     |f(x) - r(f(x) + e)|^2, averaged over features; e = std * schedule(step) * N(0, I).
 
     Args:
-        denoiser: r.
-        discriminator: Returns "features", `[b, F]`; it judges in training mode.
+        denoiser: The network r.
+        discriminator: A network whose output has "features", `[b, F]`; it is applied in training mode.
         std: Standard deviation of the noise, positive.
         schedule: Factor of `std` at each step, such as `optax.linear_schedule(1, 0, 10_000)`; None means 1 throughout.
     """
@@ -44,12 +45,12 @@ def objective(
 
 
 def matching(weight: float = 0.03) -> Term:
-    """Returns the generator's term, weight |f(G(z)) - r(f(G(z)))|^2, averaged over features.
+    """Returns the generator's term: weight |f(G(z)) - r(f(G(z)))|^2, averaged over features.
 
-    r's output is a target: no gradient passes it.
+    The output of r is a target, without gradient.
 
     Args:
-        weight: Positive.
+        weight: Weight of the term, positive.
     """
     require_weight("weight", weight)
 

@@ -1,4 +1,4 @@
-"""Dequantisation: noise that makes the grey levels of real images continuous, as those of samples are."""
+"""Dequantisation: uniform noise that makes the grey levels of real images continuous, like those of samples."""
 
 import jax
 import jax.numpy as jnp
@@ -9,14 +9,14 @@ from gan_jax.types import Array, Batch, Metrics, System, TrainState
 
 
 def dequantised(system: System) -> System:
-    """Returns a game whose real images have each of the 256 grey levels spread over the interval up to the next.
+    """Returns a system that dequantises real images before each update.
 
-    x <- (127.5 x + u) / 128, u uniform on [-1/2, 1/2), so that grey g of 0 to 255 becomes uniform on
+    x <- (127.5 x + u) / 128, u uniform on [-1/2, 1/2), so grey level g of 0 to 255 becomes uniform on
     [(g - 128) / 128, (g - 127) / 128), as in the authors' code of WGAN-GP (Gulrajani et al. 2017, arXiv:1704.00028) and
     SNGAN (Miyato et al. 2018, arXiv:1802.05957).
 
     Args:
-        system: A game of images in [-1, 1].
+        system: A system for images in [-1, 1].
     """
 
     def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:

@@ -1,4 +1,4 @@
-"""The evidence lower bound of Kingma & Welling 2014 (arXiv:1312.6114), as what one player descends."""
+"""The evidence lower bound (ELBO) of Kingma & Welling 2014 (arXiv:1312.6114), as a player's objective."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -13,16 +13,17 @@ from gan_jax.types import Array, Aux, Batch, Latent, Network, Objective, TrainSt
 def negative_elbo(
     x: Array, inferred: Array, noise: Array, decode: Callable[[Array], Array], deviation: float
 ) -> tuple[Array, Array]:
-    """Returns -log p(x | z) at one z of q(z | x) an example, and KL(q(z | x) | N(0, I)), `[b]` each, in nats.
+    """Returns the two parts of the negative ELBO, `[b]` each, in nats: -log p(x | z) and KL(q(z | x) || N(0, I)).
 
-    p(x | z) = N(decode(z), deviation^2 I). The expectation of their sum bounds -log p(x) from above.
+    p(x | z) = N(decode(z), deviation^2 I), with one z from q(z | x) per example. The expectation of the sum is an upper
+    bound of -log p(x).
 
     Args:
         x: Examples `[b, ...]`.
         inferred: Means and log variances of q, `[b, 2 size]`.
-        noise: Standard normal, `[b, size]`.
-        decode: `[b, size]` to means of p, `[b, ...]`.
-        deviation: Of p, positive.
+        noise: Standard normal noise, `[b, size]`.
+        decode: Maps latents `[b, size]` to the means of p, `[b, ...]`.
+        deviation: Standard deviation of p, positive.
     """
     mean, log_variance = jnp.split(inferred, 2, axis=1)
     errors = ((x - decode(mean + jnp.exp(log_variance / 2) * noise)) / deviation) ** 2
@@ -31,12 +32,12 @@ def negative_elbo(
 
 
 def evidence(networks: Mapping[str, Network], latent: Latent, deviation: float) -> Objective:
-    """Returns the objective of a player of "encoder" and "generator": the negative bound, averaged.
+    """Returns the objective of a player with "encoder" and "generator": the negative ELBO, averaged over the batch.
 
     Args:
         networks: "encoder", examples -> `[b, 2 size]`, and "generator", latents -> examples.
-        latent: Standard normal.
-        deviation: Of an example's entries about their means, positive.
+        latent: Distribution of latents, standard normal.
+        deviation: Standard deviation of p(x | z), positive.
     """
     require_noise("deviation", deviation)
 

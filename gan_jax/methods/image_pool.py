@@ -1,6 +1,7 @@
-"""The image pool: a critic judges images of the past too (Shrivastava et al. 2017, arXiv:1612.07828).
+"""Image pool: a history of fake images for the discriminator (Shrivastava et al. 2017, arXiv:1612.07828).
 
-It is a slot of `TrainState.extra`, the same on every device; as in CycleGAN (Zhu et al. 2017, arXiv:1703.10593).
+It works as in CycleGAN (Zhu et al. 2017, arXiv:1703.10593). It is a slot of `TrainState.extra`, the same on every
+device.
 """
 
 import jax
@@ -16,14 +17,14 @@ Pool = dict[str, Array]
 
 
 def empty(size: int, shape: tuple[int, ...]) -> Pool:
-    """Returns a pool without images.
+    """Returns an empty pool.
 
     Args:
-        size: How many images it holds when it is full: 50 in CycleGAN; 0 makes `swap` return all images as they are.
-        shape: Of an image.
+        size: Number of images when full: 50 in CycleGAN; with 0 `swap` returns all images as they are.
+        shape: Shape of an image.
 
     Returns:
-        "images" `[size, *shape]`, and how many of them, from the first, are "filled", i32[].
+        "images" `[size, *shape]`, of which the first "filled", i32[], are valid.
 
     Raises:
         UserError: If the size is negative.
@@ -34,23 +35,23 @@ def empty(size: int, shape: tuple[int, ...]) -> Pool:
 
 
 def swap(pool: Pool, images: Array, key: Array) -> tuple[Array, Pool]:
-    """Swaps new images, one after another, for some of the past.
+    """Passes new images through the pool, one by one, and returns images for the discriminator.
 
-    While the pool is not full, it keeps a copy of the image and gives it back. Then with probability 1/2 it keeps it
-    in a random place and gives the image that was there, and else gives it back. No gradient passes.
+    Until the pool is full, it stores each image and returns it. Then, with probability 1/2, it stores the image in a
+    random place and returns the image that was there; otherwise it returns the new image. No gradient passes.
 
-    The order is that of the global batch, so that the number of devices changes nothing.
+    Images are processed in the order of the global batch, so the result does not depend on the number of devices.
 
     Args:
-        pool: As in `empty`, the same on every device.
-        images: This device's, `[b, *shape]`.
-        key: The same on every device.
+        pool: A pool, see `empty`; the same on every device.
+        images: This device's images, `[b, *shape]`.
+        key: A key, the same on every device.
 
     Returns:
-        Images to judge, `[b, *shape]`, and the pool thereafter.
+        Images for the discriminator, `[b, *shape]`, and the new pool.
 
     Raises:
-        UserError: If the images are of another shape than the pool's.
+        UserError: If the shape of the images is not the pool's.
     """
     size, *shape = pool["images"].shape
     if images.shape[1:] != tuple(shape):
@@ -70,7 +71,7 @@ def swap(pool: Pool, images: Array, key: Array) -> tuple[Array, Pool]:
         held = jnp.where(~full | swap, held.at[place].set(row), held)
         return (held, jnp.minimum(filled + 1, size)), given
 
-    # the images themselves move once: what is kept in order are rows of all, the pool's before the new
+    # the scan moves indices into the pool's and the new images together, so that images are copied only once
     rows = jnp.concatenate([pool["images"], images])
     start = (jnp.arange(size), pool["filled"])
     (held, filled), given = lax.scan(visit, start, (size + jnp.arange(len(images)), swapped, places))

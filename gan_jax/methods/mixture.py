@@ -1,7 +1,7 @@
-"""Mixtures: several networks of one kind as one, their parameters stacked `[count, ...]`.
+"""Mixtures: several networks of one architecture as one network, with parameters stacked `[count, ...]`.
 
-A mixture of generators has one more latent coordinate, uniform on [0, 1), by which a sample's component is picked: i,
-where it lies between the sum of the weights before i and that up to i. A sample is then a pure function of its latent.
+A mixture of generators has one more latent coordinate, uniform on [0, 1), which selects a sample's component by the
+cumulative weights. A sample is then a pure function of its latent.
 """
 
 from collections.abc import Callable
@@ -17,13 +17,13 @@ from gan_jax.types import Array, Latent, Network, PyTree, TrainState
 
 
 def latent(base: Latent) -> Latent:
-    """Adds the coordinate that picks the component; it is never truncated.
+    """Adds the coordinate that selects the component; it is never truncated.
 
     Args:
-        base: What the components are made of.
+        base: Distribution of the components' latents.
 
     Returns:
-        A distribution of one dimension more, the last.
+        A distribution with one more dimension, the last.
     """
 
     def draw(keys: Array, truncation: float | None = None) -> Array:
@@ -34,14 +34,14 @@ def latent(base: Latent) -> Latent:
 
 
 def pick(weights: Array, latents: Array) -> Array:
-    """Picks a component for each latent, each component as often as its share of the weights.
+    """Selects a component for each latent, with probabilities proportional to the weights.
 
     Args:
-        weights: Not negative, of any positive sum, `[count]`; one of 0 is never picked.
-        latents: Of `latent`, `[n, size]`; beyond [0, 1), as on walks, the last coordinate counts as its nearer end.
+        weights: Non-negative weights with a positive sum, `[count]`; a component of weight 0 is never selected.
+        latents: Latents of `latent`, `[n, size]`; the last coordinate is clipped to [0, 1), as walks may leave it.
 
     Returns:
-        int32 `[n]` in [0, count).
+        Components, int32 `[n]` in [0, count).
     """
     bounds = jnp.cumsum(weights)
     place = jnp.clip(latents[:, -1:], 0, 1 - jnp.finfo(latents.dtype).epsneg)
@@ -54,14 +54,14 @@ def weights(params: PyTree) -> Array:
 
 
 def generators(network: Network, count: int) -> Network:
-    """Joins generators that learn together, with trained weights: the softmax of their parameters "log_weights".
+    """Mixture of generators that train together, with learnt weights: the softmax of the parameters "log_weights".
 
-    In training it makes of each latent a sample of every component, `[n count, ...]`, those of latent k being rows k
-    count to k count + count - 1; and else one sample, `[n, ...]`, of the component that is picked.
+    In training each latent gives a sample of every component, `[n count, ...]`; those of latent k are rows k count to
+    k count + count - 1. Otherwise each latent gives one sample, `[n, ...]`, of its selected component.
 
     Args:
-        network: One generator; each gets parameters and running statistics of its own.
-        count: How many, at least 1.
+        network: One generator; every component has its own parameters and running statistics.
+        count: Number of components, at least 1.
 
     Raises:
         UserError: If `count` is less than 1.
@@ -82,14 +82,14 @@ def generators(network: Network, count: int) -> Network:
 
 
 def discriminators(network: Network, count: int) -> Network:
-    """Joins discriminators that judge every example, with trained weights, as in `generators`.
+    """Ensemble of discriminators that all see every example, with learnt weights, as in `generators`.
 
     Args:
-        network: One discriminator, of logits `[b]` or what else `Game` knows.
-        count: How many, at least 1.
+        network: One discriminator, with logits `[b]` or another output that `Game` accepts.
+        count: Number of components, at least 1.
 
     Returns:
-        A network whose outputs have one axis more, of components, after the first: logits `[b, count]`.
+        A network whose outputs have a second axis of components: logits `[b, count]`.
 
     Raises:
         UserError: If `count` is less than 1.
@@ -105,14 +105,15 @@ def discriminators(network: Network, count: int) -> Network:
 
 
 def boosted(network: Network, count: int) -> Network:
-    """Joins generators that learn one after another, and have equal weights in the mixture.
+    """Mixture of generators that train one after another, with equal weights.
 
-    Its statistics "trained", a whole number, tell how many are done. In training it is the next one alone (the last,
-    once all are done), and the others' gradients are 0; else the mixture of those that are done (of the first, before).
+    Its statistic "trained" is the number of finished components. In training it is the next component alone (the last
+    one when all are finished), and the others have gradient 0. Otherwise it is the mixture of the finished components,
+    or the first component if there are none.
 
     Args:
-        network: One generator; each gets parameters and running statistics of its own.
-        count: How many, at least 1.
+        network: One generator; every component has its own parameters and running statistics.
+        count: Number of components, at least 1.
 
     Raises:
         UserError: If `count` is less than 1.
@@ -145,16 +146,16 @@ def boosted(network: Network, count: int) -> Network:
 
 
 def with_one_more(fresh: TrainState, last: TrainState) -> TrainState:
-    """Returns a fresh state but for `boosted` generators: the one that learnt is done, and stays as its average is.
+    """Returns a fresh state with the `boosted` generators of `last`, the current component finished as its average.
 
     Args:
-        fresh: Where the next component begins.
-        last: Where the one before it ended.
+        fresh: The state in which the next component starts.
+        last: The state in which the current component ended.
     """
     average, trained = last.ema["generator"], last.stats["generator"]["trained"]
     own = _whole(trained)
     params, components = jax.tree.map(
-        lambda now, average: now.at[own].set(average[own], mode="drop"),  # of those done before there is nothing to set
+        lambda now, average: now.at[own].set(average[own], mode="drop"),  # nothing to set if all were finished
         (last.params["generator"], last.stats["generator"]["components"]),
         (average["params"], average["stats"]["components"]),
     )
@@ -168,7 +169,7 @@ def with_one_more(fresh: TrainState, last: TrainState) -> TrainState:
 
 
 def _whole(trained: Array) -> Array:
-    return jnp.round(trained).astype(jnp.int32)  # an average of equal whole numbers is whole but for rounding
+    return jnp.round(trained).astype(jnp.int32)  # averages of equal whole numbers may have rounding errors
 
 
 def _weighted(network: Network, count: int) -> Callable[[Array], tuple[PyTree, PyTree]]:
@@ -188,7 +189,7 @@ def _init_all(network: Network, count: int, key: Array) -> tuple[PyTree, PyTree]
 def _apply_all(
     network: Network, count: int, params: PyTree, stats: PyTree, inputs: Array, train: bool, key: Array | None
 ) -> tuple[PyTree, PyTree]:
-    """Applies every component to all inputs; outputs and statistics are stacked."""
+    """Applies every component to all inputs; returns stacked outputs and statistics."""
 
     def one(params: PyTree, stats: PyTree, i: Array) -> tuple[PyTree, PyTree]:
         own = None if key is None else jax.random.fold_in(key, i)
@@ -200,13 +201,13 @@ def _apply_all(
 def _inspect(
     network: Network, params: PyTree, stats: PyTree, latents: Array, weights: Array, edit: Any
 ) -> tuple[PyTree, dict[str, Array]]:
-    """Inspects what each latent's component makes of it; layers have the names that they have in one component."""
+    """Inspects each latent's selected component; layers have the names of a single component's."""
     every = jax.vmap(lambda p, s: network.inspect(p, s, latents[:, :-1], edit=edit))(params, stats)
     return _chosen(every, pick(weights, latents))
 
 
 def _chosen(every: PyTree, component: Array) -> PyTree:
-    """Takes of leaves `[count, n, ...]` row k of component k: `[n, ...]`."""
+    """Selects row k of component[k] from leaves `[count, n, ...]`; returns `[n, ...]`."""
     return jax.tree.map(lambda x: x[component, jnp.arange(len(component))], every)
 
 

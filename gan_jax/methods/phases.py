@@ -1,4 +1,4 @@
-"""Several games after one another in one run: all that tells them apart is the step."""
+"""Phases: restarts of one game within a run, determined by the step alone."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,14 +12,14 @@ from gan_jax.types import Array, Batch, Metrics, System, TrainState, Update
 
 
 def phased(system: System, steps: int, keep: Callable[[TrainState, TrainState], TrainState]) -> Update:
-    """Returns the update that plays a game anew every so many iterations.
+    """Returns an update that restarts a game after every `steps` iterations.
 
-    Within a phase the game's own steps count from 0, so that schedules, averages and who is active begin anew too.
+    Steps count from 0 within a phase, so schedules, averages and active players restart too.
 
     Args:
         system: The game.
-        steps: Iterations of a phase, at least 1.
-        keep: `(fresh, last) -> state`: how a phase begins, from a fresh state and the last one of the phase before.
+        steps: Iterations per phase, at least 1.
+        keep: `(fresh, last) -> state`: the first state of a phase, from a fresh state and the last one before.
 
     Raises:
         UserError: If a phase has no steps.

@@ -1,7 +1,7 @@
-"""Scores of a generator that is told the class: are its samples of it, and as various as the real images of it?
+"""Scores of class-conditional generators: do samples belong to the requested class, and are they diverse within it?
 
-A generator that takes no notice of the label, or that makes one image a class, may still score well over all classes
-together: these scores tell. Each is of K classes, by arrays alone, whatever made them.
+A generator that ignores the label, or makes one image per class, may still score well over all classes together; these
+scores detect it. Each takes arrays alone, for K classes, and so works for any generator.
 """
 
 import math
@@ -19,16 +19,16 @@ from gan_jax.metrics.features import train_classifier
 from gan_jax.metrics.features.classifier import classifier
 from gan_jax.metrics.statistics import Summary, summarise
 
-STEPS = 600  # updates of a classifier that is trained to score: as many as 8 epochs of 10,000 images
-GROUPS = 10  # of a class's samples, by which errors are told
+STEPS = 600  # updates of the classifier of `classification_accuracy_score`: about 8 epochs of 10,000 images
+GROUPS = 10  # groups of a class's samples, for the jackknife
 
 
 class ByClass(NamedTuple):
-    """A score of all classes and of each.
+    """A score over all classes, and for each class.
 
     Attributes:
-        overall: Over all classes.
-        per_class: Of each, in the order of the labels; K of them.
+        overall: Score over all classes.
+        per_class: The K scores of the classes, in the order of the labels.
     """
 
     overall: Estimate
@@ -36,15 +36,15 @@ class ByClass(NamedTuple):
 
 
 def agreement(predicted: ArrayLike, labels: ArrayLike, classes: int) -> ByClass:
-    """Returns the share of samples that are of the class that was asked for, in [0, 1], as a classifier tells it.
+    """Returns the fraction of samples that a classifier assigns to their requested class, in [0, 1].
 
-    mean_i [predicted_i = labels_i], which is 1 / K by chance. Of a classifier that was trained on real images it is the
-    GAN-test of Shmelkov et al. 2018 (arXiv:1807.09499), where real images that were held out score its accuracy. It
-    says nothing of variety: one image a class may score 1.
+    mean_i [predicted_i = labels_i], which is 1 / K by chance. With a classifier trained on real images it is the
+    GAN-test of Shmelkov et al. 2018 (arXiv:1807.09499); held-out real images score the classifier's accuracy. It does
+    not measure diversity: one image per class may score 1.
 
     Args:
         predicted: The classifier's likeliest class of each sample, integers `[n]` in [0, K).
-        labels: The class that was asked for, integers `[n]` in [0, K), with some of each.
+        labels: The requested classes, integers `[n]` in [0, K), each class at least once.
         classes: K.
 
     Raises:
@@ -64,21 +64,21 @@ def intra_class_fid(
     classes: int,
     few: bool = False,
 ) -> ByClass:
-    """Returns the FID of each class's samples to its real images, and their mean (Miyato & Koyama 2018, intra FID).
+    """Returns the intra-class FID: the FID within each class, and their mean (Miyato & Koyama 2018, arXiv:1802.05637).
 
-    1 / K sum_c FID(real of class c, samples of class c), arXiv:1802.05637. Of K times fewer images than an FID over all
-    classes, it is biased upwards more: compare values of equal numbers a class only, see `fid.fid`.
+    1 / K sum_c FID(real of class c, samples of class c). It uses K times fewer images than an FID over all classes, so
+    its upward bias is larger: compare only values with equal numbers of images per class, see `fid.fid`.
 
     Args:
         real: Features of real images, `[N, D]`.
-        real_labels: Their classes, integers `[N]` in [0, K), with some of each.
-        fake: Features of samples, `[n, D]`; those of a class in no order.
-        fake_labels: The classes that were asked for, integers `[n]` in [0, K), with some of each.
+        real_labels: Their classes, integers `[N]` in [0, K), each class at least once.
+        fake: Features of samples, `[n, D]`, in random order within a class.
+        fake_labels: The requested classes, integers `[n]` in [0, K), each class at least once.
         classes: K.
-        few: Whether to score fewer images of a class than there are features.
+        few: Whether to accept classes with no more images than features.
 
     Returns:
-        Distances and their mean, with errors as in `fid.fid`.
+        The distances and their mean, with errors as in `fid.fid`.
 
     Raises:
         UserError: If a label is out of range, a class has no images or too few, or the shapes do not fit.
@@ -91,20 +91,20 @@ def intra_class_recall(
 ) -> ByClass:
     """Returns the recall within each class, and their mean, in [0, 1] (Kynkaanniemi et al. 2019, arXiv:1904.06991).
 
-    1 / K sum_c of the share of class c's real images that lie in a ball about a sample of class c, out to its k-th
-    nearest of them. A generator that makes one image a class has 0, for its balls are empty; over all classes together
-    their balls would reach from class to class.
+    The recall of class c is the fraction of its real images inside a ball around some sample of class c, with the
+    distance to the sample's k-th nearest neighbour among them as radius. A generator that makes one image per class
+    scores 0, as its balls are empty; over all classes together its balls would reach from class to class.
 
     Args:
         real: Features of real images, `[N, D]`.
-        real_labels: Their classes, integers `[N]` in [0, K), with more than k of each.
+        real_labels: Their classes, integers `[N]` in [0, K), more than k of each.
         fake: Features of samples, `[n, D]`.
-        fake_labels: The classes that were asked for, integers `[n]` in [0, K), with more than k of each.
+        fake_labels: The requested classes, integers `[n]` in [0, K), more than k of each.
         classes: K.
-        k: Which neighbour bounds a ball.
+        k: The neighbour whose distance is a ball's radius.
 
     Returns:
-        Recalls and their mean, with errors as in `neighbours.Overlap`.
+        The recalls and their mean, with errors as in `precision_recall.Overlap`.
 
     Raises:
         UserError: If a label is out of range, a class has no images or too few, or the shapes do not fit.
@@ -123,24 +123,24 @@ def classification_accuracy_score(
     seed: int = 0,
     steps: int = STEPS,
 ) -> ByClass:
-    """Returns the accuracy on real images of a classifier that knows samples alone (Ravuri & Vinyals 2019).
+    """Returns the accuracy on real images of a classifier trained on samples (Ravuri & Vinyals 2019, arXiv:1905.10887).
 
-    By arXiv:1905.10887; it asks for labels that are right and for variety in one. The classifier is the small one of
-    `make_classifier`, trained for a few epochs: compare the score with that of as many real images in place of the
-    samples, by as many steps.
+    It measures both correct labels and diversity. The classifier is the small one of `features.train_classifier`,
+    trained for a few epochs: compare the score with that of as many real images in place of the samples, with equal
+    `steps`.
 
     Args:
         images: Samples, uint8 `[n, H, W, C]`, or real images in their place.
-        labels: Their classes, integers `[n]` in [0, K), with some of each.
-        test_images: Real images that no one was trained on, uint8 `[N, H, W, C]`.
-        test_labels: Their classes, integers `[N]` in [0, K), with some of each.
+        labels: Their classes, integers `[n]` in [0, K), each class at least once.
+        test_images: Held-out real images, uint8 `[N, H, W, C]`.
+        test_labels: Their classes, integers `[N]` in [0, K), each class at least once.
         classes: K.
-        seed: Of the classifier's weights and batches.
-        steps: Its updates, by batches of 128.
+        seed: Seed of the classifier's weights and batches.
+        steps: Updates of the classifier, with batches of 128.
 
     Returns:
-        The share of test images that it classifies correctly, in [0, 1], in all and of each class. Errors are NaN:
-        fresh samples would train another classifier, and one alone does not tell how much its accuracy would differ.
+        The fraction of test images that it classifies correctly, in [0, 1], overall and per class. Errors are NaN:
+        fresh samples would train another classifier, and one training does not show how its accuracy varies.
 
     Raises:
         UserError: If a label is out of range, a class has no images, or the shapes do not fit.
@@ -168,7 +168,7 @@ def _within(
     fake_labels: ArrayLike,
     classes: int,
 ) -> ByClass:
-    """Scores each class by itself, and averages over the classes, which are independent."""
+    """Scores each class separately, and averages over the classes, whose errors are independent."""
     found = []
     pairs = zip(
         _summaries("real", real, real_labels, classes),
@@ -194,7 +194,7 @@ def _summaries(name: str, features: ArrayLike, labels: ArrayLike, classes: int) 
 
 
 def _labels(name: str, labels: ArrayLike, classes: int, count: int | None = None) -> np.ndarray:
-    """Returns labels as an array, after a look at their shape, type and range."""
+    """Returns labels as an array, after checking their shape, type and range."""
     found = np.asarray(labels)
     if found.ndim != 1 or not np.issubdtype(found.dtype, np.integer) or count not in (None, len(found)):
         wanted = "[n]" if count is None else f"[{count}]"
@@ -206,7 +206,7 @@ def _labels(name: str, labels: ArrayLike, classes: int, count: int | None = None
 
 
 def _rows(name: str, labels: np.ndarray, classes: int) -> list[np.ndarray]:
-    """Returns which images are of each class."""
+    """Returns the indices of the images of each class."""
     rows = [np.flatnonzero(labels == label) for label in range(classes)]
     for label, own in enumerate(rows):
         if not own.size:

@@ -1,4 +1,4 @@
-"""How samples spread over the classes of a labelled data set, a classifier telling which each is of."""
+"""Scores of how samples spread over the classes of a data set, as a classifier assigns them."""
 
 import math
 from typing import NamedTuple
@@ -11,11 +11,10 @@ from gan_jax.metrics.statistics import Summary
 
 
 def covered(fake: Summary) -> Estimate:
-    """Returns how many classes samples reach, in [0, K], with the error of `estimate.occupancy`.
+    """Returns the number of classes that samples cover, in [0, K], with the error of `estimate.occupancy`.
 
-    On the stacked digits of 1,000 classes it is the number of modes (Metz et al. 2017, arXiv:1611.02163; Srivastava et
-    al. 2017, arXiv:1705.07761). It counts classes into which a classifier puts what is of none, and grows with the
-    number of samples.
+    On stacked digits, with 1,000 classes, it is the number of modes (Metz et al. 2017, arXiv:1611.02163; Srivastava et
+    al. 2017, arXiv:1705.07761). Samples that belong to no class count too, and it grows with the number of samples.
 
     Args:
         fake: The samples, with probabilities.
@@ -30,11 +29,11 @@ def covered(fake: Summary) -> Estimate:
 
 
 def class_kl(real: Summary, fake: Summary) -> Estimate:
-    """Returns the KL divergence of the samples' shares of the classes from the data's, in nats, with its error.
+    """Returns the KL divergence of the samples' class distribution from the data's, in nats, with its error.
 
-    KL(q || p) = sum_k q_k log(q_k / p_k), where q are the shares of the samples' votes and p those of the real images'
-    by the same classifier. The best of generators gets (K - 1) / 2 (1 / n + 1 / N) on average, for n samples and N real
-    images that are many. It is infinite, and of no error, if samples are of a class of which there is no real image.
+    KL(q || p) = sum_k q_k log(q_k / p_k), where q is the class distribution of the samples and p that of the real
+    images, both by the same classifier. A perfect generator scores (K - 1) / 2 (1 / n + 1 / N) on average, for large
+    numbers n of samples and N of real images. It is infinite, with error NaN, if a class has samples but no real image.
 
     error^2 = (sum_k q_k log^2(q_k / p_k) - KL^2) / n - s, and at least s, where s = (sum_k (1 - 1 / n_k) - 1) / (2 n^2)
     over the classes with n_k > 0 samples. The first part is the delta method's variance, of the linear terms. s is the
@@ -42,7 +41,7 @@ def class_kl(real: Summary, fake: Summary) -> Estimate:
     contains s twice, so one is subtracted.
 
     Args:
-        real: The data, with probabilities, taken as it is.
+        real: The data, with probabilities; its error is not counted.
         fake: The samples, with probabilities.
 
     Raises:
@@ -59,10 +58,10 @@ def class_kl(real: Summary, fake: Summary) -> Estimate:
 
 
 def uniform_kl(fake: Summary) -> Estimate:
-    """Returns the KL divergence of the samples' shares of the classes from equal ones, in nats, and its error.
+    """Returns the KL divergence of the samples' class distribution from the uniform one, in nats, with its error.
 
-    KL(q || u) = sum_k q_k log(K q_k), where q are the shares of the samples' votes: 0 for equal shares, log K for one
-    class alone. On stacked digits it is the benchmark's KL, as of the papers named at `covered`.
+    KL(q || u) = sum_k q_k log(K q_k), where q is the class distribution of the samples: 0 if uniform, log K for a
+    single class. On stacked digits it is the benchmark's KL, as in the papers named at `covered`.
 
     Args:
         fake: The samples, with probabilities.
@@ -76,11 +75,11 @@ def uniform_kl(fake: Summary) -> Estimate:
 
 
 class Perfect(NamedTuple):
-    """What samples get on average that are of each class alike.
+    """The average scores of samples whose classes are uniformly distributed.
 
     Attributes:
-        covered: Number of classes.
-        uniform_kl: In nats.
+        covered: Number of classes covered.
+        uniform_kl: KL divergence in nats.
     """
 
     covered: float
@@ -88,7 +87,7 @@ class Perfect(NamedTuple):
 
 
 def perfect(classes: int, count: int) -> Perfect:
-    """Returns what `count` samples of K equally likely classes get on average, told apart without error.
+    """Returns the average scores of `count` samples of K equally likely classes, with a perfect classifier.
 
     covered = K (1 - (1 - 1 / K)^n) and uniform_kl = (K - 1) / (2 n), its leading term: at n = 26 K, 0.6 % too low.
 
@@ -105,7 +104,7 @@ def perfect(classes: int, count: int) -> Perfect:
 
 
 def _kl(votes: np.ndarray, reference: np.ndarray) -> Estimate:
-    """Returns KL(q || p) of the shares of two arrays of counts, with the error of `class_kl`."""
+    """Returns KL(q || p) of two arrays of counts, normalised, with the error of `class_kl`."""
     met, count = votes > 0, votes.sum()
     q, p = (x[met] / x.sum() for x in (votes, reference))
     logs = np.log(q / p)

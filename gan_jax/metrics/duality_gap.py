@@ -1,8 +1,8 @@
-"""Scores of the game itself: what either player could still gain, and how far the discriminator is from 50/50.
+"""Scores of the game itself: the duality gap, and the discriminator's distance from 50/50 accuracy.
 
-They look at networks through the players' own objectives: at those that move rather than at their averages, through
-the game's augmentation, and in training mode. Where the discriminator has batch norm it therefore judges whole batches,
-real or fake, and what is said below of divergences between data and samples holds of batches of them.
+They evaluate the players' own objectives: with raw rather than averaged parameters, with the game's augmentation, and
+in training mode. So a discriminator with batch norm sees whole batches, real or fake, and the statements below on
+divergences between data and samples hold for batches of them.
 """
 
 import functools
@@ -25,15 +25,15 @@ Arrays = Mapping[str, Array | np.ndarray]
 
 
 class Gap(NamedTuple):
-    """What the players of a game could still gain against each other, `[]` each.
+    """A duality gap and its parts, `[]` each; see `duality_gap`.
 
     Attributes:
         gap: V(D', G) - V(D, G').
         worst_discriminator: V(D', G): high where samples are easily told from the data, so it ranks generators.
         worst_generator: V(D, G').
         value: V(D, G).
-        standard_error: Of the gap, over batches, both values of one being of the same images and latents; NaN of one
-            batch. It is that of D' and G' as found: other moves would find others.
+        standard_error: Standard error of the gap over batches; both values of a batch use the same images and latents.
+            NaN for one batch. D' and G' are fixed: the variance of finding them is not included.
     """
 
     gap: Array
@@ -44,14 +44,14 @@ class Gap(NamedTuple):
 
 
 class Equilibrium(NamedTuple):
-    """How far a discriminator is from 50/50, `[]` each.
+    """A discriminator's accuracy and its distance from 50/50, `[]` each.
 
     Attributes:
         distance: |accuracy - 1/2|, in [0, 1/2].
         accuracy: (accuracy_real + accuracy_fake) / 2.
-        standard_error: Of the accuracy, over batches; NaN of one batch.
-        accuracy_real: Share of real examples whose logit is positive.
-        accuracy_fake: Share of samples whose logit is negative.
+        standard_error: Standard error of the accuracy over batches; NaN for one batch.
+        accuracy_real: Fraction of real examples with a positive logit.
+        accuracy_fake: Fraction of samples with a negative logit.
         probability_real: Mean of D(x) = sigmoid(logit).
         probability_fake: Mean of D(G(z)).
     """
@@ -76,34 +76,34 @@ def duality_gap(
     batches: int = 10,
     seed: int = 0,
 ) -> Gap:
-    """Measures what each player gains by moving alone (Grnarova et al. 2019, arXiv:1811.05512).
+    """Measures the duality gap: what each player gains by training alone (Grnarova et al. 2019, arXiv:1811.05512).
 
-    gap = V(D', G) - V(D, G'), where D' is the discriminator after so many moves of its own player against the fixed G
-    (its optimiser goes on from its state, its terms count, steps are counted), and G' the generator after as many
-    against the fixed D. A player that its `active` holds back in training moves here.
+    gap = V(D', G) - V(D, G'). D' is the discriminator after `moves` updates against the fixed G, by its own player:
+    with its terms, from the state of its optimiser, and with steps counted on. G' is the generator after as many
+    against the fixed D. Both move here, even if `active` holds a player back in training.
 
     V is minus the metric "loss" of the discriminator's objective, so without terms; for cross-entropy max_D' V is
-    2 JSD(data, samples) - log 4. As no moves beat the best, the gap is, but for noise, a lower bound of
-    max V(D', G) - min V(D, G'), which is never negative and 0 in equilibrium only. One clearly below 0 says that moving
-    did harm: the rate is too high, or D' overfits.
+    2 JSD(data, samples) - log 4. Up to noise the gap is a lower bound of max V(D', G) - min V(D, G'), which is never
+    negative and is 0 only in equilibrium. A gap clearly below 0 means that training did harm: the learning rate is too
+    high, or D' overfits.
 
-    In zero-sum games (minimax, Wasserstein) G' descends V itself. In others it descends its own loss, which for the
-    non-saturating, hinge, least squares and relativistic ones is a way to lower V, if not the steepest, so that the
-    bound holds. Where D's loss hardly looks at samples, as BEGAN's while its balance is small, V knows little of G':
-    compare `worst_discriminator` alone.
+    In zero-sum games (minimax, Wasserstein) G' minimises V itself. In others it minimises its own loss; for the
+    non-saturating, hinge, least squares and relativistic losses this lowers V too, so the bound holds. Where D's loss
+    hardly depends on samples, as in BEGAN while its balance is small, V hardly depends on G': compare
+    `worst_discriminator` alone.
 
-    All is one compiled call, kept for other states of the same system; the state stays as it is.
+    It is one compiled call, reused for other states of the same system; the state is unchanged.
 
     Args:
-        system: With players "discriminator" and "generator"; how often each moves an iteration does not matter.
-        state: Where both stand.
-        train: `Dataset.arrays` that the moves see, `[N, ...]`.
-        held_out: Others of their kind, on which all values are taken.
+        system: A system with players "discriminator" and "generator"; their updates per iteration do not matter.
+        state: The state of both players.
+        train: `Dataset.arrays` to train on, `[N, ...]`.
+        held_out: Held-out arrays of the same kind, on which V is evaluated.
         batch_size: Examples in each batch.
-        moves: Of each, at least 1; other numbers compile anew.
-        batches: That values are averaged over. Where there are more than `held_out` has, its examples come again, in
-            another order, which the standard error does not know.
-        seed: Of batches and latents: equal seeds, equal gaps.
+        moves: Updates of each player, at least 1; another number compiles anew.
+        batches: Number of batches over which V is averaged. More than `held_out` has repeat its examples in another
+            order, which the standard error ignores.
+        seed: Seed of batches and latents: equal seeds give equal gaps.
 
     Raises:
         UserError: If a player is missing, a set is smaller than a batch, or the objective has no metric "loss".
@@ -125,25 +125,25 @@ def equilibrium(
     batches: int | None = None,
     seed: int = 0,
 ) -> Equilibrium:
-    """Measures how far the discriminator is from 50/50 on real examples and fresh samples.
+    """Measures how far the discriminator's accuracy on real examples and fresh samples is from 50/50.
 
-    Where samples are distributed like the data, the best discriminator says D = 1/2 everywhere (Goodfellow et al. 2014,
-    arXiv:1406.2661, propositions 1 and 2), and none does better than guessing, as
-    accuracy - 1/2 = (P_data(logit > 0) - P_G(logit > 0)) / 2. So twice the distance is, but for noise, a lower bound of
-    the total variation between data and samples. The reverse does not hold: who takes all for real is at 50/50 too, see
-    `accuracy_real` and `accuracy_fake`. A logit of 0, as of a silent layer, counts as right every other time.
+    If samples are distributed like the data, the optimal discriminator has D = 1/2 everywhere (Goodfellow et al. 2014,
+    arXiv:1406.2661, propositions 1 and 2), and none beats chance, as
+    accuracy - 1/2 = (P_data(logit > 0) - P_G(logit > 0)) / 2. So twice the distance is, up to noise, a lower bound of
+    the total variation between data and samples. The converse is false: a discriminator that calls everything real is
+    at 50/50 too, see `accuracy_real` and `accuracy_fake`. A logit of 0 counts as half correct.
 
-    It needs a loss that puts the border between real and fake at 0, as cross-entropy, hinge and least squares with
-    a = -b do; relativistic and Wasserstein critics and energies do not. Ask of training examples too: how much more
-    of them than of held-out ones the discriminator gets right is how far it overfits.
+    It needs a loss whose decision boundary is at logit 0, such as cross-entropy, hinge and least squares with a = -b;
+    relativistic and Wasserstein critics and energies have none. The accuracy on training examples minus that on
+    held-out ones measures overfitting.
 
     Args:
-        system: With a player "discriminator", whose objective is one of `objectives`.
-        state: Where the players stand; it stays as it is.
+        system: A system with a player "discriminator" whose objective is one of `objectives`.
+        state: The state of the players; it is unchanged.
         held_out: `Dataset.arrays`, `[N, ...]`.
         batch_size: Examples in each batch.
-        batches: How many; None takes N // batch_size, each example once but for a remainder.
-        seed: Of batches and latents.
+        batches: Number of batches; None takes N // batch_size: each example once, except a remainder.
+        seed: Seed of batches and latents.
 
     Raises:
         UserError: If there is no discriminator, the set is smaller than a batch, or a metric is missing.
@@ -171,7 +171,7 @@ def _duality_gap(
         rules.many(rules.descend(player), draw, moves)(state, train, rng.named(key, player.name), moves)[0]
         for player in players
     ]
-    # parameters and statistics alone: V is that of the game as it stands; stacked, as one body compiles faster than 3
+    # only parameters and statistics differ between the three values; stacked, as one body compiles faster than three
     nets = jax.tree.map(lambda *x: jnp.stack(x), *[(each.params, each.stats) for each in (*moved, state)])
 
     def value(nets: tuple[dict, dict]) -> Array:
@@ -205,7 +205,7 @@ def _metrics(
     batches: int,
     names: Sequence[str],
 ) -> Metrics:
-    """Returns metrics of a player's objective on each batch, `[batches]` by name; equal keys, equal batches."""
+    """Returns metrics of a player's objective on each batch, `[batches]` by name; equal keys give equal batches."""
     draw = data.batches(_count(arrays), batch_size)
 
     def one(t: Array) -> Metrics:
@@ -222,7 +222,7 @@ def _metrics(
 
 
 def _error(values: Array) -> Array:
-    """Returns the standard error of the mean, NaN of one value."""
+    """Returns the standard error of the mean; NaN for one value."""
     return jnp.std(values, ddof=1) / math.sqrt(len(values))
 
 

@@ -1,4 +1,4 @@
-"""The Frechet inception distance: how far the features' means and covariances lie apart."""
+"""The Frechet inception distance: the distance between Gaussians fitted to real and fake features."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,14 +11,14 @@ from gan_jax.metrics.statistics import Moments, Summary, remove
 def frechet_distance(mean_a: ArrayLike, covariance_a: ArrayLike, mean_b: ArrayLike, covariance_b: ArrayLike) -> float:
     """Returns the squared Frechet (2-Wasserstein) distance between two Gaussians.
 
-    |m_a - m_b|^2 + tr A + tr B - 2 tr sqrt(sqrt(A) B sqrt(A)), in float64 and by symmetric eigenproblems alone, which
-    covariances that are singular do not upset (Dowson & Landau 1982).
+    |m_a - m_b|^2 + tr A + tr B - 2 tr sqrt(sqrt(A) B sqrt(A)) (Dowson & Landau 1982), in float64 and by symmetric
+    eigenproblems, which are stable for singular covariances.
 
     Args:
         mean_a: `[D]`.
-        covariance_a: Symmetric, positive semidefinite, `[D, D]`.
+        covariance_a: `[D, D]`, symmetric, positive semidefinite.
         mean_b: `[D]`.
-        covariance_b: As the other.
+        covariance_b: `[D, D]`, symmetric, positive semidefinite.
 
     Raises:
         UserError: If the shapes do not fit.
@@ -36,21 +36,21 @@ def frechet_distance(mean_a: ArrayLike, covariance_a: ArrayLike, mean_b: ArrayLi
 def fid(real: Summary, fake: Summary, few: bool = False) -> Estimate:
     """Returns the Frechet inception distance (Heusel et al. 2017, arXiv:1706.08500).
 
-    It is biased upwards, the more the fewer the samples: between two samples of n of N(0, I) in D dimensions it is
-    D (D + 5) / (2 n) on average, to first order in 1 / n. Compare values of equal numbers of samples only.
+    It is biased upwards, more for fewer samples: between two sets of n samples of N(0, I) in D dimensions it is
+    D (D + 5) / (2 n) on average, to first order in 1 / n. Compare only values with equal numbers of samples.
 
-    Its error is the jackknife's over the groups of samples, the real images being what they are. What a group's removal
-    does to the covariance is carried over by the derivative (the infinitesimal jackknife of Jaeckel 1972), which costs
-    one eigenproblem in place of one a group. For perfect samples and many more real images the derivative almost
-    vanishes and the distance is quadratic; the error is then too large, by up to sqrt(2).
+    The error is a jackknife over the groups of samples, with the real images fixed. The effect of removing a group on
+    the covariance is linearised (the infinitesimal jackknife of Jaeckel 1972), which takes one eigenproblem instead of
+    one per group. For perfect samples and many more real images the derivative almost vanishes and the distance is
+    quadratic; the error is then too large, by up to sqrt(2).
 
     Args:
         real: The data.
         fake: The samples, in groups.
-        few: Whether to score fewer images than there are features.
+        few: Whether to accept no more images than features.
 
     Raises:
-        UserError: If the two have not the same features, or too few images of either.
+        UserError: If the two differ in their number of features, or either has too few images.
     """
     if real.size != fake.size:
         raise UserError(f"fake has {fake.size} features and real has {real.size}: summarise both by the same ones")
@@ -81,7 +81,7 @@ def _distance(m: np.ndarray, a: np.ndarray, n: np.ndarray, b: np.ndarray) -> tup
     shared = np.sqrt(np.maximum(squares, 0))
     apart, axes = m - n, factor @ turn
     value = max(0.0, float(apart @ apart + np.trace(a) + np.trace(b) - 2 * shared.sum()))
-    # the rest is rounding: directions in which one of the two has no extent, and which share nothing to be lost
+    # smaller values are rounding errors, in directions where A or B has no variance
     sure = shared > shared.max() * np.sqrt(len(a) * np.finfo(float).eps)
     slope = (axes * np.divide(-1, shared, where=sure, out=np.zeros_like(shared))) @ axes.T
     slope.flat[:: len(a) + 1] += 1

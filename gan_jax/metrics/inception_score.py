@@ -1,4 +1,4 @@
-"""The Inception score: whether samples are surely of some class, and of all classes alike."""
+"""The Inception score: whether each sample has a clear class, and samples cover all classes evenly."""
 
 import numpy as np
 
@@ -10,11 +10,11 @@ from gan_jax.metrics.statistics import Summary
 def inception_score(fake: Summary) -> Estimate:
     """Returns the Inception score (Salimans et al. 2016, arXiv:1606.03498), in [1, K].
 
-    exp(mean_x KL(p(y | x) || p(y))) of each group, averaged over the groups; the error is std / sqrt(groups), where
-    papers often quote the std. It rises with the size of a group: papers take 10 groups of 5,000.
+    exp(mean_x KL(p(y | x) || p(y))) of each group, averaged over the groups. The error is std / sqrt(groups); papers
+    often quote the std. It rises with the size of a group: papers use 10 groups of 5,000.
 
-    It never sees the data: one perfect image a class, over and over, has the best of scores, and a classifier that
-    knows other classes than the data's has little to say of them (Barratt & Sharma 2018, arXiv:1801.01973).
+    It ignores the data: one perfect image per class, repeated, has the best score, and a classifier of other classes
+    than the data's says little (Barratt & Sharma 2018, arXiv:1801.01973).
 
     Args:
         fake: The samples, with probabilities.

@@ -1,4 +1,4 @@
-"""The menu of scores, and the function that gives a checkpoint's in one pass over its samples."""
+"""The menu of scores, and `scorer`, which computes several in one pass over a checkpoint's samples."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -33,17 +33,17 @@ Name = Literal[
 ]
 
 
-GROUPS = 10  # groups of samples, from which some scores have their errors
+GROUPS = 10  # groups of samples, from which the errors of some scores are estimated
 
 
 class Metric(NamedTuple):
     """One score on the menu.
 
     Attributes:
-        of: `(Sets) -> Estimate`.
-        settings: Fixed here, for the record.
-        higher: Whether more is better.
-        keep: Whether its definition needs all features at once.
+        of: The score, `(Sets) -> Estimate`.
+        settings: Its fixed settings, for the record.
+        higher: Whether higher is better.
+        keep: Whether it needs all features at once.
         probabilities: Whether it needs a classifier's probabilities.
     """
 
@@ -55,14 +55,14 @@ class Metric(NamedTuple):
 
 
 class Sets(NamedTuple):
-    """What is compared.
+    """The image sets that a score compares.
 
     Attributes:
         real: Real images.
         fake: Samples.
-        train: Features of the images that the generator was trained on, where they are needed.
-        few: Whether fewer images than features are accepted.
-        overlap: `() -> ` precision, recall, density and coverage, which share their searches; made once.
+        train: Features of the generator's training images, where needed.
+        few: Whether an FID with no more images than features is accepted.
+        overlap: Returns precision, recall, density and coverage, which share their searches; computed once.
     """
 
     real: Summary
@@ -92,12 +92,12 @@ METRICS: dict[Name, Metric] = {
 
 
 def enough(metrics: Sequence[Name], size: int, mend: str, **counts: int) -> None:
-    """Refuses an FID of no more images than features, before anything is computed.
+    """Refuses an FID with no more images than features, before anything is computed.
 
     Args:
-        metrics: Which scores.
+        metrics: The scores.
         size: Number of features.
-        mend: What the user can do about it.
+        mend: The remedy that the error message suggests.
         **counts: Numbers of images, by a name for the message, such as `test_images`.
 
     Raises:
@@ -111,11 +111,11 @@ def enough(metrics: Sequence[Name], size: int, mend: str, **counts: int) -> None
 
 
 class Scorer(NamedTuple):
-    """What gives scores.
+    """Functions that compute scores.
 
     Attributes:
         samples: `(ema, weights, step) -> scores` of the generator with these averaged networks.
-        images: `(images uint8 [n, H, W, C], weights) -> scores` of images, as though they were samples: a yardstick.
+        images: `(images uint8 [n, H, W, C], weights) -> scores` of images scored as samples, for a reference value.
     """
 
     samples: Callable[[PyTree, str, int | None], list[Score]]
@@ -133,23 +133,23 @@ def scorer(
     seed: int = 0,
     few: bool = False,
 ) -> Scorer:
-    """Prepares scores: the real images' features are computed here, once.
+    """Prepares scores: computes the features of the real images once.
 
-    The samples are those that `gan_jax.sample` makes of the seed.
+    The samples are those of `gan_jax.sample` with the same seed.
 
     Args:
-        system: Its generator is scored.
-        features_: By which all is compared.
-        metrics: Which scores.
-        real: The images that samples should be like.
-        train: What the generator was trained on, for "copying".
+        system: The system whose generator is scored.
+        features_: The features that are compared.
+        metrics: The scores.
+        real: The real images.
+        train: The generator's training images, for "copying".
         count: Number of samples.
-        seed: Which samples.
-        few: Whether scores are accepted that fewer images than features make meaningless.
+        seed: Seed of the samples.
+        few: Whether to accept an FID with no more images than features.
 
     Raises:
-        UserError: If a metric needs what the features do not give, or `train`, or there are too few images, or more
-            samples than this machine can hold.
+        UserError: If a metric needs probabilities or held-out images that are not there, there are too few images, or
+            the samples do not fit in memory.
     """
     if count < GROUPS:
         raise UserError(f"count={count}: errors need {GROUPS} samples; give 2,000 or more, papers take 50,000")

@@ -1,8 +1,8 @@
-"""Exact searches among features, on the device: who is nearest to whom, and who lies in whose ball.
+"""Exact searches among features, on the device: nearest neighbours, and points inside balls.
 
-Both sets go to the device in blocks of one size, padded, so that few programs serve sets of any size and no more than
-1,024 x 1,024 distances exist at once. Squared distances are expanded, |x|^2 + |y|^2 - 2 x . y, which is one product of
-matrices; it cancels where points are close, so it is taken about the mean and in float64.
+Both sets go to the device in padded blocks of one size, so few programs serve sets of any size, and at most
+1,024 x 1,024 distances exist at once. Squared distances are expanded as |x|^2 + |y|^2 - 2 x . y, one matrix product;
+as this cancels for close points, it is computed about the mean and in float64.
 """
 
 import jax
@@ -15,8 +15,8 @@ from gan_jax.errors import UserError
 from gan_jax.types import Array
 
 BLOCK = 1024  # rows, at most
-Points = tuple[Array, Array]  # a block about the mean, and its squared lengths
-EDGE = 1 - 1e-9  # of a radius: a point on the edge of a ball, that of which the radius was taken, is outside
+Points = tuple[Array, Array]  # a centred block, and its squared norms
+EDGE = 1 - 1e-9  # factor of radii, so that the neighbour that defines a radius is outside
 
 
 def nearest(
@@ -27,13 +27,13 @@ def nearest(
     Args:
         queries: `[n, D]`.
         references: `[m, D]`.
-        count: How many to find.
-        exclude_self: Whether query i is reference i, and is not to be found; its duplicates are.
+        count: Number of neighbours.
+        exclude_self: Whether query i is reference i, and is not a neighbour of itself; its duplicates are.
 
     Returns:
-        Euclidean distances, float64 `[n, count]`, the smallest first, and which references they are, `[n, count]`. Of
-        neighbours that are equally far, to float32, the first in order are found. Distances are of differences, so that
-        of a duplicate is exactly 0.
+        Euclidean distances, float64 `[n, count]`, in ascending order, and the indices of the references, `[n, count]`.
+        Of neighbours at equal distance, to float32, the first are found. Returned distances are computed from
+        differences, so that of a duplicate is exactly 0.
 
     Raises:
         UserError: If there are fewer references, or the shapes do not fit.
@@ -62,10 +62,10 @@ def inside(points: ArrayLike, centers: ArrayLike, radii: ArrayLike) -> tuple[np.
     Args:
         points: `[n, D]`.
         centers: `[m, D]`.
-        radii: Of R balls about each center, `[m, R]`.
+        radii: Radii of R balls about each center, `[m, R]`.
 
     Returns:
-        In how many balls each point lies, `[n, R]`, and how many points each ball holds, `[m, R]`.
+        The number of balls that contain each point, `[n, R]`, and the number of points in each ball, `[m, R]`.
 
     Raises:
         UserError: If the shapes do not fit.
@@ -93,10 +93,10 @@ def inside(points: ArrayLike, centers: ArrayLike, radii: ArrayLike) -> tuple[np.
 def _closer(
     best: tuple[Array, Array], queries: Points, references: Points, first: int, total: int, own: np.ndarray
 ) -> tuple[Array, Array]:
-    """Puts the nearest of a block of references in the place of farther ones found before."""
+    """Updates the nearest references found so far with those of one block."""
     place = first + jnp.arange(len(references[0]))
     allowed = (place < total) & (place != own[:, None])
-    # float32 from here on, as only the order matters: the device sorts it a hundred times as fast
+    # float32 from here on, as only the order matters: devices sort it a hundred times faster
     squares = jnp.where(allowed, _squares(queries, references), jnp.inf).astype(jnp.float32)
     distances = jnp.concatenate([best[0], squares], 1)
     indices = jnp.concatenate([best[1], jnp.broadcast_to(place, squares.shape)], 1)
@@ -106,20 +106,20 @@ def _closer(
 
 @jax.jit
 def _held(points: Points, centers: Points, radii: Array, real: np.ndarray) -> tuple[Array, Array]:
-    """Counts along both sides of a block which points are in which balls; padding has radii 0."""
+    """Counts the balls that contain each point of a block, and the points in each ball; padding has radius 0."""
     squares = _squares(points, centers)
 
     def of(radii: Array) -> tuple[Array, Array]:
         lies = (squares < radii) & real[:, None]
         return lies.sum(1), lies.sum(0)
 
-    in_balls, held = lax.map(of, radii.T)  # one radius at a time: all at once is several times as slow on CPUs
+    in_balls, held = lax.map(of, radii.T)  # one radius at a time: all at once is several times slower on CPUs
     return in_balls.T, held.T
 
 
 @jax.jit
 def _centred(x: ArrayLike, middle: np.ndarray) -> Points:
-    """Returns a block about the mean, and its squared lengths; not in one program with the product, which it slows."""
+    """Returns a centred block and its squared norms; compiled apart from the product, which it would slow."""
     centred = jnp.asarray(x, jnp.float64) - middle
     return centred, jnp.sum(centred * centred, 1)
 
@@ -129,7 +129,7 @@ def _squares(x: Points, y: Points) -> Array:
 
 
 def _measured(x: np.ndarray, y: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the distances of what was found, by differences, and puts it in their order."""
+    """Returns the exact distances of the neighbours found, by differences, and sorts both by them."""
     distances = np.empty(found.shape)
     for rows in np.array_split(np.arange(len(x)), -(-len(x) // BLOCK)):
         for j in range(found.shape[1]):
@@ -140,7 +140,7 @@ def _measured(x: np.ndarray, y: np.ndarray, found: np.ndarray) -> tuple[np.ndarr
 
 
 def _size(x: np.ndarray, y: np.ndarray) -> int:
-    """Returns the rows of a block: the least power of two that holds the larger set, within 128 and `BLOCK`."""
+    """Returns the rows of a block: the least power of two that holds the larger set, clipped to [128, `BLOCK`]."""
     return min(BLOCK, max(128, 1 << (max(len(x), len(y)) - 1).bit_length()))
 
 

@@ -1,10 +1,10 @@
-"""Scores by nearest neighbours among features: fidelity and diversity told apart, and copies of the training images.
+"""Scores by nearest neighbours of features: fidelity and diversity separately, and copying of training images.
 
-All but `copying` rest on balls: about each image of a set, as far as its k-th nearest in the same set. The balls of the
-real images make up where the data lies, those of the samples what the generator makes. They are open, as in the code of
-Naeem et al., so that a set of distinct points scores exactly 1 in all four against itself.
+All but `copying` use balls around each image of a set, with the distance to its k-th nearest neighbour in the same set
+as radius. The balls of the real images estimate the support of the data, those of the samples that of the generator.
+Balls are open, as in the code of Naeem et al., so a set of distinct points scores exactly 1 in all four against itself.
 
-Errors are those of fresh samples, the real images being what they are.
+Errors are over fresh samples, with the real images fixed.
 """
 
 from typing import NamedTuple
@@ -21,20 +21,22 @@ SPLITS = 10  # random splits of the samples into halves, for the error of recall
 
 
 class Overlap(NamedTuple):
-    """How samples y_1 .. y_M and real images x_1 .. x_N overlap; B_k(x) is the ball out to x's k-th nearest of its set.
+    """Overlap of samples y_1 .. y_M and real images x_1 .. x_N.
+
+    B_k(x) is the ball around x whose radius is the distance to x's k-th nearest neighbour in its set.
 
     Attributes:
-        precision: Share of samples that lie where the data does, mean_j [y_j is in some B_k(x_i)], in [0, 1]
-            (Kynkaanniemi et al. 2019, arXiv:1904.06991); the error is of the mean over samples.
-        recall: Share of real images that lie where samples do, mean_i [x_i is in some B_k(y_j)], in [0, 1]; the error
-            is that of `estimate.split`, by ten splits, NaN for fewer than 2 (k + 1) samples. The error is too large
-            where a mode holds so few samples that most have k neighbours in it, but not among half of them. The recall
-            itself is too high where a few stray samples have large balls, which hold much of the data.
-        density: How densely the data lies where samples do, mean_j #{i: y_j is in B_k(x_i)} / k (Naeem et al. 2020,
-            arXiv:2002.09797): at least 0, 1 on average for the best of generators, and above for one that keeps to
-            where the data is densest; the error is of the mean over samples.
-        coverage: Share of real images that have a sample nearby, mean_i [some y_j is in B_k(x_i)], in [0, 1], by Naeem
-            et al. too, see `perfect_coverage`; the error is that of `estimate.occupancy`, the balls being the cells.
+        precision: Fraction of samples in the support of the data, mean_j [y_j is in some B_k(x_i)], in [0, 1]
+            (Kynkaanniemi et al. 2019, arXiv:1904.06991); its error is that of the mean over samples.
+        recall: Fraction of real images in the support of the samples, mean_i [x_i is in some B_k(y_j)], in [0, 1]; its
+            error is `estimate.split` over ten splits, NaN for fewer than 2 (k + 1) samples. The error is too large
+            where most samples of a mode have k neighbours in it, but not among half of the samples. The recall itself
+            is too high where a few stray samples have large balls, which contain much of the data.
+        density: Density of the data at the samples, mean_j #{i: y_j is in B_k(x_i)} / k (Naeem et al. 2020,
+            arXiv:2002.09797): at least 0, 1 on average for a perfect generator, and above 1 for one that stays where
+            the data is densest; its error is that of the mean over samples.
+        coverage: Fraction of real images with a sample nearby, mean_i [some y_j is in B_k(x_i)], in [0, 1], also by
+            Naeem et al., see `perfect_coverage`; its error is `estimate.occupancy`, with the balls as cells.
     """
 
     precision: Estimate
@@ -44,20 +46,20 @@ class Overlap(NamedTuple):
 
 
 def overlap(real: Summary, fake: Summary, k: int = 3, k_density: int = 5) -> Overlap:
-    """Returns all four scores, which share their searches.
+    """Returns precision, recall, density and coverage, which share their searches.
 
-    Errors cost less than the scores: distances are computed once, except those from real images whose balls hold one
-    sample or two. For recall, a longer list of each sample's neighbours gives its radii within halves, and each
-    distance between a real image and a sample is compared with 21 radii in place of one.
+    Errors cost less than the scores: distances are computed once, except from real images whose balls contain one or
+    two samples. For recall, a longer list of each sample's neighbours gives its radii within halves, and each distance
+    between a real image and a sample is compared with 21 radii instead of one.
 
     Args:
         real: The data, with features kept.
         fake: The samples, with features kept.
-        k: Of precision and recall.
-        k_density: Of density and coverage.
+        k: Neighbour that sets the radii for precision and recall.
+        k_density: Neighbour that sets the radii for density and coverage.
 
     Raises:
-        UserError: If features were not kept, or are not of the same size, or are of k images or fewer.
+        UserError: If features were not kept or differ in size, or a set has k images or fewer.
     """
     x, y = kept(real, fake)
     in_real, held = inside(y, x, radii(x, k, k_density))
@@ -74,7 +76,7 @@ def overlap(real: Summary, fake: Summary, k: int = 3, k_density: int = 5) -> Ove
 
 
 def perfect_coverage(reals: int, samples: int, k: int = 5) -> float:
-    """Returns the coverage that samples of the data itself have on average, whatever the data, if it has no ties.
+    """Returns the average coverage of samples of the data distribution, for any distribution without ties.
 
     1 - prod_{j=1..k} (N - j) / (N + M - j), for N real images and M samples: a ball is empty if the k nearest of the
     other N + M - 1 points are all real.
@@ -84,19 +86,19 @@ def perfect_coverage(reals: int, samples: int, k: int = 5) -> float:
 
 
 def copying(train_features: ArrayLike, test_features: ArrayLike, fake_features: ArrayLike) -> Estimate:
-    """Returns how likely a sample lies nearer to the training images than a real image held out does.
+    """Returns the probability that a sample is nearer to the training images than a held-out real image is.
 
-    P(d(sample) < d(held out)) + P(equal) / 2, where d is the distance to the nearest training image: the statistic of
-    Mann and Whitney, as Meehan et al. 2020 (arXiv:2004.05675) use it. 1/2 is ideal, near 1 samples are copies, near 0
-    they lie off the data. A generator may copy some images and miss others, and score 1/2 all the same.
+    P(d(sample) < d(held out)) + P(equal) / 2, where d is the distance to the nearest training image: the Mann-Whitney
+    statistic, as in Meehan et al. 2020 (arXiv:2004.05675). 1/2 is ideal; near 1 samples are copies, near 0 they are far
+    from the data. A generator that copies some images and misses others may also score 1/2.
 
     Args:
-        train_features: Of the images that the generator was trained on, `[t, D]`.
-        test_features: Of real images held out, `[n, D]`.
-        fake_features: Of samples, `[m, D]`.
+        train_features: Features of the generator's training images, `[t, D]`.
+        test_features: Features of held-out real images, `[n, D]`.
+        fake_features: Features of samples, `[m, D]`.
 
     Returns:
-        The probability, in [0, 1]; its error is of the mean over samples, all real images being what they are.
+        The probability, in [0, 1]; its error is that of the mean over samples, with all real images fixed.
 
     Raises:
         UserError: If the shapes do not fit.
@@ -106,7 +108,7 @@ def copying(train_features: ArrayLike, test_features: ArrayLike, fake_features: 
 
 
 def radii(features: np.ndarray, *ks: int) -> np.ndarray:
-    """Returns the distances of points `[n, D]` to their k-th nearest of the same set, one column a k."""
+    """Returns the distances of points `[n, D]` to their k-th nearest neighbours in the same set, one column per k."""
     _has(features, *ks)
     return nearest(features, features, max(ks), exclude_self=True)[0][:, [k - 1 for k in ks]]
 
@@ -117,13 +119,14 @@ def _has(features: np.ndarray, *ks: int) -> None:
 
 
 def _with_halves(features: np.ndarray, k: int) -> np.ndarray:
-    """Returns radii of balls about points `[n, D]`, `[n, 1 + 2 S]`: among all, then within halves of S random splits.
+    """Returns k-th neighbour distances of points `[n, D]`: in the whole set, then in both halves of S random splits.
 
-    In a half that a point does not belong to, its radius is 0. Fewer than 2 (k + 1) points are not split.
+    The result is `[n, 1 + 2 S]`. The radius is 0 in a half without the point. Fewer than 2 (k + 1) points are not
+    split.
     """
     count = len(features)
     _has(features, k)
-    # so many neighbours include k of the point's own half; in one case in millions they do not: then the last is taken
+    # this many neighbours include k of the point's own half, except in one case in millions: then the last is used
     distances, found = nearest(features, features, min(count - 1, 10 * k + 20), exclude_self=True)
     columns, draws = [distances[:, k - 1]], np.random.default_rng(0)
     for _ in range(SPLITS if count >= 2 * (k + 1) else 0):
@@ -135,7 +138,7 @@ def _with_halves(features: np.ndarray, k: int) -> np.ndarray:
 
 
 def _sharing(x: np.ndarray, y: np.ndarray, held: np.ndarray, count: int) -> np.ndarray:
-    """Returns, for each set of `count` of y that some balls about x hold and no others, the number of these balls."""
+    """Groups the balls about x that contain exactly `count` points of y by these points; returns the group sizes."""
     rows = x[held == count]
     if not len(rows):
         return np.zeros(0, int)
@@ -143,6 +146,6 @@ def _sharing(x: np.ndarray, y: np.ndarray, held: np.ndarray, count: int) -> np.n
 
 
 def _share_below(values: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """Returns which share of the values lies below each limit, equal ones counting half."""
+    """Returns the fraction of values below each limit; equal values count half."""
     ordered = np.sort(values)
     return (np.searchsorted(ordered, limits, "left") + np.searchsorted(ordered, limits, "right")) / (2 * len(values))

@@ -1,6 +1,6 @@
-"""Scores with their protocol: what was compared with what, by which features, so that unlike numbers are not compared.
+"""Scores with their protocol (features, data, sample counts), so that only comparable scores are compared.
 
-A run's scores are in `RUN/scores.jsonl`, one JSON object a line.
+A run's scores are in `RUN/scores.jsonl`, one JSON object per line.
 """
 
 import json
@@ -16,24 +16,24 @@ FILE = "scores.jsonl"
 
 
 class Score(NamedTuple):
-    """One score of one set of samples.
+    """One score of one set of samples, with its protocol.
 
     Attributes:
-        metric: Such as "fid".
-        value: Of the metric.
-        error: Its standard error; NaN where none is known.
+        metric: Name of the metric, such as "fid".
+        value: Its value.
+        error: Its standard error; NaN where unknown.
         features: Fingerprint of the features; "" where the metric has none.
-        features_name: What a person calls them.
-        resize: How images were brought to the features' size.
-        settings: Of the metric, such as "k=3".
+        features_name: Readable name of the features.
+        resize: Method that resized images for the features.
+        settings: Settings of the metric, such as "k=3".
         data: Fingerprint of the real images.
-        data_name: What a person calls them.
-        split: Which of them.
+        data_name: Name of their data set.
+        split: Its split.
         real: Number of real images.
         fake: Number of samples.
-        weights: "averaged" or "raw"; or "training images", scored as though they were samples: the yardstick.
-        step: Of the checkpoint; None for a yardstick.
-        seed: Of the samples.
+        weights: "averaged" or "raw"; or "training images" for training images scored as samples, the reference value.
+        step: Step of the checkpoint; None for training images.
+        seed: Seed of the samples.
     """
 
     metric: str
@@ -53,15 +53,15 @@ class Score(NamedTuple):
     seed: int
 
 
-SAME = ("metric", "features", "resize", "settings", "data", "split", "real", "fake")  # or a comparison means nothing
+SAME = ("metric", "features", "resize", "settings", "data", "split", "real", "fake")  # must agree in a comparison
 
 
 class Difference(NamedTuple):
-    """How far a score is above another.
+    """The difference of two scores.
 
     Attributes:
-        value: The first less the second.
-        error: Standard error, as of independent samples.
+        value: The first minus the second.
+        error: Its standard error, for independent samples.
     """
 
     value: float
@@ -69,10 +69,10 @@ class Difference(NamedTuple):
 
 
 def compare(first: Score, second: Score) -> Difference:
-    """Subtracts scores of one protocol: checkpoints, weights, seeds and runs may differ, and nothing else.
+    """Subtracts two scores of one protocol; checkpoints, weights, seeds and runs may differ.
 
     Raises:
-        UserError: Naming the first field of the protocol in which they differ.
+        UserError: If the protocols differ; it names the first field that does.
     """
     for field in SAME:
         a, b = getattr(first, field), getattr(second, field)
@@ -82,15 +82,15 @@ def compare(first: Score, second: Score) -> Difference:
 
 
 def identity(score: Score) -> Score:
-    """Returns all that a score is of, without its value: a later score of equal identity takes its place."""
+    """Returns a score without value and error; a later score of equal identity replaces it."""
     return score._replace(value=0.0, error=0.0)
 
 
 def read(run: Path) -> list[Score]:
-    """Returns the scores of a run, in the order in which they were first made; none if there is no file.
+    """Returns the scores of a run, in the order in which they were first written; none if there is no file.
 
     Raises:
-        UserError: If a line is no score.
+        UserError: If a line is not a score.
     """
     path, scores = run / FILE, []
     for number, line in enumerate(path.read_text().splitlines() if path.exists() else [], 1):
@@ -104,7 +104,7 @@ def read(run: Path) -> list[Score]:
 
 
 def write(run: Path, scores: Iterable[Score]) -> None:
-    """Adds scores to those of a run, whole or not at all; those of equal identity are replaced."""
+    """Adds scores to those of a run, atomically; those of equal identity are replaced."""
     kept = {identity(score): score for score in [*read(run), *scores]}
     lines = [json.dumps({k: None if v != v else v for k, v in s._asdict().items()}) + "\n" for s in kept.values()]
     with atomic(run / FILE) as file:
@@ -112,7 +112,7 @@ def write(run: Path, scores: Iterable[Score]) -> None:
 
 
 def drop_after(run: Path, step: int) -> None:
-    """Deletes the scores of later checkpoints, which a run continued from here makes again."""
+    """Deletes the scores of checkpoints after a step, from which a run continues."""
     found = read(run)
     kept = [score for score in found if score.step is None or score.step <= step]
     if len(kept) < len(found):

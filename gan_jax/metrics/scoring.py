@@ -1,4 +1,4 @@
-"""Scores of a system: what judges its samples, and the scores that training and `gan_jax.evaluate` compute."""
+"""Scores of a system: the choice of features, and the scores that training and `gan_jax.evaluate` compute."""
 
 import time
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ from gan_jax.types import Array, System, TrainState
 Kind = Literal["classifier", "inception", "pixels"]
 
 
-GAP_BATCHES = 10  # over which the duality gap is averaged
+GAP_BATCHES = 10  # batches over which the duality gap is averaged
 
 
-TRAINING = "training images"  # as samples, the yardstick of a perfect generator
+TRAINING = "training images"  # scored as samples: the reference value of a perfect generator
 
 
 def features_of(
@@ -35,16 +35,16 @@ def features_of(
     weights: Path | None = None,
     resize: Resize = "reference",
 ) -> Features:
-    """Returns the features by which a data set's samples are judged.
+    """Returns the features by which samples are compared with a data set.
 
     Args:
-        kind: "classifier", of the data set, fitted once; "inception", that of published scores; "pixels"; or None for
-            the classifier of images, and the coordinates of points.
-        name: The data set.
-        spec: Its images' shape, and number of classes.
-        resolution: At which it was loaded.
-        weights: The file of Inception's weights; None takes those in the cache, or downloads them.
-        resize: How images are brought to Inception's size.
+        kind: "classifier": that of the data set, trained once; "inception": the network of published scores; "pixels":
+            raw values; None: the classifier for images, coordinates for points.
+        name: Name of the data set.
+        spec: Its specification.
+        resolution: The resolution at which it was loaded.
+        weights: File of Inception's weights; None uses those in the cache, or downloads them.
+        resize: How images are resized for Inception.
 
     Raises:
         UserError: If the data set has no labels, so that there is no classifier.
@@ -70,16 +70,16 @@ def in_training(
     kind: Kind | None,
     count: int,
 ) -> Scorer:
-    """Prepares the scores of a run that is about to begin, beside its test images; fits the classifier if need be.
+    """Prepares the scores of a run that is about to start, against its test images; trains the classifier if needed.
 
     Args:
-        system: What is trained.
-        train: On what.
-        resolution: At which it was loaded.
-        workdir: The run directory, where the yardstick is written.
-        metrics: Which scores.
+        system: The system to be trained.
+        train: Its training data.
+        resolution: The resolution at which they were loaded.
+        workdir: The run directory, where the scores of the training images are written as reference values.
+        metrics: The scores.
         kind: See `features_of`.
-        count: Number of samples in each.
+        count: Number of samples per score.
     """
     if system.latent.translates:
         raise UserError("eval_every, best: a translator's images are not scored in training; leave them out")
@@ -88,7 +88,7 @@ def in_training(
     mend = "raise --eval-count or, if the images are too few, give --eval-metrics and --best without fid, such as kid"
     counts = {"samples": count, "test_images": test.count, "training_images": train.count}
     if kind == "classifier" or (kind is None and len(train.spec.shape) > 1):
-        enough(metrics, classifier.SIZE, mend, **counts)  # before it is fitted, which takes minutes
+        enough(metrics, classifier.SIZE, mend, **counts)  # before it is trained, which takes minutes
     judge = features_of(kind, train.name, train.spec, resolution)
     enough(metrics, judge.size, mend, **counts)
     made = scorer(system, judge, metrics, test, train, count=count)
@@ -102,7 +102,7 @@ def in_training(
 
 
 def equilibrium(system: System, state: TrainState, real: Dataset, batch_size: int, seed: int) -> Score:
-    """Scores how far the discriminator is from 50/50 on held-out images and fresh samples."""
+    """Scores the distance of the discriminator's accuracy from 50/50 on held-out images and fresh samples."""
     found = gap.equilibrium(system, state, real.arrays, batch_size=batch_size, seed=seed)
     value, batches = (found.distance, found.standard_error), len(real.arrays["image"]) // batch_size
     return _of_players("equilibrium", value, f"batch={batch_size}", batches * batch_size, real, state, seed)
@@ -111,7 +111,7 @@ def equilibrium(system: System, state: TrainState, real: Dataset, batch_size: in
 def duality_gap(
     system: System, state: TrainState, train: Dataset, real: Dataset, batch_size: int, moves: int, seed: int
 ) -> Score:
-    """Scores how much the players could gain by a number of moves each, see `gan_jax.metrics.duality_gap`."""
+    """Scores the duality gap after `moves` updates of each player, see `gan_jax.metrics.duality_gap`."""
     options = {"batch_size": batch_size, "moves": moves, "batches": GAP_BATCHES, "seed": seed}
     found = gap.duality_gap(system, state, train.arrays, real.arrays, **options)
     value, settings = (found.gap, found.standard_error), f"batch={batch_size}, moves={moves}"
@@ -119,7 +119,7 @@ def duality_gap(
 
 
 def _yardstick(made: Scorer, train: Dataset, count: int, seed: int) -> list[Score]:
-    """Scores training images, drawn without replacement, as though they were samples."""
+    """Scores training images, drawn without replacement, as samples, for a reference value."""
     order = np.random.default_rng(seed).permutation(len(train.arrays["image"]))[:count]
     return made.images(train.arrays["image"][np.sort(order)], TRAINING)
 
@@ -127,6 +127,6 @@ def _yardstick(made: Scorer, train: Dataset, count: int, seed: int) -> list[Scor
 def _of_players(
     metric: str, value: tuple[Array, Array], settings: str, count: int, real: Dataset, state: TrainState, seed: int
 ) -> Score:
-    """Makes a score by no features, of `count` real images and as many samples."""
+    """Makes a score without features, of `count` real images and as many samples."""
     about = ("", "", "none", settings, real.fingerprint, real.name, real.split)
     return Score(metric, float(value[0]), float(value[1]), *about, count, count, "raw", int(state.step), seed)

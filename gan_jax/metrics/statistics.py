@@ -1,7 +1,7 @@
-"""What scores need to know of one set of images, gathered in one pass over their features.
+"""Summary statistics of a set of images, computed in one pass over their features.
 
-Moments are in float64 from the first sum on: float32 would lose the digits that a Frechet distance is made of. They
-are kept by group of samples, so that a score can be computed without each, which tells its error.
+Moments are float64 throughout: float32 would lose the digits that a Frechet distance depends on. They are kept per
+group of samples, so that a score can be computed without each group, for a jackknife.
 """
 
 import functools
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from gan_jax.errors import UserError
 
-CHUNK = 1024  # rows summed at once, whatever the batches, so that these do not change a bit of the result
+CHUNK = 1024  # rows summed at once; fixed, so that the size of batches does not change the result
 Batch = tuple[np.ndarray, np.ndarray]  # features [b, D] and probabilities [b, K]
 
 
@@ -33,7 +33,7 @@ class Moments(NamedTuple):
 
     @property
     def covariance(self) -> np.ndarray:
-        """The unbiased one, `[D, D]`: scatter / (n - 1)."""
+        """The unbiased covariance, `[D, D]`: scatter / (n - 1)."""
         return self.scatter / (self.count - 1)
 
 
@@ -49,7 +49,7 @@ def moments(points: ArrayLike) -> Moments:
 
 
 def merge(a: Moments, b: Moments) -> Moments:
-    """Returns the moments of two sets together (Chan, Golub & LeVeque 1979, "Updating formulae").
+    """Returns the moments of the union of two sets (Chan, Golub & LeVeque 1979, "Updating formulae").
 
     scatter = scatter_a + scatter_b + d d^T n_a n_b / (n_a + n_b), where d = mean_b - mean_a.
     """
@@ -61,19 +61,19 @@ def merge(a: Moments, b: Moments) -> Moments:
 
 
 def remove(whole: Moments, part: Moments) -> Moments:
-    """Returns the moments of what is left without a part: merges it as a negative number of points."""
+    """Returns the moments of a set without a part, by merging the part as a negative number of points."""
     return merge(whole, Moments(-part.count, part.mean, -part.scatter))
 
 
 class Summary(NamedTuple):
-    """A set of images, as scores see it; G contiguous groups, D features, K classes (0 without a classifier).
+    """Statistics of a set of images for scores: G contiguous groups, D features, K classes (0 without a classifier).
 
     Attributes:
         count: Number n of images.
         groups: Moments of the features of each group; `total` has those of all.
         mass: Sum of the probabilities of each group's images, float64 `[G, K]`.
         certainty: Sum of p log p over each group's images and all classes, in nats, float64 `[G]`; never positive.
-        votes: Images of each group that are likeliest of each class, int64 `[G, K]`.
+        votes: Number of images of each group whose likeliest class is each class, int64 `[G, K]`.
         features: float32 `[n, D]`, or None where they were not kept.
     """
 
@@ -96,16 +96,16 @@ class Summary(NamedTuple):
 
 
 def summarise(stream: Iterable[Batch], count: int, groups: int = 10, keep: bool = False) -> Summary:
-    """Gathers what scores need in one pass; how the stream is cut into batches does not change a bit of it.
+    """Computes a `Summary` in one pass; it does not depend on the batches of the stream, bit for bit.
 
-    Group i holds the images from floor(i n / G) up to floor((i + 1) n / G). Errors of scores are right if the groups
-    are alike, as those of independent samples are: not if the images come sorted by class.
+    Group i holds the images from floor(i n / G) up to floor((i + 1) n / G). Errors of scores are valid if groups are
+    identically distributed, as for independent samples, but not for images sorted by class.
 
     Args:
-        stream: Features `[b, D]` and probabilities `[b, K]` of batches of any size, as `features.extractor` gives them.
-        count: How many images they are, n.
-        groups: Number G of groups, of samples; 1 is enough of real images.
-        keep: Whether to keep all features, `n D` float32, for the scores that are defined on all of them.
+        stream: Features `[b, D]` and probabilities `[b, K]` in batches of any size, as from `features.extractor`.
+        count: Number n of images.
+        groups: Number G of groups; 1 is enough for real images.
+        keep: Whether to keep all features, `n D` float32, for scores that need them at once.
 
     Raises:
         UserError: If features or probabilities are not finite, if there are not `count` of them, or fewer than groups.
@@ -139,10 +139,10 @@ def summarise(stream: Iterable[Batch], count: int, groups: int = 10, keep: bool 
 
 
 def kept(real: Summary, fake: Summary) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the features of two sets, for scores that are defined on all of them.
+    """Returns the features of two sets, for scores that need them at once.
 
     Raises:
-        UserError: If they were not kept, or are not of the same size.
+        UserError: If they were not kept or differ in size.
     """
     x, y = real.features, fake.features
     if x is None or y is None:
@@ -154,7 +154,7 @@ def kept(real: Summary, fake: Summary) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _cut(stream: Iterator[Batch], places: list[slice], count: int) -> Iterator[Batch]:
-    """Cuts batches anew."""
+    """Regroups a stream into batches of the sizes of `places`; raises UserError if it does not have `count` images."""
     held, rows = [], 0
     for place in places:
         while rows < place.stop - place.start:
@@ -172,7 +172,7 @@ def _cut(stream: Iterator[Batch], places: list[slice], count: int) -> Iterator[B
 
 
 def _classes(probabilities: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
-    """Returns the sum of probabilities `[b, K]`, that of p log p, and the votes."""
+    """Returns the sums of probabilities `[b, K]` and of p log p, and the votes."""
     p = probabilities.astype(np.float64)
     likeliest = p.argmax(1) if p.shape[1] else np.zeros(0, int)
     certainty = float(np.sum(p * np.log(p, where=p > 0, out=np.zeros_like(p))))

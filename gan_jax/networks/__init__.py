@@ -1,9 +1,9 @@
-"""Networks: Flax Linen modules, one file an architecture, wrapped into pure functions by `linen`.
+"""Networks: Flax Linen modules, one file per architecture, wrapped into pure functions by `linen`.
 
-A new architecture is one file here: modules whose `__call__` takes `(*inputs, train)`, returning images in [-1, 1] from
-a generator and logits `[B, ...]` from a discriminator. Use the convolutions, normalisation and noise of `layers`: they
-are fast on CPUs, and independent of the number of devices. What changes any network, such as its precision, is in
-`wrappers`.
+A new architecture is one file here: modules whose `__call__` takes `(*inputs, train)` and returns images in [-1, 1]
+(generator) or logits `[B, ...]` (discriminator). Use the convolutions, normalisation and noise of `layers`: they are
+fast on CPUs and do not depend on the number of devices. `wrappers` holds changes that apply to any network, such as
+its precision.
 """
 
 from gan_jax.networks.wrappers.linen import linen

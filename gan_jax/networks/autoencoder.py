@@ -1,6 +1,6 @@
-"""Discriminators of energies: an example's logit is minus the error with which it is reconstructed.
+"""Convolutional autoencoders as discriminators: an example's logit is minus its reconstruction error.
 
-For fully connected ones see `mlp.Autoencoder`.
+`mlp.Autoencoder` is the fully connected one.
 """
 
 from typing import Literal
@@ -16,16 +16,16 @@ from gan_jax.types import Array
 
 
 class Autoencoder(nn.Module):
-    """DCGAN's discriminator and generator, back to back, with a dense code between them.
+    """An autoencoder: DCGAN's discriminator as encoder, a dense code, and DCGAN's generator as decoder.
 
-    Its logits are minus `norm_of_error`, for `losses.energy` and `losses.began`; its features the codes, for
+    The logits are minus `norm_of_error`, for `losses.energy` and `losses.began`; the features are the codes, for
     `terms.pull_away`.
 
     Attributes:
         shape: `(H, W, C)`; H = W, one of 28, 32, 64.
         width: Channels of the largest hidden maps.
         code: Size of the code.
-        order: Of the norm: 2 as in EBGAN (Zhao et al. 2017, arXiv:1609.03126), or 1 as in BEGAN.
+        order: Order of the norm: 2 as in EBGAN (Zhao et al. 2017, arXiv:1609.03126), or 1 as in BEGAN.
         norm: Normalisation of the hidden layers.
     """
 
@@ -40,7 +40,7 @@ class Autoencoder(nn.Module):
         """Maps `[b, H, W, C]` to {"logits": `[b]`, "features": `[b, code]`}."""
         encoded = dcgan.encode(images, self.width, self.norm, train)
         code = nn.Dense(self.code)(encoded.reshape(len(images), -1))
-        # unbounded, as tanh has no gradient where it saturates, as it soon would at most pixels of a digit
+        # no tanh: it would soon saturate, without gradient, at most pixels of a digit
         decoded = dcgan.Generator(self.shape, self.width, self.norm, bounded=False)(code, train)
         return {"logits": -norm_of_error(images, decoded, self.order), "features": code}
 
@@ -48,8 +48,8 @@ class Autoencoder(nn.Module):
 class UpsamplingDecoder(nn.Module):
     """BEGAN's generator, and the decoder of its discriminator (Berthelot et al. 2017, arXiv:1703.10717).
 
-    A dense layer makes a map of side 7 or 8. Each side has two 3x3 convolutions with ELU, and nearest-neighbour
-    upsampling leads to the next. A last convolution makes the image, without tanh. There is no normalisation.
+    A dense layer makes a map of side 7 or 8. Each side has two 3x3 convolutions with ELU; nearest-neighbour upsampling
+    doubles it. A last convolution makes the image, without tanh. There is no normalisation.
 
     Attributes:
         shape: `(H, W, C)`; H = W, one of 28, 32, 64.
@@ -73,9 +73,9 @@ class UpsamplingDecoder(nn.Module):
 class UpsamplingAutoencoder(nn.Module):
     """BEGAN's discriminator (Berthelot et al. 2017, arXiv:1703.10717): an encoder and a decoder.
 
-    The encoder has 3x3 convolutions: two with ELU at each side, with `width` channels at the first side, twice as many
-    at the second, three times at the third; and one at stride 2 between sides. The logits are minus the mean absolute
-    error, for `losses.began`; the features are the codes. The paper's optional skip connections are left out.
+    The encoder has two 3x3 convolutions with ELU at each side, of k `width` channels at the k-th side, and a 3x3
+    convolution at stride 2 between sides. The logits are minus the mean absolute error, for `losses.began`; the
+    features are the codes. The paper's optional skip connections are left out.
 
     Attributes:
         shape: `(H, W, C)`; H = W, one of 28, 32, 64.
@@ -100,13 +100,13 @@ class UpsamplingAutoencoder(nn.Module):
 
 
 def norm_of_error(examples: Array, decoded: Array, order: Literal[1, 2] = 2) -> Array:
-    """Returns the norm of an autoencoder's error, `[b]`, scaled so that it does not grow with an example's size.
+    """Returns the norm of each reconstruction error, `[b]`, scaled to be independent of an example's size.
 
     (mean |x - decoded|^order)^(1 / order) over the n entries of an example: the norm times n^(-1 / order).
 
     Args:
         examples: `[b, ...]`.
-        decoded: The same shape.
+        decoded: Reconstructions, of the same shape.
         order: 2, the root of the mean square, as in EBGAN; or 1, the mean absolute error, as in BEGAN.
     """
     errors = jnp.abs(decoded - examples).reshape(len(examples), -1)

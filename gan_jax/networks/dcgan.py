@@ -1,4 +1,4 @@
-"""The convolutional networks of DCGAN (Radford et al. 2016, arXiv:1511.06434), sized by the images."""
+"""The convolutional networks of DCGAN (Radford et al. 2016, arXiv:1511.06434), for images of side 28, 32 or 64."""
 
 from typing import Any
 
@@ -11,17 +11,17 @@ from gan_jax.networks.layers.conv import Conv, ConvTranspose
 from gan_jax.networks.layers.norm import INIT, AnyNorm, initialiser, keeps_bias, layer, normalise
 from gan_jax.types import Array
 
-SIDES = {28: (4, 7, 14, 28), 32: (4, 8, 16, 32), 64: (4, 8, 16, 32, 64)}  # of the maps, from latents to images
+SIDES = {28: (4, 7, 14, 28), 32: (4, 8, 16, 32), 64: (4, 8, 16, 32, 64)}  # sides of the maps, from latents to images
 
 
 class Generator(nn.Module):
-    """Projects latents to a map of side 4 and doubles its sides until it has the images' size.
+    """Generator: projects latents to a map of side 4 and upsamples it to the size of the images.
 
     Attributes:
         shape: `(H, W, C)`; H = W, one of 28, 32, 64.
-        width: Channels of the last hidden map; each map before has twice as many.
+        width: Channels of the last hidden map; each earlier map has twice as many.
         norm: Normalisation of all layers but the last.
-        bounded: Whether the output passes tanh, as images in [-1, 1] do.
+        bounded: Whether a tanh bounds the output to [-1, 1], the range of images.
     """
 
     shape: tuple[int, ...]
@@ -41,7 +41,7 @@ class Generator(nn.Module):
         for side in sides[:-1]:
             x = nn.relu(normalise(x, self.norm, train))
             width //= 2
-            # each output sees a quarter of the window
+            # at stride 2 each output sees a quarter of the window
             deconv = ConvTranspose(width, **_window(side), use_bias=bias, kernel_init=initialiser(self.norm, 4))
             x = layer(deconv, self.norm, x, train)
         x = nn.relu(normalise(x, self.norm, train))
@@ -50,15 +50,15 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Halves the sides of images down to a map of side 4, and scores it.
+    """Discriminator: downsamples images to a map of side 4, then one dense layer to a logit.
 
     Attributes:
         shape: `(H, W, C)`; H = W, one of 28, 32, 64.
-        width: Channels of the first map; each further one has twice as many.
+        width: Channels of the first map; each later map has twice as many.
         norm: Normalisation of all layers but the first.
-        minibatch: What the last layer is told about the rest of the batch.
-        with_features: Whether to return `{"logits", "features"}`, the features being the last hidden layer, flattened,
-            rather than logits alone.
+        minibatch: Minibatch statistics appended before the last layer, see `minibatch_layer`.
+        with_features: Whether to return `{"logits", "features"}` rather than logits alone; the features are the last
+            hidden layer, flattened.
     """
 
     shape: tuple[int, ...]
@@ -69,7 +69,7 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, train: bool) -> Array | dict[str, Array]:
-        """Maps `[b, H, W, C]` to logits `[b]`, beside features `[b, F]` if asked for."""
+        """Maps `[b, H, W, C]` to logits `[b]`, and features `[b, F]` if `with_features`."""
         if images.shape[1:] != self.shape:
             raise UserError(f"images are {images.shape[1:]}, and this discriminator was built for shape={self.shape}")
         x = encode(images, self.width, self.norm, train)
@@ -79,13 +79,13 @@ class Discriminator(nn.Module):
 
 
 def encode(images: Array, width: int, norm: AnyNorm, train: bool) -> Array:
-    """Halves the sides of images down to a map of side 4; call it inside `nn.compact`.
+    """Downsamples images to a map of side 4; call it inside `nn.compact`.
 
     Args:
         images: `[b, H, W, C]`; H = W, one of 28, 32, 64.
-        width: Channels of the first map; each further one has twice as many.
+        width: Channels of the first map; each later map has twice as many.
         norm: Normalisation of all layers but the first.
-        train: As of a network.
+        train: Whether to use and update batch statistics.
 
     Returns:
         `[b, 4, 4, F]`.
@@ -100,7 +100,7 @@ def encode(images: Array, width: int, norm: AnyNorm, train: bool) -> Array:
 
 
 def map_sides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Returns the sides of the maps of images `(H, W, C)`, from the smallest to the images' own."""
+    """Returns the sides of the maps for images `(H, W, C)`, from 4 up to H."""
     if len(shape) != 3 or shape[0] != shape[1] or shape[0] not in SIDES:
         raise UserError(
             f"shape={tuple(shape)}: DCGAN makes square images of side 28, 32 or 64; resize the data (--resolution 32)"
@@ -109,7 +109,7 @@ def map_sides(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _window(side: int) -> dict[str, Any]:
-    """Returns the window between a map of this side and one of half: 4 wide, or 3 where the side is odd."""
+    """Returns the convolution between maps of `side` and of half: a 4x4 window, or 3x3 where `side` is odd."""
     size = 3 if side % 2 else 4
     padding = ((1, 1), (1, 1)) if size == 3 else "SAME"
     return {"kernel_size": (size, size), "strides": (2, 2), "padding": padding}

@@ -1,4 +1,4 @@
-"""A fully connected denoiser of features."""
+"""A fully connected denoiser of discriminator features."""
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +13,8 @@ def network(discriminator: Network, shape: tuple[int, ...], width: int) -> Netwo
     """Returns a fully connected denoiser of a discriminator's features, with two hidden layers.
 
     Args:
-        discriminator: Returns "features", `[b, F]`.
-        shape: Of an example.
+        discriminator: A network whose output has "features", `[b, F]`.
+        shape: Shape of one example.
         width: Units of each hidden layer.
     """
 

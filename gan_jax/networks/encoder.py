@@ -1,4 +1,4 @@
-"""Encoders: from examples to latents."""
+"""Encoder: examples to latents."""
 
 from flax import linen as nn
 
@@ -8,12 +8,12 @@ from gan_jax.types import Array
 
 
 class Encoder(nn.Module):
-    """Maps images through the maps of DCGAN's discriminator, points through two hidden layers, to codes.
+    """Encoder: DCGAN's discriminator for images, or two hidden layers for points, with a linear output.
 
     Attributes:
-        size: Of a code.
-        width: Channels of the first map; for points a quarter of each hidden layer's units.
-        norm: Normalisation of the maps but the first; points have none.
+        size: Size of a latent.
+        width: Channels of the first map; for points, a quarter of each hidden layer's units.
+        norm: Normalisation of all maps but the first; points have none.
     """
 
     size: int

@@ -1,4 +1,4 @@
-"""Networks in parts, and discriminators that see more than an image."""
+"""Shared bodies with several heads, and discriminators that see a label or a latent with the example."""
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +10,12 @@ from gan_jax.types import Array
 
 
 class Body(nn.Module):
-    """DCGAN's discriminator up to its last map, for points two hidden layers: what several heads share.
+    """Feature extractor that several heads share: DCGAN's discriminator up to its last map, or two layers for points.
 
     Attributes:
-        width: Channels of the first map; for points a quarter of each hidden layer's units.
-        norm: Normalisation of the maps but the first, and of what follows; points have none.
-        hidden: Units of a layer after the last map; 0 for none.
+        width: Channels of the first map; for points, a quarter of each hidden layer's units.
+        norm: Normalisation of all maps but the first, and of the hidden layer; points have none.
+        hidden: Units of a dense layer after the last map; 0 for none. Points have none.
     """
 
     width: int = 64
@@ -35,12 +35,12 @@ class Body(nn.Module):
 
 
 class Head(nn.Module):
-    """Reads features off.
+    """Output head on features: a linear layer, with a hidden layer before it if asked for.
 
     Attributes:
-        outputs: How many numbers; 0 for one without an axis of its own, as logits are.
-        hidden: Units of a hidden layer; 0 for none.
-        norm: Its normalisation.
+        outputs: Number of outputs; 0 for one output without an axis, as for logits.
+        hidden: Units of the hidden layer; 0 for none.
+        norm: Normalisation of the hidden layer.
     """
 
     outputs: int = 0
@@ -49,17 +49,17 @@ class Head(nn.Module):
 
     @nn.compact
     def __call__(self, features: Array, train: bool) -> Array:
-        """Maps `[b, F]` to `[b, outputs]`, or `[b]`."""
+        """Maps `[b, F]` to `[b, outputs]`, or to `[b]` for `outputs=0`."""
         x = _hidden(features, self.hidden, self.norm, train) if self.hidden else features
         x = nn.Dense(self.outputs or 1)(x)
         return x if self.outputs else x[:, 0]
 
 
 class WithLabel(nn.Module):
-    """Shows a discriminator a label beside the image, as a one-hot vector at every place.
+    """Conditions a discriminator on a label: a one-hot vector appended to the channels of every pixel.
 
     Attributes:
-        network: Of examples with `classes` more channels; of points, with as many more coordinates.
+        network: Discriminator of images with `classes` more channels, or of points with `classes` more coordinates.
         classes: Number of classes.
     """
 
@@ -68,20 +68,20 @@ class WithLabel(nn.Module):
 
     @nn.compact
     def __call__(self, examples: Array, labels: Array, train: bool) -> Array:
-        """Maps `[b, ..., C]` and labels `[b]` to what the network makes of `[b, ..., C + classes]`."""
-        codes = jax.nn.one_hot(labels.astype(int), self.classes, dtype=examples.dtype)  # zeros of `linen` are floats
+        """Maps `[b, ..., C]` and labels `[b]` to the network's output for `[b, ..., C + classes]`."""
+        codes = jax.nn.one_hot(labels.astype(int), self.classes, dtype=examples.dtype)  # `linen` inits with float zeros
         codes = codes.reshape(len(examples), *[1] * (examples.ndim - 2), self.classes)
         codes = jnp.broadcast_to(codes, (*examples.shape[:-1], self.classes))
         return self.network(jnp.concatenate([examples, codes], axis=-1), train)
 
 
 class WithLatent(nn.Module):
-    """Judges an example and a latent together.
+    """Discriminator of pairs of an example and a latent.
 
     Attributes:
-        width: Of the body that looks at the example.
-        hidden: Units of the layer in which both meet.
-        norm: Of the body.
+        width: Width of the example's `Body`.
+        hidden: Units of the latent's hidden layer, and of the layer that joins both.
+        norm: Normalisation of the `Body`.
     """
 
     width: int = 64

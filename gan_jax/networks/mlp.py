@@ -13,14 +13,14 @@ from gan_jax.types import Array
 
 
 class Generator(nn.Module):
-    """Maps latents to images or points through hidden layers.
+    """Fully connected generator of images or points.
 
     Attributes:
         shape: The shape of one example.
         features: Widths of the hidden layers.
         norm: Normalisation of the hidden layers.
-        momentum: The weight of the old value in batch norm's running moments.
-        bounded: Whether the output passes tanh, as images in [-1, 1] do.
+        momentum: Weight of the old value in batch norm's running moments.
+        bounded: Whether a tanh bounds the output to [-1, 1], the range of images.
     """
 
     shape: tuple[int, ...]
@@ -35,21 +35,21 @@ class Generator(nn.Module):
         x = latents
         for width in self.features:
             x = layer(nn.Dense(width), self.norm, x, train)
-            # after the activation, as the tutorials' Keras model has it
+            # after the activation, as in the tutorials' Keras model
             x = normalise(nn.leaky_relu(x, 0.2), self.norm, train, self.momentum)
         x = nn.Dense(math.prod(self.shape))(x)
         return (jnp.tanh(x) if self.bounded else x).reshape(-1, *self.shape)
 
 
 class Discriminator(nn.Module):
-    """Maps images or points to logits through hidden layers.
+    """Fully connected discriminator of images or points.
 
     Attributes:
         features: Widths of the hidden layers.
-        norm: Normalisation of the hidden layers but the first.
-        minibatch: What the last layer is told about the rest of the batch.
-        with_features: Whether to return `{"logits", "features"}`, the features being the last hidden layer, rather
-            than logits alone.
+        norm: Normalisation of all hidden layers but the first.
+        minibatch: Minibatch statistics appended before the last layer, see `minibatch_layer`.
+        with_features: Whether to return `{"logits", "features"}` rather than logits alone; the features are the last
+            hidden layer.
     """
 
     features: tuple[int, ...] = (512, 256)
@@ -59,7 +59,7 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(self, examples: Array, train: bool) -> Array | dict[str, Array]:
-        """Maps `[b, ...]` to `[b]`, beside features `[b, F]` if asked for."""
+        """Maps `[b, ...]` to logits `[b]`, and features `[b, F]` if `with_features`."""
         x = examples.reshape(len(examples), -1)
         for depth, width in enumerate(self.features):
             x = layer(nn.Dense(width), self.norm, x, train)
@@ -69,15 +69,15 @@ class Discriminator(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """A fully connected autoencoder as a discriminator, whose energy is its error (Zhao et al. 2017, arXiv:1609.03126).
+    """Fully connected autoencoder as a discriminator; the reconstruction error is its energy.
 
-    Its logits are minus `norm_of_error`, for `losses.energy` and `losses.began`; its features are the codes, for
-    `terms.pull_away`.
+    From EBGAN (Zhao et al. 2017, arXiv:1609.03126). The logits are minus `norm_of_error`, for `losses.energy` and
+    `losses.began`; the features are the codes, for `terms.pull_away`.
 
     Attributes:
-        features: Widths of the encoder's hidden layers; the decoder's are the reverse.
+        features: Widths of the encoder's hidden layers; the decoder's are in reverse order.
         code: Size of the code.
-        order: Of the norm, 2 as in EBGAN, or 1 as in BEGAN.
+        order: Order of the norm: 2 as in EBGAN, or 1 as in BEGAN.
     """
 
     features: tuple[int, ...] = (256, 128)

@@ -1,4 +1,4 @@
-"""PatchGAN, a critic with a logit for each patch (Isola et al. 2017, arXiv:1611.07004), sized by the patch."""
+"""PatchGAN: a discriminator with a logit for each patch (Isola et al. 2017, arXiv:1611.07004)."""
 
 import math
 from collections.abc import Sequence
@@ -13,36 +13,36 @@ from gan_jax.networks.layers.norm import INIT, AnyNorm, initialiser, keeps_bias,
 from gan_jax.types import Array
 
 Field = Literal[1, 16, 34, 70, "image"]
-Window = tuple[int, int]  # its size and stride
+Window = tuple[int, int]  # size and stride
 
 
 def windows(halvings: int) -> tuple[Window, ...]:
-    """Returns the windows of the paper's critic that halves sides so often; without halvings it sees single pixels."""
+    """Returns the windows of the paper's discriminator with this many layers of stride 2; 0 gives single pixels."""
     return ((4, 2),) * halvings + ((4, 1), (4, 1)) if halvings else ((1, 1),) * 3
 
 
 def receptive_field(layers: Sequence[Window]) -> int:
-    """Returns the side of the patch that an output of convolutions sees: 1 + sum_i (k_i - 1) prod_{j<i} s_j."""
+    """Returns the side of the receptive field of stacked convolutions: 1 + sum_i (k_i - 1) prod_{j<i} s_j."""
     return 1 + sum((size - 1) * math.prod(stride for _, stride in layers[:i]) for i, (size, _) in enumerate(layers))
 
 
-HALVINGS = {receptive_field(windows(halvings)): halvings for halvings in range(4)}  # by the field
-LAST = 4  # a critic of whole images halves sides while they are larger than this
+HALVINGS = {receptive_field(windows(halvings)): halvings for halvings in range(4)}  # by receptive field
+LAST = 4  # with receptive_field="image", sides are halved while they are larger than this
 
 
 class PatchGAN(nn.Module):
-    """Scores each patch of an image, by convolutions alone, or an image as a whole.
+    """Discriminator with one logit for each patch of an image, or for the whole image.
 
-    A logit sees nothing beyond its patch but what norms tell it: moments of "instance", "layer" and "batch" are of
-    whole maps.
+    A logit depends on nothing outside its patch, except through norms: the moments of "instance", "layer" and "batch"
+    are taken over whole maps.
 
     Attributes:
-        width: Channels of the first map; each further one has twice as many, up to 8 times.
-        receptive_field: Side of the patches, one of 1 (PixelGAN), 16, 34, 70; or "image": one logit an image, from maps
-            of side 4 or less.
+        width: Channels of the first map; each later map has twice as many, up to 8 `width`.
+        receptive_field: Side of the patches: 1 (PixelGAN), 16, 34 or 70 pixels; or "image" for one logit per image,
+            from maps of side 4 or less.
         norm: Normalisation of all layers but the first and the last.
-        with_features: Whether to return `{"logits", "features"}`, the features being what the last layer sees,
-            flattened, rather than logits alone.
+        with_features: Whether to return `{"logits", "features"}` rather than logits alone; the features are the last
+            layer's input, flattened.
     """
 
     width: int = 64
@@ -52,9 +52,9 @@ class PatchGAN(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, *given: Array, train: bool) -> Array | dict[str, Array]:
-        """Maps `[b, H, W, C]` to logits `[b, h, w]`, or `[b]` of whole images, beside features `[b, F]` if asked for.
+        """Maps `[b, H, W, C]` to logits `[b, h, w]` (`[b]` for "image"), and features `[b, F]` if `with_features`.
 
-        What is given beside, `[b, H, W, ...]` each, as the source of a translation, it sees as further channels.
+        Each of `given`, `[b, H, W, ...]`, such as the source of a translation, is concatenated as further channels.
         """
         for other in given:
             if other.shape[:3] != images.shape[:3]:
@@ -77,14 +77,14 @@ class PatchGAN(nn.Module):
 
 
 def _conv(features: int, window: Window, bias: bool, init: nn.initializers.Initializer) -> Conv:
-    """Returns a convolution padded as the paper's: by 1 around windows of 4, so that strides of 2 halve sides."""
+    """Returns a convolution padded as in the paper: by 1 around 4x4 windows, so that stride 2 halves sides."""
     size, stride = window
     padding = ((1, 1), (1, 1)) if size == 4 else "VALID"
     return Conv(features, size, stride, padding, use_bias=bias, kernel_init=init)
 
 
 def _windows(field: Field, height: int, width: int) -> tuple[Sequence[Window], Window | None]:
-    """Returns the windows of the hidden layers, and that of the last, None where it sees all of the map."""
+    """Returns the windows of the hidden layers and of the last layer; None if the last layer is dense."""
     side = min(height, width)
     if field == "image":
         if side <= LAST:
@@ -107,5 +107,5 @@ def _windows(field: Field, height: int, width: int) -> tuple[Sequence[Window], W
 
 
 def _least(field: int) -> int:
-    """Returns the least side of images: 3 after the halvings, as each of the two layers that follow takes 1."""
+    """Returns the least side of images: 3 after the halvings, as the two layers that follow each lose 1."""
     return 3 * 2 ** HALVINGS[field] if HALVINGS[field] else 1

@@ -1,4 +1,4 @@
-"""The residual networks of WGAN-GP and SNGAN for images of side 32, and their like for 28 and 64.
+"""The residual networks of WGAN-GP and SNGAN for images of side 32, adapted to 28 and 64.
 
 WGAN-GP: Gulrajani et al. 2017, arXiv:1704.00028, appendix F. SNGAN: Miyato et al. 2018, arXiv:1802.05957, table 4.
 """
@@ -14,16 +14,16 @@ from gan_jax.networks.layers.norm import AnyNorm, layer, normalise
 from gan_jax.types import Array
 
 FIRST = {28: 7, 32: 4, 64: 4}  # side of images -> side of the generator's first map
-LAST = 8  # the critic halves maps while they are larger than this
-PLAIN = 2  # and has so many blocks after that
+LAST = 8  # the discriminator halves maps while they are larger than this
+PLAIN = 2  # number of its blocks after that
 
 
 class Generator(nn.Module):
-    """Projects latents to a map and doubles its sides by residual blocks, all of one width.
+    """Residual generator: projects latents to a map and upsamples it by residual blocks of constant width.
 
     Attributes:
         shape: `(H, W, C)`; H = W, one of 28, 32, 64.
-        width: Channels: 128 in WGAN-GP, 256 in SNGAN.
+        width: Channels of every map: 128 in WGAN-GP, 256 in SNGAN.
         norm: Normalisation of the blocks.
     """
 
@@ -43,14 +43,14 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Halves the sides of images by residual blocks, all of one width, and scores the sum or mean over places.
+    """Residual discriminator: downsamples by residual blocks of constant width, pools, then one dense layer to a logit.
 
     Attributes:
         shape: `(H, W, C)`; H = W, one of 28, 32, 64.
-        width: Channels, 128 in both papers.
-        norm: "none" as WGAN-GP, or "spectral" as SNGAN; "layer" normalises within the blocks.
-        pool: Over places before the last layer: "mean" as WGAN-GP, "sum" as SNGAN.
-        with_features: Whether to return `{"logits", "features"}`, the features being what the last layer sees.
+        width: Channels of every map: 128 in both papers.
+        norm: "none" as in WGAN-GP, or "spectral" as in SNGAN; "layer" normalises within the blocks.
+        pool: Global pooling before the last layer: "mean" as in WGAN-GP, "sum" as in SNGAN.
+        with_features: Whether to return `{"logits", "features"}`; the features are the last layer's input.
     """
 
     shape: tuple[int, ...]
@@ -61,7 +61,7 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, train: bool) -> Array | dict[str, Array]:
-        """Maps `[b, H, W, C]` to logits `[b]`, beside features `[b, width]` if asked for."""
+        """Maps `[b, H, W, C]` to logits `[b]`, and features `[b, width]` if `with_features`."""
         _require_side(self.shape)
         if images.shape[1:] != self.shape:
             raise UserError(f"images are {images.shape[1:]}, and this discriminator was built for shape={self.shape}")
@@ -77,14 +77,14 @@ class Discriminator(nn.Module):
 
 
 def _block(x: Array, width: int, norm: AnyNorm, train: bool, resample: Resample, first: bool = False) -> Array:
-    """Adds to x, by way of a 1x1 convolution where sizes change, what two 3x3 convolutions make of it.
+    """Residual block: two 3x3 convolutions, and a 1x1 convolution as shortcut where sizes change.
 
-    Maps double before the first convolution and halve after the second. The shortcut convolves at the smaller side: it
-    commutes with halving and doubling. The first block of a critic sees images, which are not rectified.
+    Maps double before the first convolution and halve after the second. The shortcut convolves at the smaller side,
+    which is equivalent and cheaper. The first block of a discriminator sees images: it has no norm or ReLU in front.
     """
 
     def convolve(x: Array, size: int, resample: Resample = "none") -> Array:
-        scale = 2.0 if size == 3 else 1.0  # He for what a ReLU feeds, Glorot's size for the shortcut
+        scale = 2.0 if size == 3 else 1.0  # He after a ReLU, Glorot for the shortcut
         init = nn.initializers.variance_scaling(scale, "fan_avg", "uniform")
         return layer(Conv(width, size, kernel_init=init, resample=resample), norm, x, train)
 

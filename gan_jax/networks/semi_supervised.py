@@ -1,4 +1,4 @@
-"""The semi-supervised classifier of Salimans et al. 2016 (arXiv:1606.03498): noise, weight normalisation, K logits."""
+"""The semi-supervised discriminator of Salimans et al. 2016 (arXiv:1606.03498), a classifier of K + 1 classes."""
 
 import jax
 from flax import linen as nn
@@ -8,14 +8,15 @@ from gan_jax.types import Array
 
 
 class Classifier(nn.Module):
-    """A discriminator of K + 1 classes, the last one, fake, with the logit 0.
+    """Discriminator that classifies K real classes and "fake", whose logit is fixed at 0.
 
-    real - fake = log sum_k exp l_k is then the logit of being real, as p(fake) = 1 / (1 + sum_k exp l_k).
+    p(fake) = 1 / (1 + sum_k exp l_k), so the logit of being real is log sum_k exp l_k. It is fully connected, with
+    Gaussian noise and weight normalisation.
 
     Attributes:
-        classes: K.
+        classes: K, the number of real classes.
         features: Widths of the hidden layers.
-        deviations: Of the noise on images, and on hidden layers.
+        deviations: Standard deviations of the noise on inputs and on hidden layers.
     """
 
     classes: int
@@ -24,7 +25,7 @@ class Classifier(nn.Module):
 
     @nn.compact
     def __call__(self, examples: Array, train: bool) -> dict[str, Array]:
-        """Maps `[b, ...]` to {"logits": `[b]`, "classes": `[b, K]`, "features": the last hidden layer}."""
+        """Maps `[b, ...]` to {"logits": `[b]`, "classes": `[b, K]`, "features": last hidden layer without noise}."""
         x = GaussianNoise(self.deviations[0])(examples.reshape(len(examples), -1), train)
         hidden = x
         for width in self.features:

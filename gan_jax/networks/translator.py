@@ -1,4 +1,4 @@
-"""CycleGAN's residual translator, from images to images of the same size.
+"""CycleGAN's residual translator: images to images of the same size.
 
 Johnson et al. 2016, arXiv:1603.08155; Zhu et al. 2017, arXiv:1703.10593, appendix 7.2.
 """
@@ -13,16 +13,16 @@ from gan_jax.types import Array
 
 
 class Translator(nn.Module):
-    """Halves the sides of images a few times, adds to the maps what residual blocks make of them, and doubles them.
+    """Image translator: downsampling convolutions, residual blocks, upsampling convolutions.
 
-    Where a convolution keeps the side, maps are reflected at their borders, so that these leave no frame.
+    Convolutions of stride 1 use reflection padding, so that borders leave no artefacts.
 
     Attributes:
-        channels: Of the images that it makes.
+        channels: Channels of the output images.
         width: Channels of the first map; each halving doubles them.
-        blocks: Residual blocks: 6 in the paper for sides of 128, 9 for 256.
+        blocks: Number of residual blocks: 6 in the paper for sides of 128, 9 for 256.
         norm: Normalisation of all layers but the last.
-        downs: How often sides are halved; they are multiples of 2^downs.
+        downs: Number of halvings; the sides of images must be multiples of 2^downs.
     """
 
     channels: int

@@ -1,4 +1,4 @@
-"""The U-Net of pix2pix (Isola et al. 2017, arXiv:1611.07004), from images to images of the same size."""
+"""The U-Net of pix2pix (Isola et al. 2017, arXiv:1611.07004): images to images of the same size."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -9,22 +9,23 @@ from gan_jax.networks.layers.noise import Dropout
 from gan_jax.networks.layers.norm import INIT, AnyNorm, initialiser, keeps_bias, layer, normalise
 from gan_jax.types import Array
 
-DROPPING = 3  # so many of the decoder's blocks drop activations, from the innermost
+DROPPING = 3  # number of decoder blocks with dropout, from the innermost
 
 
 class UNet(nn.Module):
-    """Halves the sides of images `depth` times and doubles them again, each map of the decoder beside its like.
+    """U-Net: an encoder that halves sides `depth` times, and a decoder with skip connections from its maps.
 
-    The outermost and innermost maps of the encoder are not normalised: of the latter, of side 1 at the largest depth,
-    instance norm would leave nothing (the paper's erratum). Parameters fit images of any size that the depth divides.
+    The encoder's outermost and innermost maps are not normalised: instance norm would erase the innermost one, of side
+    1 at the largest depth (the paper's erratum). Parameters fit images of any side that is a multiple of 2^depth.
 
     Attributes:
-        channels: Of the images that it makes.
-        width: Channels of the first map; each further one has twice as many, up to 8 times.
-        depth: How many maps the encoder has, at least 1: 5 for images of side 32 is what the paper's 8 is for 256.
+        channels: Channels of the output images.
+        width: Channels of the first map; each later map has twice as many, up to 8 `width`.
+        depth: Number of maps of the encoder, at least 1. The innermost has side 1 at depth 5 for side 32, and at the
+            paper's 8 for side 256.
         norm: Normalisation of the other hidden layers.
-        dropout: Rate at which the first blocks of the decoder drop activations while training: the paper's noise, with
-            0.5, which the paper keeps when it samples.
+        dropout: Dropout rate of the first three decoder blocks, in training only. It is the paper's only noise, 0.5
+            there, and on when sampling too.
     """
 
     channels: int
@@ -58,18 +59,18 @@ class UNet(nn.Module):
 
 
 def require_halvings(images: Array, name: str, count: int) -> None:
-    """Refuses images whose sides cannot be halved so often.
+    """Checks that the sides of images can be halved a number of times.
 
     Args:
         images: `[b, H, W, C]`.
-        name: Of the network's argument.
-        count: Its value.
+        name: Name of the network's argument that sets the number.
+        count: Number of halvings.
 
     Raises:
-        UserError: Naming the largest value for these images, and the nearest larger resolution for this one.
+        UserError: If they cannot; it names the largest count for these images, and the next resolution for this one.
     """
     height, width = images.shape[1:3]
-    largest = min((side & -side).bit_length() - 1 for side in (height, width))  # a power of 2 divides both
+    largest = min((side & -side).bit_length() - 1 for side in (height, width))  # largest power of 2 that divides both
     if count > largest:
         side = -(-max(height, width) // 2**count) * 2**count
         fewer = f"{name}={largest} or " if largest else ""

@@ -1,5 +1,5 @@
 """Image files: listing, decoding, and replacing damaged ones.
 
-`listing` decides which files of a folder count, `metadata` removes what decoders may fail on, `images` decodes and
-resizes to one uint8 array, and `damage` replaces unreadable images. A new image format is one suffix in `listing`.
+`listing` lists the image files of a folder, `metadata` removes metadata that decoders may fail on, `images` decodes and
+resizes into one uint8 array, and `damage` replaces unreadable images. A new image format is one suffix in `listing`.
 """

@@ -1,4 +1,4 @@
-"""Replaces images that cannot be read, in data held in memory, each by the next sound one, as streams do."""
+"""Replaces each unreadable image of a data set in memory by the next readable one, as streams do."""
 
 import warnings
 from collections.abc import Callable
@@ -14,17 +14,17 @@ Arrays = dict[str, np.ndarray]
 def decoded(
     name: str, key: object, decode: Callable[[list[int] | None], Arrays], skip_damaged: bool
 ) -> tuple[Arrays, np.ndarray]:
-    """Reads decoded images from the cache, or decodes them and keeps them there.
+    """Reads decoded images from the cache, or decodes and caches them.
 
     Args:
         name: As in `cached`.
         key: As in `cached`.
-        decode: Makes the arrays. Its argument is a list to which it appends the rows that cannot be read; or None, if
-            it is to raise at the first.
-        skip_damaged: Whether such rows are accepted.
+        decode: Makes the arrays. Its argument is a list to which it appends the indices of unreadable rows, or None if
+            it should raise at the first one.
+        skip_damaged: Whether unreadable rows are accepted.
 
     Returns:
-        The arrays, and the numbers of the rows that could not be read.
+        The arrays, and the indices of the unreadable rows.
     """
 
     def make() -> Arrays:
@@ -39,12 +39,12 @@ def decoded(
 
 
 def replaced(arrays: Arrays, damaged: np.ndarray, name: Callable[[int], str]) -> Arrays:
-    """Replaces each row that could not be read by the next sound one, and warns.
+    """Replaces each unreadable row by the next readable one, and warns.
 
     Args:
-        arrays: By name, with equal numbers of rows.
-        damaged: The numbers of the rows to replace; not all rows.
-        name: Returns the name of a row's image, for the warning.
+        arrays: Arrays by name, with equal numbers of rows.
+        damaged: Indices of the unreadable rows; not all rows.
+        name: Maps a row's index to its image's name, for the warning.
     """
     if not len(damaged):
         return arrays

@@ -1,4 +1,4 @@
-"""From encoded images of any kind to one uint8 array: decoded, flattened, and made square where asked."""
+"""Decodes images of any format into one uint8 array, flattened onto white and optionally made square."""
 
 import io
 from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ from gan_jax.errors import UserError
 
 T = TypeVar("T")
 Turn = Image.Transpose
-TURNS = {  # by the EXIF tag of orientation, 1 to 8
+TURNS = {  # by EXIF orientation, 1 to 8
     2: Turn.FLIP_LEFT_RIGHT,
     3: Turn.ROTATE_180,
     4: Turn.FLIP_TOP_BOTTOM,
@@ -22,7 +22,7 @@ TURNS = {  # by the EXIF tag of orientation, 1 to 8
     7: Turn.TRANSVERSE,
     8: Turn.ROTATE_90,
 }
-LIMIT = 8 * 2**30  # bytes held in memory
+LIMIT = 8 * 2**30  # largest array in memory, in bytes
 
 
 class Damaged(UserError):
@@ -38,23 +38,23 @@ def stack(
 ) -> np.ndarray:
     """Decodes images into one array.
 
-    Transparent images are laid on white. Images with an EXIF tag of orientation that can be read are set upright. Other
-    metadata, sound or not, change nothing.
+    Transparent images are composited onto white. Images are rotated upright by their EXIF orientation, if it can be
+    read. Other metadata are ignored, even if damaged.
 
     Args:
         files: Pairs of a name, for errors, and a path or the encoded bytes.
         count: Number of pairs.
-        resolution: Side of the results, see `square`; None asks that all images be of one size.
+        resolution: Side of the results, see `square`; None requires images of one size.
         channels: 1 for greyscale, 3 for RGB.
-        damaged: A list to which the rows of images that cannot be read are appended; these stay black. By default such
-            an image raises, and so it does if not one can be read.
+        damaged: A list to which the indices of unreadable images are appended; their rows stay black. If None, or if no
+            image can be read, an unreadable image raises.
 
     Returns:
         uint8 `[count, H, W, channels]`.
 
     Raises:
-        Damaged: Naming an image that cannot be decoded.
-        UserError: Naming two that differ in size; or if the array would be larger than `LIMIT`.
+        Damaged: If an image cannot be decoded.
+        UserError: If two images differ in size, or the array would be larger than `LIMIT`.
     """
     if resolution is not None:
         require_size((count, resolution, resolution, channels))
@@ -63,7 +63,7 @@ def stack(
         try:
             image = _read(file, lambda encoded: flatten(_upright(encoded), "L" if channels == 1 else "RGB"))
         except Exception as error:  # decoders raise OSError, SyntaxError, EOFError, struct.error and others
-            if damaged is None or (i == count - 1 == len(damaged)):  # the last, and none before it could be read
+            if damaged is None or (i == count - 1 == len(damaged)):  # the last one, and all before it were unreadable
                 raise Damaged(f"cannot read the image {name}: {error}; repair or remove it") from error
             damaged.append(i)
             continue
@@ -85,16 +85,16 @@ def stack(
 def shape_of(
     files: Iterable[tuple[str, Path | bytes]], resolution: int | None, channels: int, skip_damaged: bool
 ) -> tuple[int, int, int]:
-    """Returns the shape that `stack` gives to images; without `resolution` it reads one of them for its size.
+    """Returns the shape of images after `stack`; without `resolution` it reads one image for its size.
 
     Args:
         files: As in `stack`.
         resolution: As in `stack`.
         channels: As in `stack`.
-        skip_damaged: Whether to take the first image that can be read; by default the very first must be.
+        skip_damaged: Whether to take the first readable image; otherwise the first image must be readable.
 
     Raises:
-        Damaged: Naming the first image, if it cannot be read and is not to be skipped, or none can be read.
+        Damaged: If that image cannot be read, or no image can.
     """
     if resolution is not None:
         require_size((1, resolution, resolution, channels))
@@ -112,7 +112,7 @@ def shape_of(
 
 
 def grey(file: Path | bytes) -> bool:
-    """Returns whether an image has no colour, from its header alone; True for one that cannot be read."""
+    """Returns whether an image is greyscale, from its header alone; True for an unreadable one."""
     try:
         return _read(file, lambda encoded: encoded.mode in ("1", "L", "LA") or encoded.mode.startswith("I"))
     except Exception:
@@ -120,7 +120,7 @@ def grey(file: Path | bytes) -> bool:
 
 
 def _read(file: Path | bytes, read: Callable[[Image.Image], T]) -> T:
-    """Opens an image and reads it; if that fails, tries again without the metadata, which may be at fault."""
+    """Opens and reads an image; if that fails, tries again without its metadata."""
     try:
         with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as encoded:
             return read(encoded)
@@ -131,22 +131,22 @@ def _read(file: Path | bytes, read: Callable[[Image.Image], T]) -> T:
         try:
             with Image.open(io.BytesIO(bare)) as encoded:
                 return read(encoded)
-        except Exception:  # so the pixels are at fault: raise the error of the file itself
+        except Exception:  # the pixels are damaged: raise the first error
             pass
         raise
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    image.load()  # a PNG may have its tags after its pixels
+    image.load()  # a PNG may store its tags after its pixels
     try:
         turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # whatever is wrong with the tags, the pixels are sound
+    except Exception:  # damaged tags; the pixels are readable
         turn = None
     return image if turn is None else image.transpose(turn)
 
 
 def flatten(image: Image.Image, mode: str) -> Image.Image:
-    """Converts an image of any mode to "L" or "RGB", transparent parts to white, 16 bits to the upper 8."""
+    """Converts an image of any mode to "L" or "RGB": transparency onto white, 16 bits to the upper 8."""
     if image.mode.startswith("I"):  # Pillow would clip 16 bits at 255
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.has_transparency_data:
@@ -156,9 +156,9 @@ def flatten(image: Image.Image, mode: str) -> Image.Image:
 
 
 def square(image: Image.Image, resolution: int) -> Image.Image:
-    """Scales the shorter side of an image to `resolution` and cuts the longer one to match, evenly on both ends.
+    """Crops an image to its central square and resizes it to `resolution`.
 
-    Scaling is by Lanczos filter, widened when shrinking (antialiased); an image that already fits is returned as it is.
+    Resizing is by an antialiased Lanczos filter. An image that already fits is returned as it is.
 
     Args:
         image: An image of mode L or RGB.
@@ -198,7 +198,7 @@ def squares(images: np.ndarray, resolution: int | None) -> np.ndarray:
 
 
 def require_size(shape: tuple[int, int, int, int]) -> None:
-    """Refuses a uint8 array of images `[N, H, W, C]` that is larger than `LIMIT`."""
+    """Raises UserError if a uint8 array of images `[N, H, W, C]` would be larger than `LIMIT`."""
     count, height, width, channels = shape
     size = count * height * width * channels
     if size > LIMIT:

@@ -1,4 +1,4 @@
-"""Lists the image files below a directory, and says what is left out."""
+"""Lists the image files below a directory, and warns of files left out."""
 
 import os
 import warnings
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from gan_jax.errors import NotFound, UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-RUN = "run.json"  # the file that marks the directory of a run
+RUN = "run.json"  # marks the directory of a run
 
 
 class Listing(NamedTuple):
@@ -18,7 +18,7 @@ class Listing(NamedTuple):
 
     Attributes:
         root: The directory.
-        names: Paths of the images below it, with "/" between their parts, in order.
+        names: Sorted paths of the images relative to it, separated by "/".
     """
 
     root: Path
@@ -33,9 +33,9 @@ class Listing(NamedTuple):
 def listed(path: str) -> Listing:
     """Lists the PNG, JPEG and WebP files in a directory and its subdirectories.
 
-    Symbolic links are followed, except those to a directory that they lie in. Left out are hidden files and
-    directories, the directories of runs (they have a `run.json`), broken links, what cannot be read, and files of other
-    formats. One warning counts what is left out, and names some of it.
+    Symbolic links are followed, except to a directory above them. Hidden files and directories, directories of runs
+    (with a `run.json`), broken links, unreadable directories and files of other formats are left out; one warning
+    counts them and names some.
 
     Args:
         path: The directory.
@@ -62,12 +62,12 @@ def listed(path: str) -> Listing:
 
 
 def shown(name: str) -> str:
-    """Returns a name that can be printed, whatever its bytes."""
+    """Returns a printable form of a file name, with bytes that are not UTF-8 escaped."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _walk(root: Path) -> tuple[list[str], Mapping[str, Sequence[str]]]:
-    """Returns the paths of the images below a directory, and the paths left out, by reason."""
+    """Returns the paths of the images below a directory, and the omitted paths by reason."""
     names, left_out = [], defaultdict(list)
     pending = [("", frozenset([_identity(root)]))]
     while pending:
@@ -104,7 +104,7 @@ def _identity(path: str | Path) -> tuple[int, int]:
 
 
 def _told(left_out: Mapping[str, Sequence[str]]) -> str:
-    """Returns text on how many paths are left out for each reason, with up to three of them."""
+    """Describes the omitted paths: for each reason their number and up to three of them."""
     parts = []
     for reason, names in sorted(left_out.items()):
         first = ", ".join(map(shown, sorted(names)[:3]))

@@ -1,13 +1,13 @@
-"""Removes the metadata of PNG and JPEG files, as decoders may fail on a text or a tag that they cannot read."""
+"""Removes the metadata of PNG and JPEG files: decoders may fail on damaged metadata."""
 
 import struct
 import zlib
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")  # of a PNG: its pixels
-TAGS = b"eXIf"  # of a PNG: its orientation, among others
-START, SCAN = 0xD8, 0xDA  # markers of a JPEG
-# markers of a JPEG's metadata; not the segments of JFIF and Adobe, which say how colours are coded
+CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")  # PNG chunks that hold the pixels
+TAGS = b"eXIf"  # PNG chunk of EXIF tags, among them the orientation
+START, SCAN = 0xD8, 0xDA  # JPEG markers
+# JPEG markers of metadata; not the JFIF and Adobe segments, which define the coding of colours
 DROPPED = (*range(0xE1, 0xEE), 0xEF, 0xFE)
 
 
@@ -18,7 +18,8 @@ def removed(content: bytes) -> bytes | None:
         content: The file's bytes.
 
     Returns:
-        The same pixels; a PNG keeps its orientation. None if the file is of another format, or its structure is broken.
+        The file's bytes with the same pixels; a PNG keeps its EXIF tags. None if the file has another format or a
+        broken structure.
     """
     if content.startswith(SIGNATURE):
         return _png(content)
@@ -26,7 +27,7 @@ def removed(content: bytes) -> bytes | None:
 
 
 def _png(content: bytes) -> bytes | None:
-    """Keeps a PNG's chunks of pixels: each is a length (4 bytes), a kind (4), data, and a checksum of both (4)."""
+    """Keeps a PNG's pixel and EXIF chunks: each is a length (4 bytes), kind (4), data, checksum of the last two (4)."""
     kept, at = [SIGNATURE], len(SIGNATURE)
     while at < len(content):
         if at + 12 > len(content):
@@ -37,7 +38,7 @@ def _png(content: bytes) -> bytes | None:
             return None
         if kind in CHUNKS:
             kept.append(content[at:after])
-        elif kind == TAGS:  # with a right checksum, as a wrong one would hide tags that can be read
+        elif kind == TAGS:  # with a correct checksum: a wrong one would hide readable tags
             kept.append(content[at : after - 4] + struct.pack(">I", zlib.crc32(content[at + 4 : after - 4])))
         at = after
         if kind == b"IEND":
@@ -46,7 +47,7 @@ def _png(content: bytes) -> bytes | None:
 
 
 def _jpeg(content: bytes) -> bytes | None:
-    """Drops a JPEG's segments of metadata: each is 0xFF, a marker, the length (2 bytes) of the rest, and data."""
+    """Drops a JPEG's metadata segments: each is 0xFF, a marker, a length (2 bytes, itself included), and data."""
     kept, at = [content[:2]], 2
     while at + 4 <= len(content) and content[at] == 0xFF:
         marker, after = content[at + 1], at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")

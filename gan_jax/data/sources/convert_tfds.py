@@ -1,7 +1,7 @@
 """Adds the array_record form to TFDS sets in tfrecord form: `python -m gan_jax.data.sources.convert_tfds DIRECTORY`.
 
-Both forms hold the same serialised examples in different frames, so that TensorFlow is not needed. The directory is
-that of one version, with `dataset_info.json` in it. Its files stay; array_record files are written beside them.
+Both forms hold the same serialised examples in different frames, so TensorFlow is not needed. DIRECTORY is that of one
+version of a set, with a `dataset_info.json`. Its files stay; array_record files are added.
 """
 
 import json
@@ -19,12 +19,12 @@ from gan_jax.files import write_json
 
 
 def convert(directory: Path) -> list[Path]:
-    """Writes an array_record file for each tfrecord file of a set, and notes the new form in its `dataset_info.json`.
+    """Writes an array_record file for each tfrecord file of a set, and adds the form to its `dataset_info.json`.
 
-    The note is made last: broken off, a conversion leaves the set as it was, and can be started again.
+    `dataset_info.json` is written last: an interrupted conversion leaves the set usable and can be repeated.
 
     Args:
-        directory: Of one version of a set, such as ~/tensorflow_datasets/mnist/3.0.1.
+        directory: Directory of one version of a set, such as ~/tensorflow_datasets/mnist/3.0.1.
 
     Returns:
         The files written.
@@ -85,7 +85,7 @@ def _convert_file(source: Path, target: Path) -> int:
 
 
 def _records(path: Path) -> Iterator[bytes]:
-    """Reads a tfrecord file: of each record the length (8 bytes), its checksum (4), the record, its checksum (4)."""
+    """Yields the records of a tfrecord file: each has a length (8 bytes), checksum (4), contents, checksum (4)."""
     size = path.stat().st_size
     with path.open("rb") as file:
         while file.tell() < size:
@@ -103,7 +103,7 @@ def main(directory: tyro.conf.Positional[Path]) -> None:
     """Adds the array_record form, which is read without TensorFlow, to a TFDS set in tfrecord form.
 
     Args:
-        directory: That of one version of the set, with dataset_info.json, such as ~/tensorflow_datasets/mnist/3.0.1.
+        directory: Directory of one version, with dataset_info.json, such as ~/tensorflow_datasets/mnist/3.0.1.
     """
     print(*convert(directory), sep="\n")
 

@@ -1,4 +1,4 @@
-"""The digits that come with the package: 12,000 MNIST images, so that everything runs without a download."""
+"""The digits that come with the package: 12,000 MNIST images, usable without a download."""
 
 from importlib import resources
 
@@ -12,14 +12,14 @@ SPLITS = ("train", "test")
 
 
 def load(split: str = "train", resolution: int | None = None) -> Dataset:
-    """Loads the embedded digits; see LICENSE-MNIST.txt beside them for their source and licence.
+    """Loads the embedded digits; LICENSE-MNIST.txt in this folder gives their source and licence.
 
     Args:
         split: "train" (10,000 MNIST training images, 1,000 of each digit) or "test" (2,000 test images, 200 of each).
-        resolution: Side to resize to; None keeps 28.
+        resolution: Side to resize to, in pixels; None keeps 28.
 
     Returns:
-        Images `[N, 28, 28, 1]`, white on black, and labels in [0, 10).
+        Images `[N, resolution, resolution, 1]`, white on black, and labels in [0, 10).
 
     Raises:
         UserError: If there is no such split.

@@ -17,35 +17,35 @@ from gan_jax.data.reading.listing import Listing, listed, shown
 from gan_jax.errors import UserError
 
 SPLITS = ("train", "test", "all")
-VALID = ("valid", "val", "validation")  # names of a further split
-HELD_OUT = 10  # one file in so many is for testing
+VALID = ("valid", "val", "validation")  # folder names of the split "valid"
+HELD_OUT = 10  # one file in ten is for testing
 
 
 def load(path: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Dataset:
     """Loads the PNG, JPEG and WebP files in a folder and its subfolders, in the order of their relative paths.
 
-    If all files lie in subfolders "train" and "test", "valid", "val" or "validation" (in any case of letters), those
-    are the splits; the test split is "test" where there is one, else the next of these. Other folders are split by a
-    hash of the files' relative paths: one in ten is for testing, the same ones on every machine and whatever other
-    files there are.
+    If all files lie in subfolders "train" and "test", "valid", "val" or "validation" (case-insensitive), those are the
+    splits; the test split is the first of the last four that exists. Other folders are split by a hash of each file's
+    relative path: one file in ten is for testing, the same on every machine and independent of the other files.
 
     If every image lies in a subfolder (of its split's folder, if splits are folders) and there are at least two, the
     first level of subfolders gives the labels, in alphabetical order; else there are none. Images are greyscale if all
-    files of the folder are, else RGB, transparent parts on white. See `listing.listed` for what is left out.
+    files of the folder are, else RGB, with transparency composited onto white. `listing.listed` says which files are
+    left out.
 
     Args:
         path: The folder.
         split: "train" (about nine files in ten), "test" (the others), "all", or "valid" where there is such a folder.
-        resolution: Side of the squares that images are made into, see `images.square`; None asks that all images be of
-            one size.
-        skip_damaged: Whether the next image takes the place of one that cannot be read, with a warning.
+        resolution: Side of the square to which images are resized and cropped, see `images.square`; None requires
+            images of one size.
+        skip_damaged: Whether an unreadable image is replaced by the next one, with a warning, instead of raising.
 
     Returns:
-        The images and, perhaps, labels.
+        The images, and labels if there are any.
 
     Raises:
-        UserError: If there is no such folder or split, or no image; or naming an image that cannot be decoded, or two
-            that differ in size.
+        UserError: If there is no such folder or split, or no image; if an image cannot be decoded, or two differ in
+            size.
     """
     found = _find(path, split)
     files, chosen = found.listing.files, found.chosen
@@ -66,10 +66,10 @@ def load(path: str, split: str = "train", resolution: int | None = None, skip_da
 
 
 def stream(path: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Stream:
-    """Opens a folder of any number of images, to be read as training goes; arguments and errors are those of `load`.
+    """Opens a folder as a stream; arguments and errors are those of `load`.
 
-    Only headers are read now, until one is in colour; and without `resolution` the first image (with `skip_damaged` the
-    first sound one), for its size.
+    It reads only headers, up to the first colour image, and without `resolution` the first image (with `skip_damaged`
+    the first readable one) for its size.
     """
     found = _find(path, split)
     files = found.listing.files
@@ -88,12 +88,12 @@ def stream(path: str, split: str = "train", resolution: int | None = None, skip_
 
 
 def names(path: str) -> list[str]:
-    """Returns the relative paths of a folder's images, in order; raises UserError if there are none."""
+    """Returns the sorted relative paths of a folder's images; raises UserError if there are none."""
     return listed(path).names
 
 
 def read(path: str, resolution: int, channels: int) -> tuple[list[str], np.ndarray]:
-    """Reads all images of a folder as squares of one size.
+    """Reads all images of a folder, resized and cropped to squares.
 
     Args:
         path: The folder.
@@ -110,8 +110,8 @@ def read(path: str, resolution: int, channels: int) -> tuple[list[str], np.ndarr
 
 class _Found(NamedTuple):
     listing: Listing
-    chosen: list[int]  # of the split
-    label: np.ndarray | None  # of those
+    chosen: list[int]  # indices of the split's files
+    label: np.ndarray | None  # labels of those files
     classes: list[str]
 
 
@@ -147,7 +147,7 @@ def _find(path: str, split: str) -> _Found:
 
 
 def _own_splits(tops: set[str]) -> dict[str, str]:
-    """Returns the subfolder of each split, from the names of all subfolders; empty if they are not splits."""
+    """Maps splits to subfolders, given the names of all subfolders; empty if these are not splits."""
     folders = {top.lower(): top for top in tops}
     others = [folders[name] for name in ("test", *VALID) if name in folders]
     if "train" not in folders or not others or len(tops) != 1 + len(others):

@@ -1,7 +1,7 @@
 """Makes digits.npz from the TFDS set `mnist`: `python -m gan_jax.data.sources.make_digits [FILE]`.
 
-The archive is an ordinary .npz, but compressed by LZMA, a fifth smaller than NumPy's deflate, and without timestamps,
-so that the same images give the same file.
+The archive is an ordinary .npz, compressed by LZMA (a fifth smaller than NumPy's deflate) and without timestamps, so
+the same images give the same file.
 """
 
 import zipfile
@@ -21,7 +21,7 @@ def main(path: tyro.conf.Positional[Path] = OURS) -> None:
     """Writes the first images of each digit of each split, in TFDS order, to a file.
 
     Args:
-        path: The file; by default the one that the package holds.
+        path: The file; by default the package's own.
     """
     arrays = {}
     for split, count in PER_DIGIT.items():

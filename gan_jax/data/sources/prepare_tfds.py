@@ -1,7 +1,7 @@
-"""MNIST, Fashion-MNIST and CIFAR-10 prepared for TensorFlow Datasets without TensorFlow.
+"""Prepares MNIST, Fashion-MNIST and CIFAR-10 for TensorFlow Datasets without TensorFlow.
 
-Of TFDS's own builders only the unpacking of archives needs TensorFlow. Here it is replaced; name, version, features,
-checksums and order stay, so that the result is the set that TFDS would have made, and TFDS reads it.
+TFDS's builders of these sets need TensorFlow only to unpack archives. That step is replaced here; name, version,
+features, checksums and order stay, so the result is the set that TFDS would make, and TFDS reads it.
 """
 
 import gzip
@@ -30,10 +30,9 @@ Examples = Iterator[tuple[int, dict[str, Any]]]
 
 
 def prepare(name: str, data_dir: Path) -> None:
-    """Prepares a set in array_record form, whole or not at all.
+    """Prepares a set in array_record form, completely or not at all.
 
-    Archives are taken from `data_dir/downloads/manual/name` if they lie there, else downloaded; their checksums are
-    checked.
+    Archives are read from `data_dir/downloads/manual/name` if they are there, else downloaded. Checksums are verified.
 
     Args:
         name: One of `SETS`.
@@ -61,7 +60,7 @@ def prepare(name: str, data_dir: Path) -> None:
     try:
         config = tfds.download.DownloadConfig(manual_dir=manual, force_checksums_validation=True)
         builder(data_dir=data_dir, file_format="array_record").download_and_prepare(download_config=config)
-    except Exception as error:  # whatever TFDS, the network, an archive or the disk has to say
+    except Exception as error:  # from TFDS, the network, an archive or the disk
         raise UserError(f"{name} could not be prepared in {data_dir}: {str(error)[:500]}; {remedy}") from error
 
 
@@ -81,7 +80,7 @@ def _unreachable(url: str) -> str:
     try:
         urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=TIMEOUT).close()
     except urllib.error.HTTPError as error:
-        error.close()  # the host answers: let the download say what is wrong
+        error.close()  # the host answers; the download will report the error
     except (OSError, http.client.HTTPException) as error:
         return str(getattr(error, "reason", error))
     return ""
@@ -98,7 +97,7 @@ def _idx_examples(images: Path, labels: Path) -> Examples:
 
 
 def _read_idx(path: Path) -> np.ndarray:
-    """Reads an array of bytes: two zeros, 8, the number of dimensions, the dimensions (4 bytes each), the contents."""
+    """Reads a gzipped idx file: 0, 0, 8, the number of dimensions, the dimensions (4 bytes each), the bytes."""
     content = gzip.decompress(Path(path).read_bytes())
     dimensions = content[3]
     if content[:3] != b"\0\0\x08":
@@ -118,7 +117,7 @@ def _cifar_splits(builder: Any, downloads: Any) -> dict[str, Examples]:
 
 
 def _cifar_examples(archive: Path, prefix: str, files: list[str]) -> Examples:
-    """Reads records of 1 byte of label and 3 x 32 x 32 of image."""
+    """Yields the examples of files of records: 1 byte of label, 3 x 32 x 32 bytes of image."""
     with tarfile.open(archive) as tar:
         records = np.concatenate([np.frombuffer(_member(tar, file), np.uint8).reshape(-1, 3073) for file in files])
     for i, record in enumerate(records):

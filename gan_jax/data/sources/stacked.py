@@ -1,7 +1,7 @@
-"""Stacked digits: three random digits in the three colour channels, 1,000 classes, to count the modes of a generator.
+"""Stacked digits: random digits in the three colour channels, 1,000 classes, to count the modes of a generator.
 
-By Metz et al. 2017, "Unrolled GANs" (arXiv:1611.02163); the numbers of images are of our choice but for MNIST's, which
-is that of Lin et al. 2018, "PacGAN" (arXiv:1712.04086).
+From Metz et al. 2017, "Unrolled GANs" (arXiv:1611.02163). The 128,000 training images of stacked MNIST are as in Lin et
+al. 2018, "PacGAN" (arXiv:1712.04086); the other numbers of images are our choice.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from gan_jax.data.dataset import Dataset, dataset
 from gan_jax.errors import UserError
 
 CHANNELS = 3
-SOURCES = {"stacked_digits": "digits", "stacked_mnist": "mnist"}  # what is stacked
+SOURCES = {"stacked_digits": "digits", "stacked_mnist": "mnist"}  # sets of the digits to stack
 SIZES = {"stacked_digits": 50_000, "stacked_mnist": 128_000}  # training images: 118 and 301 MB at side 28
 TESTED = 10_000
 
@@ -22,11 +22,11 @@ def require(name: str, split: str) -> None:
 
 
 def stack(digits: Dataset, name: str) -> Dataset:
-    """Stacks digits drawn at random, by a fixed seed.
+    """Stacks digits drawn at random with a fixed seed.
 
-    The classes of training images are drawn independently and are equally likely, however many digits there are of
-    each kind; of each class there are 10 test images, so that none is missing there. The class d0, d1, d2 has the label
-    100 d0 + 10 d1 + d2; the channels of an image are d0, d1 and d2.
+    Classes of training images are drawn uniformly, whatever the numbers of digits of each kind; each class has 10 test
+    images, so none is missing there. An image with digits d0, d1, d2 in its channels has the label
+    100 d0 + 10 d1 + d2.
 
     Args:
         digits: One split of greyscale digits, with labels.
@@ -36,7 +36,7 @@ def stack(digits: Dataset, name: str) -> Dataset:
         50,000 ("stacked_digits") or 128,000 ("stacked_mnist") training images, or 10,000 test images, `[N, H, W, 3]`.
     """
     test = digits.split == "test"
-    count, random = TESTED if test else SIZES[name], np.random.RandomState(int(test))  # its streams are frozen
+    count, random = TESTED if test else SIZES[name], np.random.RandomState(int(test))  # NumPy keeps its streams fixed
     label = np.arange(count) % 10**CHANNELS if test else random.randint(10**CHANNELS, size=count)
     kinds = digits_of(label)
     of_kind, found = np.argsort(digits.arrays["label"], kind="stable"), np.bincount(digits.arrays["label"])
@@ -49,5 +49,5 @@ def stack(digits: Dataset, name: str) -> Dataset:
 
 
 def digits_of(label: np.ndarray) -> np.ndarray:
-    """Returns the digits of labels `[N]`, `[N, 3]`."""
+    """Maps labels `[N]` to their digits `[N, 3]`."""
     return np.stack([label // 10**place % 10 for place in reversed(range(CHANNELS))], -1)

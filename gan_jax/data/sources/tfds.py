@@ -26,25 +26,26 @@ CHUNK = 1024  # records read at once
 
 
 def load(name: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Dataset:
-    """Loads an image set from $TFDS_DATA_DIR (~/tensorflow_datasets); prepares "mnist", "fashion_mnist", "cifar10".
+    """Loads an image set from $TFDS_DATA_DIR (by default ~/tensorflow_datasets).
 
-    Images are the set's first feature of type Image, labels the first of type ClassLabel.
+    "mnist", "fashion_mnist" and "cifar10" are prepared there if missing. Images are the set's first feature of type
+    Image, labels the first of type ClassLabel.
 
     Args:
-        name: As TFDS knows it: "mnist", "name/config", "name:1.2.3".
+        name: Name in TFDS: "mnist", "name/config", "name:1.2.3".
         split: One of the set's splits, or a slice of it such as "train[:10%]".
-        resolution: Side of the squares that images are made into, see `images.square`; None asks that all images be of
-            one size.
-        skip_damaged: Whether the next image takes the place of one that cannot be read, with a warning.
+        resolution: Side of the square to which images are resized and cropped, see `images.square`; None requires
+            images of one size.
+        skip_damaged: Whether an unreadable image is replaced by the next one, with a warning, instead of raising.
 
     Returns:
-        The split, whole.
+        The whole split.
 
     Raises:
-        UserError: If there is no such set or split, it has no 8-bit images or ones of unequal sizes, or it is in a
-            form that only TensorFlow reads.
-        NotFound: If the set is not prepared, and needs TensorFlow for that.
-        Unreachable: If it is not prepared, and cannot be downloaded.
+        UserError: If there is no such split, if images are not 8-bit or differ in size, or if the set is in a form that
+            only TensorFlow reads.
+        NotFound: If TFDS has no such set, or it is not prepared and preparing it needs TensorFlow.
+        Unreachable: If it is not prepared and cannot be downloaded.
     """
     with _quiet():
         builder, image, label, count = _open(name, split)
@@ -63,7 +64,7 @@ def load(name: str, split: str = "train", resolution: int | None = None, skip_da
 
 
 def stream(name: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Stream:
-    """Opens an image set of any size, to be read as training goes; arguments and errors are those of `load`."""
+    """Opens an image set as a stream; arguments and errors are those of `load`."""
     with _quiet():
         builder, image, label, count = _open(name, split)
         source, channels = _source(builder, split), _channels(builder, image)
@@ -81,7 +82,7 @@ def stream(name: str, split: str = "train", resolution: int | None = None, skip_
 
 
 def _open(name: str, split: str) -> tuple[Any, str, str | None, int]:
-    """Returns a set's builder, its features of images and labels, and the number of examples in a split."""
+    """Returns a set's builder, the names of its image and label features, and the number of examples in a split."""
     builder = _builder(name, _directory())
     image, label = _features(name, builder)
     try:
@@ -103,13 +104,13 @@ def _directory() -> Path:
 
 
 def _origin(builder: Any, split: str, count: int) -> str:
-    """Returns a fingerprint of a set's version, and of the number of examples and bytes of a split."""
+    """Returns a fingerprint of a set's name and version, and of a split's numbers of examples and bytes."""
     told = f"{builder.info.full_name} {split} {count} {builder.info.splits[split].num_bytes}"
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def _source(builder: Any, split: str) -> Any:
-    # Pillow decodes, not TFDS, which would take OpenCV where it is installed and then give other pixels for JPEG.
+    # Pillow decodes, not TFDS, which uses OpenCV where installed and then returns other pixels for JPEG.
     features = builder.info.features
     undecoded = {k: tfds.decode.SkipDecoding() for k, f in features.items() if isinstance(f, tfds.features.Image)}
     return builder.as_data_source(split, decoders=undecoded)
@@ -120,14 +121,14 @@ def _channels(builder: Any, image: str) -> int:
 
 
 def _builder(name: str, data_dir: Path) -> Any:
-    """Returns the TFDS builder of a set that is prepared, in a form that can be read by index."""
+    """Returns the TFDS builder of a set, prepared and in a form that can be read by index."""
     try:
         builder = tfds.builder(name, data_dir=data_dir)
         if not builder.is_prepared() and builder.name in prepare_tfds.SETS:
             prepare_tfds.prepare(builder.name, data_dir)
             builder = tfds.builder(name, data_dir=data_dir)
     except UserError:
-        raise  # from preparing the set
+        raise  # from `prepare`
     except (registered.DatasetNotFoundError, AssertionError, ImportError, ValueError) as error:
         raise NotFound(_unknown(name, data_dir, error)) from None
     if not builder.is_prepared():
@@ -139,7 +140,7 @@ def _builder(name: str, data_dir: Path) -> Any:
             f"prepare it where TensorFlow is installed (pip install 'gan_jax[tensorflow]'): "
             f'python -c "import tensorflow_datasets as tfds; {command}"'
         )
-    if not _readable(builder):  # forms that were added later are seen only by a builder made from the files
+    if not _readable(builder):  # only a builder made from the files sees forms that were added later
         builder = tfds.builder_from_directory(builder.data_path)
     if not _readable(builder):
         raise UserError(
@@ -155,7 +156,7 @@ def _readable(builder: Any) -> bool:
 
 
 def _unknown(name: str, data_dir: Path, error: BaseException) -> str:
-    """Says why TFDS does not have a set (or such a version or config), and which names are close."""
+    """Returns an error message: why TFDS does not have a set, version or config, and similar names."""
     known = {*tfds.list_builders(with_community_datasets=False), *BUILT_IN}
     if data_dir.is_dir():
         known |= {path.name for path in data_dir.iterdir() if path.is_dir()} - {"downloads"}
@@ -201,7 +202,7 @@ def _read(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences TFDS: progress bars, lines on standard output, warnings by way of absl."""
+    """Silences TFDS: progress bars, standard output and absl warnings."""
     verbosity = absl.logging.get_verbosity()
     tfds.disable_progress_bar()
     absl.logging.set_verbosity(absl.logging.ERROR)

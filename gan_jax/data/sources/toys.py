@@ -1,4 +1,4 @@
-"""Points in the plane: mixtures of Gaussians, whose modes can be counted, and curves, to which distances are known."""
+"""Points in the plane: mixtures of Gaussians, to count modes, and noisy curves, to measure distances."""
 
 from typing import NamedTuple
 
@@ -13,11 +13,11 @@ SIZES = {"train": 50_000, "test": 10_000}
 
 
 class Mixture(NamedTuple):
-    """Equally likely round Gaussians.
+    """A uniform mixture of isotropic Gaussians.
 
     Attributes:
-        centers: float32 `[modes, 2]`.
-        std: Standard deviation of each, in each direction.
+        centers: Means, float32 `[modes, 2]`.
+        std: Standard deviation of every Gaussian, in each direction.
     """
 
     centers: np.ndarray
@@ -25,10 +25,10 @@ class Mixture(NamedTuple):
 
 
 class Curves(NamedTuple):
-    """Equally likely curves, each point of one as likely as any other, under round Gaussian noise.
+    """A uniform mixture of curves, each uniform in arc length, with isotropic Gaussian noise.
 
     Attributes:
-        paths: float32 `[arms, vertices, 2]`: the vertices that straight lines join, in order.
+        paths: float32 `[arms, vertices, 2]`: the vertices of each polyline, in order.
         std: Standard deviation of the noise, in each direction.
     """
 
@@ -37,12 +37,12 @@ class Curves(NamedTuple):
 
 
 class Nearest(NamedTuple):
-    """Where curves come closest to points.
+    """The nearest point on any curve to each of N points.
 
     Attributes:
-        distance: To the nearest curve, `[N]`.
-        arm: Which it is, `[N]`.
-        place: Share of its length that lies before, `[N]` in [0, 1].
+        distance: Distance to it, `[N]`.
+        arm: Index of its curve, `[N]`.
+        place: Arc length before it as a fraction of the curve's length, `[N]` in [0, 1].
     """
 
     distance: np.ndarray
@@ -74,7 +74,7 @@ def swiss_roll(radius: float = 2.0, std: float = 0.05) -> Curves:
 
 
 def moons(radius: float = 4 / 3, std: float = 0.05) -> Curves:
-    """Hooks two half circles into each other, the second the first turned by half about the origin."""
+    """Interlocks two half circles, the second the first rotated by 180 degrees about the origin."""
     angle = np.linspace(0, np.pi, 257)
     upper = radius * np.stack([np.cos(angle) - 0.5, np.sin(angle) - 0.25], 1)
     return Curves(np.stack([upper, -upper]).astype(np.float32), std)
@@ -97,25 +97,25 @@ def draw(mixture: Mixture, count: int, seed: int) -> tuple[np.ndarray, np.ndarra
     """Draws points of a mixture.
 
     Args:
-        mixture: Where from.
-        count: How many.
+        mixture: The mixture.
+        count: Number of points.
         seed: Equal seeds give equal points.
 
     Returns:
         Points, float32 `[count, 2]`, and the mode of each, `[count]`.
     """
     _require_count(count)
-    random = np.random.RandomState(seed)  # its streams are frozen; those of numpy.random.Generator may change
+    random = np.random.RandomState(seed)  # its streams are fixed; those of numpy.random.Generator may change
     mode = random.randint(len(mixture.centers), size=count)
     return (mixture.centers[mode] + mixture.std * random.randn(count, 2)).astype(np.float32), mode
 
 
 def trace(curves: Curves, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draws points along curves, evenly by length, and blurs them.
+    """Draws points on curves, uniform in arc length, and adds Gaussian noise.
 
     Args:
-        curves: Which.
-        count: How many.
+        curves: The curves.
+        count: Number of points.
         seed: Equal seeds give equal points.
 
     Returns:
@@ -132,10 +132,10 @@ def trace(curves: Curves, count: int, seed: int) -> tuple[np.ndarray, np.ndarray
 
 
 def nearest(points: ArrayLike, curves: Curves) -> Nearest:
-    """Measures points `[N, 2]` by curves, which takes O(N) time and memory for each vertex.
+    """Finds the nearest point on any curve to each of points `[N, 2]`, in O(N) time and memory per vertex.
 
-    Of the points that `trace` draws, a share of about erf(3 / sqrt(2)) = 0.9973 lies within 3 std of a curve, and their
-    places are nearly uniform in [0, 1]: the ends, beyond which noise too may lead, are as small as std.
+    A fraction of about erf(3 / sqrt(2)) = 0.9973 of the points of `trace` lies within 3 std of a curve. Their places
+    are nearly uniform in [0, 1]; the ends, past which noise may carry points, deviate on a length of about std.
     """
     points = np.asarray(points, np.float64)
     found = []
@@ -157,12 +157,12 @@ def load(name: str, split: str = "train") -> Dataset:
     """Draws a data set of points.
 
     Args:
-        name: "ring" or "grid", mixtures, labelled by mode; "spiral" or "moons", two curves each, labelled by curve; or
-            "swiss_roll", one curve, without labels.
+        name: "ring" or "grid", mixtures labelled by mode; "spiral" or "moons", two curves each, labelled by curve; or
+            "swiss_roll", one curve without labels.
         split: "train" (50,000 points) or "test" (10,000 others).
 
     Returns:
-        Points under the key `image`, float32 `[N, 2]`, in plane coordinates, unscaled; and labels, if any.
+        Points under the key `image`, float32 `[N, 2]`, unscaled plane coordinates; and labels, if any.
 
     Raises:
         UserError: If there is no such set or split.

@@ -1,21 +1,20 @@
-"""Maps from images to what they might be translated from or into: edges, greys, inverted and other colours."""
+"""Image maps that make translation tasks: edges, luminance, inversion and recolouring."""
 
 from collections.abc import Callable
 
 import numpy as np
 
-STEP = 64  # of 255: the height of the least step in brightness that makes an edge
+STEP = 64  # the least step in brightness, of 255, that makes an edge
 BLUE_ON_CREAM = ((20, 30, 110), (255, 250, 225))
 ORANGE_ON_GREEN = ((255, 150, 30), (10, 50, 40))
-CHUNK = 1024  # images mapped at once, for the memory that it takes
+CHUNK = 1024  # images mapped at once, which bounds the memory used
 
 
 def edges(images: np.ndarray) -> np.ndarray:
-    """Draws the edges of images, black on white.
+    """Draws the edges of images, black on white, by a Sobel filter.
 
-    A pixel is black where the Sobel gradient of the brightness reaches a step of `STEP` levels: where
-    gx^2 + gy^2 >= (4 STEP)^2, for gx = [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]] * brightness, gy its transpose, and borders
-    repeated. In whole numbers throughout, so that it is the same on every machine.
+    A pixel is black where gx^2 + gy^2 >= (4 STEP)^2, with gx = [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]] * brightness, gy
+    the same with the transposed kernel, and borders repeated. Integer arithmetic makes it the same on every machine.
 
     Args:
         images: uint8 `[N, H, W, C]`, C = 1 or 3; the brightness of colours is their `luminance`.
@@ -48,17 +47,17 @@ def luminance(images: np.ndarray) -> np.ndarray:
 
 
 def inverted(images: np.ndarray) -> np.ndarray:
-    """Turns brightness round: 255 - images."""
+    """Inverts brightness: 255 - images."""
     return 255 - images
 
 
 def recoloured(images: np.ndarray, ink: tuple[int, int, int], paper: tuple[int, int, int]) -> np.ndarray:
-    """Draws greyscale images in ink on paper: a grey g becomes paper + (ink - paper) g / 255, rounded.
+    """Maps greyscale linearly to colours: a grey g becomes paper + (ink - paper) g / 255, rounded.
 
     Args:
         images: uint8 `[N, H, W, 1]`.
-        ink: RGB colour of white, in [0, 255].
-        paper: RGB colour of black.
+        ink: RGB colour that replaces white, in [0, 255].
+        paper: RGB colour that replaces black, in [0, 255].
 
     Returns:
         uint8 `[N, H, W, 3]`.

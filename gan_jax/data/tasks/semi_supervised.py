@@ -1,4 +1,4 @@
-"""Few labels: all training images without theirs, and beside them a few of each class with them."""
+"""Data for semi-supervised learning: all training images without labels, and a few of each class with labels."""
 
 import numpy as np
 
@@ -14,14 +14,14 @@ def few(whole: Dataset, per_class: int, draw: int) -> Dataset:
     Args:
         whole: A data set with labels.
         per_class: Labelled examples of each class.
-        draw: The number of the random draw that chooses them, in [0, 2**32). Of one draw the fewer are among the more.
+        draw: Seed of the random choice of them, in [0, 2**32). With one seed, smaller choices are subsets of larger.
 
     Returns:
         `image`, all of `whole`, without labels; and `few_image` and `few_label` `[per_class * classes, ...]`, drawn
-        apart. The specification keeps the number of classes. A split that is not for training stays as it is.
+        independently. The specification keeps the number of classes. A split not for training stays as it is.
 
     Raises:
-        UserError: If `whole` has no labels, is made for a task, or a class has fewer examples than asked for.
+        UserError: If `whole` has no labels, is made for a task, or has a class of fewer than `per_class` examples.
     """
     name = f"few:{per_class}:{draw}:{whole.name}"
     if "label" not in whole.arrays:
@@ -38,33 +38,33 @@ def few(whole: Dataset, per_class: int, draw: int) -> Dataset:
 
 
 def choose(label: np.ndarray, classes: int, per_class: int, draw: int) -> np.ndarray:
-    """Chooses as many examples of each class at random, without replacement.
+    """Chooses the same number of examples of each class at random, without replacement.
 
     Args:
         label: Labels `[N]` in [0, classes).
         classes: Number of classes.
-        per_class: How many of each.
-        draw: Which choice; equal draws choose the same, and fewer of those of which they would choose more.
+        per_class: Examples of each class.
+        draw: Seed; with one seed, smaller choices are subsets of larger ones.
 
     Returns:
-        Numbers of examples `[per_class * classes]`, class after class.
+        Indices of examples `[per_class * classes]`, class by class.
 
     Raises:
-        UserError: Naming a class that has not as many.
+        UserError: If a class has fewer examples.
     """
     found = np.bincount(label, minlength=classes)
     if found.min() < per_class:
         rare = int(found.argmin())
         raise UserError(f"few:{per_class}:…: class {rare} has {found[rare]} examples; give few:{found[rare]} at most")
-    random = np.random.RandomState(draw)  # its streams are frozen
+    random = np.random.RandomState(draw)  # NumPy keeps its streams fixed
     return np.concatenate([random.permutation(np.flatnonzero(label == c))[:per_class] for c in range(classes)])
 
 
 def numbers(name: str, options: tuple[str, ...], base: str) -> tuple[int, int]:
-    """Returns the examples a class and the draw that "few:PER_CLASS:DRAW:NAME" says.
+    """Parses the examples per class and the draw of "few:PER_CLASS:DRAW:NAME".
 
     Raises:
-        UserError: If it is malformed.
+        UserError: If the name is malformed.
     """
     per_class, draw = options
     if not (per_class.isdecimal() and draw.isdecimal() and int(per_class) > 0 and int(draw) < 2**32 and base):

@@ -1,6 +1,6 @@
-"""Data for translation: images, and sources from which they are to be made, in pairs or apart.
+"""Data for image translation: source and target images, paired or unpaired.
 
-The target domain is called `image`, so that whatever looks at images looks at it; the other one is called `source`.
+The target domain is `image`, as in every data set; the source domain is `source`.
 """
 
 import os
@@ -15,17 +15,17 @@ APART = (("source",),)
 
 
 def with_sources(images: Dataset, task: str) -> Dataset:
-    """Makes a source of each image, so that image and source are paired.
+    """Makes a paired data set: each image with a source computed from it.
 
     - "edges": the image's edges, by `image_maps.edges`;
     - "grey": a colour image's luminance, by `image_maps.luminance`;
     - "inverted": 255 - image;
     - "recoloured": greyscale images in orange on dark green, by `image_maps.recoloured`; the sources are the same
-      images in dark blue on cream, so that brightness is turned round.
+      images in dark blue on cream, with inverted brightness.
 
     Args:
         images: Plain images; they keep their labels.
-        task: One of these.
+        task: One of the above.
 
     Raises:
         UserError: If the images do not suit the task.
@@ -42,13 +42,13 @@ def with_sources(images: Dataset, task: str) -> Dataset:
 
 
 def unpaired(pairs: Dataset) -> Dataset:
-    """Draws sources and images of a paired set independently, without labels.
+    """Makes an unpaired data set from a paired one, without labels.
 
     For training ("train" and "all", and slices) it keeps the sources of even-numbered examples and the images of odd
-    ones, so that no image's partner is there. In other splits the pairs stay, so that errors can be measured.
+    ones, so no image has its partner in the set. Other splits stay paired, so that errors can be measured.
 
     Raises:
-        UserError: If there is but one pair to train on.
+        UserError: If there is only one pair to train on.
     """
     name, image, source = f"unpaired:{pairs.name}", pairs.arrays["image"], pairs.arrays["source"]
     if not for_training(pairs.split):
@@ -62,21 +62,23 @@ def unpaired(pairs: Dataset) -> Dataset:
 def load(name: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Dataset:
     """Loads images and sources from two folders, or from a set of TensorFlow Datasets with two domains.
 
-    - "pairs:DIR_A:DIR_B", two folders with the same files by relative path: A has the sources, B the images; split and
-      labelled as by `folder.load`;
-    - "unpaired:DIR_A:DIR_B": as `unpaired` of these pairs if the files' names are the same; else all files of both, as
-      many as there are, each folder split for itself, and apart in every split;
-    - "unpaired:NAME" of a set of TensorFlow Datasets with the splits trainA, trainB, testA and testB, such as
-      "unpaired:cycle_gan/horse2zebra": A has the sources, B the images, apart in every split.
+    - "pairs:DIR_A:DIR_B": two folders with the same relative paths of files; A has the sources, B the images. Splits
+      and labels are those of `folder.load`.
+    - "unpaired:DIR_A:DIR_B": `unpaired` of these pairs if the relative paths are the same; else all files of both,
+      drawn independently in every split, with each folder split separately.
+    - "unpaired:NAME": a set of TensorFlow Datasets with the splits trainA, trainB, testA and testB, such as
+      "unpaired:cycle_gan/horse2zebra"; A has the sources, B the images, drawn independently in every split.
 
     Args:
         name: As above.
-        split: "train" or "test", or what else NAME or a folder has.
-        resolution: Side of the squares that images and sources are made into; None leaves them as they are.
-        skip_damaged: As in `data.load`. It has no effect on folders whose files belong together, as a replaced image
-            would have the wrong partner.
+        split: "train" or "test", or another split of NAME or the folders.
+        resolution: Side of the square to which images and sources are resized and cropped; None leaves them as they
+            are.
+        skip_damaged: As in `data.load`. It has no effect on paired folders, where a replaced image would have the wrong
+            partner.
 
     Raises:
+        NotFound: If a folder does not exist.
         UserError: If the name is malformed, folders do not match, or images and sources differ in size.
     """
     task, options, base = names.parsed(name)
@@ -108,7 +110,7 @@ def load(name: str, split: str = "train", resolution: int | None = None, skip_da
 
 
 def _joined(name: str, sources: Dataset, images: Dataset, apart: bool = False) -> Dataset:
-    """Makes the images of two data sets the sources and images of one."""
+    """Joins two data sets into one: the images of the first become the sources."""
     source, image = sources.arrays["image"], images.arrays["image"]
     if source.shape[1:3] != image.shape[1:3]:
         (height, width), (other, wide) = source.shape[1:3], image.shape[1:3]
@@ -146,7 +148,7 @@ def _require_same_names(name: str, sources: str, images: str) -> None:
 
 
 def _require(task: str, found: Dataset) -> None:
-    """Raises UserError if a task cannot be made of a data set."""
+    """Raises UserError if a data set does not suit a task."""
     shape = found.spec.shape
     if len(shape) != 3:
         raise UserError(f"{task}:{found.name}: {found.name} is made of points; give a set of images")

@@ -1,8 +1,8 @@
 """Features of images, by which scores compare samples with real images.
 
 A new kind of features is a function that returns `Features`: a pure function of images with a name and a fingerprint of
-its weights. Without new code, `function` makes features of any function of images. `classifier` and `pretrained` are
-the classifiers of data sets, `inception` is the network of published scores; `resize` and `weights` serve it.
+its weights. `function` makes features from any function of images, without new code. `classifier` and `pretrained` are
+the classifiers of data sets; `inception` is the network of published scores, with its `resize` and `weights`.
 """
 
 from gan_jax.metrics.features.extraction import (

@@ -1,7 +1,7 @@
-"""The small classifier that judges samples of labelled image sets: is this surely a digit, and which one?
+"""The small classifier of a labelled image set, by which samples are scored.
 
-Being sure is meant to tell samples from noise and from mixtures, for which a plainly trained classifier will not do:
-see `train_classifier`, which trains them.
+Its confidence should distinguish samples from noise and blends, which ordinary training does not achieve: see
+`train_classifier`, which trains it.
 """
 
 import functools
@@ -25,15 +25,14 @@ from gan_jax.types import Array, PyTree
 
 SIZE = 64  # features
 STEPS = 2400  # updates in training
-PADDED = 250  # images judged at once
+PADDED = 250  # images per batch
 
 
 class Classifier(NamedTuple):
     """A trained classifier.
 
-    Its functions take images `[N, H, W, C]`, uint8, or float in [-1, 1], which are rounded to uint8 first: what is
-    judged is what would be saved. An image's result does not depend on how many follow it, bit for bit. Images of
-    another shape raise UserError.
+    Its functions take images `[N, H, W, C]`, uint8, or float in [-1, 1], which are rounded to uint8 first, as when
+    saved. An image's result does not depend on the other images, bit for bit. Images of another shape raise UserError.
 
     Attributes:
         probabilities: `(images) -> float32 [N, classes]`.
@@ -41,9 +40,9 @@ class Classifier(NamedTuple):
         size: Number of features, 64.
         classes: Number of classes.
         params: Its weights.
-        apply: `(params, images) -> (features, probabilities)`, on float32 images in [-1, 1]; pure, to be compiled.
-        accuracy: Share of the test split that it classifies correctly.
-        fingerprint: Of its weights; scores by classifiers of different fingerprints are not comparable.
+        apply: `(params, images) -> (features, probabilities)`, on float32 images in [-1, 1]; a pure function.
+        accuracy: Fraction of the test split that it classifies correctly.
+        fingerprint: Hash of its weights; scores by classifiers of different fingerprints are not comparable.
     """
 
     probabilities: Callable[[ArrayLike], np.ndarray]
@@ -57,11 +56,11 @@ class Classifier(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What a classifier says of many samples.
+    """A classifier's confidence and class distribution on a set of samples.
 
     Attributes:
-        sure: Share of the samples whose largest probability exceeds the threshold.
-        shares: Share of each class, the largest probability deciding, sure or not; they sum to 1.
+        sure: Fraction of samples whose largest probability exceeds the threshold.
+        shares: Fraction of samples assigned to each class, whatever the confidence; they sum to 1.
     """
 
     sure: float
@@ -69,7 +68,7 @@ class Verdict(NamedTuple):
 
 
 def verdict(probabilities: ArrayLike, threshold: float = 0.9) -> Verdict:
-    """Sums up `Classifier.probabilities`, `[N, classes]`; raises UserError if there are none."""
+    """Summarises `Classifier.probabilities`, `[N, classes]`; raises UserError if there are none."""
     p = np.asarray(probabilities)
     if p.ndim != 2 or not p.size:
         raise UserError(f"probabilities has shape {p.shape}: pass [N, classes] of at least one sample")
@@ -78,7 +77,7 @@ def verdict(probabilities: ArrayLike, threshold: float = 0.9) -> Verdict:
 
 
 def classifier(arrays: dict[str, np.ndarray]) -> Classifier:
-    """Makes a classifier of the arrays that `train_classifier.train` returns."""
+    """Makes a classifier from the arrays that `train_classifier.train` returns."""
     shape = tuple(arrays["shape"].tolist())
     weights = {name: jnp.asarray(leaf, jnp.float32) for name, leaf in arrays.items() if "/" in name}
     params, classes = traverse_util.unflatten_dict(weights, sep="/"), arrays["logits/bias"].size
@@ -93,7 +92,7 @@ def classifier(arrays: dict[str, np.ndarray]) -> Classifier:
         images = images if images.dtype == np.uint8 else to_uint8(images)
         results = []
         for start in range(0, max(len(images), 1), PADDED):
-            # Always a full batch: another size would compile anew, and change last bits.
+            # Always a full batch: another size would compile anew and change the last bits.
             part = images[start : start + PADDED].astype(np.float32) / 127.5 - 1
             padding = np.zeros((PADDED - len(part), *part.shape[1:]), np.float32)
             results.append(np.asarray(judge(params, jnp.asarray(np.concatenate([part, padding])))[output]))
@@ -118,7 +117,7 @@ def _judge(params: PyTree, images: Array, classes: int) -> tuple[Array, Array]:
 
 
 class Net(nn.Module):
-    """Halves images down to 4x4 at most; the place of each part is kept, for it tells a 6 from a 9."""
+    """Convolutional classifier: halves images to 4x4 or less; no pooling, as position tells a 6 from a 9."""
 
     classes: int  # number of logits
 

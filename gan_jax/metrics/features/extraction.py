@@ -1,8 +1,8 @@
 """Features: functions from images to vectors, by which samples are compared with real images.
 
-A score is worth as much as its features, and scores by unlike features cannot be compared, so each set carries a
-fingerprint. There are three kinds: `of_classifier`, of the data set in hand; `inception.features`, the network of the
-published scores; and `function`, any other.
+Scores by different features are not comparable, so each kind carries a fingerprint. There are three kinds:
+`of_classifier`, from the classifier of a data set; `inception.features`, from the network of published scores; and
+`function`, from any function.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,21 +21,21 @@ from gan_jax.devices import parallel
 from gan_jax.metrics.features.classifier import Classifier
 from gan_jax.types import Array, PyTree
 
-BATCH = 256  # images at once, over all devices
+BATCH = 256  # images per batch, over all devices
 
 
 class Features(NamedTuple):
     """A function from images to features.
 
     Attributes:
-        name: What a person calls it.
-        fingerprint: Of its weights; scores by features of unlike fingerprints are not comparable.
-        resize: How images are brought to its size, "none" where they are not.
+        name: Readable name.
+        fingerprint: Hash of its weights; scores by features of different fingerprints are not comparable.
+        resize: Method that resizes images to the network's input; "none" where they are not resized.
         size: Number of features D.
         classes: Number of classes K; 0 where it gives no probabilities.
         params: Its weights.
-        apply: `(params, images [b, H, W, C]) -> (features [b, D], probabilities [b, K])`: pure, each image by itself.
-            Images are float32 in [-1, 1], of 8 bits (`round8` has been applied); or points `[b, 2]`.
+        apply: `(params, images [b, H, W, C]) -> (features [b, D], probabilities [b, K])`: pure, and independent of the
+            other images. Images are float32 in [-1, 1] with 8-bit values (after `round8`), or points `[b, 2]`.
     """
 
     name: str
@@ -47,15 +47,15 @@ class Features(NamedTuple):
     apply: Callable[[PyTree, Array], tuple[Array, Array]]
 
 
-Stream = Iterator[tuple[np.ndarray, np.ndarray]]  # of features [b, D] and probabilities [b, K], batch after batch
+Stream = Iterator[tuple[np.ndarray, np.ndarray]]  # batches of features [b, D] and probabilities [b, K]
 
 
 def of_classifier(judge: Classifier, name: str) -> Features:
     """Returns the features before the last layer of a data set's classifier, and its probabilities.
 
     Args:
-        judge: By `pretrained.load`.
-        name: Of the data set that it was trained on.
+        judge: The classifier, from `pretrained.load`.
+        name: Name of the data set that it was trained on.
     """
     return Features(
         f"classifier of {name}", judge.fingerprint, "none", judge.size, judge.classes, judge.params, judge.apply
@@ -63,13 +63,13 @@ def of_classifier(judge: Classifier, name: str) -> Features:
 
 
 def function(name: str, apply: Callable[[PyTree, Array], Array], spec: Spec, params: PyTree = None) -> Features:
-    """Makes features of any function; scores by it that need probabilities are not to be had.
+    """Makes features from any function; they have no probabilities, which some scores need.
 
     Args:
-        name: Tells it from others without weights.
-        apply: `(params, images) -> features [b, ...]`, pure, each image by itself.
-        spec: The shape of an image.
-        params: Its weights, if it has any.
+        name: Name, which also enters the fingerprint.
+        apply: `(params, images) -> features [b, ...]`: pure, and independent of the other images.
+        spec: Specification of the images.
+        params: Weights of the function, if any.
     """
     shape = jax.eval_shape(apply, params, jax.ShapeDtypeStruct((1, *spec.shape), jnp.float32)).shape
     leaves = {jax.tree_util.keystr(path): np.asarray(x) for path, x in jax.tree_util.tree_leaves_with_path(params)}
@@ -82,32 +82,29 @@ def function(name: str, apply: Callable[[PyTree, Array], Array], spec: Spec, par
 
 
 def pixels(spec: Spec) -> Features:
-    """Returns the images' own values as features: right for points in the plane, poor for images."""
+    """Returns the raw values as features: suited to points in the plane, poor for images."""
     return function("pixels" if len(spec.shape) == 3 else "points", lambda _, images: images, spec)
 
 
 def round8(images: Array) -> Array:
-    """Rounds images in [-1, 1] to the 256 values of 8 bits, as saving them does; points in the plane stay as they are.
-
-    What is judged is what would be saved, and real images are of 8 bits too.
-    """
+    """Rounds images in [-1, 1] to 8 bits, as saving does, and as real images are; points are unchanged."""
     if images.ndim != 4:
         return images
-    images = jnp.nan_to_num(images, nan=0.0)  # a diverged generator is to be scored, badly, not to fail
+    images = jnp.nan_to_num(images, nan=0.0)  # a diverged generator should score badly, not fail
     return (jnp.round((jnp.clip(images, -1, 1) + 1) * 127.5) - 127.5) / 127.5
 
 
 def extractor(features: Features, make: Callable[[PyTree, Array], Array]) -> Callable[[PyTree, ArrayLike], Stream]:
-    """Compiles the features of images that are made on the devices, which share each batch.
+    """Compiles a function that makes images and extracts their features, with each batch split over the devices.
 
     Args:
-        features: Which.
-        make: `(params, inputs [b, ...]) -> images [b, H, W, C]` in [-1, 1], or points: a generator, of latents, or
+        features: The features.
+        make: `(params, inputs [b, ...]) -> images [b, H, W, C]` in [-1, 1], or points: a generator of latents, or
             `of_data`.
 
     Returns:
-        `(params, inputs [n, ...]) -> stream`: features and probabilities, in batches of at most 256; the next batch is
-        under way while one is used. An image's features do not depend on how many follow.
+        `(params, inputs [n, ...]) -> stream`: features and probabilities in batches of at most 256; the next batch is
+        computed while one is used. An image's features do not depend on the number of images.
     """
     devices = jax.local_devices()
     count = max(n for n in range(1, len(devices) + 1) if BATCH % n == 0)
@@ -132,7 +129,7 @@ def extractor(features: Features, make: Callable[[PyTree, Array], Array]) -> Cal
 
 
 def of_data(params: PyTree, examples: Array) -> Array:
-    """Makes images of examples of a data set: uint8 `[b, H, W, C]` to [-1, 1], points as they are."""
+    """Scales examples of a data set for networks: uint8 `[b, H, W, C]` to [-1, 1]; points are unchanged."""
     return (examples.astype(jnp.float32) - 127.5) / 127.5 if examples.dtype == jnp.uint8 else examples
 
 

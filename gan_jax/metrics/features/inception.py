@@ -1,8 +1,8 @@
-"""Inception-v3 as of 2015-12-05, the network of published Frechet distances and Inception scores.
+"""Inception-v3 of 2015-12-05, the network of published Frechet distances and Inception scores.
 
-Inception-v3: Szegedy et al. 2015, arXiv:1512.00567. The graph that scores are computed with is not quite the paper's,
-nor torchvision's: averages over a window leave out what lies outside the image, and the last block takes maxima where
-the paper takes averages. Batch norm is folded into the convolution before it.
+Inception-v3: Szegedy et al. 2015, arXiv:1512.00567. The graph used for scores differs from the paper's and from
+torchvision's: average pooling excludes padding, and the last block uses max pooling where the paper averages. Batch
+norm is folded into the preceding convolution.
 """
 
 from collections.abc import Callable
@@ -26,28 +26,28 @@ from gan_jax.networks.layers.conv import Conv, Padding, Pair
 from gan_jax.types import Array, PyTree
 
 URL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
-SIDE = 299  # of the images that the network takes
+SIDE = 299  # side of the network's input
 SIZE = 2048  # number of features
 CLASSES = 1008
 EPSILON = 1e-3  # of batch norm
-LIMIT = 400_000_000  # bytes of its weights: 24 million numbers, even in doubles, and as much again that is not used
+LIMIT = 400_000_000  # most bytes of weights: 24 million numbers, as doubles, and as much again that is not used
 CHUNK = 32  # images at once on a CPU, where 256 would take gigabytes
 
 Resize = Literal["reference", "clean", "tensorflow"]
 
 
 def features(path: Path | str | None = None, resize: Resize = "reference") -> Features:
-    """Returns the features before the last layer, 2048 of them, and the probabilities of 1008 classes.
+    """Returns Inception's 2048 features before the last layer, and its probabilities of 1008 classes.
 
-    Probabilities are of the logits without their bias, as in the first code of the Inception score (Salimans et al.
-    2016, arXiv:1606.03498). Images have 3 channels, or 1, which is repeated.
+    Probabilities are the softmax of the logits without bias, as in the original code of the Inception score (Salimans
+    et al. 2016, arXiv:1606.03498). Images have 3 channels, or 1, which is repeated.
 
     Args:
-        path: Weights by the names of pytorch-fid, in any format of `weights.read`; None takes pytorch-fid's own from
-            the cache, and downloads them the first time.
-        resize: Whose scores to be comparable with, in how images come to the network's 299x299 and its range:
-            "reference", pytorch-fid's; "clean", clean-fid's; "tensorflow", those of the first code of the distance
-            (Heusel et al. 2017, arXiv:1706.08500), which torch-fidelity follows.
+        path: Weights under the names of pytorch-fid, in any format of `weights.read`; None uses pytorch-fid's own from
+            the cache, downloaded on first use.
+        resize: How images are resized to 299x299 and scaled to the network's range. "reference": as pytorch-fid does;
+            "clean": as clean-fid; "tensorflow": as the original code of the distance (Heusel et al. 2017,
+            arXiv:1706.08500) and torch-fidelity. Scores are comparable only with those of the same implementation.
 
     Raises:
         UserError: If `resize` is none of these, or the weights are damaged, lack a layer, or are another network's.
@@ -63,8 +63,8 @@ def features(path: Path | str | None = None, resize: Resize = "reference") -> Fe
     return Features("Inception-v3", mark, resize_name, SIZE, CLASSES, params, partial(_apply, prepare))
 
 
-# Name of the resize, and the function from images in [-1, 1] to the network's input. The graph makes (v - 128) / 128 of
-# a byte v, and pytorch-fid v / 127.5 - 1.
+# Name of the resize, and the function from images in [-1, 1] to the network's input. The original graph scales a byte v
+# to (v - 128) / 128, and pytorch-fid to v / 127.5 - 1.
 _PREPARE: dict[str, tuple[str, Callable[[Array], Array]]] = {
     "reference": ("bilinear, as pytorch-fid", lambda x: resizing.bilinear(x, SIDE)),
     "clean": ("bicubic antialiased, as clean-fid", lambda x: (127.5 * resizing.clean(x, SIDE) - 0.5) / 128),
@@ -85,14 +85,14 @@ def _apply(prepare: Callable[[Array], Array], params: PyTree, images: Array) -> 
     with jax.default_matmul_precision("float32"):
         if jax.default_backend() != "cpu" or len(images) % CHUNK:
             return judge(images)
-        # A chunk is every 8th of 256 images, not 32 in a row: so devices that share the batch share every chunk.
+        # A chunk is every 8th of 256 images, not 32 in a row, so that every chunk is split over the devices.
         chunks = images.reshape(CHUNK, -1, *images.shape[1:]).swapaxes(0, 1)
         found = jax.lax.map(judge, chunks)
         return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(len(images), -1), found)
 
 
 class Net(nn.Module):
-    """From images to features and logits; parts have the names that PyTorch's weights have."""
+    """Inception-v3: images to features and logits; layers have the names of PyTorch's weights."""
 
     @nn.compact
     def __call__(self, x: Array) -> tuple[Array, Array]:
@@ -115,7 +115,7 @@ class Net(nn.Module):
 
 
 class Mixed(nn.Module):
-    """Joins what several branches make of the same images."""
+    """Inception block: concatenates the outputs of several branches."""
 
     branches: Callable[[Array], list[Array]]
 
@@ -126,7 +126,7 @@ class Mixed(nn.Module):
 
 
 def _a(x: Array, pooled: int) -> list[Array]:
-    """Looks at 35x35 pixels through windows of 5x5, and of 3x3 twice."""
+    """Branches of a block at 35x35: windows of 1x1, 5x5, two 3x3, and pooling."""
     return [
         _unit(x, "branch1x1", 64),
         _chain(x, "branch5x5", (48, 1), (64, 5)),
@@ -136,7 +136,7 @@ def _a(x: Array, pooled: int) -> list[Array]:
 
 
 def _b(x: Array) -> list[Array]:
-    """Halves 35x35 pixels."""
+    """Branches of the block that halves 35x35."""
     return [
         _unit(x, "branch3x3", 384, 3, 2),
         _chain(x, "branch3x3dbl", (64, 1), (96, 3), (96, 3, 2)),
@@ -145,7 +145,7 @@ def _b(x: Array) -> list[Array]:
 
 
 def _c(x: Array, width: int) -> list[Array]:
-    """Looks at 17x17 pixels through windows of 7x7, made of 1x7 and 7x1."""
+    """Branches of a block at 17x17: windows of 1x1, 7x7 factorised into 1x7 and 7x1, and pooling."""
     row, column = (1, 7), (7, 1)
     return [
         _unit(x, "branch1x1", 192),
@@ -156,7 +156,7 @@ def _c(x: Array, width: int) -> list[Array]:
 
 
 def _d(x: Array) -> list[Array]:
-    """Halves 17x17 pixels."""
+    """Branches of the block that halves 17x17."""
     return [
         _chain(x, "branch3x3", (192, 1), (320, 3, 2)),
         _chain(x, "branch7x7x3", (192, 1), (192, (1, 7)), (192, (7, 1)), (192, 3, 2)),
@@ -165,7 +165,7 @@ def _d(x: Array) -> list[Array]:
 
 
 def _e(x: Array, pool: Callable[[Array], Array]) -> list[Array]:
-    """Looks at 8x8 pixels through windows of 3x3, the last of them 1x3 beside 3x1."""
+    """Branches of a block at 8x8: windows of 1x1, 3x3 (the last as parallel 1x3 and 3x1), and pooling."""
     once, twice = _unit(x, "branch3x3_1", 384), _chain(x, "branch3x3dbl", (448, 1), (384, 3))
     return [
         _unit(x, "branch1x1", 320),
@@ -178,12 +178,12 @@ def _e(x: Array, pool: Callable[[Array], Array]) -> list[Array]:
 
 
 def average(x: Array) -> Array:
-    """Averages windows of 3x3 of images `[b, H, W, C]`; at the border of fewer pixels, instead of with zeros."""
+    """Average-pools 3x3 windows of images `[b, H, W, C]` at stride 1, without padding values at the border."""
     return nn.avg_pool(x, (3, 3), (1, 1), "SAME", count_include_pad=False)
 
 
 def maximum(x: Array) -> Array:
-    """Takes the maxima of windows of 3x3 of images `[b, H, W, C]`; at the border of fewer pixels."""
+    """Max-pools 3x3 windows of images `[b, H, W, C]` at stride 1, without padding values at the border."""
     return nn.max_pool(x, (3, 3), (1, 1), "SAME")
 
 
@@ -192,7 +192,7 @@ def _halved(x: Array) -> Array:
 
 
 def _chain(x: Array, name: str, *steps: tuple[Any, ...]) -> Array:
-    """Applies units one after another, given their features, size and stride."""
+    """Applies a sequence of units, each given by its features, size and stride."""
     for number, step in enumerate(steps, 1):
         x = _unit(x, f"{name}_{number}", *step)
     return x
@@ -201,13 +201,13 @@ def _chain(x: Array, name: str, *steps: tuple[Any, ...]) -> Array:
 def _unit(
     x: Array, name: str, features: int, size: int | Pair = 1, stride: int = 1, padding: Padding | None = None
 ) -> Array:
-    """Convolves, batch norm included, and rectifies; pads what is not to be halved, unless told."""
+    """Convolution with folded batch norm, and ReLU; by default "SAME" padding at stride 1, else "VALID"."""
     padding = padding or ("SAME" if stride == 1 else "VALID")
     return nn.relu(Conv(features, size, stride, padding, name=name)(x))
 
 
 def _params(arrays: dict[str, np.ndarray], path: Path) -> tuple[PyTree, str]:
-    """Returns the parameters of `Net`, batch norm folded into them, and a fingerprint of what they are made of."""
+    """Returns the parameters of `Net`, with batch norm folded in, and a fingerprint of the weights used."""
     used: dict[str, np.ndarray] = {}
 
     def take(name: str, *shape: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Classifiers of data sets: the one in the package, and those that are trained once and cached."""
+"""Trained classifiers of data sets: that of digits from the package, others trained once and cached."""
 
 import functools
 from importlib import resources
@@ -12,17 +12,17 @@ from gan_jax.data.sources.stacked import SOURCES
 from gan_jax.metrics.features import train_classifier
 from gan_jax.metrics.features.classifier import STEPS, Classifier, classifier
 
-RECIPE = 1  # raise it when training changes: classifiers in caches are then trained anew
+RECIPE = 1  # raise it when training changes, so that cached classifiers are trained anew
 
 
 def load(name: str = "digits", resolution: int | None = None) -> Classifier:
-    """Returns the classifier of a data set: that of digits comes with the package, others are trained once and cached.
+    """Returns the classifier of a data set; that of digits comes with the package, others are trained once and cached.
 
-    Images that cannot be read are skipped, with a warning. Stacked digits are judged channel by channel, by the
-    classifier of digits: see `stacked`.
+    Unreadable images are replaced, with a warning. Stacked digits are classified channel by channel, by the classifier
+    of digits: see `stacked_classifier.stacked`.
 
     Args:
-        name: As `data.load` takes it, of images with labels and with splits "train" and "test".
+        name: Name for `data.load`, of labelled images with splits "train" and "test".
         resolution: Side of the images; None for that of the data.
 
     Raises:
@@ -43,7 +43,7 @@ def load(name: str = "digits", resolution: int | None = None) -> Classifier:
 
 
 def fitted(train_set: Dataset, test_set: Dataset, seed: int = 0, steps: int = STEPS) -> Classifier:
-    """Returns the classifier that `train_classifier.train` makes of its arguments, once: it is kept in the cache."""
+    """Returns the classifier that `train_classifier.train` trains on these arguments, from the cache if it is there."""
 
     key = ("classifier", RECIPE, train_set.fingerprint, test_set.fingerprint, seed, steps)
     make = functools.partial(train_classifier.train, train_set, test_set, seed, steps)

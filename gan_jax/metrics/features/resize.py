@@ -1,7 +1,8 @@
-"""Resizing as published scores do it: a matrix product with rows, and one with columns.
+"""Resizing as in published scores, by one matrix product along rows and one along columns.
 
-It moves scores by as much as a better generator does (Parmar et al. 2022, arXiv:2104.11222), so each implementation is
-followed with its faults: `bilinear` and `tensorflow` skip pixels when they shrink, `clean` does not.
+The method changes scores as much as a better generator does (Parmar et al. 2022, arXiv:2104.11222), so each
+implementation is reproduced, faults included: `bilinear` and `tensorflow` skip pixels when they shrink, `clean` does
+not.
 """
 
 from collections.abc import Callable
@@ -15,13 +16,13 @@ from gan_jax.types import Array
 
 
 def bilinear(images: Array, side: int) -> Array:
-    """Interpolates between the two nearest pixels, as PyTorch's `interpolate(mode="bilinear")` does by default.
+    """Resizes by bilinear interpolation, as PyTorch's `interpolate(mode="bilinear")` does by default.
 
-    y_i = sum_j max(0, 1 - |p_i - j|) x_j, p_i = (i + 1/2) size / side - 1/2 held within [0, size - 1]; no antialiasing.
+    y_i = sum_j max(0, 1 - |p_i - j|) x_j, p_i = (i + 1/2) size / side - 1/2 clipped to [0, size - 1]; no antialiasing.
 
     Args:
         images: `[b, H, W, C]`, of any range.
-        side: Height and width of the result, at least 1; proportions are not kept.
+        side: Height and width of the result, at least 1; the aspect ratio is not kept.
 
     Returns:
         Images `[b, side, side, C]`, of the same range.
@@ -33,19 +34,19 @@ def bilinear(images: Array, side: int) -> Array:
 
 
 def tensorflow(images: Array, side: int) -> Array:
-    """Interpolates as TensorFlow 1 did by default, half a pixel off: `bilinear` with p_i = i size / side."""
+    """Resizes as TensorFlow 1 did by default, half a pixel off: `bilinear` with p_i = i size / side."""
     return _resize(images, side, lambda size: _hat(np.arange(side) * (size / side), size))
 
 
 def clean(images: Array, side: int) -> Array:
-    """Resizes with antialiasing, as clean-fid does (Parmar et al. 2022, arXiv:2104.11222): Pillow's bicubic filter.
+    """Resizes by Pillow's antialiased bicubic filter, as clean-fid does (Parmar et al. 2022, arXiv:2104.11222).
 
-    y_i ~ sum_j k((j - p_i) / s) x_j with weights that sum to 1, p_i as in `bilinear` but not held, s = max(size / side,
-    1), k the cubic with a = -1/2. What overshoots the range is clipped to it; nothing is rounded.
+    y_i ~ sum_j k((j - p_i) / s) x_j with weights that sum to 1, p_i as in `bilinear` but not clipped, s = max(size /
+    side, 1), k the cubic with a = -1/2. Overshoots are clipped to [-1, 1]; nothing is rounded.
 
     Args:
         images: `[b, H, W, C]` in [-1, 1].
-        side: Height and width of the result, at least 1; proportions are not kept.
+        side: Height and width of the result, at least 1; the aspect ratio is not kept.
 
     Returns:
         Images `[b, side, side, C]` in [-1, 1].
@@ -67,7 +68,7 @@ def _hat(places: np.ndarray, size: int) -> np.ndarray:
 
 
 def _cubic(x: np.ndarray, a: float = -0.5) -> np.ndarray:
-    """Returns the kernel of cubic convolution (Keys 1981)."""
+    """Evaluates the kernel of cubic convolution (Keys 1981)."""
     x = np.abs(x)
     near, far = ((a + 2) * x - (a + 3)) * x**2 + 1, (((x - 5) * x + 8) * x - 4) * a
     return np.where(x < 1, near, np.where(x < 2, far, 0))

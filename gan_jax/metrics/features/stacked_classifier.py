@@ -1,6 +1,6 @@
-"""The classifier of stacked digits: that of digits, asked about each channel.
+"""The classifier of stacked digits: the classifier of digits, applied to each channel.
 
-The modes of a generator are counted by it as by Metz et al. 2017 (arXiv:1611.02163), Srivastava et al. 2017, "VEEGAN"
+It counts the modes of a generator as in Metz et al. 2017 (arXiv:1611.02163), Srivastava et al. 2017, "VEEGAN"
 (arXiv:1705.07761), and Lin et al. 2018, "PacGAN" (arXiv:1712.04086): `python -m gan_jax.evaluate RUN --metrics classes
 uniform_kl --count 26000`.
 """
@@ -22,14 +22,14 @@ from gan_jax.types import Array, PyTree
 def stacked(judge: Classifier) -> Classifier:
     """Makes the classifier of images `[N, H, W, 3]` whose channels are digits.
 
-    p(d0, d1, d2) = p(d0) p(d1) p(d2), so that the likeliest class is that of the likeliest digit of each channel, and
-    it is sure only where each channel is; features are those of the channels, one after another.
+    p(d0, d1, d2) = p(d0) p(d1) p(d2), so the likeliest class has the likeliest digit of each channel, and it is
+    confident only if every channel is. Features are those of the channels, concatenated.
 
     Args:
-        judge: Of digits `[N, H, W, 1]`, of K classes.
+        judge: Classifier of digits `[N, H, W, 1]` with K classes.
 
     Returns:
-        A classifier of K^3 classes; its accuracy is what follows for channels that are independent.
+        A classifier of K^3 classes; its accuracy is that for independent channels.
     """
     kinds = judge.classes
 
@@ -58,7 +58,7 @@ def stacked(judge: Classifier) -> Classifier:
 
 
 def _channels(images: Any, moveaxis: Callable[..., Any]) -> Any:
-    """Makes each channel an image, those of one image one after another: `[N, H, W, 3]` to `[3 N, H, W, 1]`."""
+    """Turns each channel into an image, `[N, H, W, 3]` to `[3 N, H, W, 1]`, with those of one image consecutive."""
     if images.ndim != 4 or images.shape[-1] != CHANNELS:
         raise UserError(f"images of shape {images.shape[1:]}: stacked digits have {CHANNELS} channels")
     return moveaxis(images, -1, 1).reshape(-1, *images.shape[1:3], 1)

@@ -2,16 +2,16 @@
 
     python -m gan_jax.metrics.features.train_classifier [FILE]
 
-Trained plainly, a classifier is sure of nearly everything, noise included. So each batch here has its share of what is
-nothing (noise, flat surfaces, images cut up and shuffled), whose target is no class more than another, and of blends of
-two images, whose target is a part of each. On the embedded test split, in per cent, this changes
+An ordinarily trained classifier is confident on nearly everything, noise included. So each batch here also has
+non-images (noise, flat surfaces, images cut up and shuffled), whose target is the uniform distribution, and blends of
+two images, whose target is the same blend of their labels. On the embedded test split, in per cent, this changes
 
                 accuracy   sure (above 0.9) of: real   uniform noise   flat   blends of two classes
     plain          99.15                        97.7            78.6   97.0                    57.4
     as here        99.05                        96.8             0.0    0.0                     8.9
 
-It does not make all that is no digit doubtful: of two digits overlaid it is sure in 47 cases of 100 (plain: 60), of the
-upper half of one above the lower half of another in 45 (58).
+It is still confident on some non-digits: on 47 % of overlays of two digits (plain: 60 %), and on 45 % of the upper half
+of one digit above the lower half of another (plain: 58 %).
 """
 
 from pathlib import Path
@@ -43,12 +43,12 @@ def train(train_set: Dataset, test_set: Dataset, seed: int = 0, steps: int = STE
 
     Args:
         train_set: Images with labels.
-        test_set: The same of its test split; serves to measure the accuracy only.
+        test_set: The test split, used only to measure the accuracy.
         seed: Equal seeds give equal weights, on one kind of device.
-        steps: Updates, by batches of 128.
+        steps: Updates, with batches of 128.
 
     Returns:
-        What `classifier` takes: weights by path, in float16; "shape", of an image; "accuracy", on the test split.
+        The arrays for `classifier`: float16 weights by path, the image "shape", and the "accuracy" on the test split.
 
     Raises:
         UserError: If the data set has no labels, or is not of images.
@@ -89,11 +89,11 @@ def train(train_set: Dataset, test_set: Dataset, seed: int = 0, steps: int = STE
 
 
 def sureness(judge: Classifier, test_set: Dataset) -> dict[str, float]:
-    """Returns the share that a classifier is sure of among real images, and among such as should leave it in doubt.
+    """Returns the fraction on which a classifier is confident, for real images and for several kinds of non-images.
 
     Args:
         judge: The classifier.
-        test_set: Real images that it was not trained on.
+        test_set: Held-out real images.
     """
     draws, image, label = np.random.default_rng(0), test_set.arrays["image"], test_set.arrays["label"]
     real = image / np.float32(127.5) - 1
@@ -114,10 +114,10 @@ def sureness(judge: Classifier, test_set: Dataset) -> dict[str, float]:
 
 
 def main(path: tyro.conf.Positional[Path] = OURS) -> None:
-    """Writes the classifier of the embedded digits to a file, and prints how good it is.
+    """Trains the classifier of the embedded digits, writes it to a file, and prints its accuracy and confidence.
 
     Args:
-        path: The file; by default the one that the package holds.
+        path: The file; by default the package's own.
     """
     test_set = data.load("digits", "test")
     arrays = train(data.load("digits"), test_set)
@@ -128,7 +128,7 @@ def main(path: tyro.conf.Positional[Path] = OURS) -> None:
 
 
 def _augment(images: Array, key: Array) -> Array:
-    """Turns each image by up to 11 degrees, scales it by up to 13 % and shifts it by up to a 14th of its side."""
+    """Rotates each image by up to 11 degrees, scales it by up to 13 % and shifts it by up to 1/14 of its side."""
     count, height, width, _ = images.shape
     middle = jnp.array([[height - 1], [width - 1]]) / 2
     grid = jnp.mgrid[:height, :width].reshape(2, -1) - middle

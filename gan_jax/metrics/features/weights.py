@@ -1,4 +1,4 @@
-"""Weights of networks trained elsewhere, read without the libraries that wrote them, and without running their code."""
+"""Reads weights of networks trained elsewhere, without the libraries that wrote them or running their code."""
 
 import hashlib
 import http.client
@@ -26,11 +26,11 @@ from gan_jax.errors import Unreachable, UserError
 from gan_jax.files import atomic
 
 LIMIT = 10**9  # bytes
-DIMENSIONS = 64  # at most, as NumPy has it
-TIMEOUT = 30.0  # seconds without a sign of life
-MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001  # with which torch.save began before its zip format
+DIMENSIONS = 64  # most dimensions of an array, as in NumPy
+TIMEOUT = 30.0  # seconds without data
+MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001  # the first two pickles of torch.save before its zip format
 
-_TYPES = {  # of safetensors and of PyTorch's storages
+_TYPES = {  # names in safetensors and of PyTorch's storages
     ("F64", "DoubleStorage"): np.dtype("<f8"),
     ("F32", "FloatStorage"): np.dtype("<f4"),
     ("F16", "HalfStorage"): np.dtype("<f2"),
@@ -46,7 +46,7 @@ _OF_NAME = {name: dtype for names, dtype in _TYPES.items() for name in names}
 
 
 class _Tensor(NamedTuple):
-    """What a pickle says of a tensor: its storage and type, and where in it the values lie, in elements."""
+    """A pickled tensor without values: its storage, its type, and its place in the storage, in elements."""
 
     storage: str
     type: str
@@ -56,18 +56,17 @@ class _Tensor(NamedTuple):
 
 
 def read(path: Path | str, limit: int = LIMIT) -> dict[str, np.ndarray]:
-    """Reads named arrays from a file; the contents, not the name, tell the format.
+    """Reads named arrays from a file, whose format is detected from its contents.
 
     Args:
-        path: Of `torch.save(model.state_dict(), path)`, in the zip format or the one before; or of .npz or
-            .safetensors. A pickle may hold tensors in plain containers and nothing else; none of its code is run.
-        limit: The most bytes that the file, its unpacked contents, and all of its arrays may each take: what the
-            wanted arrays need, and some to spare. More is refused before it is unpacked.
+        path: A file of `torch.save(model.state_dict(), path)`, in the zip format or the older one; or an .npz or
+            .safetensors file. A pickle may hold only tensors in plain containers; none of its code is run.
+        limit: The most bytes that the file, its unpacked contents, and all of its arrays may each take. Larger ones are
+            refused before they are unpacked.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        UserError: If the file is damaged or of another format, or too large, or its pickle asks for what is forbidden,
-            which the message names.
+        UserError: If the file is damaged, of another format or too large, or its pickle names a forbidden object.
     """
     path = Path(path)
     size = path.stat().st_size
@@ -86,10 +85,10 @@ def read(path: Path | str, limit: int = LIMIT) -> dict[str, np.ndarray]:
 
 
 def downloaded(url: str) -> Path:
-    """Returns a file from the cache; the first time it is downloaded, whole or not at all.
+    """Returns a file from the cache; on first use it is downloaded, completely or not at all.
 
     Args:
-        url: Its last part carries the first digits of the file's SHA-256: "name-0123abcd.pth".
+        url: The address; its file name has the first digits of the file's SHA-256: "name-0123abcd.pth".
 
     Raises:
         Unreachable: If it cannot be downloaded.
@@ -115,7 +114,7 @@ def downloaded(url: str) -> Path:
 
 
 def verify(path: Path, name: str) -> None:
-    """Raises UserError unless a file has the checksum that its proper name carries, as in "name-0123abcd.pth"."""
+    """Raises UserError unless a file's SHA-256 begins with the digits in `name`, such as "name-0123abcd.pth"."""
     said = re.findall("-([0-9a-f]{8,64})[.]", name)[-1]
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -136,7 +135,7 @@ def _from_zip(content: bytes, limit: int) -> dict[str, np.ndarray]:
         _require(sum(info.file_size for info in archive.infolist()), limit)
 
         def member(name: str) -> bytes:
-            with archive.open(name) as file:  # no more than the archive states, as only the stated sizes were checked
+            with archive.open(name) as file:  # at most the stated size, as only stated sizes were checked
                 return file.read(archive.getinfo(name).file_size)
 
         names = archive.namelist()
@@ -153,7 +152,7 @@ def _from_zip(content: bytes, limit: int) -> dict[str, np.ndarray]:
 
 
 def _from_legacy(file: io.BytesIO, limit: int) -> dict[str, np.ndarray]:
-    """Reads what PyTorch before 1.6 wrote: five pickles, then every storage behind its number of elements."""
+    """Reads the format of PyTorch before 1.6: five pickles, then each storage preceded by its number of elements."""
     if (_unpickled(file), _unpickled(file)) != (MAGIC, VERSION):
         raise UserError("it is of another format")
     if not _unpickled(file)["little_endian"]:
@@ -166,7 +165,7 @@ def _from_legacy(file: io.BytesIO, limit: int) -> dict[str, np.ndarray]:
 
 
 def _from_safetensors(content: bytes, limit: int) -> dict[str, np.ndarray]:
-    """Reads the size of the header, 8 bytes; the header, JSON; and the values, which lie where it says."""
+    """Reads safetensors: the size of the header (8 bytes), the header (JSON), and the values at its offsets."""
     start, arrays = 8 + int.from_bytes(content[:8], "little"), {}
     entries = {k: entry for k, entry in json.loads(content[8:start]).items() if k != "__metadata__"}
     _require(sum(max(0, end - begin) for begin, end in (entry["data_offsets"] for entry in entries.values())), limit)
@@ -178,14 +177,14 @@ def _from_safetensors(content: bytes, limit: int) -> dict[str, np.ndarray]:
 
 
 def _unpickled(file: io.BytesIO) -> Any:
-    """Loads one pickle, its tensors as `_Tensor`, their values not yet looked for."""
+    """Loads one pickle, with tensors as `_Tensor`, without their values."""
 
     def tensor(storage: _Tensor, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any) -> _Tensor:
         if max(len(shape), len(strides)) > DIMENSIONS:
             raise UserError(f"it holds a tensor of {max(len(shape), len(strides)):,} dimensions")
         return storage._replace(offset=storage.offset + offset, shape=tuple(shape), strides=tuple(strides))
 
-    # All that a pickle may call. They are made anew for each, as it can change the attributes of what it can name.
+    # The only functions that a pickle may call. They are new for each pickle, as it can change their attributes.
     admitted: dict[tuple[str, str], Callable[..., Any]] = {
         ("collections", "OrderedDict"): lambda: OrderedDict(),  # no argument: one list could be copied endlessly
         ("torch._utils", "_rebuild_tensor_v2"): tensor,
@@ -213,7 +212,7 @@ def _unpickled(file: io.BytesIO) -> Any:
 
 
 def _state(loaded: Any, limit: int) -> dict[str, _Tensor]:
-    """Returns what was unpickled; refuses it unless it maps names to tensors, of at most `limit` bytes in all."""
+    """Checks that an unpickled object maps names to tensors, of at most `limit` bytes in all, and returns it."""
     if not isinstance(loaded, dict):
         raise UserError(f"it holds one {type(loaded).__name__}; save the tensors by their names, as a state_dict")
     for name, value in loaded.items():
@@ -232,7 +231,7 @@ def _array(name: str, tensor: _Tensor, storage: bytes) -> np.ndarray:
     values, (offset, shape, strides) = np.frombuffer(storage, _OF_NAME[tensor.type]), tensor[2:]
     size = math.prod(shape)
     last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
-    # Checked before anything is laid out: beyond the storage there is other memory.
+    # Checked first: a view beyond the storage would read other memory.
     if min(offset, *shape, *strides, 0) < 0 or (size and last >= len(values)) or size > len(values):
         raise UserError(f"{name} has shape {shape} from {offset} on, and its storage {len(values)} values: cut short")
     if not size:

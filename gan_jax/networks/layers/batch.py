@@ -1,6 +1,6 @@
-"""Layers that look beyond the example: at the rest of the batch, or at a fixed reference batch.
+"""Layers whose output for an example depends on the rest of the batch, or on a fixed reference batch.
 
-What they say of an example does not depend on the number of devices: statistics are of the global batch.
+Statistics are of the global batch, so outputs do not depend on the number of devices.
 """
 
 from typing import Literal
@@ -17,12 +17,12 @@ Minibatch = Literal["none", "deviation", "discrimination"]
 
 
 def minibatch_layer(x: Array, kind: Minibatch) -> Array:
-    """Appends what the rest of the batch tells about each example; call it inside `nn.compact`.
+    """Appends minibatch statistics to each example's activations; call it inside `nn.compact`.
 
     Args:
         x: Activations `[b, ..., features]`.
-        kind: "deviation": as `minibatch_deviation`. "discrimination": as `MinibatchDiscrimination`, which flattens `x`.
-            "none": nothing.
+        kind: "deviation" for `minibatch_deviation`; "discrimination" for `MinibatchDiscrimination`, on `x` flattened;
+            "none" returns `x`.
     """
     if kind == "deviation":
         return minibatch_deviation(x)
@@ -34,22 +34,22 @@ def minibatch_layer(x: Array, kind: Minibatch) -> Array:
 
 
 def minibatch_deviation(x: Array, group: int = 4, channels: int = 1) -> Array:
-    """Appends the mean deviation within groups of the global batch (Karras et al. 2018, arXiv:1710.10196).
+    """Appends the minibatch standard deviation within groups (Karras et al. 2018, arXiv:1710.10196).
 
-    mean over features of sqrt(var over the group of x + 1e-8), the same for all of a group and at every place.
-
-    Groups are strided as in StyleGAN2 (Karras et al. 2020, arXiv:1912.04958): of M, example i is in group i mod M.
+    mean over positions and features of sqrt(var over the group of x + 1e-8), the same for the whole group and at every
+    position. Groups are strided as in StyleGAN2 (Karras et al. 2020, arXiv:1912.04958): with M groups, example i is in
+    group i mod M.
 
     Args:
         x: Activations `[b, ..., features]`: maps or plain features.
-        group: Examples in a group, at least 1; the global batch is one group if it is smaller, and else a multiple.
-        channels: How many to append, each the mean over as many consecutive features; it divides their number.
+        group: Examples in a group, at least 1. A smaller global batch is one group; a larger one must be a multiple.
+        channels: Channels to append, each the mean over features / channels consecutive features; must divide them.
 
     Returns:
         `[b, ..., features + channels]`.
 
     Raises:
-        UserError: If the batch does not fall into groups, or the features into channels.
+        UserError: If `group` does not divide the global batch, or `channels` the features.
     """
     everything = parallel.gather(x)
     size, features = len(everything), x.shape[-1]
@@ -68,13 +68,14 @@ def minibatch_deviation(x: Array, group: int = 4, channels: int = 1) -> Array:
 
 
 class MinibatchDiscrimination(nn.Module):
-    """Appends how close the rest of the batch is to each example (Salimans et al. 2016, arXiv:1606.03498, sec. 3.2).
+    """Minibatch discrimination: appends each example's closeness to the batch (Salimans et al. 2016, arXiv:1606.03498).
 
-    o_ik = sum_j exp(-|M_ik - M_jk|_1), M = x T, over the global batch and with j = i, as in the paper: a constant 1.
+    Section 3.2: o_ik = sum_j exp(-|M_ik - M_jk|_1), M = x T. The sum is over the global batch and includes j = i, a
+    constant 1, as in the paper.
 
     Attributes:
-        features: How many closenesses to append.
-        kernel_size: Dimensions in which each is measured.
+        features: Number of closeness features to append.
+        kernel_size: Dimensions of the space in which each is measured.
     """
 
     features: int = 100
@@ -90,13 +91,13 @@ class MinibatchDiscrimination(nn.Module):
 
 
 class VirtualBatchNorm(nn.Module):
-    """Normalises by a fixed reference batch and the example itself (Salimans et al. 2016, arXiv:1606.03498, sec. 3.5).
+    """Virtual batch normalisation (Salimans et al. 2016, arXiv:1606.03498, sec. 3.5).
 
-    y = scale (x - mean) / sqrt(variance + epsilon) + bias, by the moments of R references and, weighing 1 / (R + 1), of
-    the example; a reference is normalised by those of the references alone.
+    y = scale (x - mean) / sqrt(variance + epsilon) + bias, with the moments of R fixed references and the example, each
+    of weight 1 / (R + 1). References are normalised by the moments of the references alone.
 
-    It works within `with_reference`, which puts the references first. No running statistics: training or not, it is the
-    same function.
+    It needs `with_reference`, which puts the references first in the batch. It has no running statistics, and is the
+    same function in training and evaluation.
 
     Attributes:
         epsilon: Added to the variance.
@@ -106,7 +107,7 @@ class VirtualBatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, references: int | None = None) -> Array:
-        """Normalises `[references + b, ..., features]`; `with_reference` fills in their number."""
+        """Normalises `[references + b, ..., features]`; `with_reference` passes the number of references."""
         if references is None:
             raise UserError("norm='virtual': there is no reference batch; wrap the network by batch.with_reference")
         every, own = tuple(range(x.ndim - 1)), tuple(range(1, x.ndim - 1))
@@ -115,7 +116,7 @@ class VirtualBatchNorm(nn.Module):
         weight = jnp.where(jnp.arange(len(x)) < references, 0, 1 / (references + 1)).astype(x.dtype)
         weight = weight.reshape(-1, *[1] * (x.ndim - 1))
         gap = own_mean - mean
-        # of a mixture; as E x^2 - (E x)^2 it would cancel
+        # variance of a mixture; E x^2 - (E x)^2 would cancel
         variance = (1 - weight) * variance + weight * own_variance + weight * (1 - weight) * gap**2
         scale = self.param("scale", nn.initializers.ones_init(), x.shape[-1:], jnp.float32)
         bias = self.param("bias", nn.initializers.zeros_init(), x.shape[-1:], jnp.float32)

@@ -1,19 +1,19 @@
-"""The three bilinear maps of a convolution, each the transpose of the others, as fast as the platform allows.
+"""Convolution and its two transposes as JAX primitives, with fast implementations for CPUs.
 
     y = convolve(x, k)            images and kernel to images
     x = input_gradient(g, k)      the transpose in x
     k = kernel_gradient(x, g)     the transpose in k
 
-The transposes of each are the other two, so they are closed under differentiation of every order, in forward and
-reverse mode. They are JAX primitives, because `jax.custom_vjp` has no forward mode. On GPUs and TPUs all three are
-XLA's own operator and its transposes. On CPUs, inside a loop, XLA runs these transposes up to 30 times slower than the
-operator itself, so there
+The transposes of each are the other two, so the three are closed under differentiation of every order, in forward and
+reverse mode. They are primitives because `jax.custom_vjp` has no forward mode. On GPUs and TPUs all three are XLA's
+convolution and its transposes. On CPUs, inside a loop, XLA runs these transposes up to 30 times slower than the
+convolution. There
 
-- `convolve` is XLA's operator;
-- `input_gradient` is XLA's operator too, at stride 1 and with the kernel flipped: it makes every block of `strides`
-  pixels at once, as channels. Where the stride does not divide the kernel, which would convolve with zeros, it is one
-  matrix product and the sum of overlapping windows;
-- `kernel_gradient` is a sum of matrix products with the patches of a few images at a time, which stay in the cache.
+- `convolve` is XLA's convolution;
+- `input_gradient` is XLA's convolution at stride 1 with the flipped kernel: it computes each block of `strides` pixels
+  at once, as channels. If the stride does not divide the kernel, this would multiply by zeros; then it is one matrix
+  product and a sum of overlapping windows;
+- `kernel_gradient` is a sum of matrix products with the patches of a few images at a time, which fit in the cache.
 """
 
 import math
@@ -31,18 +31,18 @@ from gan_jax.types import Array
 
 Pair = tuple[int, int]
 
-PATCHES = 2**22  # bytes of patches at a time: what two cores keep in their caches
+PATCHES = 2**22  # bytes of patches at a time: fits in the caches of two cores
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 class Window(NamedTuple):
-    """The places where a kernel is laid on images; static.
+    """Static geometry of a convolution.
 
     Attributes:
         images: Height and width of the images.
-        size: Of the kernel: rows and columns.
-        strides: Of rows and columns.
-        pads: Zeros around rows and columns, `((top, bottom), (left, right))`; negative ones crop.
+        size: Height and width of the kernel.
+        strides: Strides along rows and columns.
+        pads: Zeros around rows and columns, `((top, bottom), (left, right))`; negative values crop.
     """
 
     images: Pair
@@ -52,7 +52,7 @@ class Window(NamedTuple):
 
     @property
     def places(self) -> Pair:
-        """Numbers of rows and columns of places where the kernel is laid."""
+        """Height and width of the convolution's output."""
         rows, columns = (
             (n + a + b - k) // s + 1
             for n, k, s, (a, b) in zip(self.images, self.size, self.strides, self.pads, strict=True)
@@ -61,7 +61,7 @@ class Window(NamedTuple):
 
     @property
     def blocks(self) -> Pair:
-        """Numbers of rows and columns of the kernel, counted in blocks of `strides` pixels and rounded up."""
+        """Height and width of the kernel in blocks of `strides` pixels, rounded up."""
         return -(-self.size[0] // self.strides[0]), -(-self.size[1] // self.strides[1])
 
 
@@ -71,17 +71,17 @@ def convolve(x: Array, kernel: Array, window: Window) -> Array:
 
 
 def input_gradient(g: Array, kernel: Array, window: Window) -> Array:
-    """Maps `g`, `[B, *window.places, F]`, to the images `[B, H, W, C]` for which <x, result> = <convolve(x, k), g>."""
+    """Maps `g` `[B, *window.places, F]` to images `[B, H, W, C]` such that <x, result> = <convolve(x, k), g>."""
     return _input_gradient.bind(g, kernel, window=window)
 
 
 def kernel_gradient(x: Array, g: Array, window: Window) -> Array:
-    """Maps images and `g` to the kernel `[kh, kw, C, F]` for which <k, result> = <convolve(x, k), g>."""
+    """Maps images and `g` to a kernel `[kh, kw, C, F]` such that <k, result> = <convolve(x, k), g>."""
     return _kernel_gradient.bind(x, g, window=window)
 
 
 def native(x: Array, kernel: Array, window: Window) -> Array:
-    """Convolves by XLA's operator, with JAX's own derivatives."""
+    """Convolves with XLA's operator and JAX's derivatives."""
     return lax.conv_general_dilated(x, kernel, window.strides, window.pads, dimension_numbers=_LAYOUT)
 
 
@@ -101,7 +101,7 @@ def _input_gradient_in_blocks(g: Array, kernel: Array, window: Window) -> Array:
         patches = lax.dot_general(g, kernel.reshape(-1, kernel.shape[3]), (((3,), (1,)), ((), ())))
         image = jax.ShapeDtypeStruct((g.shape[0], *window.images, channels), patches.dtype)
         return jax.linear_transpose(lambda x: _patches(x, window), image)(patches)[0]
-    # [down, along, F, sh * sw * C]: what a value of g adds to each block, from the last block to the first
+    # [down, along, F, sh * sw * C]: the contribution of a value of g to each block, from the last block to the first
     blocks = kernel.reshape(down, sh, along, sw, channels, -1).transpose(0, 2, 5, 1, 3, 4)
     blocks = blocks.reshape(down, along, kernel.shape[3], sh * sw * channels)[::-1, ::-1]
     pads = [(down - 1, down - 1), (along - 1, along - 1)]
@@ -133,9 +133,9 @@ def _kernel_gradient_in_chunks(x: Array, g: Array, window: Window) -> Array:
 
 
 def _patches(x: Array, window: Window) -> Array:
-    """Lays out the windows of images `[B, H, W, C]` as `[B, *places, kh * kw * C]`, by slices alone."""
+    """Extracts the windows of images `[B, H, W, C]` as `[B, *places, kh * kw * C]`, by slicing alone."""
     (kh, kw), (sh, sw), (batch, height, width, channels) = window.size, window.strides, x.shape
-    # in blocks of `strides` pixels a window is its first block and a few neighbours: all slices have stride 1
+    # counted in blocks of `strides` pixels, a window is a few neighbouring blocks, so all slices have stride 1
     (rows, columns), (down, along), ((top, _), (left, _)) = window.places, window.blocks, window.pads
     bottom = (rows + down - 1) * sh - height - top
     right = (columns + along - 1) * sw - width - left
@@ -150,13 +150,13 @@ def _patches(x: Array, window: Window) -> Array:
 
 
 def _bilinear(name: str, operator: Callable[..., Array], on_cpu: Callable[..., Array], folds: bool) -> Primitive:
-    """Makes a JAX primitive of a map, with batching and without derivatives.
+    """Makes a JAX primitive from a bilinear map, with batching but without derivatives.
 
     Args:
-        name: As it shows in jaxprs.
+        name: Name in jaxprs.
         operator: `(a, b, window) -> c` for GPUs and TPUs; it defines the map.
         on_cpu: The same map for CPUs.
-        folds: Whether the first argument and the result are batches of images, into which a `vmap` axis can be folded.
+        folds: Whether a `vmap` axis can be folded into the batch of the first argument and the result.
     """
     primitive = Primitive(name)
 
@@ -189,7 +189,7 @@ def _bilinear(name: str, operator: Callable[..., Array], on_cpu: Callable[..., A
         def at_once(first: Array, second: Array) -> Array:
             return jax.vmap(lambda a, b: operator(a, b, window), kept)(first, second)
 
-        # on CPUs one after another, as XLA's grouped convolutions are slow there
+        # one after another on CPUs, where XLA's grouped convolutions are slow
         return lax.platform_dependent(first, second, cpu=in_turn, default=at_once), 0
 
     batching.primitive_batchers[primitive] = batch
@@ -200,7 +200,7 @@ _convolve = _bilinear("convolve", native, native, folds=True)
 _input_gradient = _bilinear("input_gradient", _native_input_gradient, _input_gradient_in_blocks, folds=True)
 _kernel_gradient = _bilinear("kernel_gradient", _native_kernel_gradient, _kernel_gradient_in_chunks, folds=False)
 
-# the transpose of each in its first and in its second argument, `(cotangent, first, second) -> that argument's`
+# the transpose of each in its first and in its second argument: `(cotangent, first, second) -> argument's cotangent`
 ad.defbilinear(
     _convolve,
     lambda ct, x, k, window: input_gradient(ct, k, window),

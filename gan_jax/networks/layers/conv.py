@@ -1,7 +1,7 @@
-"""Convolutions for networks; every convolution of every network goes through here.
+"""Convolution layers; every convolution of every network goes through here.
 
-`Conv` and `ConvTranspose` take the place of `nn.Conv` and `nn.ConvTranspose` for images `[B, H, W, C]`: their
-parameters have the same names, shapes and meaning. They differ in speed on a CPU, see `bilinear`.
+`Conv` and `ConvTranspose` replace `nn.Conv` and `nn.ConvTranspose` for images `[B, H, W, C]`. Their parameters have the
+same names, shapes and meaning; they are faster on CPUs, see `bilinear`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +28,7 @@ def conv(x: Array, kernel: Array, strides: int | Pair = 1, padding: Padding = "S
     Args:
         x: Images `[B, H, W, C]`.
         kernel: `[kh, kw, C, F]`, of the same type.
-        strides: Of rows and columns.
+        strides: Strides along rows and columns.
         padding: "SAME", "VALID", or the zeros around rows and columns: `[(top, bottom), (left, right)]`.
         native: Whether to use JAX's own derivatives, see the function `native`.
 
@@ -47,16 +47,16 @@ def conv(x: Array, kernel: Array, strides: int | Pair = 1, padding: Padding = "S
 def conv_transpose(
     x: Array, kernel: Array, strides: int | Pair = 1, padding: Padding = "SAME", native: bool = False
 ) -> Array:
-    """Convolves images with a kernel at a fractional stride, as `lax.conv_transpose` does.
+    """Transposed convolution of images with a kernel, as `lax.conv_transpose` does.
 
-    It is the linear transpose of `conv` by `kernel[::-1, ::-1].swapaxes(2, 3)` with padding `(k - 1 - a, k - 1 - b)`
-    for `(a, b)` here. What PyTorch calls `padding=1` for a 4x4 kernel at stride 2 is "SAME".
+    It is the linear transpose of `conv` with the kernel `kernel[::-1, ::-1].swapaxes(2, 3)` and the padding
+    `(k - 1 - a, k - 1 - b)` for `(a, b)` here. PyTorch's `padding=1` for a 4x4 kernel at stride 2 is "SAME".
 
     Args:
         x: Images `[B, H, W, C]`.
         kernel: `[kh, kw, C, F]`, of the same type.
-        strides: Of rows and columns of the result.
-        padding: "SAME" (`H' = H stride`), "VALID", or the zeros around rows and columns once `x` is spread by
+        strides: Upsampling factors of rows and columns.
+        padding: "SAME" (`H' = H stride`), "VALID", or the zeros around rows and columns after `x` is dilated by
             `strides`: `[(top, bottom), (left, right)]`.
         native: Whether to use JAX's own operator and derivatives, see the function `native`.
 
@@ -79,16 +79,16 @@ def conv_transpose(
 
 
 def upsample_conv(x: Array, kernel: Array, strides: int | Pair, padding: Padding, native: bool = False) -> Array:
-    """Doubles the sides of images by nearest neighbours and convolves them, in one transposed convolution.
+    """Nearest-neighbour upsampling by 2 and a convolution, fused into one transposed convolution.
 
-    Its kernel is the given one convolved with a box of 2x2. A 3x3 kernel then takes 16 products instead of 36.
+    Its kernel is the given one convolved with a 2x2 box. A 3x3 kernel then takes 16 products instead of 36.
 
     Args:
         x: Images `[B, H, W, C]`.
         kernel: `[kh, kw, C, F]`.
         strides: Must be 1.
         padding: Must be "SAME".
-        native: Whether to take the two steps one after the other, by JAX's own operators.
+        native: Whether to run the two steps separately, with JAX's own operators.
 
     Returns:
         Images `[B, 2 H, 2 W, F]`.
@@ -101,9 +101,9 @@ def upsample_conv(x: Array, kernel: Array, strides: int | Pair, padding: Padding
 
 
 def conv_mean_pool(x: Array, kernel: Array, strides: int | Pair, padding: Padding, native: bool = False) -> Array:
-    """Convolves images and averages blocks of 2x2 pixels, in one convolution at stride 2.
+    """Convolution and 2x2 mean pooling, fused into one convolution at stride 2.
 
-    Arguments are those of `upsample_conv`; returns images `[B, H // 2, W // 2, F]`.
+    Takes the arguments of `upsample_conv`; returns images `[B, H // 2, W // 2, F]`.
     """
     _require_plain(strides, padding)
     if native:
@@ -113,17 +113,18 @@ def conv_mean_pool(x: Array, kernel: Array, strides: int | Pair, padding: Paddin
 
 
 class Conv(nn.Module):
-    """Convolves images `[B, H, W, C]`, as `nn.Conv` does with the same parameters, and may change their sides.
+    """Convolution layer for images `[B, H, W, C]` with the parameters of `nn.Conv`, and optional resampling.
 
     Attributes:
-        features: Channels of the result.
-        kernel_size: Of the window; an integer is a square.
-        strides: Of rows and columns.
+        features: Output channels.
+        kernel_size: Height and width of the kernel; an integer means a square.
+        strides: Strides along rows and columns.
         padding: As in `conv`.
         use_bias: Whether to add a bias `[features]`.
         kernel_init: Initialises the kernel `[kh, kw, C, features]`.
-        dtype: Type to compute in; by default that of input and parameters together.
-        resample: "up" doubles the sides first, see `upsample_conv`; "down" halves them last, see `conv_mean_pool`.
+        dtype: Type to compute in; by default the promoted type of input and parameters.
+        resample: "up" doubles the sides before the convolution, see `upsample_conv`; "down" halves them after it, see
+            `conv_mean_pool`.
     """
 
     features: int
@@ -152,17 +153,16 @@ class Conv(nn.Module):
 
 
 class ConvTranspose(Conv):
-    """Convolves images at a fractional stride, as `nn.ConvTranspose` does; `padding` as in `conv_transpose`."""
+    """Transposed convolution layer with the parameters of `nn.ConvTranspose`; `padding` as in `conv_transpose`."""
 
     operator = staticmethod(conv_transpose)
 
 
 @contextmanager
 def native() -> Iterator[None]:
-    """Makes every `Conv` and `ConvTranspose` applied inside use JAX's own operator and derivatives.
+    """Context in which every `Conv` and `ConvTranspose` uses JAX's own operator and derivatives.
 
-    For benchmarks and tests. It acts while a network is applied or traced, so enter it inside a function to be
-    compiled:
+    For benchmarks and tests. It acts while a network is traced, so enter it inside the function to be compiled:
 
         def apply(variables, x):
             with native():
@@ -201,7 +201,7 @@ def _pads(padding: Padding, named: Callable[[str], Sequence[Pair]]) -> tuple[Pai
 
 
 def _spread(k: int, s: int, padding: str) -> Pair:
-    """Returns the zeros around a side in `conv_transpose`, as `lax.conv_transpose` defines them."""
+    """Returns the zeros before and after a side in `conv_transpose`, as `lax.conv_transpose` defines them."""
     if padding == "VALID":
         return k - 1, max(k, s) - 1
     before = k - 1 if s > k - 1 else -(-(k + s - 2) // 2)
@@ -218,7 +218,7 @@ def _require_places(window: Window) -> Window:
 
 
 def _boxed(kernel: Array) -> Array:
-    """Convolves a kernel with a box of 2x2: `[kh + 1, kw + 1, C, F]`."""
+    """Convolves a kernel with a 2x2 box; returns `[kh + 1, kw + 1, C, F]`."""
     tall = jnp.pad(kernel, ((0, 1), (0, 0), (0, 0), (0, 0))) + jnp.pad(kernel, ((1, 0), (0, 0), (0, 0), (0, 0)))
     return jnp.pad(tall, ((0, 0), (0, 1), (0, 0), (0, 0))) + jnp.pad(tall, ((0, 0), (1, 0), (0, 0), (0, 0)))
 

@@ -1,4 +1,4 @@
-"""Noise inside layers, drawn by one key an example, so that the number of devices does not change it."""
+"""Noise layers: dropout and Gaussian noise, drawn with one key per example, independent of the number of devices."""
 
 import math
 
@@ -12,14 +12,14 @@ from gan_jax.types import Array
 
 
 def dropout(x: Array, rate: float, keys: Array) -> Array:
-    """Drops each activation with a probability, and scales up the others (Hinton et al. 2012, arXiv:1207.0580).
+    """Dropout: zeroes each activation at random and scales up the others (Hinton et al. 2012, arXiv:1207.0580).
 
-    y = x m / (1 - rate), m ~ Bernoulli(1 - rate): y is x on average.
+    y = x m / (1 - rate), m ~ Bernoulli(1 - rate), so E[y] = x.
 
     Args:
         x: Activations `[b, ...]`.
-        rate: The probability, in [0, 1).
-        keys: One an example, `[b]`.
+        rate: Probability of dropping an activation, in [0, 1).
+        keys: One key per example, `[b]`.
 
     Returns:
         `[b, ...]`, of the same type.
@@ -29,45 +29,45 @@ def dropout(x: Array, rate: float, keys: Array) -> Array:
     """
     if not 0 <= rate < 1:
         raise UserError(f"rate={rate}: activations are dropped with a probability in [0, 1); 0 drops none")
-    size = math.prod(x.shape[1:])  # flat, as in `rng.normal`
+    size = math.prod(x.shape[1:])  # drawn flat, as in `rng.normal`
     kept = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, (size,)))(keys)
     return jnp.where(kept.reshape(x.shape), x / (1 - rate), 0)
 
 
 class Dropout(nn.Module):
-    """Drops activations while training, as `dropout` does, by the network's noise.
+    """Dropout layer, active in training only; its randomness is the network's "noise" key.
 
     Attributes:
-        rate: The probability with which each is dropped, in [0, 1).
+        rate: Probability of dropping an activation, in [0, 1).
     """
 
     rate: float
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        """Maps `[b, ...]` to `[b, ...]`; the identity unless training."""
+        """Maps `[b, ...]` to the same shape; the identity unless training."""
         if not train or self.rate == 0:
             return x
         return dropout(x, self.rate, _keys(self, len(x)))
 
 
 class GaussianNoise(nn.Module):
-    """Adds normal noise while training, by the network's noise.
+    """Adds Gaussian noise, in training only; its randomness is the network's "noise" key.
 
     Attributes:
-        deviation: Its, at least 0.
+        deviation: Standard deviation of the noise, at least 0.
     """
 
     deviation: float
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        """Maps `[b, ...]` to the same."""
+        """Maps `[b, ...]` to the same shape; the identity unless training."""
         return x + self.deviation * rng.normal(_keys(self, len(x)), x) if train and self.deviation else x
 
 
 def _keys(module: nn.Module, count: int) -> Array:
-    """Returns a key for each example, of the network's noise."""
+    """Returns one key per example, from the network's "noise" key."""
     if not module.has_rng("noise"):
         raise UserError(f"key=None: {type(module).__name__} draws noise while training; give `apply` a key")
     return rng.per_example(module.make_rng("noise"), count)

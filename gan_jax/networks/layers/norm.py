@@ -1,4 +1,4 @@
-"""Normalisation by argument."""
+"""Normalisation layers, chosen by name, and the initialiser and bias that go with each."""
 
 import math
 from typing import Any, Literal
@@ -11,29 +11,29 @@ from gan_jax.networks.layers.batch import VirtualBatchNorm
 from gan_jax.types import Array
 
 Norm = Literal["batch", "spectral", "layer", "none"]
-ImageNorm = Literal[Norm, "instance"]  # which would erase points, so that only command lines of images offer it
-AnyNorm = ImageNorm | Literal["virtual"]  # which needs a reference batch too, so that a command line does not offer it
+ImageNorm = Literal[Norm, "instance"]  # instance norm would erase points: only command lines for images offer it
+AnyNorm = ImageNorm | Literal["virtual"]  # virtual batch norm needs a reference batch: no command line offers it
 
-INIT = nn.initializers.normal(0.02)  # of DCGAN, for layers whose scale a normalisation sets
+INIT = nn.initializers.normal(0.02)  # DCGAN's, for layers whose scale a normalisation sets
 
 
 def initialiser(norm: AnyNorm, share: int = 1) -> nn.initializers.Initializer:
-    """Returns DCGAN's initialiser, or without any normalisation He's, as signals would die out under DCGAN's.
+    """Returns DCGAN's initialiser, or He's without normalisation, where DCGAN's would make signals vanish.
 
     Args:
-        norm: Of the layer.
-        share: One in so many of the window's inputs reaches an output: 4 where a 4x4 window doubles sides.
+        norm: Normalisation of the layer.
+        share: Fraction of the window's inputs that reach an output, as 1 / share: 4 where a 4x4 window doubles sides.
     """
     return INIT if norm != "none" else nn.initializers.variance_scaling(2.0 * share, "fan_in", "normal")
 
 
 def keeps_bias(norm: AnyNorm) -> bool:
-    """Returns whether a bias before the normalisation survives it."""
+    """Returns whether a bias before the normalisation has any effect after it."""
     return norm not in ("batch", "virtual", "instance")
 
 
 def layer(module: nn.Module, norm: AnyNorm, x: Array, train: bool) -> Array:
-    """Applies a layer with weights, under spectral norm (Miyato et al. 2018, arXiv:1802.05957) if that is the kind.
+    """Applies a layer with weights, with spectral norm (Miyato et al. 2018, arXiv:1802.05957) if `norm` is "spectral".
 
     Call it inside `nn.compact`.
     """
@@ -43,23 +43,26 @@ def layer(module: nn.Module, norm: AnyNorm, x: Array, train: bool) -> Array:
 
 
 class SpectralNorm(nn.SpectralNorm):
-    """Flax's, but weights keep their type: divided by a float32 norm, bfloat16 ones would become float32."""
+    """Flax's spectral norm, except that weights keep their type; Flax would turn bfloat16 into float32."""
 
     def _spectral_normalize(self, path: Any, vs: Array, update_stats: bool) -> Array:
         return super()._spectral_normalize(path, vs, update_stats).astype(vs.dtype)
 
 
 def normalise(x: Array, norm: AnyNorm, train: bool, momentum: float = 0.9) -> Array:
-    """Normalises activations `[b, ..., features]`, if that is the kind; call it inside `nn.compact`.
+    """Normalises activations; call it inside `nn.compact`.
 
     Args:
-        x: Activations.
-        norm: "batch": by the moments of the global batch (Ioffe and Szegedy 2015, arXiv:1502.03167). "layer": by those
-            of each example (Ba et al. 2016, arXiv:1607.06450). "instance": by those of each example's each channel
-            over places, of which there must be several (Ulyanov et al. 2016, arXiv:1607.08022). "virtual": by those of
-            a reference batch, see `batch.with_reference`. "spectral" and "none": not at all.
-        train: Whether to use the batch's moments, and move the running ones.
-        momentum: The weight of the old value in batch norm's running moments.
+        x: Activations `[b, ..., features]`.
+        norm: "batch": by the moments of the global batch (Ioffe and Szegedy 2015, arXiv:1502.03167). "layer": of each
+            example (Ba et al. 2016, arXiv:1607.06450). "instance": of each channel of each example, over at least two
+            positions (Ulyanov et al. 2016, arXiv:1607.08022). "virtual": of a reference batch, see
+            `wrappers.reference_batch`. "spectral" and "none": no normalisation here.
+        train: Whether batch norm uses the batch's moments and updates the running ones.
+        momentum: Weight of the old value in batch norm's running moments.
+
+    Raises:
+        UserError: If `norm` is unknown, or "instance" on activations of a single position.
     """
     if norm == "batch":
         batch_norm = nn.BatchNorm(

@@ -1,6 +1,6 @@
-"""Wrappers: a Linen module as a `Network` (`linen`), and a `Network` as another one.
+"""Wrappers: from a Linen module to a `Network` (`linen`), and from a `Network` to another.
 
 A new wrapper is one file here with a function from `Network` to `Network`, such as `mixed` (precision),
-`rematerialised` (memory), `packed` (several examples a logit) or `with_reference` (virtual batch norm), and one line in
-`networks`.
+`rematerialised` (memory), `packed` (several examples per logit) or `with_reference` (virtual batch norm), and one line
+in `networks`.
 """

@@ -1,4 +1,4 @@
-"""From a Flax Linen module to a `Network` of pure functions."""
+"""Wraps a Flax Linen module into a `Network` of pure functions."""
 
 import functools
 import math
@@ -17,13 +17,13 @@ from gan_jax.types import Array, Network, PyTree
 
 
 def linen(module: nn.Module, *shapes: tuple[int, ...]) -> Network:
-    """Wraps a module whose `__call__` takes `(*inputs, train: bool)`.
+    """Wraps a Linen module into a `Network`.
 
-    Running statistics live in its collection "batch_stats"; layers with noise of their own draw it by
-    `rng.per_example(self.make_rng("noise"), ...)`, which `apply`'s key feeds.
+    Running statistics live in the collection "batch_stats". Layers draw noise with
+    `rng.per_example(self.make_rng("noise"), ...)`, whose key is the `key` of `apply`.
 
     Args:
-        module: The module.
+        module: A module whose `__call__` takes `(*inputs, train: bool)`.
         shapes: The shape of one example of each input, without the batch.
 
     Returns:
@@ -66,9 +66,9 @@ def linen(module: nn.Module, *shapes: tuple[int, ...]) -> Network:
 def mixing(
     init: Callable[..., tuple[PyTree, PyTree]], apply: Callable[..., tuple[PyTree, PyTree]], *shapes: tuple[int, ...]
 ) -> Callable[[], bool]:
-    """Returns `Network.batch_dependent` of these functions: whether any output of an example varies with the others.
+    """Returns `Network.batch_dependent` for these functions: whether an example's output depends on the others.
 
-    It is found by trial, so that it holds for any network, and once.
+    It is measured by one trial on first use, so it holds for any network.
 
     Args:
         init: As in `Network`.
@@ -77,9 +77,9 @@ def mixing(
     """
 
     def trial() -> bool:
-        # Does example 0 notice that the others become copies of it? Even layers that see only near neighbours then do.
-        # Parameters are drawn at random, as fresh ones may be zero and hide it, and scaled to keep activations near 1;
-        # by NumPy, as JAX would compile a generator for each shape.
+        # Does the output of example 0 change when the others become copies of it? It does even for layers that see only
+        # near neighbours. Parameters are random, as initial ones may be zero and hide a dependence, and scaled to keep
+        # activations near 1. NumPy draws them: JAX would compile a generator for each shape.
         draw, key = np.random.default_rng(0), rng.key(0)
 
         def normal(p: jax.ShapeDtypeStruct) -> np.ndarray:
@@ -99,7 +99,7 @@ def mixing(
 
     @functools.cache
     def batch_dependent() -> bool:
-        # A system may be built while something else is traced, of which a new thread knows nothing; under
+        # A system may be built while JAX traces something else; a new thread is outside that trace. Under
         # `jax.ensure_compile_time_eval` each initialiser would be compiled, as Flax asks them for shapes.
         with ThreadPoolExecutor(1) as apart:
             return apart.submit(trial).result()

@@ -1,4 +1,4 @@
-"""Discriminators that judge several examples at once."""
+"""Packing: discriminators of several examples at once."""
 
 from typing import Any
 
@@ -9,23 +9,23 @@ from gan_jax.types import Array, Network, PyTree
 
 
 def packed(network: Network, count: int) -> Network:
-    """Judges packs of examples instead of single ones, as PacGAN does (Lin et al. 2018, arXiv:1712.04086).
+    """Makes a discriminator of packs of examples, as in PacGAN (Lin et al. 2018, arXiv:1712.04086).
 
-    logit_p = D(x_(p count), ..., x_(p count + count - 1)), the examples of a pack joined along their last axis.
+    logit_p = D(x_(p count), ..., x_(p count + count - 1)), the examples of a pack concatenated along their last axis.
 
-    A pack counts as one example: there is one logit, and one row of every other output, for each. Packs do not depend
-    on the number of devices, as long as each device's share of the batch is a multiple of `count`.
+    There is one logit, and one row of every other output, per pack. Packs do not depend on the number of devices, as
+    long as each device's share of the batch is a multiple of `count`.
 
     Args:
         network: A discriminator of inputs with `count` times the channels: `[H, W, count C]`, or points `[count d]`.
         count: Consecutive examples in a pack, at least 1.
 
     Returns:
-        A discriminator of `[b, ..., C]`, with the parameters and statistics of `network`, to outputs of `b / count`
-        rows.
+        A discriminator of examples `[b, ..., C]` whose outputs have `b / count` rows, with the parameters and
+        statistics of `network`.
 
     Raises:
-        UserError: If `count` is less than 1; while tracing, if the batch does not fall into packs.
+        UserError: If `count` is less than 1; while tracing, if it does not divide a device's batch.
     """
     if count < 1:
         raise UserError(f"count={count}: a pack holds at least 1 example")

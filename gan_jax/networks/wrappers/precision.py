@@ -1,4 +1,4 @@
-"""Mixed precision: a network that computes in a shorter type, while all that is kept and compared stays float32."""
+"""Mixed precision: a network that computes in bfloat16, with parameters and outputs in float32."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,19 +11,19 @@ from gan_jax.types import Array, Network, PyTree
 
 
 def mixed(network: Network, dtype: Any) -> Network:
-    """Makes any network compute in a floating type (Micikevicius et al. 2018, arXiv:1710.03740).
+    """Makes a network compute in mixed precision (Micikevicius et al. 2018, arXiv:1710.03740).
 
-    Parameters and inputs are cast to it on the way in, outputs to float32 on the way out: losses, penalties and
-    optimisers see float32, gradients come back through the casts as float32, and float32 parameters gather updates too
-    small for the shorter type. Normalisation layers take their moments in float32, and running statistics are not cast.
-    bfloat16 has float32's range, so that losses need no scale; float16 has not, and is refused.
+    Parameters and inputs are cast to `dtype`, outputs back to float32. Losses, penalties, gradients and optimisers stay
+    in float32, and float32 parameters accumulate updates too small for bfloat16. Normalisation layers compute their
+    moments in float32; running statistics are not cast. bfloat16 has the range of float32, so losses need no scaling;
+    float16 does not, and is refused.
 
     Args:
-        network: Any; layers that name a dtype of their own keep it.
-        dtype: bfloat16 to be faster on accelerators; float32 changes nothing.
+        network: Any network; layers with a dtype of their own keep it.
+        dtype: bfloat16, which is faster on accelerators; or float32, which changes nothing.
 
     Returns:
-        A network of the same parameters and statistics.
+        A network with the same parameters and statistics.
 
     Raises:
         UserError: If the dtype is neither.

@@ -1,4 +1,4 @@
-"""A network with a reference batch, for virtual batch normalisation."""
+"""Reference batches, for virtual batch normalisation."""
 
 from typing import Any
 
@@ -13,20 +13,20 @@ from gan_jax.types import Array, Network, PyTree
 
 
 def with_reference(network: Network, *reference: Array) -> Network:
-    """Puts a fixed reference batch before a network's inputs, for its `VirtualBatchNorm` layers, and drops its outputs.
+    """Prepends a fixed reference batch to a network's inputs, for its `VirtualBatchNorm` layers, and drops its outputs.
 
-    The reference is a constant of the program, not in checkpoints: make it the same whenever the network is built, for
-    a generator latents drawn by a fixed key. It adds its own size to the cost of every batch.
+    The reference is a constant of the program and not in checkpoints: it must be the same whenever the network is
+    built. For a generator, draw latents with a fixed key. Every batch costs R examples more.
 
     Args:
-        network: Its layers may neither mix the batch otherwise nor draw noise: it is given no key.
+        network: A network without noise, as it is given no key, and with no other layer that mixes the batch.
         reference: One array for each input, `[R, ...]`, R at least 2, the same on every device.
 
     Returns:
         A network in which an example's output depends on the example and the reference.
 
     Raises:
-        UserError: If there are fewer than 2 references, or not as many for each input.
+        UserError: If there are fewer than 2 references, or their number differs between inputs.
     """
     sizes = [len(rows) for rows in reference]
     if len(set(sizes)) != 1 or sizes[0] < 2:

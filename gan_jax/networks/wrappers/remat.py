@@ -1,4 +1,4 @@
-"""Rematerialisation: what a backward pass needs is made again rather than kept, less memory for more time."""
+"""Rematerialisation: recomputes activations in the backward pass, for less memory and more time."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -16,23 +16,22 @@ _LAYER = "gan_jax layer"
 
 
 def rematerialised(network: Network, keep: Kept) -> Network:
-    """Makes a network keep less of its forward pass for the backward one (Chen et al. 2016, arXiv:1604.06174).
+    """Makes a network store fewer activations for the backward pass (Chen et al. 2016, arXiv:1604.06174).
 
-    Values and gradients of every order are the same, up to rounding. The memory saved depends on when the compiler
-    recomputes: XLA's for CPUs does so early and saves nothing; fewer examples at a time do save there (`accumulate` of
-    `system.gan`).
+    Values and gradients of every order are the same, up to rounding. On CPUs it saves no memory, as XLA recomputes
+    early there; gradient accumulation does (`accumulate` of `game.build.gan`).
 
     Args:
-        network: Any network; "layers" finds those of Flax modules.
-        keep: "layers": the outputs of layers with weights; normalisations and activations are recomputed, which is
-            cheap. "nothing": all of the network is recomputed, at the cost of another forward pass. "everything": the
-            network stays as it is.
+        network: Any network; "layers" works for layers of Flax modules.
+        keep: What is stored. "layers": the outputs of layers with weights; normalisations and activations are
+            recomputed, which is cheap. "nothing": the whole network is recomputed, at the cost of another forward pass.
+            "everything": the network is returned as it is.
 
     Returns:
-        A network of the same parameters and statistics.
+        A network with the same parameters and statistics.
 
     Raises:
-        UserError: If there is no such choice.
+        UserError: If `keep` is none of these.
     """
     if keep == "everything":
         return network
