@@ -44,7 +44,6 @@ def load(name: str = "digits", resolution: int | None = None) -> Classifier:
 
 def fitted(train_set: Dataset, test_set: Dataset, seed: int = 0, steps: int = STEPS) -> Classifier:
     """Returns the classifier that `train_classifier.train` trains on these arguments, from the cache if it is there."""
-
     key = ("classifier", RECIPE, train_set.fingerprint, test_set.fingerprint, seed, steps)
     make = functools.partial(train_classifier.train, train_set, test_set, seed, steps)
     return classifier(cached(f"classifier-{train_set.name}", key, make))

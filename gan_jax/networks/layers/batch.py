@@ -109,7 +109,7 @@ class VirtualBatchNorm(nn.Module):
     def __call__(self, x: Array, references: int | None = None) -> Array:
         """Normalises `[references + b, ..., features]`; `with_reference` passes the number of references."""
         if references is None:
-            raise UserError("norm='virtual': there is no reference batch; wrap the network by batch.with_reference")
+            raise UserError("norm='virtual': there is no reference batch; wrap the network by networks.with_reference")
         every, own = tuple(range(x.ndim - 1)), tuple(range(1, x.ndim - 1))
         mean, variance = jnp.mean(x[:references], every), jnp.var(x[:references], every)
         own_mean, own_variance = jnp.mean(x, own, keepdims=True), jnp.var(x, own, keepdims=True)
