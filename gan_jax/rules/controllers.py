@@ -54,8 +54,8 @@ def lookahead(networks: Sequence[str], every: int = 5, fraction: float = 0.5, na
         fraction: Step of the slow parameters, alpha in the paper; in (0, 1].
         name: Name of the controller, and of the slot with the slow parameters.
     """
-    require(lambda: every >= 1, f"every={every}: looking back is due once in at least 1 iteration")
-    require(lambda: 0 < fraction <= 1, f"fraction={fraction}: of the way is to be kept more than 0 and at most 1")
+    require(lambda: every >= 1, f"every={every}: give at least 1 iteration between look-aheads")
+    require(lambda: 0 < fraction <= 1, f"fraction={fraction}: give a number above 0 and at most 1")
 
     def hook(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
         due = (state.step + 1) % every == 0
