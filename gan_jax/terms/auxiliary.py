@@ -94,7 +94,7 @@ def few_labels(weight: float = 1.0) -> Term:
 
     def value(context: Context) -> Array:
         if "few_image" not in context.batch:
-            raise UserError("the batch has no few_image: train on a set with few labels, such as --dataset few:10:0:digits")
+            raise UserError("the batch has no few_image: train on a set of few labels, --dataset few:10:0:digits")
         said = context.apply("discriminator", context.batch["few_image"])["classes"]
         return weight * optax.softmax_cross_entropy_with_integer_labels(said, context.batch["few_label"])
 
