@@ -17,14 +17,8 @@ in any other run. Scores compare binary samples with grey real images.
 
 The settings of the authors' code for MNIST are `--samples 20 --batch-size 64 --latent-size 64 --latent uniform
 --g-width 64 --d-width 64 --g-learning-rate 1e-4 --d-learning-rate 1e-4 --beta2 0.999`. That code binarises the images
-                                                                                        once, before training, and its
-                                                                                        networks have two 5x5
-                                                                                        convolutions and a layer of
-                                                                                        1,024 units. Samples come from
-                                                                                        an average of the generator's
-                                                                                        weights, which the paper does
-                                                                                        not use; `--ema-decay 0` turns
-                                                                                        it off.
+once, before training, and its networks have two 5x5 convolutions and a layer of 1,024 units. Samples come from an
+average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
 
 What to expect: One run of 3,000 iterations on digits, 6.9 minutes on 1 CPU core: the classifier is sure of 40% of the
 samples (worst run 40%; of real test images 97%, of an untrained generator's 0%), and the rarest class makes up 1.5%.

@@ -12,14 +12,9 @@ DIRECTORY:DIRECTORY or a set of TensorFlow Datasets such as cycle_gan/horse2zebr
 
 The paper's networks and optimisers are `--resolution 256 --g-width 64 --d-width 64 --blocks 9 --receptive-field 70
 --batch-size 1 --g-learning-rate 2e-4 --d-learning-rate 2e-4 --beta2 0.999`. It keeps these rates for 100 epochs and
-                                                                             lowers them linearly to 0 over 100 more
-                                                                             (`--decay-start`, `--decay-steps`), takes
-                                                                             random crops and mirror images at side 286
-                                                                             (not here), uses the identity loss for
-                                                                             paintings alone (`--identity 0` for its
-                                                                             other data), and translates with the last
-                                                                             weights, not averaged ones (`--ema-decay
-                                                                             0`).
+lowers them linearly to 0 over 100 more (`--decay-start`, `--decay-steps`), takes random crops and mirror images at side
+286 (not here), uses the identity loss for paintings alone (`--identity 0` for its other data), and translates with the
+last weights, not averaged ones (`--ema-decay 0`).
 
 Translate a folder: `python -m gan_jax.translate RUN --input DIRECTORY --output DIRECTORY`, and `--backward`.
 

@@ -9,10 +9,8 @@ weight in D's loss. The discriminator's player updates the body and both heads w
 alone. So `--weight 0` is a control: G ignores the term, while body and Q still learn to predict the codes from samples.
 The fewer dimensions z has, the more the codes must explain. The authors' settings for MNIST are `--latent-size 62
 --g-width 64 --d-width 64 --batch-size 128 --d-learning-rate 2e-4 --beta2 0.999`, for 5,000 iterations. Their networks
-have two                                                                                            convolutions and a
-layer of                                                                                            1,024 units, where
-these have                                                                                            three
-convolutions, and their weights are not averaged (`--ema-decay 0`).
+have two convolutions and a layer of 1,024 units, where these have three convolutions, and their weights are not
+averaged (`--ema-decay 0`).
 
 What to expect: 3 runs of 12,000 iterations on mnist, 14.3 (12.4 to 18.4) minutes on 1 CPU core: I(c; G(z, c)) is at
 least 2.30 (2.30 to 2.30) nats of the 2.30 that there are, and 84.8% (84.1% to 90.7%) of the test images have their

@@ -6,12 +6,12 @@
         all G_i and a minimise  sum_ij u_i v_j (-log D_j(G_i(z))) - c / T sum_i log u_i
     a sample comes from G_i with probability u_i
 
-Mixtures have an approximate equilibrium where single networks may have none. The last terms keep the
-weights from collapsing before the networks have learnt. The paper takes T as large as memory allows, at most 5, with
-the networks and settings of DCGAN and of WGAN. An iteration evaluates T^2 batches of samples; `--components 1` is the
-                                                plain game. With batch norm, a discriminator's moments are those of all generators' samples together. `--loss
-wasserstein` uses spectral norm, where the paper clips weights. Samples come from an average of the generators'
-weights, which the paper does not use; `--ema-decay 0` turns it off.
+Mixtures have an approximate equilibrium where single networks may have none. The last terms keep the weights from
+collapsing before the networks have learnt. The paper takes T as large as memory allows, at most 5, with the networks
+and settings of DCGAN and of WGAN. An iteration evaluates T^2 batches of samples; `--components 1` is the plain game.
+With batch norm, a discriminator's moments are those of all generators' samples together. `--loss wasserstein` uses
+spectral norm, where the paper clips weights. Samples come from an average of the generators' weights, which the paper
+does not use; `--ema-decay 0` turns it off.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 6.72 (6.67 to 7.48) by
 its classifier's features, precision 0.72, recall 0.44; an iteration takes 4.88 times as long as one of dcgan.

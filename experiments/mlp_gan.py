@@ -6,11 +6,9 @@
 
 The networks are those of many tutorials: G 100-256-512-1024-784 with LeakyReLU 0.2, batch norm and tanh, D
 784-512-256-1 with LeakyReLU 0.2; Adam at 2e-4 with beta1 0.5, batches of 32. The authors' networks for MNIST are a G
-                                                                              100-1200-1200-784 with ReLU and a sigmoid
-                                                                              output, and a D of maxout units with
-                                                                              dropout, trained by gradient descent with
-                                                                              momentum.
-Samples come from an average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
+100-1200-1200-784 with ReLU and a sigmoid output, and a D of maxout units with dropout, trained by gradient descent with
+momentum. Samples come from an average of the generator's weights, which the paper does not use; `--ema-decay 0` turns
+it off.
 
 What to expect, from runs that were made (`experiments/results/`):
 
