@@ -149,7 +149,7 @@ def build(game: str, precision: Precision = "float32") -> tuple[Any, System]:
 
 
 def iteration_flops(game: str) -> float:
-    """Counts the FLOPs of an iteration's updates by XLA's analysis, with the same convolutions on every platform.
+    """Counts the FLOPs of an iteration's updates by XLA's analysis, with XLA's convolutions on any platform.
 
     Metrics, random draws and the average are left out.
     """
