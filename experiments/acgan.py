@@ -1,12 +1,13 @@
-"""AC-GAN (Odena et al. 2017, arXiv:1610.09585): the discriminator also names the class, of real ones and of fakes.
+"""AC-GAN (Odena et al. 2017, arXiv:1610.09585): the discriminator also classifies real images and samples.
 
-    for each iteration, labels y those of the real batch:
+    for each iteration, with the labels y of the real batch:
         D minimises -log D(x) - log(1 - D(G(z, y))) - log C(y | x) - log C(y | G(z, y))
         G minimises -log D(G(z, y)) - log C(y | G(z, y))
 
-D and C are heads on one body; the discriminator's player moves all three. Samples of a class: `python -m gan_jax.sample
-RUN --labels 3`; a grid has a column for each. The paper draws the labels of samples at random, and its D has dropout.
-Samples come from an average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
+D and C are heads on a shared body; the discriminator's player updates all three networks. Samples of one class: `python
+-m gan_jax.sample RUN --labels 3`; a grid has one column per class. The paper draws the labels of samples at random, and
+its D uses dropout. Samples come from an average of the generator's weights, which the paper does not use; `--ema-decay
+0` turns it off.
 
 What to expect: One run of 11,000 iterations on digits, 5.3 minutes on 1 CPU core: of 10,000 samples, 1,000 a class, the
 classifier puts 99.0% in the class that was asked for, of the worst class, 2, 97.2% (of real test images 99.1%); within
@@ -26,16 +27,16 @@ from gan_jax.types import System
 
 @dataclass(frozen=True)
 class Config(baseline.Baseline):
-    """What defines a run."""
+    """The baseline plus an auxiliary classifier."""
 
     weight: float = 1.0
-    """Of the classes beside the adversarial loss, for both players."""
+    """Weight of the classification loss relative to the adversarial loss, for both players."""
     d_norm: Norm = "batch"
-    """Normalisation of the discriminator's body."""
+    """Normalisation of the body that D and C share."""
 
 
 def build(config: Config, spec: Spec) -> System:
-    """Builds the game."""
+    """Assembles a class-conditional generator, and a body with two heads: discriminator and classifier."""
     latent = latents.labelled(baseline.latent(config), spec.classes)
     networks = baseline.headed(config, spec, latent, config.d_norm, classifier=Head(spec.classes))
     fake_labels = terms.mutual_information("classifier", latent, config.weight)
@@ -51,7 +52,7 @@ def build(config: Config, spec: Spec) -> System:
 
 
 def main(config: Config) -> None:
-    """Trains it."""
+    """Trains AC-GAN."""
     baseline.train(build, config)
 
 

@@ -1,17 +1,17 @@
-"""BEGAN (Berthelot et al. 2017, arXiv:1703.10717): autoencoded errors of real and fake are kept in a ratio.
+"""BEGAN (Berthelot et al. 2017, arXiv:1703.10717): balances an autoencoder's errors on real images and samples.
 
     for each iteration:
         D minimises L(x) - k L(G(z))
         G minimises L(G(z))
-        k <- clip(k + rate * (gamma L(x) - L(G(z))), 0, 1), with L(G(z)) from G's move
+        k <- clip(k + rate * (gamma L(x) - L(G(z))), 0, 1), with L(G(z)) from G's update
     where L(x) = mean |x - decode(encode(x))|
 
-The measure L(x) + |gamma L(x) - L(G(z))|, logged as balance/measure, falls as the game converges; a smaller gamma asks
-for better and less varied samples; the paper takes 0.3 to 0.7. `--network upsampling` builds the paper's networks: 3x3
-convolutions with ELU, nearest-neighbour upsampling, no normalisation and no tanh; only the optional skip connections
-are left out. The default networks are DCGAN's with batch norm, several times as fast on a CPU. The paper halves its
-rates when the measure stalls; here they stay constant. Samples come from an average of the generator's weights, which
-the paper does not use; `--ema-decay 0` turns it off.
+The convergence measure L(x) + |gamma L(x) - L(G(z))|, logged as balance/measure, falls as training converges. A smaller
+gamma gives better and less varied samples; the paper uses 0.3 to 0.7. `--network upsampling` builds the paper's
+networks: 3x3 convolutions with ELU, nearest-neighbour upsampling, no normalisation and no tanh; only the optional skip
+connections are left out. The default networks are DCGAN's with batch norm, several times as fast on a CPU. The paper
+halves its learning rates when the measure stalls; here they stay constant. Samples come from an average of the
+generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 50.85 (49.63 to 53.65) by
 its classifier's features, precision 0.70, recall 0.01; an iteration takes 1.89 times as long as one of dcgan.
@@ -30,22 +30,22 @@ from gan_jax.types import System
 
 @dataclass(frozen=True)
 class Config(baseline.Baseline):
-    """What defines a run."""
+    """The baseline with an autoencoder as the discriminator, and the controller of k."""
 
     gamma: float = 0.7
-    """Diversity ratio, in [0, 1]."""
+    """Target ratio of L(G(z)) to L(x), in [0, 1]: smaller gives better and less varied samples."""
     rate: float = 0.001
-    """Step size of k."""
+    """Step size of the update of k."""
     code: int = 32
-    """Size of the code."""
+    """Dimensions of the autoencoder's code."""
     network: Literal["dcgan", "upsampling"] = "dcgan"
-    """upsampling: the paper's, with ELU and without normalisation; several times as slow on a CPU."""
+    """dcgan: with batch norm. upsampling: the paper's, with ELU and no norm; several times as slow on a CPU."""
     latent: latents.Distribution = "symmetric"
     d_learning_rate: float = 1e-3
 
 
 def build(config: Config, spec: Spec) -> System:
-    """Builds the game."""
+    """Assembles generator, autoencoder, the loss balanced by k, and the controller that updates k."""
     if config.network == "dcgan":
         generator = baseline.generator(config, spec)
         critic = Autoencoder(spec.shape, config.d_width, config.code, order=1, norm="batch")
@@ -61,7 +61,7 @@ def build(config: Config, spec: Spec) -> System:
 
 
 def main(config: Config) -> None:
-    """Trains it."""
+    """Trains BEGAN."""
     baseline.train(build, config)
 
 

@@ -1,23 +1,24 @@
-"""BGAN (Hjelm et al. 2018, arXiv:1702.08431): a generator of discrete images, here of black and white ones.
+"""BGAN (Hjelm et al. 2018, arXiv:1702.08431): boundary-seeking training of a generator of binary images.
 
     for each iteration:
-        z ~ p(z), x^(1), ..., x^(M) ~ g(x | z): every pixel is white with a probability that G gives
+        z ~ p(z), x^(1), ..., x^(M) ~ g(x | z): each pixel is white with the probability that G outputs
         D minimises -log D(x) - 1/M sum_m log(1 - D(x^(m))), x a real image, each pixel white with probability its grey
-        w^(m) = D(x^(m)) / (1 - D(x^(m))), divided by their sum over m
+        w^(m) = D(x^(m)) / (1 - D(x^(m))), normalised to sum to 1 over m
         G minimises -sum_m w^(m) log g(x^(m) | z)
 
-No gradient passes a sample: the weights alone tell G which ones to make likelier. As M grows, that is the gradient of
-KL(p~ || g) averaged over z, where p~ is g D / (1 - D), normalised: the data, as far as D knows. The metric
-"generator/effective_samples", 1 / sum_m (w^(m))^2, falls from M to 1 as weights grow unequal. "discriminator/loss" is
-its real part, "discriminator/samples" its part of samples; "generator/loss", -log D(x^(1)), is only logged.
+No gradient passes through a sample: the weights alone tell G which samples to make likelier. As M grows, the gradient
+becomes that of KL(p~ || g) averaged over z, where p~ is g D / (1 - D), normalised: the data distribution, according to
+D. The metric "generator/effective_samples", 1 / sum_m (w^(m))^2, falls from M to 1 as the weights grow unequal.
+"discriminator/loss" is D's loss on real images, "discriminator/samples" its loss on samples; "generator/loss", -log
+D(x^(1)), is only logged.
 
-Uniform numbers that decide the pixels are part of the latent, so that samples are functions of it as in any other run.
-Scores compare black and white samples with real images in greys.
+The uniform random numbers that set the pixels are part of the latent, so that a sample is a function of its latent as
+in any other run. Scores compare binary samples with grey real images.
 
 The settings of the authors' code for MNIST are `--samples 20 --batch-size 64 --latent-size 64 --latent uniform
---g-width 64 --d-width 64 --g-learning-rate 1e-4 --d-learning-rate 1e-4 --beta2 0.999`. That code makes the images
-binary once and for all, and its networks have two maps with 5x5 kernels and a layer of 1,024 units. Samples come from
-an average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
+--g-width 64 --d-width 64 --g-learning-rate 1e-4 --d-learning-rate 1e-4 --beta2 0.999`. That code binarises the images
+once, before training, and its networks have two 5x5 convolutions and a layer of 1,024 units. Samples come from an
+average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
 
 What to expect: One run of 3,000 iterations on digits, 6.9 minutes on 1 CPU core: the classifier is sure of 40% of the
 samples (worst run 40%; of real test images 97%, of an untrained generator's 0%), and the rarest class makes up 1.5%.
@@ -37,16 +38,16 @@ from gan_jax.types import GanLoss, System
 
 @dataclass(frozen=True)
 class Config(baseline.Baseline):
-    """What defines a run."""
+    """The baseline with several binary samples per latent."""
 
     samples: int = 10
-    """M, samples of each latent that both players learn from."""
+    """M, the samples drawn per latent, on which both players train; at least 2."""
     d_norm: Norm = "none"
     """Normalisation of the discriminator."""
 
 
 def build(config: Config, spec: Spec) -> System:
-    """Builds the game."""
+    """Assembles a sampler of binary images, the losses on M samples per latent, and binarised real images."""
     networks = baseline.networks(config, spec, config.d_norm)
     of_real = GanLoss(lambda real, fake: jax.nn.softplus(-real), losses.non_saturating().generator)
     return baseline.game(
@@ -64,7 +65,7 @@ def build(config: Config, spec: Spec) -> System:
 
 
 def main(config: Config) -> None:
-    """Trains it."""
+    """Trains BGAN."""
     baseline.train(build, config)
 
 

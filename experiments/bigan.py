@@ -1,15 +1,15 @@
-"""BiGAN / ALI (Donahue et al. 2017, arXiv:1605.09782; Dumoulin et al. 2017, arXiv:1606.00704): latents inferred.
+"""BiGAN / ALI (Donahue et al. 2017, arXiv:1605.09782; Dumoulin et al. 2017, arXiv:1606.00704): an adversarial encoder.
 
     for each iteration:
         D minimises -log D(x, E(x)) - log(1 - D(G(z), z))
         G and an encoder E minimise -log D(G(z), z) - log(1 - D(x, E(x)))
 
-D sees an example with its latent. At the optimum E inverts G, though neither ever sees a reconstruction. `python -m
-gan_jax.sample RUN reconstruction` shows held-out images above G(E(x)).
+D judges pairs of an example and its latent. At the optimum E inverts G, though neither is trained on reconstructions.
+`python -m gan_jax.sample RUN reconstruction` shows held-out images above their reconstructions G(E(x)).
 
-The encoder is deterministic, as in BiGAN; in ALI it gives the mean and deviation of a normal distribution from which
-codes are drawn. Both papers move all three networks at once; here D moves first. Samples and codes come from averages
-of the weights of G and E, which the papers do not use; `--ema-decay 0` turns them off.
+The encoder is deterministic, as in BiGAN; in ALI it gives the mean and standard deviation of a normal distribution,
+from which codes are drawn. Both papers update all three networks simultaneously; here D is updated first. Samples and
+codes come from averages of the weights of G and E, which the papers do not use; `--ema-decay 0` turns them off.
 
 What to expect: One run of 6,000 iterations on mnist, 5.0 minutes on 1 CPU core: test images come back at an L1 of 0.083
 and 0.34 by features, where another one is at 0.167 and 0.90; the nearest latent has the right class for 95.0%; samples
@@ -29,14 +29,14 @@ from gan_jax.types import Array, Batch, Condition, Network, System, TrainState
 
 @dataclass(frozen=True)
 class Config(baseline.Baseline):
-    """What defines a run."""
+    """The baseline plus an encoder, and a discriminator of pairs."""
 
     hidden: int = 256
-    """Units of the layer in which the discriminator joins example and latent."""
+    """Units of the discriminator's layer that joins example and latent."""
 
 
 def with_latents(encoder: Network) -> Condition:
-    """Shows each real example's code, and each sample's latent."""
+    """Pairs each real example with its code, and each sample with its latent."""
 
     def condition(state: TrainState, batch: Batch, latents: Array) -> tuple[tuple[Array], tuple[Array]]:
         params, stats = state.params["encoder"], state.stats["encoder"]
@@ -46,7 +46,7 @@ def with_latents(encoder: Network) -> Condition:
 
 
 def build(config: Config, spec: Spec) -> System:
-    """Builds the game."""
+    """Assembles generator, encoder and pair discriminator; the generator's player also trains the encoder."""
     size = (config.latent_size,)
     networks = {
         "generator": baseline.network(config, baseline.generator(config, spec), size),
@@ -65,7 +65,7 @@ def build(config: Config, spec: Spec) -> System:
 
 
 def main(config: Config) -> None:
-    """Trains it."""
+    """Trains BiGAN."""
     baseline.train(build, config)
 
 

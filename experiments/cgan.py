@@ -1,13 +1,13 @@
-"""Conditional GAN (Mirza & Osindero 2014, arXiv:1411.1784): a label joined to the input of both players.
+"""Conditional GAN (Mirza & Osindero 2014, arXiv:1411.1784): both players also receive a label.
 
-    for each iteration, labels y those of the real batch:
+    for each iteration, with the labels y of the real batch:
         D minimises -log D(x, y) - log(1 - D(G(z, y), y))
         G minimises -log D(G(z, y), y)
 
-The generator's latent ends in the one-hot vector of the class; the discriminator sees one at every place of the image.
-Samples of a class: `python -m gan_jax.sample RUN --labels 3`; a grid has a column for each. The paper's networks are
-fully connected, with maxout units and dropout, and join the label in a hidden layer. Samples come from an average of
-the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
+The generator's latent ends in the one-hot class; the discriminator sees the one-hot class as constant channels of the
+image. Samples of one class: `python -m gan_jax.sample RUN --labels 3`; a grid has one column per class. The paper's
+networks are fully connected, with maxout units and dropout, and join the label in a hidden layer. Samples come from an
+average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
 
 What to expect: One run of 11,000 iterations on digits, 6.5 minutes on 1 CPU core: of 10,000 samples, 1,000 a class, the
 classifier puts 98.8% in the class that was asked for, of the worst class, 5, 97.8% (of real test images 99.1%); within
@@ -27,14 +27,14 @@ from gan_jax.types import System
 
 @dataclass(frozen=True)
 class Config(baseline.Baseline):
-    """What defines a run."""
+    """The baseline on labelled data."""
 
     d_norm: Norm = "batch"
     """Normalisation of the discriminator."""
 
 
 def build(config: Config, spec: Spec) -> System:
-    """Builds the game."""
+    """Assembles a generator and a discriminator that are both conditioned on the label."""
     latent = latents.labelled(baseline.latent(config), spec.classes)
     beside = Spec((*spec.shape[:-1], spec.shape[-1] + spec.classes), spec.classes)
     judge = WithLabel(baseline.discriminator(config, beside, config.d_norm), spec.classes)
@@ -47,7 +47,7 @@ def build(config: Config, spec: Spec) -> System:
 
 
 def main(config: Config) -> None:
-    """Trains it."""
+    """Trains the conditional GAN."""
     baseline.train(build, config)
 
 

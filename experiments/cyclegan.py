@@ -1,20 +1,20 @@
-"""CycleGAN (Zhu et al. 2017, arXiv:1703.10593): two domains translated into each other without pairs.
+"""CycleGAN (Zhu et al. 2017, arXiv:1703.10593): translation between two domains, without pairs.
 
-    for each iteration, sources s and images x that have nothing to do with each other:
+    for each iteration, with unpaired sources s and images x:
         the critics D of images and C of sources minimise ((D(x) - 1)^2 + D(G(s))^2 + (C(s) - 1)^2 + C(F(x))^2) / 2,
-            fakes taken from pools of the last 50
+            with fakes from pools of 50 earlier ones
         the translators G and F minimise (D(G(s)) - 1)^2 + (C(F(x)) - 1)^2 + 10 (|F(G(s)) - s| + |G(F(x)) - x|)
             + 5 (|G(x) - x| + |F(s) - s|)
 
-The half in the critics' loss is the paper's. Ablations: `--cycle 0 --identity 0` is GAN alone, `--adversarial 0` cycles
-alone. `--dataset`: unpaired:NAME, where NAME is recoloured:digits, edges:cifar10, DIRECTORY:DIRECTORY or a set of
-TensorFlow Datasets such as cycle_gan/horse2zebra.
+The factor 1/2 in the critics' loss is the paper's. Ablations: `--cycle 0 --identity 0` is the GAN loss alone,
+`--adversarial 0` leaves it out. `--dataset`: unpaired:NAME, where NAME is recoloured:digits, edges:cifar10,
+DIRECTORY:DIRECTORY or a set of TensorFlow Datasets such as cycle_gan/horse2zebra.
 
 The paper's networks and optimisers are `--resolution 256 --g-width 64 --d-width 64 --blocks 9 --receptive-field 70
---batch-size 1 --g-learning-rate 2e-4 --d-learning-rate 2e-4 --beta2 0.999`. It trains for 100 epochs at these rates and
-100 more while they fall linearly to 0 (here they fall from the start, `--decay-steps`), crops images of side 286 at
-random and mirrors them (not here), uses the identity terms for paintings alone (`--identity 0` for its other data), and
-translates with the last networks, not with averaged ones (`--ema-decay 0`).
+--batch-size 1 --g-learning-rate 2e-4 --d-learning-rate 2e-4 --beta2 0.999`. It keeps these rates for 100 epochs and
+lowers them linearly to 0 over 100 more (`--decay-start`, `--decay-steps`), takes random crops and mirror images at side
+286 (not here), uses the identity loss for paintings alone (`--identity 0` for its other data), and translates with the
+last weights, not averaged ones (`--ema-decay 0`).
 
 Translate a folder: `python -m gan_jax.translate RUN --input DIRECTORY --output DIRECTORY`, and `--backward`.
 
@@ -34,25 +34,26 @@ from gan_jax.networks.patchgan import Field, PatchGAN
 from gan_jax.networks.translator import Translator
 from gan_jax.types import Array, Aux, Batch, System, TrainState
 
-# translator: from, to, judged by
+# translator: its input, its output, and the output's critic
 WAYS = {"generator": ("source", "image", "discriminator"), "inverse": ("image", "source", "source_discriminator")}
 
 
 @dataclass(frozen=True)
 class Config(baseline.Baseline):
-    """What defines a run."""
+    """The baseline with two translators and two critics, for unpaired data."""
 
     dataset: str = "unpaired:recoloured:digits"
     cycle: float = 10.0
-    """Weight of coming back to where one started; 0 for none."""
+    """Weight of the cycle-consistency loss, the L1 error of a round trip; 0 for none."""
     identity: float = 5.0
-    """Weight of leaving alone what is in the target's domain already; 0 for none."""
+    """Weight of the identity loss, the L1 change of images already in the target domain, of equal shapes; 0 for
+    none."""
     adversarial: float = 1.0
-    """Weight of the critics' opinion; 0 for none."""
+    """Weight of the adversarial loss; 0 for none."""
     blocks: int = 2
-    """Residual blocks of a translator."""
+    """Residual blocks in each translator."""
     receptive_field: Field = 16
-    """Side of the patches that are judged."""
+    """Side, in pixels, of the patches that the critics judge."""
     g_width: int = 16
     batch_size: int = 8
     g_learning_rate: float = 5e-4
@@ -60,7 +61,7 @@ class Config(baseline.Baseline):
 
 
 def build(config: Config, spec: Spec) -> System:
-    """Builds the game."""
+    """Assembles two translators and two critics: one player for each pair, with image pools for the critics."""
     inputs, networks = latents.source(spec.source), {}
     shapes = {"image": spec.shape, "source": spec.source or ()}
     for name, (start, end, critic) in WAYS.items():
@@ -84,7 +85,7 @@ def build(config: Config, spec: Spec) -> System:
         metrics = {"loss": jnp.zeros(())}
         for name, (start, end, critic) in WAYS.items():
             said = run(state, critic, made[end])
-            parts = {"adversarial": 2 * jnp.mean(losses.least_squares().generator(said, said))}  # without its 1/2
+            parts = {"adversarial": 2 * jnp.mean(losses.least_squares().generator(said, said))}  # undoes the loss's 1/2
             parts["cycle"] = jnp.mean(jnp.abs(run(state, name, made[start]) - batch[end]))
             if spec.shape == spec.source:
                 parts["identity"] = jnp.mean(jnp.abs(run(state, name, batch[end]) - batch[end]))
@@ -104,7 +105,7 @@ def build(config: Config, spec: Spec) -> System:
 
 
 def main(config: Config) -> None:
-    """Trains it."""
+    """Trains CycleGAN."""
     baseline.train(build, config)
 
 

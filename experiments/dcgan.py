@@ -1,14 +1,15 @@
-"""DCGAN (Radford et al. 2016, arXiv:1511.06434): convolutional networks with batch norm, and how to keep them stable.
+"""DCGAN (Radford et al. 2016, arXiv:1511.06434): convolutional networks with batch norm that train stably.
 
     for each iteration:
         D minimises -log D(x) - log(1 - D(G(z)))
         G minimises -log D(G(z))
 
-The networks are sized by the images: maps of side 4 are doubled to 28, 32 or 64, and halved again. The paper's settings
-are `--resolution 64 --batch-size 128 --latent-size 100 --latent symmetric --g-width 128 --d-width 128 --g-learning-rate
-2e-4 --d-learning-rate 2e-4 --beta2 0.999`, with kernels of 5x5; here they are of 4x4, as in the Torch code by one of
-its authors, which is half as wide. The defaults are narrower and faster, and learn digits on a CPU while you wait.
-Samples come from an average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
+The image size sets the depth: G doubles maps of side 4 up to 28, 32 or 64, and D halves them again. The paper's
+settings are `--resolution 64 --batch-size 128 --latent-size 100 --latent symmetric --g-width 128 --d-width 128
+--g-learning-rate 2e-4 --d-learning-rate 2e-4 --beta2 0.999`, with 5x5 kernels; here they are 4x4, as in the Torch code
+by one of its authors, which is half as wide. The defaults are narrower and faster, and learn digits on a CPU in
+minutes. Samples come from an average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it
+off.
 
 What to expect, from runs that were made (`experiments/results/`):
 
@@ -34,28 +35,28 @@ from gan_jax.types import System
 
 @dataclass(frozen=True)
 class Config(baseline.Baseline):
-    """What defines a run."""
+    """The baseline with defaults for digits, and any number of updates of each player."""
 
     latent_size: int = 4
-    """Dimensions of the generator's input: few, as digits need; photographs need 32 to 128."""
+    """Dimensions of the latent: few suffice for digits; photographs need 32 to 128."""
     d_learning_rate: float = 1e-3
     d_norm: Norm = "batch"
     """Normalisation of the discriminator."""
     d_steps: int = 1
-    """Moves of the discriminator an iteration."""
+    """Discriminator updates per iteration."""
     g_steps: int = 1
-    """Moves of the generator an iteration."""
+    """Generator updates per iteration."""
 
 
 def build(config: Config, spec: Spec) -> System:
-    """Builds the game."""
+    """Assembles DCGAN's networks and the non-saturating loss."""
     networks = baseline.networks(config, spec, config.d_norm)
     repeats = {"discriminator": config.d_steps, "generator": config.g_steps}
     return baseline.game(config, networks, losses.non_saturating(), repeats=repeats)
 
 
 def main(config: Config) -> None:
-    """Trains it."""
+    """Trains DCGAN."""
     baseline.train(build, config)
 
 

@@ -4,13 +4,13 @@
         D minimises -log D(x) - log(1 - D(G(z)))
         G minimises -lambda_adv log D(G(z)) + lambda_denoise |f(G(z)) - r(f(G(z)))|^2, r's output held constant
         r minimises |f(x) - r(f(x) + e)|^2, e ~ N(0, s^2 I)
-    where f are D's features, its last hidden layer, and squares are averaged over them
+    where f is the last hidden layer of D, and squares are averaged over its units
 
-A denoiser r points from any features to likelier features of real data, r(f) - f being about s^2 grad log p(f): that is
-where G is to go, which D alone, whose logit is one direction of features, does not tell. The paper's weights are
-lambda_adv = 1 and lambda_denoise = 0.03 on that average, and s = 1 at first; its denoiser is deeper. The noise is
-annealed as in the paper, here linearly. Samples come from an average of the generator's weights, which the paper does
-not use; `--ema-decay 0` turns it off.
+The denoiser r learns the score of real features: r(f) - f is about s^2 grad log p(f), and so points to likelier
+features. D alone gives G less: its logit is one direction of feature space. The paper's weights are lambda_adv = 1 and
+lambda_denoise = 0.03 on that average, and s = 1 at the start; its denoiser is deeper. The noise is annealed as in the
+paper, here linearly. Samples come from an average of the generator's weights, which the paper does not use;
+`--ema-decay 0` turns it off.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 10.06 (8.95 to 10.59) by
 its classifier's features, precision 0.61, recall 0.52; an iteration takes 1.21 times as long as one of dcgan.
@@ -32,14 +32,14 @@ from gan_jax.types import Player, System
 
 @dataclass(frozen=True)
 class Config(baseline.Baseline):
-    """What defines a run."""
+    """The baseline plus a denoiser of the discriminator's features."""
 
     adversarial: float = 1.0
-    """lambda_adv."""
+    """lambda_adv, the weight of the generator's adversarial loss."""
     denoise: float = 0.03
-    """lambda_denoise."""
+    """lambda_denoise, the weight of the generator's denoising loss."""
     std: float = 1.0
-    """s at first, the standard deviation of the noise."""
+    """s at the start, the standard deviation of the noise on features."""
     noise_steps: int = 10_000
     """Iterations over which s falls linearly to 0; 0 keeps it constant."""
     r_width: int = 256
@@ -49,7 +49,7 @@ class Config(baseline.Baseline):
 
 
 def build(config: Config, spec: Spec) -> System:
-    """Builds the game."""
+    """Assembles the baseline's players and a third, which trains the denoiser."""
     networks = baseline.networks(config, spec, config.d_norm, with_features=True)
     discriminator = networks["discriminator"]
     denoiser = mixed(denoising_network(discriminator, spec.shape, config.r_width), config.precision)
@@ -67,7 +67,7 @@ def build(config: Config, spec: Spec) -> System:
 
 
 def main(config: Config) -> None:
-    """Trains it."""
+    """Trains denoising feature matching."""
     baseline.train(build, config)
 
 

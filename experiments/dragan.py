@@ -1,13 +1,13 @@
-"""DRAGAN (Kodali et al. 2017, arXiv:1705.07215): a discriminator with a gentle slope around the data.
+"""DRAGAN (Kodali et al. 2017, arXiv:1705.07215): a penalty on the discriminator's gradient near the data.
 
     for each iteration:
         D minimises -log D(x) - log(1 - D(G(z))) + 10 (|grad D(x + u d)| - 1)^2
         G minimises -log D(G(z))
-    where u is uniform on [0, 1] for each example, and d's entries on [0, s / 2], s being the data's standard deviation
+    where u is uniform on [0, 1] for each example, d's entries on [0, s / 2], and s is the real batch's deviation
 
-The place of the penalty is that of the authors' code; in the paper's text it is x + d, d normal with a given variance.
-Batch norm is left out of the discriminator, as the penalty is on the slope at each example. Samples come from an
-average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
+The point x + u d is that of the authors' code; the paper's text has x + d, with d normal of a given variance. The
+discriminator has no batch norm, as the penalty is on the gradient at each single example. Samples come from an average
+of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 18.71 (15.84 to 18.77) by
 its classifier's features, precision 0.52, recall 0.28; an iteration takes 1.21 times as long as one of dcgan.
@@ -24,17 +24,17 @@ from gan_jax.types import System
 
 @dataclass(frozen=True)
 class Config(baseline.Baseline):
-    """What defines a run."""
+    """The baseline plus DRAGAN's gradient penalty."""
 
     weight: float = 10.0
-    """Of the penalty."""
+    """Weight of the gradient penalty."""
     d_norm: Norm = "none"
     """Normalisation of the discriminator; batch norm is refused."""
     d_learning_rate: float = 1e-3
 
 
 def build(config: Config, spec: Spec) -> System:
-    """Builds the game."""
+    """Assembles the non-saturating game with DRAGAN's penalty on the discriminator."""
     return baseline.game(
         config,
         baseline.networks(config, spec, config.d_norm),
@@ -44,7 +44,7 @@ def build(config: Config, spec: Spec) -> System:
 
 
 def main(config: Config) -> None:
-    """Trains it."""
+    """Trains DRAGAN."""
     baseline.train(build, config)
 
 

@@ -1,4 +1,4 @@
-"""Improved techniques for training GANs (Salimans et al. 2016, arXiv:1606.03498): five of them, each by a flag.
+"""Improved techniques for training GANs (Salimans et al. 2016, arXiv:1606.03498): five of them, a flag each.
 
     for each iteration:
         D minimises -0.9 log D(x) - 0.1 log(1 - D(x)) - log(1 - D(G(z))) + weight |theta - its mean so far|^2
@@ -6,11 +6,11 @@
     where f are D's features, D also sees how close each example is to the rest of its batch, and G is normalised by a
     fixed reference batch
 
-One-sided label smoothing, historical averaging, feature matching, minibatch discrimination, virtual batch norm. The
-paper takes feature matching in place of the loss for semi-supervised learning, and minibatch discrimination for good
-samples; it never uses all five at once. Its discriminators for small images have weight norm, dropout and noise,
-where this one has batch norm. Samples come from an average of the generator's weights, which the paper does not use;
-`--ema-decay 0` turns it off.
+The techniques are one-sided label smoothing, historical averaging, feature matching, minibatch discrimination and
+virtual batch norm. The paper uses feature matching instead of the adversarial loss, for semi-supervised learning, and
+minibatch discrimination for good samples; it never uses all five at once. Its discriminators for small images use
+weight norm, dropout and noise, where this one uses batch norm. Samples come from an average of the generator's weights,
+which the paper does not use; `--ema-decay 0` turns it off.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 6.74 (5.89 to 7.33) by
 its classifier's features, precision 0.73, recall 0.67; an iteration takes 2.44 times as long as one of dcgan.
@@ -29,25 +29,25 @@ from gan_jax.types import System
 
 @dataclass(frozen=True)
 class Config(baseline.Baseline):
-    """What defines a run."""
+    """The baseline plus five techniques; 0, or none, turns one off."""
 
     smoothing: float = 0.1
-    """What real labels are less than 1; 0 to do without."""
+    """One-sided label smoothing: real labels are 1 minus this; 0 for none."""
     feature_matching: float = 0.01
-    """Its weight; 0 to do without, and so below."""
+    """Weight of feature matching in the generator's loss; 0 for none."""
     historical: float = 1e-5
-    """Weight of historical averaging, of both players."""
+    """Weight of historical averaging in both players' losses; 0 for none."""
     minibatch: Minibatch = "discrimination"
-    """What the discriminator is told of the rest of the batch."""
+    """The discriminator's minibatch layer, which compares each example with the rest of the batch."""
     references: int = 32
-    """Latents of the generator's reference batch; 0 for batch norm."""
+    """Size of the generator's reference batch, for virtual batch norm; 0 for batch norm."""
 
 
 def build(config: Config, spec: Spec) -> System:
-    """Builds the game."""
+    """Assembles the non-saturating game with the techniques that are on."""
     networks = baseline.networks(config, spec, minibatch=config.minibatch, with_features=True)
     if config.references:
-        # by a key of their own, so that no user samples them: their images are never judged, and look bad
+        # keyed apart from all seeds, so that no user samples them: their images are never judged, and look bad
         keys = rng.per_example(rng.named(rng.key(0), "references"), config.references)
         reference = baseline.latent(config).draw(keys)
         virtual = baseline.network(config, baseline.generator(config, spec, "virtual"), (config.latent_size,))
@@ -61,7 +61,7 @@ def build(config: Config, spec: Spec) -> System:
 
 
 def main(config: Config) -> None:
-    """Trains it."""
+    """Trains the improved GAN."""
     baseline.train(build, config)
 
 

@@ -1,4 +1,4 @@
-"""Any loss, terms and rule by name: the menu, the game made of a choice, and what it scores.
+"""Games composed by name: the menus of losses, terms and rules, and how a choice is built, trained and scored.
 
 The names are for the command lines of `experiments.toy2d` and `experiments.loss_zoo` only; in code, pass functions.
 """
@@ -29,7 +29,7 @@ from gan_jax.pictures import to_uint8
 from gan_jax.rules import controllers
 from gan_jax.types import Loss, Metrics, Network, PyTree, System, Term, TrainState, Update
 
-SAMPLES = 10_000  # that are scored, of each seed
+SAMPLES = 10_000  # scored per seed
 
 LOSSES: dict[str, Loss] = {
     "minimax": losses.minimax(),
@@ -56,7 +56,7 @@ LOSSES: dict[str, Loss] = {
     "energy": losses.energy(margin=1.0),
     "began": losses.balanced(),
 }
-"""Energies are those of an autoencoder, which takes the discriminator's place."""
+"""energy and began have an autoencoder as the discriminator."""
 
 TERMS: dict[str, dict[str, Term]] = {
     "r1": {"discriminator": penalties.r1(1.0)},
@@ -80,7 +80,7 @@ TERMS: dict[str, dict[str, Term]] = {
     "orthogonal": {"discriminator": terms.orthogonal(1e-4, "discriminator")},
     "historical": {"discriminator": terms.historical_averaging(1e-3, "discriminator")},
 }
-"""Weights for points about 2 from 0; for images they are of another order."""
+"""The weights suit points about 2 from the origin; images need weights of another order."""
 
 RULES: dict[str, Callable[..., Update]] = {
     "alternating": rules.alternating,
@@ -97,30 +97,30 @@ MENU = "\n\n".join(f"{name}: {', '.join(menu)}" for name, menu in (("loss", LOSS
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """One game."""
+    """A game composed by name, and its training."""
 
     dataset: str = "ring"
     """ring, grid, spiral, swiss_roll, moons; or images, as for `experiments.dcgan`."""
     loss: str = "non_saturating"
-    """Its name on the menu above; the rule unrolled takes zero_sum, softmax or a relativistic one."""
+    """Name of the loss on the menu; the rule unrolled takes zero_sum, softmax or a relativistic loss."""
     terms: tuple[str, ...] = ("r1",)
-    """Any names on the menu; none for none."""
+    """Names of regularisation terms on the menu; none for none."""
     weight: float = 1.0
-    """By which all terms are multiplied."""
+    """Factor on the weights of all terms."""
     rule: str = "alternating"
-    """Its name on the menu."""
+    """Name of the update rule on the menu."""
     d_norm: Norm = "none"
     """Normalisation of the discriminator."""
     d_steps: int = 1
-    """Moves of the discriminator an iteration, for rules that take turns."""
+    """Discriminator updates per iteration, for rules in which players take turns."""
     lookahead: int = 0
-    """Iterations between joint look-aheads; 0 for none."""
+    """Iterations between lookahead steps of both players together; 0 for none."""
     batch_size: int = 256
     latent_size: int = 2
     width: int = 128
     """Units of the two hidden layers of each network; for images, channels of the largest map."""
     learning_rate: float = 3e-3
-    """It falls to 0 along a cosine."""
+    """Initial learning rate of both players; it falls to 0 along a cosine."""
     ema_decay: float = 0.999
     steps: int = 8_000
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -142,7 +142,7 @@ def networks(choice: Choice, spec: Spec) -> dict[str, Network]:
     if len(spec.shape) == 3:
         critic = dcgan.Discriminator(spec.shape, choice.width, choice.d_norm, with_features=True)
         return {
-            # a path length is one example's, and batch norm mixes them
+            # a path length belongs to one example, and batch norm mixes examples
             "generator": linen(
                 dcgan.Generator(spec.shape, choice.width, "layer" if "path_length" in choice.terms else "batch"), size
             ),
@@ -159,7 +159,7 @@ def networks(choice: Choice, spec: Spec) -> dict[str, Network]:
 
 
 def build(choice: Choice, spec: Spec) -> System:
-    """Builds the game.
+    """Assembles the game of a choice.
 
     Raises:
         UserError: If a name is not on its menu.
@@ -173,7 +173,7 @@ def build(choice: Choice, spec: Spec) -> System:
     if choice.lookahead:
         carried += [controllers.lookahead(PLAYERS, choice.lookahead)]
     rate = optimizers.cosine(choice.learning_rate, choice.steps)
-    adam = optimizers.adam(rate, 0.0, 0.9, eps_root=1e-12)  # with a derivative at 0, for unrolling
+    adam = optimizers.adam(rate, 0.0, 0.9, eps_root=1e-12)  # eps_root gives a derivative at 0, for unrolling
     return gan(
         networks(choice, spec),
         loss,
@@ -188,10 +188,10 @@ def build(choice: Choice, spec: Spec) -> System:
 
 
 def traced(choice: Choice, spec: Spec) -> tuple[TrainState, TrainState, Metrics]:
-    """Builds the game and traces an iteration, so that what cannot work is refused before training.
+    """Builds the game and traces an iteration, so that invalid choices raise before training.
 
     Returns:
-        Shapes of the state, of the state after an iteration, and of the metrics.
+        Shapes of the initial state, of the state after an iteration, and of the metrics.
     """
     system = build(choice, spec)
     state = jax.eval_shape(system.init, rng.key(0))
@@ -205,7 +205,7 @@ def play(
     watch: Callable[[System, TrainState], PyTree] = lambda system, state: None,
     every: int | None = None,
 ) -> tuple[System, TrainState, PyTree]:
-    """Trains all seeds in one compiled call; see `trajectories`."""
+    """Trains all seeds in one compiled call; arguments and results are those of `trajectories`."""
     dataset = data.load(choice.dataset)
     system = build(choice, dataset.spec)
     arrays = {name: jnp.asarray(array) for name, array in dataset.arrays.items()}
@@ -217,8 +217,8 @@ def play(
 def scores(choice: Choice, system: System, states: TrainState) -> list[dict[str, float]]:
     """Scores samples of the averaged generator of every seed.
 
-    On a mixture: `modes.Modes`. On a curve: the share within 3 standard deviations. On images: what a classifier
-    trained on them is sure of, and the rarest class's share.
+    On a mixture: `modes.Modes`. On a curve: the share of samples within 3 standard deviations. On images: the share of
+    samples that a classifier of the data set is sure of, and the share of the rarest class.
     """
     generate = jax.jit(lambda ema, latents: system.generate(ema, latents))
 

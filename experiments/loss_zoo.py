@@ -1,13 +1,13 @@
-"""Losses x terms x rules on any data, in one table of medians and ranges over seeds.
+"""A table of losses x terms x rules on any data: medians and ranges over seeds.
 
     python -m experiments.loss_zoo                        the standing table: six games, ring and grid, 5 seeds
-    python -m experiments.loss_zoo --steps 2000           the small one
+    python -m experiments.loss_zoo --steps 2000           the same, in a quarter of the iterations
     python -m experiments.loss_zoo --datasets spiral --losses hinge relativistic --term-sets none r1 r1+r2 \\
         --rules alternating consensus
     python -m experiments.loss_zoo --datasets digits --losses hinge --width 16 --latent-size 32 --batch-size 32 \\
         --steps 2000 --seeds 0
 
-experiments/laboratory.py says what is scored. Other settings hold for all games. The names:
+experiments/laboratory.py defines the scores. All games share the other settings. The menu:
 """
 
 import dataclasses
@@ -52,15 +52,15 @@ def main(
     choice: Choice = Choice(),
     out: Path = Path("runs/loss_zoo.json"),
 ) -> None:
-    """Plays all games on all data sets, prints the table, and writes it after every game.
+    """Trains all games on all data sets, prints the table, and writes it after every game.
 
     Args:
-        datasets: Each with all games.
-        losses: With all of term_sets and rules; without any, the standing games are played.
-        term_sets: Terms joined by +, such as none, r1 or r1+r2; only with losses.
+        datasets: Data sets, on each of which all games are trained.
+        losses: Losses, combined with all of term_sets and rules; by default the six games of the standing table.
+        term_sets: Sets of terms, each joined by +, such as none, r1 or r1+r2; only with losses.
         rules: Update rules; only with losses.
-        choice: What all games share.
-        out: The JSON file; the table goes beside it as Markdown.
+        choice: Settings that all games share.
+        out: The JSON file; the table is also written as Markdown, with the suffix .md.
     """
     for field, many in (("dataset", "datasets"), ("loss", "losses"), ("terms", "term_sets"), ("rule", "rules")):
         if getattr(choice, field) != getattr(Choice(), field):
@@ -87,7 +87,7 @@ def main(
 
 
 def cells(row: dict[str, Any]) -> list[str]:
-    """Returns what a table says of a game: every score's median, with the least and the most where they differ."""
+    """Returns the cells of a game's scores: the median, with the range where seeds differ."""
     said = []
     for values in row["scores"].values():
         ends = {f"{min(values):.3g}", f"{max(values):.3g}"}
@@ -97,7 +97,7 @@ def cells(row: dict[str, Any]) -> list[str]:
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
-    """Returns the tables, one a data set, as README.md shows them."""
+    """Returns the Markdown tables, one per data set, as README.md shows them."""
     tables = []
     for dataset, group in itertools.groupby(rows, lambda row: row["data"]):
         lines = [[row["game"], *cells(row)] for row in group]
@@ -128,7 +128,7 @@ def _table(rows: list[dict[str, Any]]) -> Table:
 
 
 def _perfect(dataset: str) -> list[list[str]]:
-    """Returns the line of a perfect sampler, where it is known."""
+    """Returns the row of a perfect sampler, where its scores are known."""
     if dataset not in toys.MIXTURES:
         return []
     return [["a perfect sampler", *(f"{value:.3g}" for value in perfect(toys.MIXTURES[dataset](), SAMPLES))]]

@@ -1,4 +1,4 @@
-"""LSGAN (Mao et al. 2017, arXiv:1611.04076): the discriminator is a regression, of 1 for real and 0 for fake.
+"""LSGAN (Mao et al. 2017, arXiv:1611.04076): the discriminator regresses 1 for real and 0 for fake.
 
     for each iteration:
         D minimises (D(x) - b)^2 / 2 + (D(G(z)) - a)^2 / 2
@@ -22,26 +22,26 @@ from gan_jax.types import System
 
 @dataclass(frozen=True)
 class Config(baseline.Baseline):
-    """What defines a run."""
+    """The baseline with the targets of the least-squares loss."""
 
     a: float = 0.0
-    """What the discriminator should say of samples."""
+    """The discriminator's target for samples."""
     b: float = 1.0
-    """What it should say of data."""
+    """The discriminator's target for data."""
     c: float = 1.0
-    """What the generator wants it to say of samples."""
+    """The generator's target for the discriminator's output on samples."""
     d_norm: Norm = "batch"
     """Normalisation of the discriminator."""
 
 
 def build(config: Config, spec: Spec) -> System:
-    """Builds the game."""
+    """Assembles the baseline's networks and the least-squares loss."""
     loss = losses.least_squares(config.a, config.b, config.c)
     return baseline.game(config, baseline.networks(config, spec, config.d_norm), loss)
 
 
 def main(config: Config) -> None:
-    """Trains it."""
+    """Trains LSGAN."""
     baseline.train(build, config)
 
 

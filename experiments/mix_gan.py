@@ -1,17 +1,17 @@
 """MIX+GAN (Arora et al. 2017, arXiv:1703.00573): a mixture of generators plays against a mixture of discriminators.
 
-    u = softmax(a) weighs the T generators, v = softmax(b) the T discriminators
+    u = softmax(a) are the weights of T generators, v = softmax(b) those of T discriminators
     for each iteration:
         all D_j and b minimise  sum_ij u_i v_j (-log D_j(x) - log(1 - D_j(G_i(z)))) - c / T sum_j log v_j
         all G_i and a minimise  sum_ij u_i v_j (-log D_j(G_i(z))) - c / T sum_i log u_i
-    a sample is one of G_i with probability u_i
+    a sample comes from G_i with probability u_i
 
-Between mixtures there is an approximate equilibrium where single networks may have none. The last terms keep the
-weights from collapsing before the networks have learnt. The paper takes T as large as memory allows, at most 5, with
-the networks and settings of DCGAN and of WGAN. An iteration judges T^2 batches of samples; `--components 1` is the
-plain game. With batch norm, a discriminator's moments are those of all generators' samples together. `--loss
-wasserstein` uses spectral norm, where the paper clips weights. Samples come from an average of the generators'
-weights, which the paper does not use; `--ema-decay 0` turns it off.
+Mixtures have an approximate equilibrium where single networks may have none. The last terms keep the weights from
+collapsing before the networks have learnt. The paper takes T as large as memory allows, at most 5, with the networks
+and settings of DCGAN and of WGAN. An iteration evaluates T^2 batches of samples; `--components 1` is the plain game.
+With batch norm, a discriminator's moments are those of all generators' samples together. `--loss wasserstein` uses
+spectral norm, where the paper clips weights. Samples come from an average of the generators' weights, which the paper
+does not use; `--ema-decay 0` turns it off.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 6.72 (6.67 to 7.48) by
 its classifier's features, precision 0.72, recall 0.44; an iteration takes 4.88 times as long as one of dcgan.
@@ -37,21 +37,21 @@ from gan_jax.types import Array, Controller, GanLoss, Loss, Metrics, System, Ter
 
 @dataclass(frozen=True)
 class Config(baseline.Baseline):
-    """What defines a run."""
+    """The baseline with mixtures of generators and discriminators."""
 
     components: int = 3
-    """T, the number of generators, and of discriminators."""
+    """T, the number of generators and of discriminators."""
     entropy: float = 0.1
-    """c, what keeps the weights apart from 0; 0 to do without."""
+    """c, the weight of the terms that keep mixture weights away from 0; 0 for none."""
     loss: Literal["non_saturating", "wasserstein"] = "non_saturating"
-    """Of each pair; Wasserstein's needs --d-norm spectral, which bounds the slopes of the critics."""
+    """Loss of each pair; wasserstein needs --d-norm spectral, which bounds the slopes of the critics."""
     d_norm: Norm = "batch"
     """Normalisation of the discriminators."""
     run: loop.Run = baseline.lasting(5_000)
 
 
 def payoff(base: GanLoss) -> Loss:
-    """Returns the mean over pairs, sum_ij u_i v_j base(D_j, G_i), of logits `[B, T]` of real, `[B T, T]` of fake."""
+    """Returns the loss sum_ij u_i v_j base(D_j, G_i), of real logits `[B, T]` and fake logits `[B T, T]`."""
 
     def mixed(state: TrainState, key: Array) -> GanLoss:
         u, v = (mixture.weights(state.params[name]) for name in ("generator", "discriminator"))
@@ -66,19 +66,19 @@ def payoff(base: GanLoss) -> Loss:
 
 
 def uneven(c: float, player: str) -> Term:
-    """Returns -c mean(log weights): what the player's weights cost where they come near 0."""
+    """Returns the term -c / T sum_i log w_i of a player's mixture weights w."""
     return Term("uneven", lambda at: -c * jnp.mean(jnp.log(mixture.weights(at.state.params[player]))), player=player)
 
 
 def logged(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
-    """Logs the generators' weights, and how many count, of each kind: the exponential of the weights' entropy."""
+    """Logs the generators' weights, and each mixture's effective number of components, exp(entropy of its weights)."""
     every = {name: mixture.weights(state.params[name]) for name in PLAYERS}
     seen = {f"mixture/{name}s": jnp.exp(jnp.sum(entr(weights))) for name, weights in every.items()}
     return state, metrics | seen | {f"mixture/weight_{i}": weight for i, weight in enumerate(every["generator"])}
 
 
 def build(config: Config, spec: Spec) -> System:
-    """Builds the game."""
+    """Assembles two mixtures of networks, the loss over all pairs, and the terms on the mixture weights."""
     require(lambda: config.entropy >= 0, f"entropy={config.entropy}: give 0 to do without, or more")
     bounded = f"loss='wasserstein', d_norm={config.d_norm!r}: critics need bounded slopes; give --d-norm spectral"
     require(lambda: config.loss != "wasserstein" or config.d_norm == "spectral", bounded)
@@ -96,7 +96,7 @@ def build(config: Config, spec: Spec) -> System:
 
 
 def main(config: Config) -> None:
-    """Trains it."""
+    """Trains MIX+GAN."""
     baseline.train(build, config)
 
 

@@ -1,13 +1,14 @@
-"""The GAN game on handwritten digits (Goodfellow et al. 2014, arXiv:1406.2661), with fully connected networks.
+"""The original GAN (Goodfellow et al. 2014, arXiv:1406.2661), with fully connected networks, on handwritten digits.
 
     for each iteration:
         D minimises -log D(x) - log(1 - D(G(z)))
         G minimises -log D(G(z))
 
-The networks are those that tutorials open with: G 100-256-512-1024-784 with LeakyReLU 0.2, batch norm and tanh, D
-784-512-256-1 with LeakyReLU 0.2; Adam at 2e-4 with beta1 0.5, batches of 32. The authors' own for MNIST are a G
-100-1200-1200-784 with ReLU and a sigmoid output, a D of maxout units with dropout, and gradient descent with momentum.
-Samples come from an average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
+The networks are those of many tutorials: G 100-256-512-1024-784 with LeakyReLU 0.2, batch norm and tanh, D
+784-512-256-1 with LeakyReLU 0.2; Adam at 2e-4 with beta1 0.5, batches of 32. The authors' networks for MNIST are a G
+100-1200-1200-784 with ReLU and a sigmoid output, and a D of maxout units with dropout, trained by gradient descent with
+momentum. Samples come from an average of the generator's weights, which the paper does not use; `--ema-decay 0` turns
+it off.
 
 What to expect, from runs that were made (`experiments/results/`):
 
@@ -31,21 +32,21 @@ from gan_jax.types import System
 
 @dataclass(frozen=True)
 class Config(baseline.Common):
-    """What defines a run."""
+    """Fully connected networks of fixed widths, with one learning rate for both players."""
 
     latent_size: int = 100
     d_norm: Norm = "none"
     """Normalisation of the discriminator."""
     d_steps: int = 1
-    """Moves of the discriminator an iteration."""
+    """Discriminator updates per iteration."""
     g_steps: int = 1
-    """Moves of the generator an iteration."""
+    """Generator updates per iteration."""
     learning_rate: float = 2e-4
     run: loop.Run = field(default_factory=lambda: loop.Run(steps=20_000, log_every=200, sample_every=500))
 
 
 def build(config: Config, spec: Spec) -> System:
-    """Builds the game."""
+    """Assembles two fully connected networks and the non-saturating loss."""
     networks = {
         "generator": baseline.network(config, mlp.Generator(spec.shape), (config.latent_size,)),
         "discriminator": baseline.network(config, mlp.Discriminator(norm=config.d_norm), spec.shape),
@@ -56,7 +57,7 @@ def build(config: Config, spec: Spec) -> System:
 
 
 def main(config: Config) -> None:
-    """Trains it."""
+    """Trains the original GAN."""
     baseline.train(build, config)
 
 

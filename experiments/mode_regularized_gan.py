@@ -1,15 +1,15 @@
-"""Mode regularized GAN (Che et al. 2017, arXiv:1612.02136): an encoder leads the generator to every mode of the data.
+"""Mode regularized GAN (Che et al. 2017, arXiv:1612.02136): an encoder that leads G to every mode of the data.
 
     for each iteration:
         D minimises -log D(x) - log(1 - D(G(z)))
         G and an encoder E minimise -log D(G(z)) + lambda_1 |x - G(E(x))|^2 - lambda_2 log D(G(E(x)))
 
-Near each x there is to be a sample, G(E(x)), and one that passes for real, so that a mode which G(z) never visits still
-draws on G. This is the paper's "regularized GAN", the distance being the mean square over an example's entries; its
-manifold-diffusion training of two discriminators is not here. The paper prints + lambda_2 log D(G(E(x))), which would
-make reconstructions pass for fakes; its text wants the opposite, as here. `--reconstruction 0 --realism 0` is the plain
-game. Samples come from an average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it
-off.
+The added terms pull a sample, G(E(x)), to each x, and make it pass for real, so that a mode that G(z) never visits
+still attracts G. This is the paper's "regularized GAN", with the mean square over an example's entries as the distance;
+its manifold-diffusion training of two discriminators is not here. The paper prints + lambda_2 log D(G(E(x))), which
+would make reconstructions pass for fakes; its text says the opposite, as here. `--reconstruction 0 --realism 0` is the
+plain game. Samples come from an average of the generator's weights, which the paper does not use; `--ema-decay 0` turns
+it off.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 7.68 (7.55 to 7.87) by
 its classifier's features, precision 0.63, recall 0.60; an iteration takes 1.55 times as long as one of dcgan.
@@ -29,18 +29,18 @@ from gan_jax.types import Array, Context, System, Term
 
 @dataclass(frozen=True)
 class Config(baseline.Baseline):
-    """What defines a run."""
+    """The baseline plus an encoder and the mode regulariser."""
 
     reconstruction: float = 1.0
-    """lambda_1."""
+    """lambda_1, the weight of the reconstruction error."""
     realism: float = 0.2
-    """lambda_2."""
+    """lambda_2, the weight of the adversarial loss of reconstructions."""
     d_norm: Norm = "batch"
     """Normalisation of the discriminator."""
 
 
 def mode_regularizer(reconstruction: float, realism: float) -> Term:
-    """Returns lambda_1 |x - G(E(x))|^2 - lambda_2 log D(G(E(x)))."""
+    """Returns the generator's term lambda_1 |x - G(E(x))|^2 - lambda_2 log D(G(E(x)))."""
 
     def value(context: Context) -> Array:
         again = context.generate(context.apply("encoder", context.real))
@@ -51,7 +51,7 @@ def mode_regularizer(reconstruction: float, realism: float) -> Term:
 
 
 def build(config: Config, spec: Spec) -> System:
-    """Builds the game."""
+    """Assembles the baseline and an encoder, which the generator's player trains too."""
     encoder = baseline.network(config, Encoder(config.latent_size, config.d_width), spec.shape)
     return baseline.game(
         config,
@@ -63,7 +63,7 @@ def build(config: Config, spec: Spec) -> System:
 
 
 def main(config: Config) -> None:
-    """Trains it."""
+    """Trains the mode regularized GAN."""
     baseline.train(build, config)
 
 

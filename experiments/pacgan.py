@@ -1,13 +1,13 @@
-"""PacGAN (Lin et al. 2018, arXiv:1712.04086): the discriminator judges several samples at once, and sees variety.
+"""PacGAN (Lin et al. 2018, arXiv:1712.04086): the discriminator judges packs of samples, and so sees variety.
 
     for each iteration:
         D minimises -log D(x_1, ..., x_m) - log(1 - D(G(z_1), ..., G(z_m)))
         G minimises -log D(G(z_1), ..., G(z_m))
 
-The examples of a pack are joined along their channels, so that only D's first layer grows. `--pack 1` is the plain
-game. `--batch-size` counts examples; in the authors' code it counts packs, so that their 64 are `--batch-size 128` for
-packs of 2. Samples come from an average of the generator's weights, which the paper does not use; `--ema-decay 0` turns
-it off.
+The examples of a pack are concatenated along their channels, so that only D's first layer grows. `--pack 1` is the
+plain game. `--batch-size` counts examples; in the authors' code it counts packs, so that their 64 is `--batch-size 128`
+for packs of 2. Samples come from an average of the generator's weights, which the paper does not use; `--ema-decay 0`
+turns it off.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 13.28 (11.87 to 15.52) by
 its classifier's features, precision 0.57, recall 0.46; an iteration takes 0.79 times as long as one of dcgan.
@@ -26,16 +26,16 @@ from gan_jax.types import System
 
 @dataclass(frozen=True)
 class Config(baseline.Baseline):
-    """What defines a run."""
+    """The baseline with a discriminator of packs."""
 
     pack: int = 2
-    """m, examples judged at once; 2 to 4 in the paper. The batch size, in examples, must be a multiple of it."""
+    """m, the examples per pack; 2 to 4 in the paper. The batch size, in examples, must be a multiple of it."""
     d_norm: Norm = "batch"
     """Normalisation of the discriminator."""
 
 
 def build(config: Config, spec: Spec) -> System:
-    """Builds the game."""
+    """Assembles the baseline with a discriminator of m examples at once."""
     apart = f"pack={config.pack}: batch_size={config.batch_size} does not fall into such packs; give a divisor of it"
     require(lambda: config.pack > 0 and config.batch_size % config.pack == 0, apart)
     *places, channels = spec.shape
@@ -46,7 +46,7 @@ def build(config: Config, spec: Spec) -> System:
 
 
 def main(config: Config) -> None:
-    """Trains it."""
+    """Trains PacGAN."""
     baseline.train(build, config)
 
 

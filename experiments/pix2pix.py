@@ -1,18 +1,18 @@
-"""pix2pix (Isola et al. 2017, arXiv:1611.07004): images translated as in given pairs.
+"""pix2pix (Isola et al. 2017, arXiv:1611.07004): image translation from pairs.
 
-    for each iteration, pairs (s, x) of source and target:
+    for each iteration, with pairs (s, x) of source and target:
         D minimises -log D(x, s) - log(1 - D(G(s), s))
         G minimises -log D(G(s), s) + 100 |x - G(s)|, the mean over pixels and channels
 
-G is a U-Net, D judges patches. The paper halves D's loss, which leaves Adam's steps as they are. Ablations: `--l1 0` is
-cGAN, `--no-conditional` shows D no source, `--adversarial 0` is L1 alone. `--dataset`: edges:NAME, grey:NAME,
-inverted:NAME of any image set, or pairs:DIRECTORY:DIRECTORY of the same file names.
+G is a U-Net, and D judges patches. The paper halves D's loss, which does not change Adam's steps. Ablations: `--l1 0`
+is cGAN, `--no-conditional` hides the source from D, `--adversarial 0` is L1 alone. `--dataset`: edges:NAME, grey:NAME,
+inverted:NAME of any image set, or pairs:DIRECTORY:DIRECTORY with the same file names in both.
 
 The paper's networks and optimisers are `--resolution 256 --depth 8 --g-width 64 --d-width 64 --receptive-field 70
---dropout 0.5 --batch-size 1 --g-learning-rate 2e-4 --d-learning-rate 2e-4 --beta2 0.999`. It also crops images of side
-286 at random, mirrors them, keeps dropout, its noise, when it translates, and tries a critic of 286 pixels. None of
-that is here: dropout acts in training alone, and norms use each image's own moments, so that a translation is a
-function of its source. Translations use averaged weights (`--ema-decay 0` takes the last ones).
+--dropout 0.5 --batch-size 1 --g-learning-rate 2e-4 --d-learning-rate 2e-4 --beta2 0.999`. The paper also takes random
+crops and mirror images at side 286, keeps dropout, its noise, at test time, and tries a discriminator with a receptive
+field of 286 pixels. None of that is here: dropout acts in training alone, and norms use each image's own moments, so
+that a translation is a function of its source. Translations use averaged weights; `--ema-decay 0` uses the last ones.
 
 Translate a folder: `python -m gan_jax.translate RUN --input DIRECTORY --output DIRECTORY`.
 
@@ -33,28 +33,28 @@ from gan_jax.types import GanLoss, System
 
 @dataclass(frozen=True)
 class Config(baseline.Baseline):
-    """What defines a run."""
+    """The baseline with a U-Net and a patch discriminator, for paired data."""
 
     dataset: str = "edges:digits"
     l1: float = 100.0
-    """Weight of |x - G(s)|; 0 for none."""
+    """Weight of the L1 loss |x - G(s)|; 0 for none."""
     adversarial: float = 1.0
-    """Weight of the discriminator's opinion; 0 for none."""
+    """Weight of the adversarial loss; 0 for none."""
     conditional: bool = True
-    """Whether the discriminator sees the source."""
+    """Whether the discriminator also sees the source."""
     receptive_field: Field = 16
-    """Side of the patches that are judged."""
+    """Side, in pixels, of the patches that the discriminator judges."""
     depth: int = 2
-    """How often the U-Net halves the image."""
+    """Number of times that the U-Net halves the image."""
     dropout: float = 0.0
-    """Share of activations dropped in the U-Net's first blocks of the way up, in training."""
+    """Dropout rate of the first blocks of the U-Net's decoder, in training."""
     g_width: int = 24
     g_learning_rate: float = 1e-3
     run: loop.Run = baseline.lasting(3_000)
 
 
 def build(config: Config, spec: Spec) -> System:
-    """Builds the game."""
+    """Assembles a U-Net and a patch discriminator, with the adversarial and L1 losses."""
     if spec.unpaired:
         raise UserError(f"dataset={config.dataset}: pix2pix learns from pairs; leave out unpaired:, or use cyclegan")
     inputs, source = latents.source(spec.source), spec.source or ()
@@ -72,7 +72,7 @@ def build(config: Config, spec: Spec) -> System:
 
 
 def main(config: Config) -> None:
-    """Trains it."""
+    """Trains pix2pix."""
     baseline.train(build, config)
 
 

@@ -1,9 +1,9 @@
-"""SNGAN (Miyato et al. 2018, arXiv:1802.05957): residual networks, each layer of D divided by its largest gain.
+"""SNGAN (Miyato et al. 2018, arXiv:1802.05957): spectral normalisation of D, with residual networks.
 
     for each iteration:
-        n times: D minimises max(0, 1 - D(x)) + max(0, 1 + D(G(z))), x being dequantised
+        n times: D minimises max(0, 1 - D(x)) + max(0, 1 + D(G(z))), with x dequantised
         G minimises -D(G(z))
-    where each weight W of D is used as W / sigma(W), sigma by one step of the power method a move
+    where each weight W of D is divided by its largest singular value, by one step of power iteration per update
 
 The settings of the authors' code for CIFAR-10 are `--dataset cifar10 --d-steps 5 --g-width 256 --d-width 128
 --batch-size 64 --latent-size 128 --g-learning-rate 2e-4 --d-learning-rate 2e-4 --decay-steps 50000 --steps 50000`, with
@@ -27,14 +27,14 @@ from gan_jax.types import System
 
 @dataclass(frozen=True)
 class Config(baseline.Baseline):
-    """What defines a run."""
+    """The baseline with residual networks and the paper's betas."""
 
     d_steps: int = 1
-    """n, moves of the discriminator an iteration."""
+    """n, the discriminator updates per iteration."""
     g_width: int = 24
     """Channels of the generator's residual blocks."""
     d_width: int = 24
-    """The same of the discriminator's."""
+    """Channels of the discriminator's residual blocks."""
     g_learning_rate: float = 1e-3
     d_learning_rate: float = 1e-3
     beta1: float = 0.0
@@ -42,13 +42,13 @@ class Config(baseline.Baseline):
 
 
 def build(config: Config, spec: Spec) -> System:
-    """Builds the game."""
+    """Assembles residual networks, D with spectral norm, and the hinge loss on dequantised images."""
     networks = baseline.networks(config, spec, norm="spectral", kind="resnet", pool="sum")
     return dequantised(baseline.game(config, networks, losses.hinge(), repeats={"discriminator": config.d_steps}))
 
 
 def main(config: Config) -> None:
-    """Trains it."""
+    """Trains SNGAN."""
     baseline.train(build, config)
 
 

@@ -1,15 +1,15 @@
-"""Semi-supervised GAN (Salimans et al. 2016, arXiv:1606.03498): ten labels a class, a discriminator that classifies.
+"""Semi-supervised GAN (Salimans et al. 2016, arXiv:1606.03498): a classifier learns from ten labels per class.
 
-    for each iteration, labelled examples (x', y), unlabelled ones x, all in K classes or a (K + 1)-th, fake:
+    for each iteration, with labelled examples (x', y), unlabelled ones x, K classes, and a (K + 1)-th, fake:
         D minimises -log p(y | x', real) - log p(real | x) - log p(fake | G(z))
-        G minimises |E f(x) - E f(G(z))|^2, f the last hidden layer of D
+        G minimises |E f(x) - E f(G(z))|^2, with f the last hidden layer of D
 
-`--dataset few:10:0:mnist` keeps 10 labels a class, the draw numbered 0, and hides all others. The authors' code has
-`--dataset few:10:0:mnist --steps 180000 --g-learning-rate 3e-3 --d-learning-rate 3e-3 --beta2 0.999 --latent uniform
---unsupervised 0.5 --ema-decay 0.9999`, 300 epochs. No flag sets the rest: images in [0, 1], where the same noise of 0.3
-is twice as strong as here; a generator of softplus units, with sigmoid and weight norm at its output; weight norm in D,
-whose hidden scales are set by the data at the start and then fixed. Samples and labels come from averaged weights of G
-and D; the paper averages D's alone.
+`--dataset few:10:0:mnist` keeps 10 labels per class, by draw number 0, and hides all others. The settings of the
+authors' code are `--dataset few:10:0:mnist --steps 180000 --g-learning-rate 3e-3 --d-learning-rate 3e-3 --beta2 0.999
+--latent uniform --unsupervised 0.5 --ema-decay 0.9999`, 300 epochs. No flag sets the rest: images in [0, 1], where the
+same noise of 0.3 is twice as strong as here; a generator of softplus units, with sigmoid and weight norm at its output;
+weight norm in D, whose hidden scales are initialised from data and then fixed. Samples and predicted classes come from
+averaged weights of G and D; the paper averages D's alone.
 
 What to expect: 3 draws of 100 labels of mnist, 18,000 iterations, 22.9 (22.7 to 23.5) minutes on 1 CPU core: 153 (144
 to 241) of 10,000 test images wrong; by the labels alone 2455 (2427 to 2690).
@@ -30,23 +30,23 @@ from gan_jax.types import GanLoss, System
 
 @dataclass(frozen=True)
 class Config(baseline.Baseline):
-    """What defines a run."""
+    """Fully connected networks for data of few labels; D is the classifier."""
 
     dataset: str = "few:10:0:digits"
     supervised: float = 1.0
-    """Weight of the labelled examples."""
+    """Weight of the classification loss on labelled examples."""
     unsupervised: float = 1.0
-    """Weight of telling real from fake; 0 learns from the labels alone."""
+    """Weight of the real-or-fake loss; with 0 the classifier learns from the labels alone."""
     feature_matching: float = 1.0
-    """Weight of the generator's loss."""
+    """Weight of feature matching, the generator's only loss."""
     batch_size: int = 100
-    """Unlabelled examples a batch, and as many labelled ones."""
+    """Unlabelled examples per batch, over all devices, and as many labelled ones."""
     latent_size: int = 100
     d_learning_rate: float = 1e-3
 
 
 def build(config: Config, spec: Spec) -> System:
-    """Builds the game."""
+    """Assembles a generator and a classifier, whose logits of K classes also tell real from fake."""
     if not spec.few_labels:
         raise UserError(f"dataset={config.dataset}: say how few labels are kept; give few:10:0:{config.dataset}")
     networks = {
@@ -63,7 +63,7 @@ def build(config: Config, spec: Spec) -> System:
 
 
 def main(config: Config) -> None:
-    """Trains it."""
+    """Trains the semi-supervised GAN."""
     baseline.train(build, config)
 
 

@@ -1,25 +1,24 @@
-"""Stacked digits, a benchmark of mode coverage: how many of 1,000 modes does a generator reach, and how evenly?
+"""Stacked digits, a benchmark of mode coverage: how many of 1,000 modes a generator reaches, and how evenly.
 
-An image is three digits in the three colour channels; a mode is a triple. It is by Metz et al. 2017, "Unrolled GANs"
-(arXiv:1611.02163), where a generator plays against a discriminator of half or a quarter of its size and leaves most
-modes out; then Srivastava et al. 2017, "VEEGAN" (arXiv:1705.07761), and Lin et al. 2018, "PacGAN" (arXiv:1712.04086),
-where a discriminator that judges packs of images, here `--pack 2`, lets the same generator reach more.
+An image has a digit in each of its three colour channels; a mode is a triple of digits. The benchmark is from Metz et
+al. 2017, "Unrolled GANs" (arXiv:1611.02163), where a discriminator of half or a quarter of the generator's size leaves
+most modes out. Srivastava et al. 2017, "VEEGAN" (arXiv:1705.07761), and Lin et al. 2018, "PacGAN" (arXiv:1712.04086)
+use it too; in PacGAN a discriminator of packs, here `--pack 2`, lets the same generator reach more modes.
 
-When the training ends, and before with `--eval-every 1000`, 26,000 samples are judged by the classifier of digits,
-channel by channel: `classes` is the number of modes with at least one sample, `uniform_kl` the KL divergence, in nats,
-of their shares from equal ones. Two references for a perfect generator are given too: training images scored as though
-they were samples, and the values that theory expects.
+At the end of training, and during it with `--eval-every 1000`, the digit classifier judges 26,000 samples, channel by
+channel: `classes` is the number of modes with at least one sample, `uniform_kl` the KL divergence of the modes' shares
+from uniform, in nats. Two references for a perfect generator follow: training images scored as samples, and the values
+expected by theory.
 
 The defaults are for a CPU: 50,000 images stacked from the package's digits, and a discriminator that is half as wide as
 the generator and has no batch norm, through which even a small one sees some of the variety of a batch. The papers
 stack MNIST by two protocols, given here as in PacGAN's code. VEEGAN's: 128,000 images, DCGAN's networks with batch norm
-in both, two moves of the generator for one of the discriminator, 26,000 samples; the closest flags are `--dataset
-stacked_mnist --d-norm batch --batch-size 64 --latent-size 100 --latent symmetric --g-width 64 --d-width 64
---g-learning-rate 2e-4 --d-learning-rate 2e-4 --beta2 0.999 --steps 100000`, where the batch has 64 packs (`--batch-size
-128` for packs of 2). Unrolled GAN's: images stacked anew for every batch of 128, normal latents of 256, a generator of
-64 to 8 channels against a discriminator of 4 to 16 or of 2 to 8, kernels of 3x3, batch norm in both, 500,000 moves,
-25,600 samples. Samples come from an average of the generator's weights, which none of these papers uses; `--ema-decay
-0` turns it off.
+in both, two generator updates per discriminator update, 26,000 samples; the closest flags are `--dataset stacked_mnist
+--d-norm batch --batch-size 64 --latent-size 100 --latent symmetric --g-width 64 --d-width 64 --g-learning-rate 2e-4
+--d-learning-rate 2e-4 --beta2 0.999 --steps 100000`, where the batch has 64 packs (`--batch-size 128` for packs of 2).
+Unrolled GAN's: images stacked anew for every batch of 128, normal latents of 256, a generator of 64 to 8 channels
+against a discriminator of 4 to 16 or of 2 to 8, 3x3 kernels, batch norm in both, 500,000 updates, 25,600 samples.
+Samples come from an average of the generator's weights, which none of these papers uses; `--ema-decay 0` turns it off.
 
 What to expect, of three seeds each (`experiments/results/stacked_mnist.json`): 64 modes (52 to 560) where the
 discriminator judges single images, 962 (956 to 968) where it judges packs of 2; about two minutes on 2 CPU cores.
@@ -44,12 +43,12 @@ METRICS: tuple[Name, ...] = ("classes", "uniform_kl")
 
 @dataclass(frozen=True)
 class Config(pacgan.Config):
-    """What defines a run."""
+    """PacGAN's on stacked digits, with defaults for a CPU."""
 
     dataset: str = "stacked_digits"
     """stacked_digits (in the package) or stacked_mnist."""
     pack: int = 1
-    """Images that the discriminator judges at once; the batch size is a multiple of it."""
+    """Images per pack that the discriminator judges at once; the batch size must be a multiple of it."""
     batch_size: int = 48
     g_width: int = 16
     d_width: int = 8
@@ -61,19 +60,20 @@ class Config(pacgan.Config):
 
 
 def build(config: Config, spec: Spec) -> System:
-    """Builds the game, which is PacGAN's."""
+    """Assembles PacGAN's game."""
     return pacgan.build(config, spec)
 
 
 def score(run: Path, count: int = 26_000, seed: int = 0) -> None:
-    """Scores a run's newest checkpoint and training images, adds that to its scores.jsonl, and prints the floor."""
+    """Adds scores of a run's newest checkpoint and of training images to scores.jsonl; prints a perfect sampler's
+    too."""
     evaluate.main(run, METRICS, count=count, seed=seed)
     best = perfect(1_000, count)
     print(f"perfect samples, by theory:  classes {best.covered:.4g},  uniform_kl {best.uniform_kl:.4g}")
 
 
 def main(config: Config) -> None:
-    """Trains it, and counts its modes."""
+    """Trains on stacked digits, then counts the modes."""
     if config.dataset not in stacked.SOURCES:
         raise UserError(f"dataset={config.dataset!r}: modes are counted on {' or '.join(stacked.SOURCES)}")
     workdir = config.run.workdir or Path("runs") / f"stacked_mnist-{config.dataset}"

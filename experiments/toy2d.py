@@ -1,14 +1,16 @@
-"""Points in the plane: any loss, terms and rule on mixtures and curves where the truth is known.
+"""Points in the plane: any loss, terms and rule on mixtures and curves of known density.
 
     all seeds at once, in one compiled call:
-        for each iteration: the players of a fully connected GAN move by the rule
-        now and then: draw samples, and the critic's level sets and gradient
+        for each iteration: update the players of a fully connected GAN by the rule
+        at regular intervals: draw samples, and the discriminator's level sets and gradient
 
-On ring and grid it counts modes by the protocol of Srivastava et al. 2017, "VEEGAN" (arXiv:1705.07761), on 10,000
-samples of the averaged generator: how many modes have one within 3 standard deviations, the share of such samples, and
-the KL divergence of all samples' nearest modes from uniform. On spiral, swiss_roll and moons only the share is known.
+On ring and grid, modes are counted by the protocol of Srivastava et al. 2017, "VEEGAN" (arXiv:1705.07761), on 10,000
+samples of the averaged generator: the number of modes with a sample within 3 standard deviations, the share of such
+samples, and the KL divergence of all samples' nearest modes from uniform. On spiral, swiss_roll and moons only the
+share is scored.
 
-It writes scores.json, the last picture and an animation, of the first seed. `experiments.loss_zoo` makes tables.
+The run writes scores.json, and of the first seed the last picture and an animation. `experiments.loss_zoo` makes
+tables.
 """
 
 import json
@@ -29,17 +31,17 @@ from gan_jax.types import System, TrainState
 
 @dataclass(frozen=True)
 class Config:
-    """What defines a run."""
+    """A game on points, and what is drawn of its first seed."""
 
     choice: Choice = field(default_factory=Choice)
     frames: int = 40
-    """Of the animation, at most: the largest divisor of steps."""
+    """Most frames of the animation; their number is the largest divisor of steps up to this."""
     workdir: Path = Path("runs/toy2d")
-    """Where scores and pictures are written."""
+    """Directory of the scores and pictures."""
 
 
 def main(config: Config) -> None:
-    """Trains, scores and draws it."""
+    """Trains and scores all seeds, and draws the first."""
     choice, dataset = config.choice, data.load(config.choice.dataset)
     if len(dataset.spec.shape) != 1:
         raise UserError(f"dataset={choice.dataset}: not points in the plane; experiments.loss_zoo takes images")

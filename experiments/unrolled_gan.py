@@ -1,14 +1,14 @@
-"""Unrolled GAN (Metz et al. 2017, arXiv:1611.02163): the generator foresees what the discriminator will answer.
+"""Unrolled GAN (Metz et al. 2017, arXiv:1611.02163): the generator looks ahead through discriminator updates.
 
     for each iteration:
         D minimises -V(D, G), where V(D, G) = log D(x) + log(1 - D(G(z)))
-        G minimises V(D_k, G), where D_k is D after k more of its moves, and differentiates through them
+        G minimises V(D_k, G), where D_k is D after k further updates, and differentiates through them
 
-So both terms of V give G a gradient, as in the authors' notebook: the fake one directly and both through D_k. It is the
-saturating game; -log D_k(G(z)) alone would move G even where its samples are the data. The foreseen moves see G's own
-batch, go through D's Adam, and are then forgotten. An iteration costs about as much as 2 (k + 1) plain ones.
-`--unrolled 0` is the same game without foresight. The networks are those of dcgan, and samples come from an average of
-the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
+So both terms of V give G a gradient, as in the authors' notebook: the fake one directly and both through D_k. The loss
+is the saturating one; -log D_k(G(z)) alone would move G even where its samples match the data. The unrolled updates see
+G's own batch, use D's Adam, and are then discarded. An iteration costs about as much as 2 (k + 1) plain ones.
+`--unrolled 0` is the same game without unrolling. The networks are those of dcgan. Samples come from an average of the
+generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 8.80 (7.96 to 10.72) by
 its classifier's features, precision 0.64, recall 0.53; an iteration takes 9.90 times as long as one of dcgan.
@@ -26,24 +26,24 @@ from gan_jax.types import System
 
 @dataclass(frozen=True)
 class Config(baseline.Baseline):
-    """What defines a run."""
+    """The baseline with unrolled discriminator updates."""
 
     unrolled: int = 5
-    """k, moves foreseen; 5 or 10 in the paper."""
+    """k, the discriminator updates unrolled; 5 or 10 in the paper, 0 for none."""
     d_norm: Norm = "batch"
     """Normalisation of the discriminator."""
 
 
 def build(config: Config, spec: Spec) -> System:
-    """Builds the game."""
+    """Assembles the zero-sum game with the unrolled rule."""
     rule = functools.partial(rules.unrolled, steps=config.unrolled) if config.unrolled else rules.alternating
-    adam = baseline.adam(config, eps_root=1e-8)  # with a derivative where a gradient is 0
+    adam = baseline.adam(config, eps_root=1e-8)  # eps_root gives a derivative where a gradient is 0
     networks = baseline.networks(config, spec, config.d_norm)
     return baseline.game(config, networks, losses.zero_sum(losses.non_saturating()), adam, rule=rule)
 
 
 def main(config: Config) -> None:
-    """Trains it."""
+    """Trains the unrolled GAN."""
     baseline.train(build, config)
 
 

@@ -1,13 +1,13 @@
-"""Variational autoencoder (Kingma & Welling 2014, arXiv:1312.6114): the comparison that the books make. No adversary.
+"""Variational autoencoder (Kingma & Welling 2014, arXiv:1312.6114): the non-adversarial comparison.
 
     for each iteration:
-        E and G minimise -E log p(x | z) + KL(q(z | x) | N(0, I)), z drawn from q(z | x) = N(mean(x), variance(x)),
-        p(x | z) = N(G(z), deviation^2 I)
+        E and G minimise -E log p(x | z) + KL(q(z | x) | N(0, I))
+    where z is drawn from q(z | x) = N(mean(x), variance(x)), and p(x | z) = N(G(z), deviation^2 I)
 
 The generator is that of dcgan. The paper's networks have one hidden layer and are trained by Adagrad; its p(x | z) is
-Bernoulli's for MNIST, and for faces normal with a variance that the decoder gives, where here it is fixed. Samples come
-from an average of the weights, which the paper does not use; `--ema-decay 0` turns it off. `python -m gan_jax.sample
-RUN reconstruction` shows held-out images above G(mean(x)).
+Bernoulli for MNIST, and for faces normal with a variance that the decoder outputs; here the variance is fixed. Samples
+come from an average of the weights, which the paper does not use; `--ema-decay 0` turns it off. `python -m
+gan_jax.sample RUN reconstruction` shows held-out images above G(mean(x)).
 
 What to expect: One run of 6,000 iterations on mnist, 2.0 minutes on 1 CPU core: test images come back at an L1 of 0.027
 and 0.16 by features, where another one is at 0.167 and 0.90; the nearest latent has the right class for 97.8%; samples
@@ -27,14 +27,14 @@ from gan_jax.types import System
 
 @dataclass(frozen=True)
 class Config(baseline.Baseline):
-    """What defines a run."""
+    """The baseline's generator as the decoder, with a fixed variance."""
 
     deviation: float = 0.7
-    """Of a pixel in [-1, 1] about its mean: the larger, the less reconstruction weighs."""
+    """Standard deviation of p(x | z), for pixels in [-1, 1]: the larger, the less reconstruction weighs."""
 
 
 def build(config: Config, spec: Spec) -> System:
-    """Builds the game, of one player."""
+    """Assembles a system of one player, which trains encoder and decoder on the evidence lower bound."""
     size, latent = config.latent_size, latents.normal(config.latent_size)
     networks = {
         "generator": baseline.network(config, baseline.generator(config, spec), (size,)),
@@ -53,7 +53,7 @@ def build(config: Config, spec: Spec) -> System:
 
 
 def main(config: Config) -> None:
-    """Trains it."""
+    """Trains the variational autoencoder."""
     baseline.train(build, config)
 
 

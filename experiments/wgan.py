@@ -4,8 +4,9 @@
         5 times: the critic minimises D(G(z)) - D(x), then all of its parameters are clipped to [-c, c]
         G minimises -D(G(z)), unless it waits
 
-As in the authors' code, the critic makes 100 moves before each of G's first 25 moves, and again after every 500 of
-them: G waits for 19 iterations. RMSProp, as momentum made the paper's critics unstable, with PyTorch's defaults.
+As in the authors' code, the critic is updated 100 times before each of G's first 25 updates, and again after every 500
+of them: G then waits for 19 iterations. The optimiser is RMSProp with PyTorch's defaults, as momentum made the paper's
+critics unstable.
 
 The paper's settings are `--batch-size 64 --latent-size 100 --g-learning-rate 5e-5 --d-learning-rate 5e-5 --g-width 64
 --d-width 64`, on images of side 64; the default rates are higher. Samples come from an average of the generator's
@@ -30,12 +31,12 @@ from gan_jax.types import Array, System, TrainState
 
 @dataclass(frozen=True)
 class Config(baseline.Baseline):
-    """What defines a run."""
+    """The baseline with a clipped critic and RMSProp."""
 
     limit: float = 0.01
-    """c, of the critic's parameters."""
+    """c, the bound to which the critic's parameters are clipped."""
     d_steps: int = 5
-    """Moves of the critic an iteration."""
+    """Critic updates per iteration."""
     d_norm: Norm = "batch"
     """Normalisation of the critic."""
     g_learning_rate: float = 5e-4
@@ -43,7 +44,7 @@ class Config(baseline.Baseline):
 
 
 def patient(d_steps: int, moves: int = 100, first: int = 25, every: int = 500) -> Callable[[TrainState], Array]:
-    """Lets G wait while the critic makes `moves` moves: before each of G's `first` moves, then after every `every`."""
+    """Returns whether G is updated: `moves` critic updates precede each of its `first` updates, then one in `every`."""
     waits = math.ceil(moves / max(d_steps, 1)) - 1  # iterations
 
     def active(state: TrainState) -> Array:
@@ -54,7 +55,7 @@ def patient(d_steps: int, moves: int = 100, first: int = 25, every: int = 500) -
 
 
 def build(config: Config, spec: Spec) -> System:
-    """Builds the game."""
+    """Assembles the Wasserstein game, with a clipped critic that trains ahead of G."""
     networks, repeats = baseline.networks(config, spec, config.d_norm), {"discriminator": config.d_steps}
     d_rate, g_rate = (baseline.scheduled(config, rate) for rate in (config.d_learning_rate, config.g_learning_rate))
     optimizer = {
@@ -66,7 +67,7 @@ def build(config: Config, spec: Spec) -> System:
 
 
 def main(config: Config) -> None:
-    """Trains it."""
+    """Trains WGAN."""
     baseline.train(build, config)
 
 

@@ -1,15 +1,15 @@
-"""WGAN-GP (Gulrajani et al. 2017, arXiv:1704.00028): a critic held 1-Lipschitz by a penalty on its slope.
+"""WGAN-GP (Gulrajani et al. 2017, arXiv:1704.00028): a gradient penalty that keeps the critic 1-Lipschitz.
 
     for each iteration:
-        5 times: the critic minimises D(G(z)) - D(x) + 10 (|grad D(u)| - 1)^2, u drawn evenly between x and G(z)
+        5 times: the critic minimises D(G(z)) - D(x) + 10 (|grad D(u)| - 1)^2, u uniform between x and G(z)
         G minimises -D(G(z))
 
-Batch norm is left out of the critic, as the penalty is on the slope at each example. The paper's residual networks and
-settings for CIFAR-10 are `--dataset cifar10 --network resnet --g-width 128 --d-width 128 --batch-size 64 --latent-size
-128 --g-learning-rate 2e-4 --d-learning-rate 2e-4 --beta1 0 --beta2 0.9 --decay-steps 100000 --steps 100000`. As in the
-authors' code, residual networks see dequantised real images. That code has batches for G twice as large as for the
-critic; here they have the same size. Samples come from an average of the generator's weights, which the paper does not
-use; `--ema-decay 0` turns it off.
+The critic has no batch norm, as the penalty is on the gradient at each single example. The paper's residual networks
+and settings for CIFAR-10 are `--dataset cifar10 --network resnet --g-width 128 --d-width 128 --batch-size 64
+--latent-size 128 --g-learning-rate 2e-4 --d-learning-rate 2e-4 --beta1 0 --beta2 0.9 --decay-steps 100000 --steps
+100000`. As in the authors' code, residual networks see dequantised real images. That code's batches for G are twice the
+critic's; here both have the same size. Samples come from an average of the generator's weights, which the paper does
+not use; `--ema-decay 0` turns it off.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 8.96 (8.66 to 9.09) by
 its classifier's features, precision 0.62, recall 0.60; an iteration takes 3.83 times as long as one of dcgan.
@@ -28,20 +28,20 @@ from gan_jax.types import System
 
 @dataclass(frozen=True)
 class Config(baseline.Baseline):
-    """What defines a run."""
+    """The baseline plus the gradient penalty, with the paper's beta2."""
 
     weight: float = 10.0
-    """Of the penalty."""
+    """Weight of the gradient penalty."""
     d_steps: int = 5
-    """Moves of the critic an iteration."""
+    """Critic updates per iteration."""
     network: baseline.Kind = "dcgan"
-    """Both players' kind; residual networks have g_width and d_width channels throughout."""
+    """Architecture of both players; residual networks have g_width and d_width channels throughout."""
     d_learning_rate: float = 1e-3
     beta2: float = 0.9
 
 
 def build(config: Config, spec: Spec) -> System:
-    """Builds the game."""
+    """Assembles the Wasserstein game with a gradient penalty; residual networks see dequantised images."""
     game = baseline.game(
         config,
         baseline.networks(config, spec, norm="none", kind=config.network),
@@ -53,7 +53,7 @@ def build(config: Config, spec: Spec) -> System:
 
 
 def main(config: Config) -> None:
-    """Trains it."""
+    """Trains WGAN-GP."""
     baseline.train(build, config)
 
 

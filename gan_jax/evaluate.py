@@ -1,6 +1,6 @@
-"""Scores of a run's checkpoints: `python -m gan_jax.evaluate RUN`, or the functions behind it.
+"""Scoring of a run's checkpoints: `python -m gan_jax.evaluate RUN`.
 
-Scores go to `RUN/scores.jsonl`, each with its protocol (`metrics.protocol`), and to the report as curves.
+Scores are added to `RUN/scores.jsonl`, each with its protocol (`metrics.protocol`), and shown in the report.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ from gan_jax.metrics.scoring import Kind, _yardstick, duality_gap, equilibrium, 
 from gan_jax.runs import checkpoint, report
 
 DEFAULT: tuple[Name, ...] = ("fid", "kid", "precision", "recall", "density", "coverage")
-WITH_CLASSES: tuple[Name, ...] = ("classes", "class_kl")  # also by default, where there is a classifier
+WITH_CLASSES: tuple[Name, ...] = ("classes", "class_kl")  # default too, if a classifier of the data exists
 
 
 def main(
@@ -42,35 +42,35 @@ def main(
     dataset: str | None = None,
     safe: bool = False,
 ) -> None:
-    """Scores checkpoints of a run, and adds the scores to RUN/scores.jsonl and to its report.
+    """Scores checkpoints of a run, and adds the scores to RUN/scores.jsonl and to the run's report.
 
-    Scores are comparable only with scores of the same protocol: metric, features, resize, split and numbers of real
-    and fake images. Training images, scored as though they were samples, are the yardstick of a perfect generator.
+    Scores are comparable only within one protocol: metric, features, resize, split and numbers of real and fake images.
+    Training images, scored as samples, show what a perfect generator would reach.
 
     Args:
         run: A run directory, such as runs/dcgan-digits.
-        metrics: Which scores; all but inception_score, uniform_kl and copying by default.
-        features: By what images are compared: the data set's own classifier, fitted once (the default); the Inception
-            network of published scores; or pixels.
-        weights: The generator's averaged weights, or the raw ones, or both.
-        steps: Which checkpoints; the newest by default. A run keeps --keep of them.
+        metrics: Metrics to compute; by default all but inception_score, uniform_kl and copying.
+        features: Features by which images are compared: the data set's own classifier, fitted once (the default); the
+            Inception network of published scores; or pixels.
+        weights: Weights of the generator: averaged, raw, or both.
+        steps: Steps of the checkpoints; by default the newest. Training keeps the last --keep of them.
         every: Score every checkpoint.
-        best: Score the best one, which training with --best keeps.
-        count: Number of samples; by default as many as real images, up to 10,000.
-        split: Which real images: test, or train as in many papers.
-        seed: Which samples.
+        best: Score the best checkpoint, which training with --best keeps.
+        count: Number of samples; by default that of the real images, up to 10,000.
+        split: Split of the real images: test, or train as in many papers.
+        seed: Selects the samples.
         few: Accept fewer images than features, for which an FID means nothing.
-        players: Also how far the discriminator is from 50/50 on held-out images, and the duality gap.
-        moves: Moves of each player for the duality gap (with --players); by default 100.
-        inception: The file of its weights (pt_inception-2015-12-05-6726825d.pth, or .npz, .safetensors); by default
+        players: Also score the discriminator's distance from 50/50 on held-out images, and the duality gap.
+        moves: Updates of each player for the duality gap (with --players); by default 100.
+        inception: File of Inception's weights (pt_inception-2015-12-05-6726825d.pth, or .npz, .safetensors); by default
             downloaded once.
-        resize: How images are brought to Inception's size: as pytorch-fid does (reference, the default), as clean-fid
-            (clean), or as the original graph (tensorflow).
-        dataset: Where the data of the run are now, if they have moved.
-        safe: Run none of the run's own code, but this repository's experiment of the same name.
+        resize: Resizing of images for Inception: as in pytorch-fid (reference, the default), as in clean-fid (clean),
+            or as in the original graph (tensorflow).
+        dataset: New name of the run's data, if they have moved.
+        safe: Run this repository's experiment of the same name instead of the code in the run directory.
 
     Raises:
-        UserError: If a flag does not apply, or what is asked for cannot be scored.
+        UserError: If a flag does not apply, or the run cannot be scored as asked.
     """
     for idle, flag, mend in (
         (moves is not None and not players, "--moves", "give --players too"),
@@ -123,7 +123,7 @@ def main(
 
 
 def _show(scores: list[Score]) -> None:
-    """Prints a line for each checkpoint and kind of weights."""
+    """Prints one line per checkpoint and kind of weights."""
     lines: dict[tuple[str, str], list[str]] = {}
     for score in scores:
         error = f" ± {score.error:.2g}" if score.error == score.error else ""

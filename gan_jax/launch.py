@@ -1,13 +1,14 @@
-"""Several processes on one machine, supervised.
+"""Launcher of several supervised processes on one machine.
 
     python -m gan_jax.launch --processes 2 -- python -m experiments.dcgan
 
-Each runs the command, and all train one run together. When one dies (killed, out of memory, crashed), the others would
-wait for it for ever: all are ended, started again, and go on from the last checkpoint. A command that ends by itself
-with an error (exit status 1 or 2: bad input, divergence) is not repeated. SIGTERM, Ctrl-C and the closing of the
-terminal (SIGHUP) are passed on: all agree on a step, save, and end. They do so too when the launcher itself is killed.
+Every process runs the command, and all train one run together. If one dies (killed, out of memory, crashed), the others
+would wait for it forever: the launcher ends all, starts them again, and they resume from the last checkpoint. A command
+that exits with an error of its own (status 1 or 2: bad input, divergence) is not restarted. SIGTERM, Ctrl-C and closing
+the terminal (SIGHUP) are passed on: all processes agree on a step, save, and exit. They also do so if the launcher is
+killed.
 
-On several machines the cluster starts the processes: see `gan_jax.devices.cluster` for the environment that each needs.
+On several machines the cluster starts the processes: see `gan_jax.devices.cluster` for the environment of each.
 """
 
 import os
@@ -27,8 +28,8 @@ from gan_jax.devices.cluster import COORDINATOR, LAUNCHER, PROCESS, PROCESSES, R
 from gan_jax.errors import UserError
 from gan_jax.loop import signals
 
-GRACE = 5.0  # seconds in which the others may end by themselves; where one was killed, they wait for it for ever
-FINAL = (1, 2, 130, -signal.SIGINT)  # exit statuses of a command that has told why it failed, or was interrupted
+GRACE = 5.0  # seconds for the others to exit by themselves; if one was killed, they would wait for it forever
+FINAL = (1, 2, 130, -signal.SIGINT)  # statuses that are not restarted: an error with a message, or an interrupt
 
 
 def main(
@@ -36,13 +37,13 @@ def main(
     processes: int = 2,
     restarts: int = 3,
 ) -> None:
-    """Runs a command in several processes that train together, and starts all again when one dies.
+    """Runs a command in several processes that train together, and restarts all if one dies.
 
     Args:
         command: The command, after "--".
-        processes: How many. Each sees all of the machine's devices unless told otherwise, by CUDA_VISIBLE_DEVICES for
-            instance; on a CPU each is one device.
-        restarts: How often all are started again before the launcher gives up.
+        processes: Number of processes. Each sees all of the machine's devices, unless CUDA_VISIBLE_DEVICES or the like
+            restricts it; on a CPU each is one device.
+        restarts: Number of restarts before the launcher gives up.
     """
     if processes < 1 or restarts < 0:
         raise UserError(f"processes={processes}, restarts={restarts}: give at least 1 process, and no negative number")
@@ -67,10 +68,10 @@ def main(
 
 
 def _run(command: Sequence[str], count: int, attempt: int, asked: list[int]) -> tuple[int, int] | None:
-    """Runs the processes to their end; returns the first that failed and its status, None if none did."""
+    """Runs the processes until they exit; returns the index and status of the first that failed, None if none did."""
     address = f"127.0.0.1:{free_port()}"
     shared = {COORDINATOR: address, PROCESSES: str(count), RESTARTS: str(attempt)}
-    pipe, held = os.pipe()  # closed with this process, however it ends
+    pipe, held = os.pipe()  # closed when this process ends, in whatever way
     shared[LAUNCHER] = str(pipe)
     options: dict[str, Any] = {"start_new_session": True, "pass_fds": [pipe]}  # the launcher passes Ctrl-C on
     running = [
@@ -95,7 +96,7 @@ def _run(command: Sequence[str], count: int, attempt: int, asked: list[int]) -> 
 
 
 def _end(running: Sequence[subprocess.Popen]) -> None:
-    """Kills what still runs, all that each has started too; after a while in which it may end as another one did."""
+    """Kills the processes that still run, with their children; first waits `GRACE` if none was killed by a signal."""
     deadline = time.monotonic() + GRACE
     if all((process.poll() or 0) >= 0 for process in running):
         while any(process.poll() is None for process in running) and time.monotonic() < deadline:
@@ -107,7 +108,7 @@ def _end(running: Sequence[subprocess.Popen]) -> None:
 
 
 def free_port() -> int:
-    """Returns a port of this machine on which nobody listens."""
+    """Returns a free port of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -1,6 +1,6 @@
-"""Samples from a run: `python -m gan_jax.sample RUN`, or the functions behind it.
+"""Sampling from a run: `python -m gan_jax.sample RUN`, or the functions behind it.
 
-Image i depends on the checkpoint, the seed and i alone, bit for bit, however many are made: images are made in padded
+Image i depends on the checkpoint, the seed and i alone, bit for bit, whatever the count: images are generated in padded
 batches of one size, and image i always has the same place in the same batch.
 """
 
@@ -24,9 +24,9 @@ from gan_jax.latents import codes as parts
 from gan_jax.runs import Restored
 from gan_jax.types import Array, Latent
 
-BATCH = 64  # images at once
+BATCH = 64  # images per call of the generator
 DRAWN = ("grid", "images", "npz")
-USES = {  # the results that a flag has an effect on; flags that are not named have one on all
+USES = {  # flag -> the outputs that it affects; other flags affect all
     "count": (*DRAWN, "reconstruction"),
     "truncation": DRAWN,
     "rows": ("interpolation",),
@@ -47,9 +47,9 @@ def latents_of(run: Restored, seed: int, count: int, truncation: float | None = 
 
     Args:
         run: An opened run, by `runs.open_run`.
-        seed: Which images.
-        count: How many.
-        truncation: Threshold beyond which the values of a latent are drawn again; None truncates nothing.
+        seed: Selects the images.
+        count: Number of latents.
+        truncation: Threshold beyond which the values of a latent are redrawn; None for no truncation.
 
     Returns:
         `[count, size]`.
@@ -58,10 +58,10 @@ def latents_of(run: Restored, seed: int, count: int, truncation: float | None = 
 
 
 def require_memory(run: Restored, count: int) -> None:
-    """Checks that this machine's memory can hold a number of images and their latents, before any is made.
+    """Checks, before sampling, that host memory can hold a number of images and their latents.
 
     Raises:
-        OutOfMemory: With the number of bytes.
+        OutOfMemory: If it cannot, with the number of bytes.
     """
     each = run.system.latent.size + math.prod(run.record["data"]["shape"])
     memory.require(4 * each * count, f"{count:,} images", "ask for fewer")
@@ -96,16 +96,16 @@ def evaluated(function: Callable[[Any, Array], Array], ema: Any, rows: ArrayLike
 
 
 def labelled(run: Restored, seed: int, labels: Sequence[int], name: str = "label") -> np.ndarray:
-    """Makes images of classes: image i of a seed, but of class `labels[i]`; result as in `generate`.
+    """Generates images of given classes: image i of a seed, with class `labels[i]`; returns as `generate`.
 
     Args:
-        run: An opened run, of a conditional generator.
-        seed: Which images.
-        labels: A class for each.
-        name: Of the part of the latent, see `latents.joined`.
+        run: An opened run of a conditional generator.
+        seed: Selects the images.
+        labels: The class of each image.
+        name: Name of the latent's part that holds the class, see `latents.joined`.
 
     Raises:
-        UserError: If the generator has no such part, or the part no such class.
+        UserError: If the latent has no such part, or the part no such class.
     """
     require_memory(run, len(labels))
     drawn = latents_of(run, seed, len(labels))
@@ -113,11 +113,11 @@ def labelled(run: Restored, seed: int, labels: Sequence[int], name: str = "label
 
 
 def reconstructions(run: Restored, images: np.ndarray) -> np.ndarray:
-    """Encodes images and makes them again; result as in `generate`.
+    """Reconstructs images from their codes; returns as `generate`.
 
     Args:
-        run: An opened run, of a system with an encoder.
-        images: uint8 `[n, H, W, C]`, of the size that it was trained on.
+        run: An opened run of a system with an encoder.
+        images: uint8 `[n, H, W, C]`, of the size that the run was trained on.
 
     Raises:
         UserError: If there is no encoder.
@@ -128,19 +128,19 @@ def reconstructions(run: Restored, images: np.ndarray) -> np.ndarray:
 
 
 def samples(run: Restored, seed: int, count: int, truncation: float | None = None) -> np.ndarray:
-    """Makes images 0 to count - 1 of a seed; arguments as for `latents_of`, result as in `generate`."""
+    """Generates images 0 to count - 1 of a seed; arguments are those of `latents_of`, returns as `generate`."""
     require_memory(run, count)
     return generate(run, latents_of(run, seed, count, truncation))
 
 
 def interpolation(run: Restored, seed: int, rows: int, steps: int, path: Callable = latents.spherical) -> np.ndarray:
-    """Walks from latent to latent: row r leads from image r of a seed to image r + 1.
+    """Interpolates between latents: row r goes from image r of a seed to image r + 1.
 
     Args:
         run: An opened run.
-        seed: Which images.
-        rows: How many walks.
-        steps: Images a walk, both ends included; at least 2.
+        seed: Selects the images.
+        rows: Number of interpolations.
+        steps: Images per row, both ends included; at least 2.
         path: `latents.spherical` or `latents.linear`.
 
     Returns:
@@ -157,15 +157,15 @@ def interpolation(run: Restored, seed: int, rows: int, steps: int, path: Callabl
 def traversal(
     run: Restored, seed: int, dimensions: Sequence[int], steps: int, low: float = -1.0, high: float = 1.0
 ) -> np.ndarray:
-    """Moves single dimensions of image 0's latent over an interval, all others held.
+    """Varies single dimensions of image 0's latent over an interval, with all others held fixed.
 
     Args:
         run: An opened run.
-        seed: Which image.
-        dimensions: The latent dimensions, a row each.
-        steps: Images a row, at least 2.
-        low: Where each starts.
-        high: Where each ends.
+        seed: Selects the image.
+        dimensions: Latent dimensions, one row each.
+        steps: Images per row, at least 2.
+        low: First value of the dimension.
+        high: Last value of the dimension.
 
     Returns:
         Images `[len(dimensions) * steps, ...]`, row by row.
@@ -212,28 +212,29 @@ def main(
 
     Args:
         run: A run directory, such as runs/dcgan-digits.
-        what: A grid of samples, PNG files, one .npz of uint8, walks between latents, a traversal of dimensions, or
-            held-out images above their reconstructions by an encoder.
+        what: Output: a grid of samples, PNG files (images), one uint8 .npz file, interpolations between latents, a
+            traversal of latent dimensions, or held-out images above their reconstructions by an encoder.
         count: Number of samples (grid, images, npz, reconstruction).
-        seed: Which samples; image i depends on checkpoint, seed and i alone.
-        truncation: Draw values of the latent beyond this threshold again: less variety, more typical images (grid,
-            images, npz).
-        step: Which checkpoint; the newest good one by default.
-        best: The best checkpoint, which training with --best keeps.
-        rows: Number of walks (interpolation).
-        steps: Images from end to end (interpolation, traversal).
-        path: Walk on the great circle or on the straight line (interpolation).
-        dimensions: Latent dimensions to traverse, a row each; by default the codes that there are, or the first 8.
-        labels: Classes of the samples, in turns; by default a grid has a column for each class (grid, images, npz,
+        seed: Selects the samples; image i depends on checkpoint, seed and i alone.
+        truncation: Redraw values of the latent beyond this threshold: less variety, more typical images (grid, images,
+            npz).
+        step: Step of the checkpoint; by default the newest undamaged one.
+        best: Use the best checkpoint, which training with --best keeps.
+        rows: Number of interpolations, one row each (interpolation).
+        steps: Images per row, both ends included (interpolation, traversal).
+        path: Interpolate on the great circle or on the straight line (interpolation).
+        dimensions: Latent dimensions to traverse, one row each; by default the codes, or else the first 8 dimensions
+            (traversal).
+        labels: Classes of the samples, repeated in turn; by default a grid has one column per class (grid, images, npz,
             traversal).
-        codes: Values of codes, for all samples, such as style=0.5,-1 or digit=3; a traversal keeps them fixed (grid,
+        codes: Values of codes for all samples, such as style=0.5,-1 or digit=3; a traversal keeps them fixed (grid,
             images, npz, traversal). They may lie outside the range of training.
         low: First value of a traversed dimension (traversal).
         high: Last value of a traversed dimension (traversal).
-        gif: Write an animation that walks to and fro instead of a strip (interpolation, traversal).
-        out: File, or directory for images; by default named after what it is, in the run.
-        dataset: Where the data of the run are now, if they have moved (reconstruction).
-        safe: Run none of the run's own code, but this repository's experiment of the same name.
+        gif: Write an animation, forward and back, instead of a grid (interpolation, traversal).
+        out: Output file, or directory for images; by default in the run directory, named after its content.
+        dataset: New name of the run's data, if they have moved (reconstruction).
+        safe: Run this repository's experiment of the same name instead of the code in the run directory.
     """
     require_used(main, what, USES, locals())
     if count < 1:
@@ -295,7 +296,7 @@ def main(
 
 
 def _labelled(latent: Latent, values: Array, labels: Sequence[int]) -> Array:
-    """Sets labels, in turns."""
+    """Sets the class of each latent, cycling through the labels."""
     return parts.with_labels(latent, values, np.resize(labels, len(values))) if labels else values
 
 

@@ -1,4 +1,4 @@
-"""Translates a folder of images by a run: `python -m gan_jax.translate RUN --input DIRECTORY --output DIRECTORY`."""
+"""Translation of a folder of images: `python -m gan_jax.translate RUN --input DIRECTORY --output DIRECTORY`."""
 
 from pathlib import Path
 
@@ -17,18 +17,18 @@ from gan_jax.runs import Restored
 def translated(run: Restored, images: np.ndarray, backward: bool = False) -> np.ndarray:
     """Translates images from the source's domain to the target's.
 
-    Norms are by each image's own moments and there is no dropout, so that an image is translated alike in any company.
+    Norms use each image's own moments and dropout is off, so that a translation does not depend on the other images.
 
     Args:
         run: An opened run of a translator.
-        images: uint8 `[n, H, W, C]`, of the size that it was trained on.
-        backward: From the target's domain to the source's, where there is such a translator.
+        images: uint8 `[n, H, W, C]`, of the size that the run was trained on.
+        backward: Whether to translate from the target's domain to the source's.
 
     Returns:
         uint8 `[n, H, W, C']`.
 
     Raises:
-        UserError: If the run does not translate, or not backward, or not images of this shape.
+        UserError: If the run does not translate, or has no backward translator, or the images have another shape.
     """
     source, target = run.record["data"].get("source"), run.record["data"]["shape"]
     if not run.system.latent.translates:
@@ -50,16 +50,17 @@ def main(
     best: bool = False,
     safe: bool = False,
 ) -> None:
-    """Translates the images of a folder and its subfolders, made squares of the run's size, to PNG of the same names.
+    """Translates the images of a folder and its subfolders, as squares of the run's size, to PNG files of the same
+    names.
 
     Args:
         run: A run directory of a translator, such as runs/pix2pix-edges-digits.
-        input: A folder of images.
-        output: Where to write theirs; a folder that is not there or empty.
-        backward: From the target's domain to the source's.
-        step: Which checkpoint; the newest good one by default.
-        best: The best checkpoint, which training with --best keeps.
-        safe: Run none of the run's own code, but this repository's experiment of the same name.
+        input: Folder of images to translate.
+        output: Folder for the translations; it must be new or empty.
+        backward: Translate from the target's domain to the source's.
+        step: Step of the checkpoint; by default the newest undamaged one.
+        best: Use the best checkpoint, which training with --best keeps.
+        safe: Run this repository's experiment of the same name instead of the code in the run directory.
     """
     restored = runs.open_run(run, step, best, safe=safe)
     if output.exists() and any(output.iterdir()):

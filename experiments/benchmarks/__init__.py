@@ -1,1 +1,1 @@
-"""Measurements of speed."""
+"""Benchmarks of speed and memory."""

@@ -1,8 +1,8 @@
-"""Where a convolution's time goes on a CPU: `python -m experiments.benchmarks.convolutions`.
+"""Time of convolutions and of their matrix products on a CPU: `python -m experiments.benchmarks.convolutions`.
 
-For each convolution of a game's networks, inside a loop as in training: the time of its three maps (forward, and the
-gradients of images and of kernels; see `gan_jax.networks.layers.bilinear`), and of the three matrix products alone, on
-patches that are laid out already. Both are medians over rounds, measured in turns.
+For each convolution of a game's networks, inside a loop as in training: the time of its three operations (forward, and
+the gradients by images and by kernels; see `gan_jax.networks.layers.bilinear`), and of the three matrix products alone,
+on patches that are already extracted. Both are medians over rounds, measured in turns.
 """
 
 import time
@@ -35,11 +35,11 @@ def main(
     rounds: int = 7,
     out: Path = Path("runs/convolutions.json"),
 ) -> None:
-    """Times the convolutions of games and prints and writes a table.
+    """Times the convolutions of games, and prints and writes a table.
 
     Args:
         games: Names in `peers.GAMES`.
-        rounds: Turns of each.
+        rounds: Rounds of timing.
         out: The JSON file.
     """
     record = {"rows": [_row(game, rounds) for game in games], "rounds": rounds, "environment": records.environment()}
@@ -48,7 +48,7 @@ def main(
 
 
 def markdown(record: dict[str, Any]) -> str:
-    """Returns the table as README.md shows it; times are of one pass of real or fake through either network."""
+    """Returns the Markdown table, as in README.md; times are for one pass of real or fake through each network."""
     lines = [HEAD, ["---"] * len(HEAD)]
     for row in record["rows"]:
         times = [f"{row[way] * 1e3:.0f} ms" for way in WAYS]
@@ -72,7 +72,7 @@ def _row(game: str, rounds: int) -> dict[str, Any]:
 
 
 def _layers(network: Any, config: Any, shape: Sequence[int], name: str) -> list[tuple[type, tuple, tuple, Any, Any]]:
-    """Returns class, input's shape, kernel's shape, strides and padding of each convolution of a network."""
+    """Returns class, input shape, kernel shape, strides and padding of each convolution of a network."""
     layers = []
 
     def note(method: Callable, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
@@ -97,7 +97,7 @@ def _layers(network: Any, config: Any, shape: Sequence[int], name: str) -> list[
 
 
 def _rows(kind: type, shape: tuple, kernel: tuple, strides: Any, padding: Any) -> int:
-    """Returns how many windows there are: rows of the products."""
+    """Returns the number of windows, which are the rows of the products."""
     if kind is ConvTranspose:
         return int(np.prod(shape[:3]))
     made = jax.eval_shape(lambda x, k: conv(x, k, strides, padding), *_arrays(shape, kernel))
@@ -109,7 +109,7 @@ def _arrays(*shapes: tuple) -> list[jax.ShapeDtypeStruct]:
 
 
 def _ways(kind: type, shape: tuple, kernel: tuple, strides: Any, padding: Any) -> dict[str, Callable[[], float]]:
-    """Returns a timer of a convolution's three maps for each way."""
+    """Returns, for each way, a timer of a convolution's three operations."""
     operator = conv_transpose if kind is ConvTranspose else conv
     rows = _rows(kind, shape, kernel, strides, padding)
     inner = kernel[2] if kind is ConvTranspose else int(np.prod(kernel[:3]))
@@ -128,7 +128,7 @@ def _timed(function: Callable[[Array, Array], Array], *shapes: tuple) -> Callabl
     def several(x: Array, w: Array, g: Array) -> Any:
         def body(i: Array, carry: list[Array]) -> list[Array]:
             made, pull = jax.vjp(function, *carry[:2])
-            # the least that makes every iteration depend on the last
+            # makes every iteration depend on the last, at the least cost
             return [a + 1e-20 * b for a, b in zip(carry, (*pull(carry[2]), made), strict=True)]
 
         return lax.fori_loop(0, LOOPS, body, [x, w, g])

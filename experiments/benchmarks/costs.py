@@ -1,8 +1,8 @@
-"""What an iteration costs by loss, term and rule, beside the plain one: `python -m experiments.benchmarks.costs`.
+"""Relative cost of an iteration by loss, term and rule: `python -m experiments.benchmarks.costs`.
 
-The plain game is the non-saturating loss, no terms, players in turns; unrolling plays the zero-sum loss. All games are
-compiled first and then timed in turns, so that a machine that slows down slows all; a cost is the median over the
-rounds of a game's time over the plain one's in the same round, with the least and the most.
+The plain game has the non-saturating loss, no terms, and players in turns; unrolling uses the zero-sum loss. All games
+are compiled first and then timed in turns, so that a slowdown of the machine affects all. A cost is the ratio of a
+game's time to the plain game's in the same round: the median over rounds, with the range.
 """
 
 import dataclasses
@@ -31,11 +31,11 @@ def main(
     rounds: int = 7,
     out: Path = Path("runs/costs.json"),
 ) -> None:
-    """Times every game and prints and writes a table.
+    """Times every game, and prints and writes a table.
 
     Args:
-        choice: The plain game; each other one changes its loss, its terms or its rule.
-        iterations: In one turn.
+        choice: The plain game; each other game changes its loss, its terms or its rule.
+        iterations: Iterations per turn.
         rounds: Turns of each game.
         out: The JSON file.
     """
@@ -68,7 +68,7 @@ def main(
 
 
 def markdown(record: dict[str, Any]) -> str:
-    """Returns the costs as README.md shows them: one line a kind, the dearest last."""
+    """Returns the Markdown table, as in README.md: a row per kind, sorted by cost."""
     lines = ["| | |", "| --- | --- |"]
     for kind in ("loss", "term", "rule"):
         costs = {name.split()[1]: row[1] for name, row in record["rows"].items() if name.startswith(kind)}
@@ -78,7 +78,7 @@ def markdown(record: dict[str, Any]) -> str:
 
 
 def _turn(game: Choice, dataset: Dataset, iterations: int) -> Callable[[], float]:
-    """Compiles a game, and returns the function that makes some iterations of it and tells the seconds."""
+    """Compiles a game; returns the function that makes some iterations and returns the seconds taken."""
     system = build(game, dataset.spec)
     draw = data.batches(len(dataset.arrays["image"]), game.batch_size, system.batches)
     step = parallel.single(rules.many(system.update, draw, iterations))

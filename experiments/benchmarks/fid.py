@@ -1,8 +1,8 @@
-"""Seconds and memory of FID with its error, features excluded: `python -m experiments.benchmarks.fid`.
+"""Time and memory of FID with its error, without the features: `python -m experiments.benchmarks.fid`.
 
-Features are random numbers that come in batches and are not held, as from a network. Their drawing is timed by itself.
-Memory is the peak of the whole process less what it took before, and less the moments, which no way of computing FID
-with a jackknife does without: one matrix of D x D for the real images and one for each group of samples.
+Features are random numbers in batches that are not kept, as from a network; drawing them is timed separately. Memory is
+the peak of the process, less its memory before, and less the moments that any FID with a jackknife needs: a D x D
+matrix for the real images and one for each group of samples.
 """
 
 import resource
@@ -23,12 +23,12 @@ from gan_jax.runs import records
 
 
 def main(count: int = 10_000, size: int = 2048, groups: int = 10, out: Path = Path("runs/fid.json")) -> None:
-    """Times the parts of FID and prints and writes a table.
+    """Times the parts of FID, and prints and writes a table.
 
     Args:
         count: Number of real images, and of samples.
         size: Number of features.
-        groups: Of samples, for the error.
+        groups: Number of groups of samples, for the error.
         out: The JSON file.
     """
     before, seconds = _peak(), {}
@@ -73,7 +73,7 @@ def _stream(seed: int, count: int, size: int, batch: int = 256) -> Iterator[tupl
 
 
 def _peak() -> float:
-    """Returns the largest memory that the process has held, in megabytes."""
+    """Returns the process's peak memory so far, in megabytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 

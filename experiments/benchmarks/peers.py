@@ -1,18 +1,18 @@
-"""Games beside the same in PyTorch: `pip install torch; python -m experiments.benchmarks.peers`.
+"""Training speed against PyTorch: `pip install torch; python -m experiments.benchmarks.peers`.
 
-Networks, batches, losses, moves, Adam and the generator's average are the same (`torch_peers`), and so is the number of
-threads; gan_jax keeps its metrics besides. The ways of playing, in `turns`:
+Networks, batches, losses, updates, Adam, the generator's average and the number of threads are the same
+(`torch_peers`); gan_jax computes its metrics too. The ways of training, timed by `turns`:
 
-    gan_jax        many iterations a call, as `gan_jax.loop` makes them
-    eager          PyTorch as it comes, with fused Adam
-    channels_last  the same, images with their channels innermost, where something convolves
-    one_thread     eager in one thread, where nothing does, on a CPU: small products may gain nothing by more
+    gan_jax        many iterations per call, as in `gan_jax.loop`
+    eager          PyTorch's default, with fused Adam
+    channels_last  eager with channels innermost, for networks with convolutions
+    one_thread     eager in one thread, on a CPU, for networks without: small products may not gain from more
     compiled       PyTorch's losses through torch.compile
-    graphs         the same, replayed as CUDA graphs, on a GPU
+    graphs         compiled, and replayed as CUDA graphs, on a GPU
 
-A speed is the median over the rounds; a ratio that of the rounds' ratios of gan_jax to another way, or to the fastest
-other way of each round, with the least and the most. FLOPs are told as a share of those of a large matrix product in
-the same precision, the best that JAX or PyTorch makes. Without torch, gan_jax is measured alone.
+A speed is the median over rounds. A ratio is gan_jax's speed to another way's, or to that of each round's fastest other
+way: the median over rounds, with the range. FLOP/s are given as a share of the peak: those of a large matrix product in
+the same precision, the better of JAX's and PyTorch's. Without torch, gan_jax is measured alone.
 """
 
 import dataclasses
@@ -48,13 +48,13 @@ Precision = Literal["float32", "bfloat16"]
 
 
 class Game(NamedTuple):
-    """What is played.
+    """A game to time.
 
     Attributes:
         experiment: Module in experiments/.
-        shape: Of one example.
-        changes: Of its config.
-        goals: For the ratio to PyTorch's fastest way on a CPU: the first, and the next.
+        shape: Shape of one example.
+        changes: Fields of the config that differ from the defaults.
+        goals: Targets for the ratio to PyTorch's fastest way on a CPU, ascending.
     """
 
     experiment: str
@@ -84,19 +84,19 @@ def main(
     seconds: float = 2.0,
     out: Path = Path("runs/peers.json"),
 ) -> None:
-    """Times games and prints and writes a table.
+    """Times games, and prints and writes a table.
 
     Args:
-        games: Names in `GAMES`; by default all but the last, which takes a CPU minutes.
-        precisions: On a GPU, bfloat16 too.
+        games: Names in `GAMES`; by default all but the last, which takes minutes on a CPU.
+        precisions: Precisions of each game; bfloat16 is meant for GPUs.
         rounds: Turns of each way.
-        seconds: Roughly how long one turn lasts, and at least an iteration.
+        seconds: Approximate length of one turn, which has at least one iteration.
         out: The JSON file.
     """
     if unknown := sorted(set(games) - set(GAMES)):
         raise UserError(f"games: there is no {', '.join(unknown)}; choose from {', '.join(GAMES)}")
     with tempfile.TemporaryDirectory() as empty:
-        # the processes of the race share the GPU, and none finds compiled what it compiles
+        # the processes share the GPU, and each compiles its programs anew
         os.environ |= {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "JAX_ENABLE_COMPILATION_CACHE": "false"}
         os.environ |= {"TORCHINDUCTOR_CACHE_DIR": empty}
         peaks = {precision: _peak(precision) for precision in precisions}
@@ -115,13 +115,13 @@ def main(
 
 
 def markdown(record: dict[str, Any]) -> str:
-    """Returns the table as README.md shows it."""
+    """Returns the Markdown table, as in README.md."""
     titles, *lines = _cells(record)
     return "\n".join(f"| {' | '.join(line)} |" for line in (titles, ["---"] * len(titles), *lines))
 
 
 def start(way: str, game: str, precision: Precision) -> Run:
-    """Starts a game, to be played in one of the ways."""
+    """Starts a game in one of the ways; returns the function that makes a number of iterations."""
     random, shape = np.random.default_rng(0), GAMES[game].shape
     size = (4096, *shape)
     images = len(shape) == 3
@@ -149,9 +149,9 @@ def build(game: str, precision: Precision = "float32") -> tuple[Any, System]:
 
 
 def iteration_flops(game: str) -> float:
-    """Counts what the moves of an iteration need by XLA's analysis, convolutions as matrix products on any platform.
+    """Counts the FLOPs of an iteration's updates by XLA's analysis, with XLA's convolutions on any platform.
 
-    Metrics are left out, and so are draws and the average.
+    Metrics, random draws and the average are left out.
     """
     config, system = build(game)
     state = jax.eval_shape(system.init, rng.key(0))
@@ -164,12 +164,12 @@ def iteration_flops(game: str) -> float:
 
         return jax.jit(move).lower(state, batch, rng.key(0)).cost_analysis()["flops"]  # pyright: ignore[reportOptionalSubscript]
 
-    # move by move, as the body of a loop over them would be counted once
+    # update by update, as XLA counts the body of a loop once
     return sum(once(player) * (config.d_steps if player.name == "discriminator" else 1) for player in system.players)
 
 
 def ratios(speeds: dict[str, list[float]]) -> dict[str, list[float]]:
-    """Returns gan_jax's speed in those of each other way, and of the fastest in each round: median, least and most."""
+    """Returns ratios of gan_jax's speed to each other way's, and to each round's fastest: median, least and most."""
     others = {way: np.array(each) for way, each in speeds.items() if way != "gan_jax"}
     if others:
         others["fastest"] = np.max(list(others.values()), axis=0)
@@ -193,7 +193,7 @@ def _row(game: str, precision: Precision, peak: float, rounds: int, seconds: flo
 
 
 def _peak(precision: Precision) -> float:
-    """Returns the FLOPs a second of the best of some products of large matrices."""
+    """Returns the peak FLOP/s: the best of several products of large matrices."""
     size = 2048 if jax.default_backend() == "cpu" else 8192
     racers = {way: enter(_products, way, size, precision) for way in ("gan_jax", *["eager"] * bool(torch_peers))}
     return 2 * size**3 * max(max(each) for each in race(racers, rounds=10, seconds=0.1).values())
@@ -207,7 +207,7 @@ def _products(way: str, size: int, precision: Precision) -> Run:
 
 
 def _cells(record: dict[str, Any]) -> list[list[str]]:
-    """Returns titles, and a line for each way of each game."""
+    """Returns the table's head, and a row for each way of each game."""
     lines = [["game", "batch", "way", "images/s", "of the peak", "MB", "s to compile", "gan_jax is faster by", "goals"]]
     for row in record["rows"]:
         name, compared = row["game"] + " bfloat16" * (row["precision"] == "bfloat16"), row["ratios"]

@@ -1,10 +1,10 @@
-"""A population against its members in turn: `python -m experiments.benchmarks.populations`.
+"""Speed of a population against its members in turn: `python -m experiments.benchmarks.populations`.
 
-The members are seeds. In turn they are run by one compiled program, some iterations a call as by `loop.run`; at once by
-`gan_jax.loop.population` on one device. Both are compiled first and then timed in rounds, one after the other, so that
-a machine that slows down slows both. A gain is the median over the rounds of the time in turn over that at once, with
-the least and the most. Compiling is told apart, of the one program and of the population's: where it is not seeds but
-learning rates or weights that differ, in turn each member compiles a program of its own.
+The members are seeds. In turn, one compiled program runs them, with several iterations per call as in `loop.run`; at
+once, `gan_jax.loop.population` runs them on one device. Both are compiled first and then timed alternately, so that a
+slowdown of the machine affects both. A gain is the ratio of the time in turn to that at once: the median over rounds,
+with the range. Compilation times of both programs are given separately: if learning rates or weights differ instead of
+seeds, each member in turn compiles its own program.
 """
 
 import dataclasses
@@ -40,13 +40,13 @@ def main(
     seconds: float = 2.0,
     out: Path = Path("runs/populations.json"),
 ) -> None:
-    """Times populations and prints and writes a table.
+    """Times populations, and prints and writes a table.
 
     Args:
-        experiments: Modules in experiments/, perhaps with a data set; dcgan on points has two hidden layers.
+        experiments: Modules in experiments/, with ",dataset=NAME" if wanted; dcgan on points has two hidden layers.
         members: Sizes of populations.
         rounds: Turns of each way.
-        seconds: Roughly how long one turn lasts.
+        seconds: Approximate length of one turn.
         out: The JSON file.
     """
     rows = []
@@ -70,7 +70,7 @@ def main(
 
 
 def markdown(record: dict[str, Any]) -> str:
-    """Returns the table as README.md shows it; times are of one iteration of every member."""
+    """Returns the Markdown table, as in README.md; times are for one iteration of every member."""
     lines = [_HEAD, ["---"] * len(_HEAD), *(_cells(row) for row in record["rows"])]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -99,7 +99,7 @@ def _compare(module: Any, dataset: Dataset, configs: Sequence[Any], rounds: int,
 
 
 def _in_turn(module: Any, dataset: Dataset, configs: Sequence[Any]) -> Turn:
-    """Compiles one program for all members, and returns what runs one after the other."""
+    """Compiles one program for all members; returns the function that runs them one after the other."""
     config, device = configs[0], jax.local_devices()[:1]
     system = module.build(config, dataset.spec)
     draw = data.batches(len(dataset.arrays["image"]), config.batch_size, system.batches)
@@ -123,7 +123,7 @@ def _in_turn(module: Any, dataset: Dataset, configs: Sequence[Any]) -> Turn:
 
 
 def _at_once(module: Any, dataset: Dataset, configs: Sequence[Any]) -> Turn:
-    """Compiles the population, and returns what runs it."""
+    """Compiles the population; returns the function that runs it."""
     device = jax.local_devices()[:1]
     compiled = population.programs(module.build, dataset, configs, lambda system, state: None, device)
     values = compiled.values(range(len(configs)))

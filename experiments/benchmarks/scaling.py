@@ -1,10 +1,10 @@
-"""What more devices bring: `python -m experiments.benchmarks.scaling`.
+"""Speed-up by more devices: `python -m experiments.benchmarks.scaling`.
 
-    strong    one batch, shared by 1, 2, 4, ... devices: how much sooner an iteration is done
-    weak      so many examples a device: how much of the speed that as many machines alone would have is kept
+    strong    a fixed batch, shared by 1, 2, 4, ... devices: the speed-up of an iteration
+    weak      a fixed batch per device: the share of ideal, linear speed-up
 
 Each number of devices is timed in turns with one device. Virtual devices of a CPU (`XLA_FLAGS=
---xla_force_host_platform_device_count=4`) share its cores: they show that the program runs, not what devices bring.
+--xla_force_host_platform_device_count=4`) share its cores: they show that the program runs, not how it scales.
 """
 
 import dataclasses
@@ -32,13 +32,13 @@ def main(
     seconds: float = 2.0,
     out: Path = Path("runs/scaling.json"),
 ) -> None:
-    """Times an experiment on 1, 2, 4, ... local devices and prints and writes a table.
+    """Times an experiment on 1, 2, 4, ... local devices, and prints and writes a table.
 
     Args:
         experiment: Module in experiments/, with its defaults.
-        batch_size: Of all devices together where the scaling is strong, of each where it is weak.
-        rounds: Turns of each.
-        seconds: Roughly how long one turn lasts.
+        batch_size: Examples per batch, over all devices in strong scaling, per device in weak scaling.
+        rounds: Turns of each number of devices.
+        seconds: Approximate length of one turn.
         out: The JSON file.
     """
     counts = [2**n for n in range(1, jax.local_device_count().bit_length())]
@@ -58,7 +58,7 @@ def main(
 
 
 def markdown(record: dict[str, Any]) -> str:
-    """Returns the table as README.md shows it."""
+    """Returns the Markdown table, as in README.md."""
     lines = [
         "| scaling | devices | batch | images/s beside one device's | efficiency |",
         "| --- | --- | --- | --- | --- |",
@@ -71,7 +71,7 @@ def markdown(record: dict[str, Any]) -> str:
 
 
 def _iterations(experiment: str, batch_size: int, devices: int) -> Callable[[int], None]:
-    """Returns the function that goes on with an experiment on so many devices, for a number of iterations."""
+    """Returns the function that trains an experiment on some devices for a further number of iterations."""
     module: Any = importlib.import_module(f"experiments.{experiment}")
     config = dataclasses.replace(module.Config(), batch_size=batch_size)
     dataset = data.load(config.dataset)
@@ -91,7 +91,7 @@ def _iterations(experiment: str, batch_size: int, devices: int) -> Callable[[int
 
 
 def _ratios(one: Callable[[int], None], several: Callable[[int], None], rounds: int, seconds: float) -> list[float]:
-    """Times both in turns: iterations a second of several devices, in those of one."""
+    """Times both in turns; returns each round's ratio of iterations per second, several devices to one."""
 
     def pace(iterate: Callable[[int], None], count: int) -> float:
         began = time.perf_counter()

@@ -1,12 +1,12 @@
-"""Images a second of each experiment, against the stock layers: `python -m experiments.benchmarks.throughput`.
+"""Images per second of experiments, against Flax's stock layers: `python -m experiments.benchmarks.throughput`.
 
-Two ways of making the same iterations are timed in turns, so that a machine that slows down slows both:
+Two ways of computing the same iterations are timed in turns, so that a slowdown of the machine affects both:
 
-    gan_jax   many iterations a call, convolutions in the platform's formulation (`networks.layers.conv`)
-    stock     one iteration a call, convolutions by the operators of `nn.Conv` and `nn.ConvTranspose`
+    gan_jax   many iterations per call, convolutions in the platform's formulation (`networks.layers.conv`)
+    stock     one iteration per call, convolutions by the operators of `nn.Conv` and `nn.ConvTranspose`
 
-One iteration a call suits the stock operators best on a CPU, where their gradients are far slower inside a loop. A
-speed is the median over the rounds; a ratio is the median of the rounds' ratios, with the smallest and the largest.
+One iteration per call suits the stock operators best on a CPU, where their gradients are far slower inside a loop. A
+speed is the median over rounds; a ratio is the median of the rounds' ratios, with the range.
 """
 
 import dataclasses
@@ -36,12 +36,12 @@ def main(
     seconds: float = 2.0,
     out: Path = Path("runs/throughput.json"),
 ) -> None:
-    """Times experiments and prints and writes a table.
+    """Times experiments, and prints and writes a table.
 
     Args:
-        experiments: Modules in experiments/, each with changes of its config's numbers.
+        experiments: Modules in experiments/, each with changes of its config's integers, such as dcgan,g_width=64.
         rounds: Turns of each way.
-        seconds: Roughly how long one turn lasts.
+        seconds: Approximate length of one turn.
         out: The JSON file.
     """
     rows = {}
@@ -89,7 +89,7 @@ def _compare(module: Any, config: Any, rounds: int, seconds: float) -> dict[str,
 
 
 def looped(system: System, draw: Callable, arguments: tuple[dict[str, Array], Array]) -> Callable:
-    """Returns `(state, count) -> state`, many iterations a call; arguments are the data's arrays and a key."""
+    """Returns `(state, count) -> state`, with 20 iterations per call; arguments are the data's arrays and a key."""
     step = parallel.single(rules.many(system.update, draw, 20))
 
     def run(state: TrainState, count: int) -> TrainState:

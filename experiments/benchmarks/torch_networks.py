@@ -1,4 +1,4 @@
-"""The networks of `gan_jax.networks` in plain PyTorch, as the games of `peers` have them. Needs torch."""
+"""The networks of `gan_jax.networks` that the games of `peers` use, in plain PyTorch. Needs torch."""
 
 # pyright: reportMissingImports=false
 
@@ -17,7 +17,7 @@ Shape = tuple[int, ...]  # of one example; of images (C, H, W)
 
 
 def networks(experiment: str, config: Any, shape: Shape) -> dict[str, nn.Module]:
-    """Returns "generator" and "discriminator" of an experiment: of mlp_gan, of dcgan, or wgan_gp's residual ones."""
+    """Returns "generator" and "discriminator" of mlp_gan, of dcgan, or of wgan_gp with residual networks."""
     size = config.latent_size
     if experiment == "mlp_gan":
         generator, discriminator = mlp_generator(size, shape, (256, 512, 1024)), mlp_discriminator(shape, (512, 256))

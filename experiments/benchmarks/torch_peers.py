@@ -1,8 +1,8 @@
 """The games of `peers` in plain PyTorch, at its fastest settings. Needs torch.
 
-Networks, losses, moves and optimisers are those of the experiments of the same config. What differs costs PyTorch
-nothing: real batches are drawn with replacement rather than in epochs, initial values are its own, no metrics are kept,
-and the discriminator's running moments, which no one reads, see every pass.
+Networks, losses, updates and optimisers are those of the experiments with the same config. The differences do not slow
+PyTorch down: real batches are drawn with replacement rather than in epochs, initial values are PyTorch's, no metrics
+are computed, and the discriminator's running moments, which are not used, are updated in every pass.
 """
 
 # pyright: reportMissingImports=false
@@ -23,18 +23,18 @@ Objective = Callable[..., torch.Tensor]
 
 
 def ways(experiment: str, shape: Shape) -> list[str]:
-    """Returns the ways to play a game that make sense here; see `peers`."""
+    """Returns the ways of training that apply to a game on this machine; see `peers`."""
     convolves, cuda = experiment != "mlp_gan" and len(shape) == 3, torch.cuda.is_available()
     small = [] if convolves or cuda else ["one_thread"]
     return ["eager", *["channels_last"] * convolves, *small, "compiled", *["graphs"] * cuda]
 
 
 def start(experiment: str, config: Any, examples: np.ndarray, way: str, precision: str) -> Callable[[int], None]:
-    """Starts a game, and returns the function that makes some more iterations of it, and waits for them.
+    """Starts a game; returns the function that makes a further number of iterations, and waits for them.
 
     Args:
-        experiment: Whose game; see `torch_networks`.
-        config: Its config.
+        experiment: The experiment of the game; see `torch_networks`.
+        config: The experiment's config.
         examples: Images `[N, H, W, C]`, uint8, or points `[N, 2]`, float32.
         way: One of `ways`.
         precision: "float32", or "bfloat16" by autocast.
@@ -75,7 +75,7 @@ def start(experiment: str, config: Any, examples: np.ndarray, way: str, precisio
     def iterate() -> None:
         for _ in range(config.d_steps):
             move("discriminator", real())
-        players["discriminator"].requires_grad_(False)  # its gradients would be computed, and not used
+        players["discriminator"].requires_grad_(False)  # its gradients would be computed but not used
         move("generator")
         players["discriminator"].requires_grad_(True)
         step = next(steps)
@@ -91,10 +91,11 @@ def start(experiment: str, config: Any, examples: np.ndarray, way: str, precisio
 
 
 def objectives(experiment: str, generator: nn.Module, discriminator: nn.Module) -> dict[str, Objective]:
-    """Returns what each player descends: the discriminator `(latents, real) -> loss`, the generator `(latents)`."""
+    """Returns each player's loss: of the discriminator `(latents, real) -> loss`, of the generator `(latents) ->
+    loss`."""
 
     def critic(x: torch.Tensor) -> torch.Tensor:
-        return discriminator(x).float()  # under autocast it is not
+        return discriminator(x).float()  # under autocast logits are bfloat16
 
     def samples(latents: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
@@ -119,7 +120,7 @@ def objectives(experiment: str, generator: nn.Module, discriminator: nn.Module) 
 
 
 def adam(experiment: str, config: Any, name: str, network: nn.Module) -> torch.optim.Adam:
-    """Returns a player's optimiser, all of whose work is one fused kernel."""
+    """Returns a player's optimiser, Adam in one fused kernel."""
     if experiment == "mlp_gan":
         rate, betas = config.learning_rate, (config.beta1, 0.999)
     else:
@@ -128,7 +129,7 @@ def adam(experiment: str, config: Any, name: str, network: nn.Module) -> torch.o
 
 
 def products(size: int, precision: str) -> Callable[[int], None]:
-    """Returns the function that multiplies large square matrices so many times."""
+    """Returns the function that multiplies square matrices of a size a number of times."""
     device = _set_up()
     x = torch.randn(size, size, device=device, dtype=getattr(torch, precision))
 
@@ -142,7 +143,7 @@ def products(size: int, precision: str) -> Callable[[int], None]:
 
 
 def _set_up() -> Literal["cuda", "cpu"]:
-    """Gives PyTorch what JAX has: as many threads, TF32 where there is any, no denormals; returns the device."""
+    """Gives PyTorch JAX's settings: as many threads, TF32 if available, no denormals; returns the device."""
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     torch.set_float32_matmul_precision("high")
     torch.set_flush_denormal(True)
@@ -151,7 +152,7 @@ def _set_up() -> Literal["cuda", "cpu"]:
 
 
 def _slopes(critic: Objective, x: torch.Tensor) -> torch.Tensor:
-    if torch.compiler.is_compiling():  # which refuses to differentiate twice what autograd.grad gives
+    if torch.compiler.is_compiling():  # torch.compile cannot differentiate autograd.grad again
         return torch.func.grad(lambda x: critic(x).sum())(x)
     x.requires_grad_()
     return torch.autograd.grad(critic(x).sum(), x, create_graph=True)[0]

@@ -1,7 +1,7 @@
-"""Functions timed in turns, each in a process of its own.
+"""Timing of functions in turns, each in its own process.
 
-In one process the threads of two libraries would hinder each other, and the peak of memory would be that of both. In
-turns, a machine that slows down slows all. Memory is read as Linux tells it.
+In one process the threads of two libraries would hinder each other, and the memory peak would be that of both. In
+turns, a slowdown of the machine affects all. On a CPU, memory is read from Linux's /proc.
 """
 
 import multiprocessing
@@ -15,16 +15,16 @@ from typing import Any, NamedTuple
 
 import jax
 
-Run = Callable[[int], Any]  # does a thing so many times, and waits for it
+Run = Callable[[int], Any]  # repeats an operation a number of times, and waits for it
 
 
 class Racer(NamedTuple):
-    """A function in a process of its own.
+    """A function in its own process.
 
     Attributes:
-        costs: "megabytes", the peak beyond what imports took, compilation included, of a GPU's memory or else of the
-            process's; and "compiling", the seconds of the first call less those of a later one. Or "failed": why.
-        connection: To the process.
+        costs: "megabytes", the peak memory beyond that of imports, compilation included, of a GPU or else of the
+            process; and "compiling", the seconds of the first call less those of a later one. Or "failed": the reason.
+        connection: Connection to the process.
     """
 
     costs: dict[str, Any]
@@ -32,11 +32,11 @@ class Racer(NamedTuple):
 
 
 def enter(make: Callable[..., Run], *arguments: Any) -> Racer:
-    """Makes a function in a new process, and calls it until it is compiled.
+    """Creates a function in a new process, and calls it until it is compiled.
 
     Args:
-        make: Of a module, as the process imports it anew.
-        arguments: Its arguments.
+        make: Returns the function; defined in a module, as the process imports it.
+        arguments: Arguments of `make`.
     """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
@@ -49,12 +49,12 @@ def race(racers: Mapping[str, Racer], rounds: int, seconds: float) -> dict[str, 
     """Times racers in turns, and ends their processes.
 
     Args:
-        racers: None of which failed.
-        rounds: Turns of each.
-        seconds: Roughly how long a turn lasts, and at least once.
+        racers: Name -> racer, none of which failed.
+        rounds: Turns of each racer.
+        seconds: Approximate length of a turn, which has at least one repetition.
 
     Returns:
-        How many times a second each did its thing, in each round.
+        Name -> repetitions per second in each round.
     """
 
     def turn(name: str, count: int) -> float:
@@ -73,7 +73,7 @@ def _serve(connection: Connection, make: Callable[..., Run], arguments: tuple[An
     try:
         run = make(*arguments)
         first, *later = (_seconds(run, 4) for _ in range(3))
-    except Exception as error:  # of any kind, as compilers are many
+    except Exception as error:  # of any type: compilers raise many
         connection.send({"failed": f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"})
         return
     connection.send({"megabytes": round((_memory() - before) / 1e6), "compiling": round(max(0, first - min(later)), 1)})
@@ -89,9 +89,9 @@ def _seconds(run: Run, count: int) -> float:
 
 
 def _memory() -> float:
-    """Returns the largest memory held so far, in bytes, by whichever library."""
+    """Returns the peak memory so far, in bytes, of JAX and torch together."""
     if jax.default_backend() == "cpu":
-        # not getrusage's, which begins at what the parent process held
+        # not getrusage's peak, which starts from the parent process's memory
         status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
         return int(status["VmHWM"].split()[0]) * 1024
     torch: Any = sys.modules.get("torch")

@@ -1,1 +1,1 @@
-"""Records of runs made, by `python -m experiments.reproduce`."""
+"""Code that makes the recorded results, such as `python -m experiments.reproduce`."""

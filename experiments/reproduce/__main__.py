@@ -1,9 +1,9 @@
-"""Runs an experiment over seeds and records what came of it: `python -m experiments.reproduce dcgan --seeds 0 1 2`.
+"""Runs an experiment over seeds and records the results: `python -m experiments.reproduce dcgan --seeds 0 1 2`.
 
-Each run is the experiment's own command in a process of its own, timed from start to end. Where the data set has labels
-and a classifier of it is at hand, 2,000 samples of each checkpoint are judged by it; beside them stand its verdict on
-real test images and on samples of the untrained generator. The record goes to `experiments/results/NAME.json`, and the
-first run's last grid of samples to `NAME.png`.
+Each run is the experiment's own command in its own process, timed from start to end. A classifier of the data set
+judges 2,000 samples of each checkpoint, unless `--no-judge` is given, and for comparison real test images and samples
+of the untrained generator. The record goes to `experiments/results/NAME.json`, and the first run's last grid of samples
+to `NAME.png`.
 """
 
 import shutil
@@ -34,16 +34,16 @@ def main(
     animation: bool = False,
     workdir: Path | None = None,
 ) -> None:
-    """Runs an experiment over seeds and records it.
+    """Runs an experiment over seeds and records the results.
 
     Args:
         experiment: Module in experiments/, such as dcgan.
-        seeds: One run each.
-        settings: More flags of the experiment, in one string.
-        name: Of the record; the experiment's by default.
-        judge: Whether to judge samples by a classifier of the data set.
-        animation: Whether to keep the animation of the first run, beside its last grid.
-        workdir: Keep the runs here, SEED each; those that are there already are not made again.
+        seeds: Seeds, one run each.
+        settings: Further flags of the experiment, in one string.
+        name: Name of the record; by default the experiment's.
+        judge: Whether a classifier of the data set judges samples.
+        animation: Whether to keep the first run's animation too.
+        workdir: Directory to keep the runs in, as SEED; finished runs there are not repeated.
     """
     with tempfile.TemporaryDirectory() as temporary:
         root = workdir or Path(temporary)
@@ -62,7 +62,7 @@ def main(
 
 
 def sentence(record: dict[str, Any]) -> str:
-    """Returns what README and docstrings say of a record; the tests hold them to it."""
+    """Returns the sentence about a record in README and docstrings, which tests check."""
     runs_made = f"{len(record['seeds'])} runs" if len(record["seeds"]) > 1 else "One run"
     data = record["data"]["name"].removeprefix("folder:").rstrip("/").split("/")[-1]
     text = (
@@ -101,7 +101,7 @@ def _record(experiment: str, settings: str, seeds: list[int], minutes: list[floa
 
 
 def _losses(run: Path, points: int = 20) -> list[list[float]]:
-    """Returns some rows of a run's log: step, the discriminator's loss, the generator's."""
+    """Returns about `points` rows of a run's log: step, discriminator loss, generator loss."""
     rows = [row for row in log.read(run) if "discriminator/loss" in row]
     chosen = rows[:: max(1, len(rows) // points)]
     chosen += [] if chosen[-1] is rows[-1] else rows[-1:]
@@ -109,7 +109,7 @@ def _losses(run: Path, points: int = 20) -> list[list[float]]:
 
 
 def _judge(record: dict[str, Any], root: Path) -> dict[str, Any]:
-    """Judges samples of every checkpoint kept, real test images and untrained generators."""
+    """Judges samples of every checkpoint, real test images, and samples of untrained generators."""
     data = record["data"]
     judged = pretrained.load(data["name"])
 

@@ -1,12 +1,12 @@
 """One table of the classic experiments: `python -m experiments.reproduce.comparison`.
 
-Each is trained by its own command on one data set, all with the same batch, number of iterations and, where the paper
-allows, networks; 10,000 samples of the averaged generator are scored by `python -m gan_jax.evaluate`,
-by the features of the data set's own classifier. Other settings are each experiment's defaults; those of ebgan, began
-and dragan were chosen in short trials, and nobody searched for the best of any. A run that is already recorded with
-the same settings is not repeated without --again: give that, and --experiments with those that have changed.
+Each is trained by its own command on one data set, with the same batch size, number of iterations and, where the paper
+allows, networks; `python -m gan_jax.evaluate` scores 10,000 samples of the averaged generator by the features of the
+data set's own classifier. Other settings are each experiment's defaults; those of ebgan, began and dragan were chosen
+in short trials, and none were tuned further. A run that is recorded with the same settings is not repeated without
+--again: to repeat experiments that have changed, give --again and --experiments.
 
-Then iterations of all are timed in turns, each beside one of dcgan's; do nothing else meanwhile. It writes
+Then iterations of all are timed in turns, each against dcgan's; keep the machine idle meanwhile. The results are
 comparison.json and comparison.png, samples of each experiment's first seed.
 """
 
@@ -59,9 +59,9 @@ EXPERIMENTS: dict[str, dict[str, float]] = {
     "mix_gan": {},
     "adagan": {"steps_per_component": 0.25, "classifier_steps": 0.05},
 }
-"""Settings that are shares of the run's iterations. Not among them: bgan, whose images are binary."""
+"""Experiment -> settings given as fractions of the run's iterations. bgan is left out: its images are binary."""
 
-BASE = "dcgan"  # beside which iterations are timed
+BASE = "dcgan"  # the reference of the times
 METRICS = ("fid", "precision", "recall")
 FILE = running.RESULTS.joinpath("comparison.json")
 
@@ -78,18 +78,18 @@ def main(
     rounds: int = 7,
     again: bool = False,
 ) -> None:
-    """Trains and scores experiments, and records it.
+    """Trains, scores and times experiments, and records the results.
 
     Args:
-        workdir: Where the runs are kept, EXPERIMENT-SEED each.
+        workdir: Directory to keep the runs in, as EXPERIMENT-SEED.
         experiments: Modules in experiments/.
-        seeds: One run each.
-        dataset: On what; it has labels.
-        steps: Iterations of each.
-        g_width: Of every generator.
-        d_width: Of every discriminator.
-        at_once: Runs side by side, each on an even share of the CPU cores.
-        rounds: Turns in which iterations are timed; 0 times none.
+        seeds: Seeds, one run of each experiment per seed.
+        dataset: Data set, with labels.
+        steps: Iterations per run.
+        g_width: Width of every generator.
+        d_width: Width of every discriminator.
+        at_once: Number of parallel runs, each on an even share of the CPU cores.
+        rounds: Rounds of timing; 0 for none.
         again: Repeat runs that are already recorded, and replace their records.
     """
     settings = {"dataset": dataset, "steps": steps, "g_width": g_width, "d_width": d_width}
@@ -108,7 +108,7 @@ def main(
             made = _run(name, seed, workdir / f"{name}-{seed}", settings, share)
         finally:
             cores.put(share)
-        with lock:  # what is written must not change meanwhile
+        with lock:  # the record must not change while it is written
             record["runs"].setdefault(name, {})[str(seed)] = made
             save()
         print(f"{name}, seed {seed}: {made}", flush=True)
@@ -133,7 +133,7 @@ def main(
 def costs(
     experiments: Sequence[str], settings: dict[str, Any], rounds: int, seconds: float = 2.0
 ) -> dict[str, list[float]]:
-    """Times iterations of experiments in turns: by name, the median, least and most of their ratios to dcgan's."""
+    """Times iterations in turns; returns experiment -> median, least and most of the ratios to dcgan's time."""
     iterate = {name: _iterations(name, settings) for name in {BASE, *experiments}}
 
     def pace(name: str, count: int) -> float:
@@ -153,7 +153,7 @@ def costs(
 
 
 def markdown(record: dict[str, Any]) -> str:
-    """Returns the table of a record: medians over the seeds, sorted by FID, and below the yardstick."""
+    """Returns the Markdown table of a record: medians over seeds, sorted by FID, and training images as a reference."""
     rows = []
     for name in record["runs"]:
         found = _middle(record, name)
@@ -167,7 +167,7 @@ def markdown(record: dict[str, Any]) -> str:
 
 
 def sentence(record: dict[str, Any], name: str) -> str:
-    """Returns what an experiment's docstring says of its row; the tests hold it to that."""
+    """Returns the sentence about an experiment's results in its docstring, which tests check."""
     found, settings = _middle(record, name), record["settings"]
     told = [*running.BASELINE.get(name, {}), "g_width", "d_width"]
     flags = [f"--{key.replace('_', '-')} {value}" for key, value in _settings(name, settings).items() if key in told]
@@ -181,7 +181,7 @@ def sentence(record: dict[str, Any], name: str) -> str:
 
 
 def picture(directories: dict[str, Path]) -> np.ndarray:
-    """Draws samples of runs, a panel each."""
+    """Draws samples of runs, one panel per run."""
     columns = 4
     rows = -(-len(directories) // columns)
     canvas = FigureCanvasAgg(Figure(figsize=(2.4 * columns, 2.6 * rows), dpi=110, layout="constrained"))
@@ -212,7 +212,7 @@ def _settings(name: str, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _iterations(name: str, settings: dict[str, Any]) -> Callable[[int], None]:
-    """Returns the function that goes on with an experiment for so many iterations."""
+    """Returns the function that trains an experiment for a further number of iterations."""
     experiment = importlib.import_module(f"experiments.{name}")
     config = experiment.Config(**_settings(name, settings))
     found = data.load(config.dataset)
@@ -230,7 +230,7 @@ def _iterations(name: str, settings: dict[str, Any]) -> Callable[[int], None]:
 
 
 def _run(name: str, seed: int, run: Path, settings: dict[str, Any], cores: set[int]) -> dict[str, Any]:
-    """Trains and scores one."""
+    """Trains and scores one run on some CPU cores; returns the scores of samples and of training images."""
 
     def call(module: str, *arguments: Any) -> None:
         command = [sys.executable, "-m", module, *map(str, arguments)]

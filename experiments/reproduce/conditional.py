@@ -1,10 +1,10 @@
 """Conditional generators scored by class: `python -m experiments.reproduce.conditional RUN [RUN ...] --out FILE.json`.
 
-Of each run as many samples of every class are made, and compared with the real test images (`metrics.by_class`): are
-they of the class that was asked for, as the data set's own classifier tells it, which learnt from real images; how far
-and how variously do they spread within each class, by its features; and how good is a classifier that knows them alone?
-As many training images of each class, drawn without replacement, stand in the samples' place as the yardstick of a
-perfect generator; only the share that is put in its own class is of test images, as the classifier knows the others.
+Each run generates the same number of samples of every class, which are compared with the real test images
+(`metrics.by_class`): the share that the data set's own classifier, trained on real images, puts in the class asked for;
+FID and recall within each class, by its features; and the test accuracy of a classifier trained on the samples alone.
+As a reference for a perfect generator, as many training images of each class, drawn without replacement, are scored as
+samples; only the share in the right class is that of test images, as the classifier was trained on the others.
 """
 
 import time
@@ -24,7 +24,7 @@ from gan_jax.metrics.scoring import TRAINING
 from gan_jax.runs import Restored, log, records
 
 TEST = "test images"
-NAMES = {  # of classes, where their numbers say nothing
+NAMES = {  # names of classes, for data sets whose labels are not digits
     "fashion_mnist": "t-shirt, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, ankle boot",
     "cifar10": "airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck",
 }
@@ -37,14 +37,14 @@ def main(
     seed: int = 0,
     classifier_steps: int = by_class.STEPS,
 ) -> None:
-    """Scores conditional generators by class, and records it.
+    """Scores conditional generators by class, and records the results.
 
     Args:
         run: Run directories.
-        out: Where the records are written, a list of them.
-        count_per_class: Samples of each class, and training images in their place.
-        seed: Of the samples, of the choice of training images, and of the classifiers that are trained to score.
-        classifier_steps: Updates of each of these.
+        out: The JSON file, a list of records.
+        count_per_class: Samples per class, and training images per class for the reference.
+        seed: Seed of the samples, of the choice of training images, and of the classifiers trained on them.
+        classifier_steps: Updates of each of these classifiers.
     """
     if not run:
         raise UserError("run: give at least one run directory")
@@ -60,7 +60,7 @@ def scored(directory: Path, count_per_class: int, seed: int, classifier_steps: i
     """Scores the newest checkpoint of a run.
 
     Raises:
-        UserError: If the run has no labels, or too few training images of a class.
+        UserError: If the run's data have no labels, or too few training images of a class.
     """
     began = time.monotonic()
     run = runs.open_run(directory)
@@ -111,21 +111,21 @@ def scored(directory: Path, count_per_class: int, seed: int, classifier_steps: i
 
 
 def names(dataset: str, classes: int) -> list[str]:
-    """Returns what the classes of a data set are called: by their numbers, where nothing better is known."""
+    """Returns the names of a data set's classes; by default their numbers."""
     return NAMES[dataset].split(", ") if dataset in NAMES else [str(label) for label in range(classes)]
 
 
 def of_each_class(labels: np.ndarray, classes: int, count: int, seed: int) -> np.ndarray:
-    """Chooses `count` images of each class, without replacement; returns which, in no order.
+    """Draws `count` images of each class without replacement; returns their indices, shuffled.
 
     Args:
-        labels: Of all images, integers in [0, classes).
-        classes: How many there are.
-        count: How many of each.
-        seed: Which.
+        labels: Labels of all images, integers in [0, classes).
+        classes: Number of classes.
+        count: Images per class.
+        seed: Seed of the draw.
 
     Raises:
-        UserError: If there are fewer images of a class.
+        UserError: If a class has fewer images.
     """
     draws, chosen = np.random.default_rng(seed), []
     for label in range(classes):
@@ -137,7 +137,7 @@ def of_each_class(labels: np.ndarray, classes: int, count: int, seed: int) -> np
 
 
 def sentence(record: dict[str, Any]) -> str:
-    """Returns what README and docstrings say of a record."""
+    """Returns the sentence about a record in README and docstrings."""
     samples, real, count = record["samples"], record[TRAINING], record["protocol"]["count_per_class"]
     total = count * len(record["classes"])
     lowest, name = _lowest(record, samples)
@@ -157,7 +157,7 @@ def sentence(record: dict[str, Any]) -> str:
 
 
 def markdown(made: Sequence[dict[str, Any]]) -> str:
-    """Returns the table of records, a row each, and below real images of each data set in the samples' place."""
+    """Returns the Markdown table: a row per record, and below a row of real images per data set."""
     head = "| | of the class asked for | worst class | recall in classes | FID in classes | accuracy by them alone |"
     rows, real = [], {}
     for record in made:
@@ -168,7 +168,7 @@ def markdown(made: Sequence[dict[str, Any]]) -> str:
 
 
 def _trained(directory: Path, run: Restored) -> dict[str, Any]:
-    """Returns what a run is, and how long it took until the checkpoint that is scored."""
+    """Returns a run's description, with its training time up to the scored checkpoint."""
     experiment, environment = run.record["experiment"], run.record["environment"]
     count, device = environment["devices"], environment["device"]
     seconds = [line.get("seconds", 0.0) for line in log.read(directory) if line["step"] <= run.step]
@@ -193,12 +193,12 @@ def _row(name: str, record: dict[str, Any], scores: dict[str, Any]) -> str:
 
 
 def _lowest(record: dict[str, Any], scores: dict[str, Any]) -> tuple[float, str]:
-    """Returns the lowest share of a class that is put in it, and the class's name."""
+    """Returns the lowest agreement of any class, and the class's name."""
     return min(zip(scores["agreement"]["per_class"], record["classes"], strict=True))
 
 
 def _rounded(found: ByClass) -> dict[str, Any]:
-    """Returns a score for the record: value and error (None if unknown) over all classes, and each class's value."""
+    """Rounds a score for the record: value and error (None if unknown) over all classes, and each class's value."""
     return {
         "overall": [None if x != x else round(x, 4) for x in found.overall],
         "per_class": [round(each.value, 4) for each in found.per_class],

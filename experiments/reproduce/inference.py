@@ -1,11 +1,11 @@
-"""Encoders, and the generators beside them: `python -m experiments.reproduce.inference`.
+"""Scores of encoders and their generators: `python -m experiments.reproduce.inference`.
 
-dcgan, bigan and vae are trained with the same generator on the same data. 10,000 samples of each are scored by `python
--m gan_jax.evaluate`, and where there is an encoder, test images are compared with what is made of their latents: by L1,
-averaged over pixels of range [0, 1], and by the features of the data set's classifier, the mean distance of unit
-vectors; beside them stand the distances of each test image from another one. What latents know of classes is how many
-test images have the class of the training image whose latent is nearest. inference.png shows test images, and below
-them what bigan and vae make of their latents.
+dcgan, bigan and vae are trained with the same generator on the same data. `python -m gan_jax.evaluate` scores 10,000
+samples of each. For bigan and vae, test images are compared with their reconstructions: by L1, averaged over pixels in
+[0, 1], and by features of the data set's classifier, as the mean distance of unit vectors; the reference is the
+distance of each test image from another one. Latents are scored by the share of test images with the class of the
+training image whose latent is nearest. inference.png shows test images, and below them bigan's and vae's
+reconstructions.
 """
 
 import tempfile
@@ -35,9 +35,9 @@ def main(seeds: tuple[int, ...] = (0,), settings: str = SETTINGS, workdir: Path 
     """Runs dcgan, bigan and vae, and records scores and reconstructions.
 
     Args:
-        seeds: One run each, of each.
-        settings: Flags of all, in one string.
-        workdir: Keep the runs here; those that are there already are not made again.
+        seeds: Seeds, one run of each experiment per seed.
+        settings: Flags of all runs, in one string.
+        workdir: Directory to keep the runs in; finished runs there are not repeated.
     """
     rows, about, floor = [], {}, {}
     with tempfile.TemporaryDirectory() as temporary:
@@ -70,7 +70,7 @@ def main(seeds: tuple[int, ...] = (0,), settings: str = SETTINGS, workdir: Path 
 
 
 def markdown(record: dict[str, Any]) -> str:
-    """Returns the table of a record, medians over the seeds."""
+    """Returns the Markdown table of a record, medians over seeds."""
     head = "| | FID | precision | recall | L1 | by features | class of the nearest latent | minutes |"
     lines = [head, "| --- |" + " --- |" * 7]
     for name in dict.fromkeys(row["name"] for row in record["rows"]):
@@ -86,7 +86,7 @@ def markdown(record: dict[str, Any]) -> str:
 
 
 def sentence(record: dict[str, Any], name: str) -> str:
-    """Returns what the docstring of an experiment says of a record."""
+    """Returns the sentence about a record in an experiment's docstring."""
     found, chance, steps = _middle(record, name), record["chance"], record["rows"][0]["steps"]
     seeds = sum(row["name"] == name for row in record["rows"])
     return (
@@ -100,7 +100,7 @@ def sentence(record: dict[str, Any], name: str) -> str:
 
 
 def _neighbour(run: Restored) -> float:
-    """Returns the share of test images that have the class of the training image whose latent is nearest."""
+    """Returns the share of test images with the class of the training image whose latent is nearest."""
     assert run.system.encode is not None
     known, asked = runs.dataset(run.record).arrays, runs.held_out(run.record).arrays
     a, b = (sample.evaluated(run.system.encode, run.ema, scale(jnp.asarray(each["image"]))) for each in (asked, known))

@@ -1,8 +1,8 @@
-"""What InfoGAN's codes mean, over seeds, beside the control: `python -m experiments.reproduce.infogan`.
+"""Scores of InfoGAN's codes, over seeds and for a control: `python -m experiments.reproduce.infogan`.
 
-By the body and Q of a run, unaveraged: of 10,000 samples, the lower bound on the mutual information of digit code and
-image, in nats; of the test images, the share whose most likely code is that of their class, codes matched to classes as
-suits them best, one to one. The control has weight 0: G ignores the codes, and Q is fitted all the same.
+The unaveraged body and Q of a run give two scores: on 10,000 samples, the lower bound on the mutual information of
+digit code and image, in nats; on the test images, the share whose most likely code is that of their class, under the
+best one-to-one matching of codes to classes. The control has weight 0: G ignores the codes, and Q is still trained.
 """
 
 import math
@@ -28,12 +28,12 @@ SETTINGS = "--dataset mnist --steps 12000"
 
 
 def main(seeds: tuple[int, ...] = (0, 1, 2), settings: str = SETTINGS, workdir: Path | None = None) -> None:
-    """Runs experiments.infogan over seeds and the control once, and records what the codes tell.
+    """Runs experiments.infogan over seeds and the control once, and records the scores of the codes.
 
     Args:
-        seeds: One run each.
+        seeds: Seeds, one run each; the control uses the first.
         settings: Flags of the experiment, in one string.
-        workdir: Keep the runs here; those that are there already are not made again.
+        workdir: Directory to keep the runs in; finished runs there are not repeated.
     """
     with tempfile.TemporaryDirectory() as temporary:
         root = workdir or Path(temporary)
@@ -49,7 +49,7 @@ def main(seeds: tuple[int, ...] = (0, 1, 2), settings: str = SETTINGS, workdir: 
 
 
 def sentence(record: dict[str, Any]) -> str:
-    """Returns what README and the docstring say of a record."""
+    """Returns the sentence about a record in README and the docstring."""
     rows, control = record["rows"], record["control"]
     accuracy = running.spread([row["accuracy"] for row in rows], ".1%")
     return (

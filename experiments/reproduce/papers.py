@@ -1,4 +1,6 @@
-"""Scores of the systems beyond the plain GAN here and in their papers: `python -m experiments.reproduce.papers`.
+"""A table of this repository's scores next to the papers', for systems beyond the plain GAN.
+
+Run by `python -m experiments.reproduce.papers`.
 
 The numbers of this repository are read from the records in `experiments/results/`.
 """
@@ -12,12 +14,12 @@ from gan_jax.cli import cli
 
 
 class Paper(NamedTuple):
-    """What a paper says.
+    """A paper's entry in the table.
 
     Attributes:
         shows: What the system is known for.
-        score: In the paper.
-        difference: In protocol.
+        score: The score in the paper.
+        difference: How the paper's protocol differs.
     """
 
     shows: str
@@ -77,7 +79,7 @@ def main() -> None:
 
 
 def markdown() -> str:
-    """Returns the table."""
+    """Returns the Markdown table."""
     lines = ["| | shows | here | paper | how it differs |", "| --- |" + " --- |" * 4]
     for name, paper in PAPERS.items():
         lines.append(f"| `{name}` | {paper.shows} | {_here(name)} | {paper.score} | {paper.difference} |")
@@ -85,7 +87,7 @@ def markdown() -> str:
 
 
 def _here(name: str) -> str:
-    """Returns what was measured."""
+    """Returns the recorded score of an experiment, as text."""
     if name in ("cgan", "acgan"):
         (record,) = [each for each in _record("conditional") if each["experiment"] == name]
         agreement = record["samples"]["agreement"]

@@ -1,4 +1,4 @@
-"""Runs of experiments, each the experiment's own command in a process of its own."""
+"""Runs experiments, each by its own command in its own process, and writes records."""
 
 import shlex
 import statistics
@@ -12,18 +12,18 @@ from typing import Any
 from gan_jax.files import write_json
 
 BASELINE = {"dcgan": {"latent_size": 32, "d_learning_rate": 3e-4}}
-"""Settings of the baseline, for an experiment whose own defaults differ: dcgan's are for digits."""
+"""Settings with which an experiment equals the baseline, where its defaults differ: dcgan's are for digits."""
 RESULTS = Path(__file__).parents[1] / "results"  # records and pictures
 
 
 def timed(experiment: str, settings: str, seed: int, workdir: Path) -> float:
-    """Makes a run, or goes on with it where it was left; returns its minutes, 0 for one that had ended.
+    """Runs an experiment, or resumes the run; returns the minutes taken, for a finished run those on file.
 
     Args:
         experiment: Module in experiments/.
-        settings: Its flags, in one string.
-        seed: Its seed.
-        workdir: Its directory; the time is kept beside it.
+        settings: Flags of the run, in one string.
+        seed: Seed of the run.
+        workdir: The run directory; the minutes are kept in WORKDIR.minutes.
     """
     kept = workdir.with_name(f"{workdir.name}.minutes")
     if kept.exists():
@@ -37,12 +37,12 @@ def timed(experiment: str, settings: str, seed: int, workdir: Path) -> float:
 
 
 def command(experiment: str, settings: str) -> str:
-    """Returns what a person types."""
+    """Returns the shell command of a run."""
     return " ".join(["python -m", f"experiments.{experiment}", settings]).strip()
 
 
 def baseline(experiment: str) -> list[str]:
-    """Returns the flags by which an experiment stands for the baseline."""
+    """Returns the flags with which an experiment equals the baseline."""
     return [f"--{key.replace('_', '-')}={value}" for key, value in BASELINE.get(experiment, {}).items()]
 
 
@@ -52,5 +52,5 @@ def write(name: str, record: Mapping[str, Any]) -> None:
 
 
 def spread(values: Sequence[float], form: str) -> str:
-    """Returns a median and a range, in a format of numbers."""
+    """Formats the median and range of values, each with the format `form`."""
     return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"

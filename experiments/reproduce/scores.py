@@ -1,7 +1,7 @@
 """FID over time, of averaged and raw weights: `python -m experiments.reproduce.scores`.
 
-Each run is the experiment's own command with all checkpoints kept, and `python -m gan_jax.evaluate` scores each of them
-by the features of the data set's own classifier. It writes scores.json, and scores.png, the curves.
+Each run is the experiment's own command with all checkpoints kept; `python -m gan_jax.evaluate` scores each checkpoint
+by the features of the data set's own classifier. The results are scores.json, and scores.png with the curves.
 """
 
 import subprocess
@@ -35,10 +35,10 @@ def main(
 
     Args:
         experiment: Module in experiments/.
-        datasets: One run each.
-        steps: Iterations of each.
+        datasets: Data sets, one run each.
+        steps: Iterations per run.
         every: Iterations between checkpoints.
-        workdir: Keep the runs here, DATASET each, rather than in a temporary directory.
+        workdir: Directory to keep the runs in, as DATASET; by default they are temporary.
     """
     curves: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
@@ -62,7 +62,7 @@ def main(
 
 
 def markdown(record: dict[str, Any]) -> str:
-    """Returns the table of a record: checkpoints down, data sets and weights across."""
+    """Returns the Markdown table of a record: a row per checkpoint, a column per data set and kind of weights."""
     curves = record["curves"]
     columns = [(dataset, weights) for dataset in curves for weights in ("averaged", "raw")]
     found = {(d, weights, step): value for d in curves for weights, step, value, _ in curves[d]["fid"]}
@@ -78,7 +78,7 @@ def markdown(record: dict[str, Any]) -> str:
 
 
 def picture(record: dict[str, Any]) -> np.ndarray:
-    """Draws the curves: a panel a data set, a line for each kind of weights, and the yardstick."""
+    """Draws the curves: a panel per data set, a line per kind of weights, and training images as a reference."""
     canvas = FigureCanvasAgg(Figure(figsize=(4 * len(record["curves"]), 3), dpi=120, layout="constrained"))
     panels = np.ravel(canvas.figure.subplots(1, len(record["curves"])))
     for axes, (dataset, curve) in zip(panels, record["curves"].items(), strict=True):

@@ -1,7 +1,7 @@
 """Errors of the semi-supervised classifier with 10 labels a class: `python -m experiments.reproduce.ssgan`.
 
-Each draw of labels is a run, judged on all test images by the averaged discriminator; beside it the same classifier of
-the same labels alone, without unlabelled images and generator. ssgan.png shows samples of the first draw.
+Each draw of labels is one run; its averaged discriminator classifies all test images. The baseline is the same
+classifier trained on the same labels alone, without unlabelled images. ssgan.png shows samples of the first draw.
 """
 
 import tempfile
@@ -33,11 +33,11 @@ def main(
     """Runs experiments.ssgan over draws of labels, and records the errors on test images.
 
     Args:
-        dataset: With labels, of which 10 a class are kept.
-        draws: Which.
-        settings: Flags of the experiment, in one string.
-        alone: The same of the baseline.
-        workdir: Keep the runs here; those that are there already are not made again.
+        dataset: Labelled data set, of which 10 labels per class are kept.
+        draws: Numbers of the draws of labels, one run each; also the seeds of the runs.
+        settings: Flags of the semi-supervised runs, in one string.
+        alone: Flags of the baseline's runs, in one string.
+        workdir: Directory to keep the runs in; finished runs there are not repeated.
     """
     with tempfile.TemporaryDirectory() as temporary:
         root, rows = workdir or Path(temporary), []
@@ -59,7 +59,7 @@ def main(
 
 
 def sentence(record: dict[str, Any]) -> str:
-    """Returns what README and the docstring say of a record."""
+    """Returns the sentence about a record in README and the docstring."""
     both = [[row[name] for row in record["rows"]] for name in ("semi-supervised", "supervised")]
     wrong, alone = (running.spread([each["wrong"] for each in rows], ".0f") for rows in both)
     first = both[0][0]

@@ -1,9 +1,9 @@
-"""Modes of stacked digits by packs of 1, 2, ... images, over seeds: `python -m experiments.reproduce.stacked_mnist`.
+"""Modes of stacked digits for packs of 1, 2, ... images, over seeds: `python -m experiments.reproduce.stacked_mnist`.
 
-Each run is the experiment's own command in a process of its own, with the same networks but for the discriminator's
-first layer, which has the pack's channels. Beside the benchmark's scores of 26,000 samples stands the share of their
-digits, of 2,000 more, of which the classifier is sure: modes are counted of whatever samples. It writes
-stacked_mnist.json and stacked_mnist.png, samples of the first seed, a panel for each pack.
+Each run is the experiment's own command in its own process; the networks differ only in the discriminator's first
+layer, which has the pack's channels. The benchmark scores 26,000 samples. As its count of modes ignores the quality of
+samples, the share of digits of which the classifier is sure is recorded too, on 2,000 more samples. The results are
+stacked_mnist.json and stacked_mnist.png, samples of the first seed, a panel per pack.
 """
 
 import json
@@ -26,7 +26,7 @@ from gan_jax.metrics.features import classifier, pretrained
 from gan_jax.metrics.scoring import TRAINING
 from gan_jax.runs import records
 
-SAMPLES = 2_000  # whose digits are judged one by one
+SAMPLES = 2_000  # whose digits the classifier judges one by one
 
 
 def main(
@@ -38,10 +38,10 @@ def main(
     """Runs experiments.stacked_mnist over packs and seeds, and records how many modes each run covers.
 
     Args:
-        packs: Numbers of images that the discriminator judges at once.
-        seeds: One run each, of every pack.
-        settings: More flags of the experiment, in one string.
-        workdir: Keep the runs here, PACK-SEED each; those that are there already are not made again.
+        packs: Pack sizes: numbers of images that the discriminator judges at once.
+        seeds: Seeds, one run of each pack size per seed.
+        settings: Further flags of the experiment, in one string.
+        workdir: Directory to keep the runs in, as PACK-SEED; finished runs there are not repeated.
     """
     rows, floor, about = [], {}, {}
     with tempfile.TemporaryDirectory() as temporary:
@@ -75,7 +75,7 @@ def main(
 
 
 def markdown(record: dict[str, Any]) -> str:
-    """Returns the table of a record: median and range over the seeds, and what perfect samples get."""
+    """Returns the Markdown table of a record: median and range over seeds, and the scores of perfect samples."""
     lines = ["| discriminator judges | modes | KL, nats | sure digits | minutes |", "| --- | --- | --- | --- | --- |"]
     for pack in sorted({row["pack"] for row in record["rows"]}):
         rows = [row for row in record["rows"] if row["pack"] == pack]
@@ -94,7 +94,7 @@ def markdown(record: dict[str, Any]) -> str:
 
 
 def picture(directories: Sequence[Path]) -> np.ndarray:
-    """Draws samples of runs, one beside the other."""
+    """Draws samples of runs side by side."""
     grids = [pictures.grid(sample.samples(runs.open_run(run), seed=0, count=64), 8) for run in directories]
     return np.concatenate([np.pad(grid, ((0, 0), (0, 16), (0, 0)), constant_values=255) for grid in grids], axis=1)
 

@@ -1,8 +1,8 @@
 """Translators and their ablations on held-out pairs: `python -m experiments.reproduce.translation pix2pix`.
 
-Two distances of what is made of a source from its true partner: L1, averaged over pixels and channels of range [0, 1];
-and by features of a classifier of the target's domain, the mean distance of unit vectors (of pixels, where there are no
-labels). Beside them stands the same of another pair's partner: what a translator that ignores its source may reach.
+Two distances of a translation from its true partner: L1, averaged over pixels and channels in [0, 1]; and the mean
+distance of unit feature vectors, by a classifier of the target's domain (of pixels, if it has no labels). The reference
+is the distance to another pair's partner, which a translator that ignores its source may reach.
 """
 
 import tempfile
@@ -43,9 +43,9 @@ def main(
     Args:
         experiment: Module in experiments/.
         settings: Flags of all runs, in one string.
-        seeds: One run each, of every way.
-        name: Of the record; the experiment's by default.
-        workdir: Keep the runs here; those that are there already are not made again.
+        seeds: Seeds, one run of each ablation per seed.
+        name: Name of the record; by default the experiment's.
+        workdir: Directory to keep the runs in; finished runs there are not repeated.
     """
     with tempfile.TemporaryDirectory() as temporary:
         root, rows, panels = workdir or Path(temporary), [], []
@@ -73,7 +73,7 @@ def main(
 
 
 def markdown(record: dict[str, Any]) -> str:
-    """Returns the table of a record, medians over the seeds."""
+    """Returns the Markdown table of a record, medians over seeds."""
     lines = ["| loss | L1 | by features | minutes |", "| --- | --- | --- | --- |"]
     for way in dict.fromkeys(row["way"] for row in record["rows"]):
         rows = [row for row in record["rows"] if row["way"] == way]
@@ -84,7 +84,7 @@ def markdown(record: dict[str, Any]) -> str:
 
 
 def sentence(record: dict[str, Any]) -> str:
-    """Returns what the docstring says of a record: its last way, which is the whole method."""
+    """Returns the sentence about a record in the docstring: on its last row, the full method."""
     row = record["rows"][-1]
     minutes, device = row["minutes"], record["environment"]["device"]
     return (
@@ -95,12 +95,12 @@ def sentence(record: dict[str, Any]) -> str:
 
 
 def distances(about: dict[str, Any], made: np.ndarray, true: np.ndarray) -> dict[str, float]:
-    """Returns how far images are from their true partners, by L1 and by features.
+    """Returns the mean distances of images from their true partners, by L1 and by features.
 
     Args:
-        about: Record of a run, which says of what data they are.
+        about: Record of a run, which names the data.
         made: uint8 `[n, H, W, C]`.
-        true: As many.
+        true: The partners, of the same shape.
     """
     name, resolution = data.images_of(about["data"]["name"]), about["config"].get("resolution")
     spec = data.load(name, "test", resolution).spec

@@ -16,7 +16,7 @@ from gan_jax.runs import report
 
 What = Literal["neighbours", "memorisation", "collapse", "directions", "interpolation", "filters", "inversion"]
 
-USES = {  # the pictures that a flag has an effect on; flags that are not named have one on all
+USES = {  # flag -> the pictures that it affects; other flags affect all
     "features": ("neighbours", "memorisation", "collapse"),
     "samples": ("memorisation", "collapse"),
     "method": ("directions",),
@@ -50,37 +50,37 @@ def main(
     dataset: str | None = None,
     safe: bool = False,
 ) -> None:
-    """Draws pictures of what a checkpoint has learnt, in RUN/explore, where the report shows them, or elsewhere.
+    """Draws pictures of what a checkpoint has learnt, in RUN/explore, where the report shows them, or in --out.
 
     - neighbours: samples, and the training images nearest to them.
-    - memorisation: the samples most like copies of training images, beside the test images that are most like some.
-    - collapse: the samples most alike, and where they crowd most, above the same of real images.
-    - directions: what changes along the latent directions that change most, found without labels.
-    - interpolation: an animated walk through samples and back.
-    - filters: which of the generator's filters built an image, layer by layer, and what they give.
-    - inversion: given images, and the nearest that the generator makes.
+    - memorisation: the samples most like copies of training images, next to the test images most like some.
+    - collapse: the most similar samples, and the densest cluster, above the same for real images.
+    - directions: images along the latent directions of most change, found without labels.
+    - interpolation: an animation through samples and back to the first.
+    - filters: the generator's filters that contribute most to an image, layer by layer, and their maps.
+    - inversion: given images, and the nearest images that the generator reaches.
 
     Args:
         run: A run directory, such as runs/dcgan-digits.
-        what: What to look at; all of it by default.
-        count: How many samples, neighbours, pairs, directions, walks, filters of a layer, or images.
-        seed: Which samples, and which test images; filters are those of the first sample.
-        step: Which checkpoint; the newest good one by default.
-        best: The best checkpoint instead, which training with --best keeps.
-        features: By which images are alike: pixels, the data set's classifier, or Inception (neighbours, memorisation,
-            collapse).
-        samples: How many are looked through (memorisation, collapse).
+        what: Picture to draw; by default all.
+        count: Number of samples, neighbours, pairs, directions, walks, filters per layer, or images.
+        seed: Selects the samples and test images; filters are those of the first sample.
+        step: Step of the checkpoint; by default the newest undamaged one.
+        best: Use the best checkpoint, which training with --best keeps.
+        features: Features by which images are compared: pixels, the data set's classifier, or Inception (neighbours,
+            memorisation, collapse).
+        samples: Number of samples to search (memorisation, collapse).
         method: sefa, by a layer's derivative, or pca, by its values (directions).
-        layer: Of the generator, such as ConvTranspose_0; by default, what the method or the paper has (directions), or
-            all that paint (filters).
-        steps: Images a row, or from one sample to the next (directions, interpolation).
-        keys: Samples that a walk passes (interpolation).
-        images: Image files or folders to find again, the first --count; by default test images (inversion).
-        starts: Searches for each image (inversion).
-        iterations: Of each search (inversion).
+        layer: Layer of the generator, such as ConvTranspose_0; by default that of the method (directions), or all whose
+            channels contribute to the image through filters (filters).
+        steps: Images per row, or from one sample to the next (directions, interpolation).
+        keys: Samples per walk (interpolation).
+        images: Image files or folders to invert, of which the first --count; by default test images (inversion).
+        starts: Searches per image (inversion).
+        iterations: Iterations per search (inversion).
         out: Folder for the pictures; by default RUN/explore.
-        dataset: Where the data of the run are now, if they have moved (neighbours, memorisation, collapse, inversion).
-        safe: Run none of the run's own code, but this repository's experiment of the same name.
+        dataset: New name of the run's data, if they have moved (neighbours, memorisation, collapse, inversion).
+        safe: Run this repository's experiment of the same name instead of the code in the run directory.
     """
     if what != "all":
         require_used(main, what, USES, locals())

@@ -1,7 +1,7 @@
-"""Directions of the latent space that change much of what a generator makes, found without labels; walks along them.
+"""Latent directions along which a generator's output changes most, found without labels; walks along them.
 
-Both methods look at one layer of the averaged generator: `sefa` at its derivative, `pca` at its values. Where the layer
-is linear in the latent, and latents are isotropic, they find the same.
+Both methods analyse one layer of the averaged generator: `sefa` its derivative, `pca` its values. If the layer is
+linear in the latent, and latents are isotropic, they agree.
 """
 
 import math
@@ -19,8 +19,8 @@ from gan_jax.runs import Restored
 from gan_jax.sample import generate, latents_of, require_memory
 from gan_jax.types import Array, PyTree
 
-ROWS = 128  # activations, or derivatives of them, held at once
-SCALE = 4096  # latents by which their deviation along a direction is measured
+ROWS = 128  # most activations, or derivatives, in memory at once
+SCALE = 4096  # latents that measure the deviation along a direction
 ROUNDS = 4  # of subspace iteration
 
 
@@ -28,9 +28,9 @@ class Directions(NamedTuple):
     """Directions in the latent space, strongest first.
 
     Attributes:
-        vectors: Unit vectors, float32 `[count, size]`; of each, the largest component is positive.
-        strengths: Of each, float32 `[count]`, descending; the function that found them says what it is.
-        layer: The layer of the generator by which they were found.
+        vectors: Unit vectors, float32 `[count, size]`, with a positive largest component.
+        strengths: Strength of each, float32 `[count]`, descending; defined by the method.
+        layer: The layer of the generator that was analysed.
     """
 
     vectors: np.ndarray
@@ -39,7 +39,7 @@ class Directions(NamedTuple):
 
 
 def layers(run: Restored) -> dict[str, tuple[int, ...]]:
-    """Returns the generator's layers in the order in which they are done: name -> shape of one example's activations.
+    """Returns the generator's layers in the order of evaluation: name -> shape of one example's activations.
 
     Args:
         run: An opened run, by `runs.open_run`.
@@ -47,7 +47,7 @@ def layers(run: Restored) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
 
     def record(average: PyTree, values: Array) -> None:
-        # noted while tracing, as a dict that JAX returns is sorted by name
+        # recorded while tracing, as JAX sorts the dicts that it returns
         shapes.update({name: value.shape[1:] for name, value in _inspect(run, average, values).items()})
 
     jax.eval_shape(record, run.ema["generator"], jax.ShapeDtypeStruct((1, run.system.latent.size), jnp.float32))
@@ -55,26 +55,26 @@ def layers(run: Restored) -> dict[str, tuple[int, ...]]:
 
 
 def sefa(run: Restored, count: int = 8, layer: str | None = None, samples: int = 256, seed: int = 0) -> Directions:
-    """Finds what changes a layer most (SeFa, Shen and Zhou 2021, arXiv:2007.06600), of any layer.
+    """Finds the directions that change a layer most (SeFa, Shen and Zhou 2021, arXiv:2007.06600), for any layer.
 
     The eigenvectors of E_z[J^T J], where J is the layer's derivative by the latent: the unit vector v that maximises
     the mean of |J v|^2, then the best one orthogonal to it, and so on. For a first layer A z + b it is the closed form
-    of the paper, the right singular vectors of A, whatever the latents. Naming the batch norm after that layer takes
-    into account how it rescales the units, which the paper's A does not see; naming the last layer asks for what
-    changes the image most.
+    of the paper, the right singular vectors of A, whatever the latents. The batch norm after that layer also accounts
+    for the rescaling of the units, which the paper's A ignores; the last layer gives the directions that change the
+    image most.
 
     Args:
         run: An opened run.
-        count: How many directions; no more are found than the latent has dimensions.
+        count: Number of directions, at most the latent's dimensions.
         layer: One of `layers(run)`; by default the first that depends on the latent, as in the paper.
-        samples: Latents over which to average; of no effect where the layer is linear.
-        seed: Which latents.
+        samples: Number of latents to average over; no effect if the layer is linear.
+        seed: Selects the latents.
 
     Returns:
         Orthonormal directions; their strengths are the eigenvalues, the mean of |J v|^2: squared singular values of A.
 
     Raises:
-        UserError: If there is no such layer, or none is asked for.
+        UserError: If there is no such layer, or `count` or `samples` is too small.
     """
     layer, values = _prepare(run, count, layer, samples, seed, bent=False)
     size = values.shape[1]
@@ -84,7 +84,7 @@ def sefa(run: Restored, count: int = 8, layer: str | None = None, samples: int =
         with jax.default_matmul_precision("highest"):
             push = jax.linearize(lambda z: _inspect(run, average, z)[layer], values)[1]
             columns = jax.vmap(lambda axis: push(jnp.broadcast_to(axis, values.shape)))(jnp.eye(size))
-            rows = columns.reshape(size, -1)  # of all latents at once, as the sum over them is wanted
+            rows = columns.reshape(size, -1)  # all latents at once, as only the sum over them matters
             return rows @ rows.T
 
     parts = values.reshape(-1, _divisor(samples, ROWS // size), size)
@@ -97,24 +97,24 @@ def pca(run: Restored, count: int = 8, layer: str | None = None, samples: int = 
     """Finds the principal components of a layer's activations (GANSpace, Härkönen et al. 2020, arXiv:2004.02546).
 
     x = V^T (y - E y), V the leading eigenvectors of Cov(y); direction k is the regression of z on x_k,
-    Cov(z, x_k) / Var(x_k), brought to length 1. A component that is an even function of the latent has no direction to
-    be found, and what is returned for it is noise.
+    Cov(z, x_k) / Var(x_k), normalised to length 1. A component that is an even function of the latent has no such
+    direction, and the result for it is noise.
 
-    The components are found by subspace iteration (Halko et al. 2009, arXiv:0909.4061), which makes the activations
-    anew each round and never holds them all; it is exact for a layer that is linear in the latent.
+    The components come from subspace iteration (Halko et al. 2009, arXiv:0909.4061), which recomputes the activations
+    each round and never holds them all; it is exact for a layer that is linear in the latent.
 
     Args:
         run: An opened run.
-        count: How many directions; fewer are found where the latent has fewer dimensions, or fewer components vary.
-        layer: One of `layers(run)`; by default the first that is not linear in the latent, as `sefa` does the rest.
-        samples: Latents to draw, at least 2.
-        seed: Which.
+        count: Number of directions; fewer are found if the latent has fewer dimensions, or fewer components vary.
+        layer: One of `layers(run)`; by default the first that is not linear in the latent, as `sefa` covers the others.
+        samples: Number of latents, at least 2.
+        seed: Selects the latents.
 
     Returns:
         Directions, not always orthogonal; their strengths are the variances of the components.
 
     Raises:
-        UserError: If there is no such layer, or it does not vary, or none is asked for.
+        UserError: If there is no such layer, or it does not vary, or `count` or `samples` is too small.
     """
     layer, values = _prepare(run, count, layer, samples, seed, bent=True)
     size, units = values.shape[1], math.prod(layers(run)[layer])
@@ -139,7 +139,7 @@ def pca(run: Restored, count: int = 8, layer: str | None = None, samples: int = 
         basis = jnp.asarray(np.linalg.qr(over_all(average, mean, basis)[1])[0])
     coordinates = over_all(average, mean, basis)[2]
     components, deviations, _ = np.linalg.svd(coordinates, full_matrices=False)  # `[samples, width]`, orthonormal
-    least = max(1e-4 * deviations[0], 1e-6 * math.sqrt(samples) * np.linalg.norm(mean))  # below it is rounding
+    least = max(1e-4 * deviations[0], 1e-6 * math.sqrt(samples) * np.linalg.norm(mean))  # below it: rounding errors
     kept = min(count, size, int((deviations > least).sum()))
     if not kept:
         raise UserError(f"layer={layer!r}: its activations do not vary with the latent; give another, of layers(run)")
@@ -150,18 +150,18 @@ def pca(run: Restored, count: int = 8, layer: str | None = None, samples: int = 
 def traverse(
     run: Restored, seed: int, vectors: ArrayLike, steps: int, extent: float = 3.0, samples: int = 1
 ) -> np.ndarray:
-    """Moves the latents of images along directions, from one side of each image to the other.
+    """Moves the latents of images along directions, symmetrically about each image.
 
-    z + t s v, t from -extent to extent, where s is the deviation of the latents along the unit vector v, as measured:
-    1 for normal latents, 0.58 for those uniform on [-1, 1], which it may lead out of their interval.
+    z + t s v, t from -extent to extent, where s is the measured deviation of the latents along the unit vector v: 1 for
+    normal latents, 0.58 for those uniform on [-1, 1], whose interval a walk may leave.
 
     Args:
         run: An opened run.
-        seed: Which images, as in `sample.samples`.
+        seed: Selects the images, as in `sample.samples`.
         vectors: Directions `[count, size]`, as `Directions.vectors`; their lengths do not matter.
-        steps: Images a walk, at least 2; of an odd number, the middle one is the image itself.
-        extent: How far to go, in deviations of the latent.
-        samples: How many images to move along each direction: 0 to samples - 1 of the seed.
+        steps: Images per walk, at least 2; if odd, the middle one is the image itself.
+        extent: Largest distance from the image, in deviations of the latent.
+        samples: Number of images to move along each direction: 0 to samples - 1 of the seed.
 
     Returns:
         Images `[count * samples * steps, ...]`, walk by walk: direction 0 from each image, direction 1 from each, ...
@@ -189,7 +189,10 @@ def _inspect(run: Restored, average: PyTree, values: Array) -> dict[str, Array]:
 def _prepare(
     run: Restored, count: int, layer: str | None, samples: int, seed: int, bent: bool
 ) -> tuple[str, np.ndarray]:
-    """Checks the arguments; returns the layer, by default the first that the latent moves or bends, and the latents."""
+    """Checks the arguments; returns the layer and the latents.
+
+    The default layer is the first that depends on the latent; if `bent`, the first that is not linear in it.
+    """
     if count < 1 or samples < 2:
         raise UserError(f"count={count}, samples={samples}: give at least 1 direction and 2 latents")
     names = list(layers(run))
@@ -198,7 +201,7 @@ def _prepare(
     drawn = np.asarray(latents_of(run, seed, samples))
     if layer is not None:
         return layer, drawn
-    # of two latents and the point between them, at which what is linear has the mean of its values
+    # two latents and their midpoint, at which a linear layer has the mean of its values
     three = jnp.asarray([*drawn[:2], drawn[:2].mean(axis=0)])
     found = jax.jit(lambda average, values: _inspect(run, average, values))(run.ema["generator"], three)
     ends = {name: np.asarray(found[name], np.float64) for name in names}
@@ -214,7 +217,7 @@ def _apart(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
 
 
 def _divisor(total: int, most: int) -> int:
-    """Returns the largest divisor of a total that is not above `most`, or 1: parts of one size compile once."""
+    """Returns the largest divisor of a total that is at most `most`, or 1: parts of one size compile once."""
     return next((part for part in range(min(total, most), 1, -1) if total % part == 0), 1)
 
 

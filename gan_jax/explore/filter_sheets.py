@@ -1,4 +1,4 @@
-"""Sheets of how a generator's filters build an image, of what `filters` finds."""
+"""Sheets of how a generator's filters build an image, from the results of `filters`."""
 
 from collections.abc import Sequence
 
@@ -11,15 +11,16 @@ from gan_jax.explore.tables import Cell, below, table, tinted
 
 
 def assembly(layers: Sequence[Layer], count: int = 8) -> np.ndarray:
-    """Shows how the filters of each layer put an image together.
+    """Draws how the channels of each layer build up an image.
 
-    Of each layer: the image with none of its channels, with the few of the largest effect, with all; then, of these
-    channels: the map; what it adds to the image, orange, and takes away, blue; the filter that makes it, its kernels on
-    the four inputs of the largest weights; and those with which the next layer paints with it.
+    First row of a layer: the image with none of its channels, with those of largest effect, and with all. Further rows,
+    for the channels of largest effect: the map; its contribution to the image, orange where positive, blue where
+    negative; the filter that computes it, as its kernels on the four inputs of largest weight; and the kernels by which
+    the next layer uses it.
 
     Args:
-        layers: By `filters.of_image` or `filters.dissect`.
-        count: How many channels of each.
+        layers: Results of `filters.of_image` or `filters.dissect`.
+        count: Number of channels per layer.
     """
     parts = []
     for layer in layers:
@@ -48,11 +49,11 @@ def assembly(layers: Sequence[Layer], count: int = 8) -> np.ndarray:
 
 
 def outputs(layers: Sequence[Layer], most: int = 64) -> np.ndarray:
-    """Shows the maps that layers give for an image, those of the largest effect on it first.
+    """Draws the maps of layers for an image, those of largest effect on it first.
 
     Args:
-        layers: By `filters.of_image` or `filters.dissect`.
-        most: How many maps of each.
+        layers: Results of `filters.of_image` or `filters.dissect`.
+        most: Most maps per layer.
     """
     parts = []
     for layer in layers:
@@ -64,14 +65,15 @@ def outputs(layers: Sequence[Layer], most: int = 64) -> np.ndarray:
 
 
 def maps(values: ArrayLike) -> np.ndarray:
-    """Makes grey images of maps `[h, w, n]`, uint8 `[n, h, w, 1]`: of each the least black, the greatest white."""
+    """Draws maps `[h, w, n]` as grey images, uint8 `[n, h, w, 1]`, each from its minimum, black, to its maximum,
+    white."""
     values = np.moveaxis(np.asarray(values, np.float32), -1, 0)[..., None]
     low, high = (f(values, axis=(1, 2, 3), keepdims=True) for f in (np.min, np.max))
     return pictures.to_uint8(2 * (values - low) / np.maximum(high - low, 1e-12) - 1)
 
 
 def tiles(kernels: ArrayLike, most: int = 4) -> np.ndarray:
-    """Lays out the kernels `[kh, kw, n]` of the largest weights, white positive, black negative, as one picture."""
+    """Draws the `most` kernels of `[kh, kw, n]` of largest weight as one picture, white positive, black negative."""
     kernels = np.asarray(kernels, np.float32)
     first = np.argsort(-np.sum(kernels**2, axis=(0, 1)), kind="stable")[:most]
     shown = np.moveaxis(kernels[..., first], -1, 0)[..., None] / np.maximum(np.abs(kernels).max(), 1e-12)

@@ -1,8 +1,8 @@
-"""Which filters built an image: what each channel of a generator's layers adds to it, and the image put together anew.
+"""Contributions of a generator's channels to an image, and the image rebuilt from the largest of them.
 
-A channel is judged by ablation, as in GAN dissection (Bau et al. 2019, arXiv:1811.10597): its map is held at its mean
-over other latents, place by place, and the change of the image is its contribution. At its mean rather than at 0, which
-a layer that follows may never have seen (Morcos et al. 2018, arXiv:1803.06959).
+A contribution is measured by ablation, as in GAN dissection (Bau et al. 2019, arXiv:1811.10597): the channel's map is
+replaced by its mean over other latents, place by place, and the change of the image is its contribution. The mean is
+used rather than 0, which later layers may never have seen (Morcos et al. 2018, arXiv:1803.06959).
 """
 
 import functools
@@ -19,24 +19,24 @@ from gan_jax.errors import UserError
 from gan_jax.runs import Restored
 from gan_jax.types import Array, Network, PyTree
 
-ROWS = 64  # variants of an image made at once: evaluation keeps the examples of a batch apart
+ROWS = 64  # variants of an image per batch: in evaluation, examples of a batch are independent
 
 
 class Layer(NamedTuple):
-    """What the channels of one layer do for one image.
+    """The contributions of one layer's channels to one image.
 
     Attributes:
-        path: Of the layer, such as "ConvTranspose_0".
-        maps: What the layer gives, `[h, w, channels]`.
-        contributions: The image less what is left of it without each channel, `[channels, H, W, C]`.
-        effects: Root mean squares of the contributions, `[channels]`, pixels in [-1, 1].
-        order: The channels, that of the largest effect first, `[channels]`.
+        path: The layer, such as "ConvTranspose_0".
+        maps: The layer's output, `[h, w, channels]`.
+        contributions: The image minus the image without each channel, `[channels, H, W, C]`.
+        effects: Root mean squares of the contributions, `[channels]`, for pixels in [-1, 1].
+        order: The channels by descending effect, `[channels]`.
         counts: 0, 1, 2, 4, ... and the number of channels.
-        assembly: The image with so many channels of the order kept, all others at their means, `[counts, H, W, C]`;
-            from the image of the means to the image itself.
-        kernel: The filters, `[kh, kw, inputs, channels]`; None where the layer has none.
-        brush: How the next layer with filters paints with each channel, `[kh, kw, channels, outputs]`; None where there
-            is none.
+        assembly: The image with the first `counts` channels of `order` kept and all others at their means,
+            `[counts, H, W, C]`: from the image of the means to the image itself.
+        kernel: The layer's filters, `[kh, kw, inputs, channels]`; None if it has none.
+        brush: The filters of the next layer that has some, `[kh, kw, channels, outputs]`; None if they do not take
+            these channels.
     """
 
     path: str
@@ -51,10 +51,11 @@ class Layer(NamedTuple):
 
 
 def map_shapes(network: Network, average: PyTree, latent: Array) -> dict[str, tuple[int, ...]]:
-    """Returns the layers that give maps, in the order of evaluation: path -> (h, w, channels); arguments as below."""
+    """Returns the layers that output maps, in order of evaluation: path -> (h, w, channels); arguments as in
+    `dissect`."""
     shapes: dict[str, tuple[int, ...]] = {}
 
-    def note(latents: Array) -> None:  # while tracing, for JAX sorts the dicts that it returns
+    def note(latents: Array) -> None:  # while tracing, as JAX sorts the dicts that it returns
         layers = network.inspect(average["params"], average["stats"], latents)[1]
         shapes.update({path: value.shape[1:] for path, value in layers.items() if value.ndim == 4})
 
@@ -64,7 +65,7 @@ def map_shapes(network: Network, average: PyTree, latent: Array) -> dict[str, tu
 
 @functools.partial(jax.jit, static_argnames="network")
 def mean_maps(network: Network, average: PyTree, latents: Array) -> dict[str, Array]:
-    """Averages what each layer gives over latents.
+    """Averages each layer's maps over latents.
 
     Args:
         network: A generator.
@@ -72,22 +73,22 @@ def mean_maps(network: Network, average: PyTree, latents: Array) -> dict[str, Ar
         latents: `[n, size]`.
 
     Returns:
-        Path -> `[h, w, channels]`, of layers that give maps `[n, h, w, channels]`.
+        Path -> `[h, w, channels]`, for layers that output maps `[n, h, w, channels]`.
     """
     layers = network.inspect(average["params"], average["stats"], latents)[1]
     return {path: jnp.mean(value, axis=0) for path, value in layers.items() if value.ndim == 4}
 
 
 def rebuild(network: Network, average: PyTree, latent: Array, path: str, mean: Array, keep: ArrayLike) -> np.ndarray:
-    """Makes variants of an image, in each of which a layer keeps some channels and has the others at their means.
+    """Generates variants of an image, in each of which a layer keeps some channels and has the others at their means.
 
     Args:
         network: A generator.
         average: Its parameters and statistics, `{"params", "stats"}`.
-        latent: The image's, `[size]`.
+        latent: The image's latent, `[size]`.
         path: The layer.
-        mean: What replaces its maps, `[h, w, channels]`.
-        keep: Which channels each variant keeps, bool `[n, channels]`.
+        mean: The replacement of its maps, `[h, w, channels]`.
+        keep: The channels that each variant keeps, bool `[n, channels]`.
 
     Returns:
         The variants, `[n, H, W, C]`.
@@ -110,15 +111,15 @@ def _variants(network: Network, average: PyTree, latent: Array, path: str, mean:
 def dissect(
     network: Network, average: PyTree, latent: Array, others: Array, paths: Sequence[str] | None = None
 ) -> list[Layer]:
-    """Finds what the channels of layers do for one image.
+    """Measures the contributions of layers' channels to one image.
 
     Args:
         network: A generator of images.
         average: Its parameters and statistics, `{"params", "stats"}`.
-        latent: The image's, `[size]`.
-        others: Latents `[n, size]`, whose mean maps stand for a channel that is taken away.
-        paths: The layers. None takes the first maps, and those that filters make: what a normalisation makes of a map
-            is not told twice, and the last layer's channels, the colours, are left out.
+        latent: The image's latent, `[size]`.
+        others: Latents `[n, size]`, whose mean maps replace an ablated channel.
+        paths: The layers. None takes the first that outputs maps, and those with filters, except the last, whose
+            channels are the colours; normalisations, which would repeat a layer's maps, are left out.
 
     Raises:
         UserError: If the network has no such layers.
@@ -132,7 +133,7 @@ def dissect(
         raise UserError(f"paths: {unknown[0]!r} gives no maps [h, w, channels]; give some of {list(shapes)}")
     if not paths:
         raise UserError("network: none of its layers gives maps [h, w, channels] for others to paint with")
-    maps = mean_maps(network, average, latent[None])  # the mean over one is its own
+    maps = mean_maps(network, average, latent[None])  # the mean over one latent: its own maps
     found, order = [], list(shapes)
     for path in paths:
         later = [kernels[p] for p in order[order.index(path) + 1 :] if p in kernels]
@@ -157,13 +158,13 @@ def _layer(
 
 
 def of_image(run: Restored, seed: int, paths: Sequence[str] | None = None, others: int = 256) -> list[Layer]:
-    """Does `dissect` for image 0 of a seed.
+    """Applies `dissect` to image 0 of a seed.
 
     Args:
         run: An opened run.
-        seed: Which image.
-        paths: The layers; None takes those that `dissect` does.
-        others: Number of latents, images 1 to `others` of the seed, whose mean stands for a channel taken away.
+        seed: Selects the image.
+        paths: The layers; None as in `dissect`.
+        others: Number of latents, images 1 to `others` of the seed, whose mean maps replace an ablated channel.
 
     Raises:
         UserError: If the run's generator has no such layers.
@@ -173,7 +174,7 @@ def of_image(run: Restored, seed: int, paths: Sequence[str] | None = None, other
 
 
 def _kernel(params: PyTree, path: str) -> np.ndarray | None:
-    """Returns the filters `[kh, kw, inputs, channels]` of a layer, if it has some."""
+    """Returns the filters `[kh, kw, inputs, channels]` of a layer, None if it has none."""
     for name in path.split("/"):
         params = params.get(name, {}) if isinstance(params, dict) else {}
     kernel = params.get("kernel") if isinstance(params, dict) else None

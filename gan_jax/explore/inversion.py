@@ -1,6 +1,7 @@
-"""Inversion: which latents a generator makes given images of, by a compiled search from many starts.
+"""Inversion: the latents whose images are nearest to given ones, by a compiled search from many starts.
 
-A generator that covers its data finds new images of the same kind again; what it cannot find, it cannot make.
+A generator that covers its data reconstructs new images of the same kind; what no latent comes near, it cannot
+generate.
 """
 
 import math
@@ -20,18 +21,18 @@ from gan_jax.runs import Restored
 from gan_jax.sample import generate, latents_of
 from gan_jax.types import Array, PyTree
 
-ROWS = 256  # searches at once
-TYPICAL = 4096  # latents that tell what is likely
+ROWS = 256  # searches per batch
+TYPICAL = 4096  # latents that estimate moments and ranges
 
 
 class Inversion(NamedTuple):
-    """What the search found for n images.
+    """The result of the search for n images.
 
     Attributes:
-        latents: Of the best start for each, float32 `[n, size]`.
-        images: What the generator makes of them, uint8 `[n, H, W, C]`, or points float32 `[n, 2]`.
-        errors: Of each, root of the mean squared difference of pixels in [-1, 1] from the image given, `[n]`.
-        all_errors: The same of every start, `[n, starts]`.
+        latents: The best latent for each image, float32 `[n, size]`.
+        images: The generator's images of these latents, uint8 `[n, H, W, C]`, or points float32 `[n, 2]`.
+        errors: Root mean squared error of each image, for pixels in [-1, 1], `[n]`.
+        all_errors: The same for every start, `[n, starts]`.
     """
 
     latents: np.ndarray
@@ -52,34 +53,34 @@ def invert(
     feature_weight: float = 0.1,
     seed: int = 0,
 ) -> Inversion:
-    """Searches the latents of images by gradient descent from many starts, as the loss has many minima.
+    """Searches for the latents of images by gradient descent from many starts, as the loss has many minima.
 
-    By Zhu et al. 2016 (arXiv:1609.03552) and Creswell and Bharath 2018 (arXiv:1802.05701):
+    Methods: Zhu et al. 2016 (arXiv:1609.03552) and Creswell and Bharath 2018 (arXiv:1802.05701):
 
     min_z mean (G(z) - x)^2 + feature_weight |f(G(z)) - f(x)|^2 / |f(x)|^2 + prior ((r - E r) / std r)^2
 
-    Adam, its rate falling to 0 along a cosine, on u = (z - m) / s, with m and s the mean and the deviation of each
-    dimension of the latent, and r = mean(u^2): what the distribution of latents draws keeps close to the mean of r, and
-    the closer the more dimensions there are. After each move z is clipped to the range of each dimension, as uniform
-    latents demand (Lipton and Tripathi 2017, arXiv:1702.04782). Moments and ranges are those of 4,096 latents drawn, so
-    that it holds for any distribution. Codes of classes are searched as if they were continuous.
+    Adam, its rate falling to 0 along a cosine, minimises over u = (z - m) / s, with m and s the mean and deviation of
+    each dimension of the latent, and r = mean(u^2). Random latents have r close to its mean, the closer the more
+    dimensions there are. After each step z is clipped to the range of each dimension, as uniform latents require
+    (Lipton and Tripathi 2017, arXiv:1702.04782). Moments and ranges are estimated from 4,096 random latents, for any
+    distribution. One-hot codes of classes are searched as if they were continuous.
 
-    Images do not see one another, and all have the same starts: the result for an image does not depend, but for
-    rounding, on what others are given.
+    Images are searched independently, from the same starts: up to rounding, an image's result does not depend on the
+    others.
 
     Args:
         run: An opened run, by `runs.open_run`.
-        images: uint8, or float in [-1, 1], `[n, H, W, C]` as the generator makes them; or points `[n, 2]`.
-        starts: Searches for each image, from latents drawn; the one that ends closest is kept, by the first two terms.
-        iterations: Of Adam, each.
-        learning_rate: The first; about how far an iteration moves, in deviations of the latent.
+        images: uint8, or float in [-1, 1], `[n, H, W, C]` of the generator's shape; or points `[n, 2]`.
+        starts: Searches per image, from random latents; the one with the lowest sum of the first two terms is kept.
+        iterations: Iterations of Adam per search.
+        learning_rate: Initial rate; about the size of an iteration's step, in deviations of the latent.
         prior: Weight of the last term; 0 leaves it out.
-        features: Whose distance counts too, such as `features.of_classifier`; None counts pixels only.
-        feature_weight: Weight of that distance.
-        seed: Of the latents drawn: the starts, and those that tell what is likely.
+        features: Features of the second term, such as `features.of_classifier`; None compares pixels only.
+        feature_weight: Weight of the second term.
+        seed: Seed of the random latents: the starts, and those for moments and ranges.
 
     Raises:
-        UserError: If the images are not of the generator's shape or range, or a number makes no search.
+        UserError: If the images are not of the generator's shape or range, or an argument is out of range.
     """
     target = _target(run, images)
     if starts < 1 or iterations < 1:
@@ -106,7 +107,7 @@ Distance = Callable[[PyTree, PyTree, Array, Array], tuple[Array, Array]]
 
 
 def _distance(run: Restored, features: Features | None, weight: float) -> Distance:
-    """Returns `(ema, weights, latents, target) -> (what is to be lowered [b], mean squared error of pixels [b])`."""
+    """Returns `(ema, weights, latents, target) -> (distance to minimise [b], mean squared error of pixels [b])`."""
 
     def distance(ema: PyTree, weights: PyTree, latents: Array, target: Array) -> tuple[Array, Array]:
         made = run.system.generate(ema, latents)
@@ -150,7 +151,7 @@ def _search(away: Distance, drawn: np.ndarray, iterations: int, learning_rate: f
 
 
 def _target(run: Restored, images: ArrayLike) -> np.ndarray:
-    """Checks images, and returns them as the generator makes them."""
+    """Checks images, and returns them in the generator's range."""
     given = np.asarray(images)
     one = jax.ShapeDtypeStruct((1, run.system.latent.size), jnp.float32)
     shape = jax.eval_shape(run.system.generate, run.ema, one).shape[1:]

@@ -1,7 +1,7 @@
-"""Sheets: pictures that show at a glance what a generator copies, repeats and misses.
+"""Sheets: pictures that show what a generator copies, repeats and misses.
 
-They take uint8 images `[n, H, W, C]`, C of 1 or 3, and give pictures uint8 `[H, W, 3]`. Which images are alike is
-decided by features `[n, D]`, by default their pixels in [-1, 1], and Euclidean distances between them.
+Inputs are uint8 images `[n, H, W, C]`, C of 1 or 3; results are pictures, uint8 `[H, W, 3]`. Images are compared by
+Euclidean distances of features `[n, D]`, by default their pixels in [-1, 1].
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ def neighbours(
     name: str = "pixels",
     count: int = 8,
 ) -> np.ndarray:
-    """Shows each sample, a row each, and the training images nearest to it.
+    """Draws a row per sample: the sample, and the training images nearest to it.
 
     Args:
         samples: `[n, H, W, C]`.
         training: `[m, H, W, C]`.
-        features: Of samples and of training images.
-        name: Of the features, for the title.
-        count: How many neighbours.
+        features: Features of the samples and of the training images.
+        name: Name of the features, for the title.
+        count: Number of neighbours.
     """
     images = _images(samples=samples, training=training)
     one, seen = _features(features, images)
@@ -49,19 +49,19 @@ def memorisation(
     name: str = "pixels",
     count: int = 8,
 ) -> np.ndarray:
-    """Shows the samples most like copies of training images, beside the held-out images that are: the yardstick.
+    """Draws the samples most like copies of training images, next to the most similar held-out images, as a reference.
 
-    A copy is nearer to a training image than that is to the next: the ratio of these distances tells, small for copies,
-    as it does in the authenticity of Alaa et al. 2022 (arXiv:2102.08921); a distance by itself would only tell which
-    images are simple. As many samples are looked at as held-out images, for of more the least ratio is smaller.
+    A copy is nearer to its nearest training image than that is to the next one. The ratio of these distances is small
+    for copies, as in the authenticity of Alaa et al. 2022 (arXiv:2102.08921); the distance alone would only pick simple
+    images. As many samples as held-out images are searched, because the least ratio falls with their number.
 
     Args:
         samples: `[n, H, W, C]`.
         training: `[m, H, W, C]`, m at least 2.
         held_out: Real images that were not trained on, `[k, H, W, C]`.
-        features: Of the three.
-        name: Of the features, for the title.
-        count: How many samples, and how many held-out images.
+        features: Features of the three.
+        name: Name of the features, for the title.
+        count: Number of samples, and of held-out images, to draw.
     """
     images = _images(samples=samples, training=training, held_out=held_out)
     one, seen, other = _features(features, images)
@@ -87,19 +87,19 @@ def collapse(
     name: str = "pixels",
     count: int = 8,
 ) -> np.ndarray:
-    """Shows the samples most alike, and where they crowd most, above the same of real images: the yardstick.
+    """Draws the most similar samples and their densest cluster, above the same for real images, as a reference.
 
-    Among many samples of a generator that makes few images some are equal: the birthday paradox test (Arora and Zhang
-    2017, arXiv:1706.08224). Simple images are alike in the data too, so that distances are divided by those to as many
-    real images: where a ratio is small, samples lie closer to one another than to the data. For the yardstick one half
-    of the real images takes the place of the samples.
+    Among many samples of a generator with small support some are equal: the birthday paradox test (Arora and Zhang
+    2017, arXiv:1706.08224). Simple images are similar in the data too, so that distances are divided by those to as
+    many real images: if a ratio is small, samples are closer to one another than to the data. For the reference, one
+    half of the real images takes the place of the samples.
 
     Args:
         samples: `[n, H, W, C]`.
-        real: `[m, H, W, C]`; as many samples are looked at as there are in half of it.
-        features: Of both.
-        name: Of the features, for the title.
-        count: How many pairs; and the neighbour, by whose distance it is told where samples crowd.
+        real: `[m, H, W, C]`; at most m / 2 samples are searched.
+        features: Features of both.
+        name: Name of the features, for the title.
+        count: Number of pairs; the density at a sample is measured by the distance to its neighbour of this rank.
     """
     images = _images(samples=samples, real=real)
     made, data = _features(features, images)
@@ -126,14 +126,14 @@ def collapse(
 
 
 def inversion(given: ArrayLike, found: ArrayLike, errors: ArrayLike, title: str = "", columns: int = 10) -> np.ndarray:
-    """Shows given images, what a generator comes nearest to them with, and the difference, see `tables.tinted`.
+    """Draws given images, their inversions, and the differences, see `tables.tinted`.
 
     Args:
         given: `[n, H, W, C]`.
-        found: `[n, H, W, C]`.
+        found: The inversions, `[n, H, W, C]`.
         errors: `[n]`, for the captions.
-        title: Above.
-        columns: How many beside one another.
+        title: Title of the sheet.
+        columns: Images per row.
     """
     given, found = _images(given=given, found=found)
     difference = tinted((found.astype(np.float32) - given) / 127.5, 1.0, given / 127.5 - 1)

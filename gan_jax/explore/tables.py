@@ -1,4 +1,4 @@
-"""Tables of images with captions, and images of differences: what sheets are made of."""
+"""Building blocks of sheets: tables of images with captions, and images of differences."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,12 +10,12 @@ from PIL import Image, ImageDraw, ImageFont
 from gan_jax.pictures import NEUTRAL, to_uint8
 
 GAP = 4  # between cells
-INK, PALE = (255, 255, 255), (214, 214, 214)  # of titles and labels, and of captions
-MORE, LESS = np.array([255, 176, 64]), np.array([64, 150, 255])  # what is added to a grey image, and what taken away
+INK, PALE = (255, 255, 255), (214, 214, 214)  # colours of titles and labels, and of captions
+MORE, LESS = np.array([255, 176, 64]), np.array([64, 150, 255])  # colours of what a grey image gains and loses
 
 
 class Cell(NamedTuple):
-    """An image, uint8 `[h, w, 1 or 3]`, and a few words below it."""
+    """An image, uint8 `[h, w, 1 or 3]`, with a caption below it."""
 
     image: np.ndarray
     caption: str = ""
@@ -27,11 +27,11 @@ def table(
     """Lays out images with captions.
 
     Args:
-        rows: Of cells, at least one in each.
+        rows: Rows of cells, at least one cell in each.
         title: Lines above the rows.
-        labels: A few words at the left of each row.
-        side: Pixels of an image's longer side: enlarged by a whole factor, it comes as near as it can.
-        apart: How many columns at the left are set apart.
+        labels: Text to the left of each row.
+        side: Approximate length of an image's longer side, in pixels; images are enlarged by whole factors.
+        apart: Number of left columns that a gap separates from the others.
 
     Returns:
         The picture, uint8 `[H, W, 3]`, as large as it needs to be.
@@ -62,34 +62,34 @@ def table(
 
 
 def below(parts: Sequence[np.ndarray], gap: int = 12) -> np.ndarray:
-    """Puts pictures one below another."""
+    """Stacks pictures vertically."""
     return _joined(parts, gap, 0)
 
 
 def beside(parts: Sequence[np.ndarray], gap: int = 24) -> np.ndarray:
-    """Puts pictures one beside another."""
+    """Stacks pictures horizontally."""
     return _joined(parts, gap, 1)
 
 
 def tinted(differences: ArrayLike, scale: float, image: ArrayLike | None = None) -> np.ndarray:
-    """Makes pictures of differences of images, uint8 `[n, H, W, 3]`.
+    """Draws differences of images, uint8 `[n, H, W, 3]`.
 
     Args:
-        differences: `[n, H, W, C]`. Of one channel, more is orange and less is blue; of three, each is lighter or
-            darker than grey.
-        scale: What is drawn at full strength.
-        image: What they are of, `[H, W, C]` or one for each, in [-1, 1]; of one channel it is seen darkly beneath.
+        differences: `[n, H, W, C]`. With one channel, positive is orange and negative blue; with three, each channel is
+            lighter or darker than grey.
+        scale: Difference drawn at full strength.
+        image: The background, `[H, W, C]` or one for each, in [-1, 1]; drawn dark, and for one channel only.
     """
     values = np.clip(np.asarray(differences, np.float32) / max(scale, 1e-12), -1, 1)
     one = values.shape[-1] == 1
     beneath = 0.35 * to_uint8(image) if one and image is not None else NEUTRAL
     more, less = (MORE, LESS) if one else (255, 0)
-    strength = np.abs(values) ** 0.7  # else all but the strongest is lost
+    strength = np.abs(values) ** 0.7  # else only the largest differences would be visible
     return np.round(beneath + strength * (np.where(values > 0, more, less) - beneath)).astype(np.uint8)
 
 
 def _joined(parts: Sequence[np.ndarray], gap: int, axis: int) -> np.ndarray:
-    """Puts pictures in a line, at the left or at the top of it, with a gap between two."""
+    """Stacks pictures along an axis, aligned at the top or left, with gaps in between."""
     most = max(part.shape[1 - axis] for part in parts)
     padded = []
     for i, part in enumerate(parts):
@@ -100,13 +100,14 @@ def _joined(parts: Sequence[np.ndarray], gap: int, axis: int) -> np.ndarray:
 
 
 def _enlarged(image: np.ndarray, side: int) -> np.ndarray:
-    """Returns an image of three channels, its longer side as near to `side` as a whole factor brings it."""
+    """Returns an image with three channels, enlarged by the whole factor that brings its longer side nearest to
+    `side`."""
     factor = max(1, round(side / max(image.shape[:2])))
     return np.broadcast_to(image, (*image.shape[:2], 3)).repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _size(text: str, points: int) -> tuple[int, int]:
-    """Returns width and height of lines of text, with a little room below; of none, 0 and 0."""
+    """Returns width and height of lines of text, with a margin below; 0 and 0 for no text."""
     if not text:
         return 0, 0
     box = ImageDraw.Draw(Image.new("RGB", (1, 1))).multiline_textbbox((0, 0), text, ImageFont.load_default(points))

@@ -1,7 +1,7 @@
-"""What there is to see of a run, a function each.
+"""Pictures of a run, one function per kind.
 
-Each makes pictures of one kind, of the averaged generator, as name -> picture, uint8 `[H, W, 3]`, or a list of
-them, the frames of an animation. They show images; points in the plane are seen whole in the scatter plots of a run.
+Each draws the averaged generator, and returns name -> picture, uint8 `[H, W, 3]`, or a list of them, the frames of an
+animation. They are for images; for points in the plane, see the scatter plots of a run.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ Made = dict[str, np.ndarray | list[np.ndarray]]
 
 
 def neighbours(run: Restored, seed: int, count: int = 8, features: evaluate.Kind = "pixels") -> Made:
-    """Shows `count` samples, and the `count` training images nearest to each, by features as in `evaluate`."""
+    """Draws `count` samples, and the `count` training images nearest to each, by features as in `evaluate`."""
     images = sample.samples(run, seed, count), runs.dataset(run.record).arrays["image"]
     return {f"neighbours-{features}": sheets.neighbours(*images, *_features(run, features, *images), count)}
 
@@ -35,7 +35,7 @@ def neighbours(run: Restored, seed: int, count: int = 8, features: evaluate.Kind
 def memorisation(
     run: Restored, seed: int, count: int = 8, features: evaluate.Kind = "pixels", samples: int = 2000
 ) -> Made:
-    """Shows which of `samples` samples are most like copies of training images, beside the test images that are."""
+    """Draws those of `samples` samples that are most like copies of training images, next to such test images."""
     images = (
         sample.samples(run, seed, samples),
         runs.dataset(run.record).arrays["image"],
@@ -45,7 +45,7 @@ def memorisation(
 
 
 def collapse(run: Restored, seed: int, count: int = 8, features: evaluate.Kind = "pixels", samples: int = 2000) -> Made:
-    """Shows which of `samples` samples are most alike, and which training images, of as many."""
+    """Draws the most similar of `samples` samples, and of as many training images."""
     images = sample.samples(run, seed, samples), some(runs.dataset(run.record).arrays["image"], 2 * samples, seed)
     return {f"collapse-{features}": sheets.collapse(*images, *_features(run, features, *images), count)}
 
@@ -59,7 +59,7 @@ def directions(
     layer: str | None = None,
     extent: float = 3.0,
 ) -> Made:
-    """Shows what changes along the directions that change most: of image 0 step by step, of images 0 to 3 in motion."""
+    """Draws walks along the directions of most change: of image 0 as a table, of images 0 to 3 as an animation."""
     found = {"sefa": axes.sefa, "pca": axes.pca}[method](run, count, layer)
     title = f"directions by {method} of {found.layer}, with their strengths; from -{extent:g} to {extent:g} deviations"
     labels = [f"{strength:.3g}" for strength in found.strengths]
@@ -78,14 +78,14 @@ def directions(
 def interpolation(
     run: Restored, seed: int, count: int = 8, steps: int = 11, keys: int = 6, path: Callable = latents.spherical
 ) -> Made:
-    """Walks from sample to sample and back to the first, `count` walks beside one another.
+    """Animates `count` walks at once, each from sample to sample and back to the first.
 
     Args:
         run: An opened run.
-        seed: Which samples: walk w passes images w keys to w keys + keys - 1 of the seed.
-        count: How many walks.
-        steps: Images from a sample to the next, at (1 - cos pi t) / 2 of the way: it sets off and arrives slowly.
-        keys: How many samples each walk passes, at least 2.
+        seed: Selects the samples: walk w passes images w keys to w keys + keys - 1 of the seed.
+        count: Number of walks.
+        steps: Images from a sample to the next, at fractions (1 - cos pi t) / 2 of the way: slow at both ends.
+        keys: Samples per walk, at least 2.
         path: `latents.spherical` or `latents.linear`.
     """
     if keys < 2 or steps < 1 or count < 1:
@@ -93,7 +93,7 @@ def interpolation(
     sample.require_memory(run, count * keys * steps)
     ends = sample.latents_of(run, seed, count * keys).reshape(count, keys, -1)
     walks = path(ends, jnp.roll(ends, -1, axis=1), (1 - jnp.cos(jnp.pi * jnp.arange(steps) / steps)) / 2)
-    moments = walks.transpose(2, 0, 1, 3).reshape(keys * steps * count, -1)  # of [steps, count, keys, size]
+    moments = walks.transpose(2, 0, 1, 3).reshape(keys * steps * count, -1)  # from [steps, count, keys, size]
     images = sample.generate(run, moments)
     columns = next(n for n in range(1, count + 1) if n * n >= count and count % n == 0)
     scale = max(1, round(84 / max(images.shape[1:3])))
@@ -102,21 +102,21 @@ def interpolation(
 
 
 def assembly(run: Restored, seed: int, count: int = 8, layer: str | None = None) -> Made:
-    """Shows which filters built image 0 of a seed, `count` of each layer, and the maps that they give."""
+    """Draws the `count` filters per layer that contribute most to image 0 of a seed, and the layers' maps."""
     layers = filters.of_image(run, seed, None if layer is None else [layer])
     name = f"filters{_named(layer)}"
     return {name: filter_sheets.assembly(layers, count), f"{name}-maps": filter_sheets.outputs(layers)}
 
 
 def inversion(run: Restored, seed: int, images: np.ndarray, starts: int = 32, iterations: int = 300) -> Made:
-    """Shows how near the generator comes to images, uint8 `[n, H, W, C]`, by `inversion.invert`."""
+    """Draws images, uint8 `[n, H, W, C]`, and their inversions by `inversion.invert`."""
     found = invert(run, images, starts=starts, iterations=iterations, seed=seed)
     title = f"given images, and the nearest that was found from {starts} starts; root mean squared error"
     return {"inversion": sheets.inversion(images, found.images, found.errors, title)}
 
 
 def load_images(run: Restored, paths: Sequence[Path]) -> np.ndarray:
-    """Reads image files, and those of folders, made into the size and colours of what a run makes.
+    """Reads image files and folders, converted to a run's image size and channels.
 
     Args:
         run: An opened run.
@@ -141,7 +141,7 @@ def load_images(run: Restored, paths: Sequence[Path]) -> np.ndarray:
 
 
 def some(images: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Draws images without replacement, all of them if they are fewer; a folder has its classes one after another."""
+    """Selects `count` random images without replacement, or all if they are fewer; their order may be by class."""
     return images[np.random.default_rng(seed).permutation(len(images))[:count]]
 
 
@@ -150,7 +150,7 @@ def _named(layer: str | None) -> str:
 
 
 def _features(run: Restored, kind: evaluate.Kind, *images: np.ndarray) -> tuple[list[np.ndarray], str]:
-    """Returns features of arrays of images, and what a person calls them."""
+    """Returns features of arrays of images, and the name of the features."""
     about = run.record["data"]
     spec = data.Spec(tuple(about["shape"]), about["classes"])
     features = scoring.features_of(kind, about["name"], spec, run.record["config"].get("resolution"))

@@ -1,7 +1,7 @@
-"""The loop around the compiled step: settings, training, guard, populations.
+"""The training loop around the compiled step: settings, training, divergence guard, populations.
 
 A new setting is a field of `Run` in `settings`, and must not change what is learnt; `train` decides when a run logs,
-scores, draws and saves. See README.md in this folder.
+scores, draws samples and saves. See README.md in this folder.
 """
 
 from gan_jax.loop.session import ROLLBACKS, run

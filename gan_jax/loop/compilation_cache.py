@@ -1,4 +1,4 @@
-"""Compiled programs, kept on disk."""
+"""JAX's compilation cache on disk."""
 
 import hashlib
 import importlib.metadata
@@ -10,10 +10,10 @@ from gan_jax.data.cache import directory
 
 
 def keep() -> Path:
-    """Makes JAX keep the programs that it compiles from here on, and look there first; returns where.
+    """Turns on JAX's compilation cache; returns its directory.
 
-    The directory is named for all that a program is compiled for, the platform, the device or the processor's features,
-    and jaxlib's version: a CPU that is like another but lacks an instruction would crash on the other's programs.
+    The directory is named after all that a program is compiled for: platform, device or processor features, and
+    jaxlib's version. A similar CPU that lacks an instruction would crash on another's programs.
     """
     device = jax.local_devices()[0]
     built_for = device.device_kind if device.platform != "cpu" else _processor()

@@ -1,4 +1,4 @@
-"""How a run's data reach its devices: whole and once, or as a stream, a call's batches at a time."""
+"""Feeding of data to the devices: the whole set once, or a stream with one call's batches at a time."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,20 +15,21 @@ from gan_jax.devices import memory, parallel
 from gan_jax.errors import UserError
 from gan_jax.types import Array, Batch
 
-CHUNK = 256 * 2**20  # bytes of streamed images that a call eats at most
+CHUNK = 256 * 2**20  # most bytes of streamed images per call
 
 
 class Feeding(NamedTuple):
-    """What the loop needs of a data set.
+    """A data set as the loop uses it.
 
     Attributes:
         draw: `(data, key, step) -> batch`, for `rules.many`.
-        capacity: The largest number of iterations a call.
-        specs: How the arguments of a call are laid out over devices, for `parallel.spread`.
-        open: `(key, step, calls)` opens the data from a step on: `take() -> (data, seconds)` gives what the next call
-            eats, and how long it was waited for; `calls(step)` are the iterations of a call that begins there.
-        near: Examples in memory: all, or a few of a stream.
-        text: What a person is told of it.
+        capacity: The largest number of iterations per call.
+        specs: Layout of a call's arguments over devices, for `parallel.spread`.
+        open: `(key, step, calls)` opens the data from a step on. It yields `take() -> (data, seconds)`: the data of the
+            next call, and the time spent waiting for them; `calls(step)` is the number of iterations of a call that
+            begins at that step.
+        near: Examples in memory: all, or of a stream some, evenly spaced.
+        text: Description for the terminal.
     """
 
     draw: Callable[[Any, Array, Array], Batch]
@@ -63,11 +64,11 @@ def streamed(
     Args:
         stream: What to read.
         batch_size: Examples in the global batch.
-        repeats: Batches that one step eats.
-        capacity: The largest number of iterations a call, lowered where their images would be large.
-        devices: Of all processes.
-        near: How many examples to keep in memory, to score and picture by.
-        skip_damaged: Whether the next image takes the place of one that cannot be read.
+        repeats: Batches per iteration.
+        capacity: The largest number of iterations per call; lowered so that a call's images fit in `CHUNK`.
+        devices: Devices of all processes.
+        near: Number of examples to keep in memory, for scores and pictures.
+        skip_damaged: Whether the next image replaces one that cannot be read.
 
     Raises:
         UserError: If there are fewer examples than in a batch.

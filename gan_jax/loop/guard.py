@@ -1,16 +1,16 @@
-"""A guard against divergence: what a run's log tells of its health, and when it is time to act.
+"""A guard against divergence: health signals of a run's log, and alarms when they are bad for long.
 
 The signals are computed in the compiled step and averaged over the iterations between two log records:
 
-    diversity         standard deviation of the fakes' pixels over the batch, beside that of the real images'
-    feature variance  the same of the discriminator's features, or of its logits
+    diversity         standard deviation of the fakes' pixels over the batch, relative to that of the real images
+    feature variance  the same for the discriminator's features, or its logits
     accuracy          of the discriminator, on its own batches
-    logit gap         mean logit of real images less that of fakes
+    logit gap         absolute difference of the mean logits of real images and of fakes
     gradient norms    of the players
-    score             where the run is evaluated
+    score             if the run is evaluated
 
-The guard is a fold over log records. Each checkpoint holds the guard's memory at that step, so that a continued run
-decides as though it had never stopped, whatever has become of its log.
+The guard is a fold over log records. Each checkpoint holds the guard's memory at that step, so that a resumed run
+decides as though it had never stopped, even if its log is lost.
 """
 
 import math
@@ -20,22 +20,22 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 Policy = Literal["off", "warn", "stop", "rollback"]
-RUNAWAY = ("gradient_norm", "logit_gap")  # signals without a scale of their own, held against their past
+RUNAWAY = ("gradient_norm", "logit_gap")  # signals without an absolute scale, compared with their own median
 
 
 class Limits(NamedTuple):
-    """What the guard alarms at; fixed on a few seeds of digits, and judged on others (`tests/test_guard_judged.py`).
+    """Thresholds of the alarms; chosen on a few seeds of digits, and tested on others (`tests/test_guard_judged.py`).
 
     Attributes:
-        diversity: Below it samples have collapsed.
-        features: Below it samples have collapsed in the eyes of the discriminator, if `suspect` of diversity too.
-        accuracy: Above it the discriminator has won, if the diversity is suspect too; a strong critic alone is no harm.
-        suspect: Diversity below it.
-        runaway: How many times its median so far a gradient norm or the logit gap may be.
-        score: How many times the best score a score may be, the other way round where more is better.
-        errors: How many standard errors it must be beyond the best, too: near 0 a factor means nothing.
-        evaluations: How many in a row must be that bad.
-        grace: Share of the run before signals count, and no fewer than 100 iterations: a fresh generator has no
+        diversity: Below it the samples have collapsed.
+        features: Feature variance below which they have collapsed for the discriminator, if diversity is suspect too.
+        accuracy: Above it the discriminator has won, if diversity is suspect too; a strong critic alone does no harm.
+        suspect: Below it diversity is suspect.
+        runaway: Largest multiple of its median so far that a gradient norm or the logit gap may reach.
+        score: Largest multiple of the best score that a score may reach; the inverse if higher is better.
+        errors: Standard errors that a bad score must also be away from the best: near 0 a factor means nothing.
+        evaluations: Number of bad scores in a row that raises the alarm.
+        grace: Share of the run, at least 100 iterations, in which signals do not count: a fresh generator has no
             diversity yet.
         patience: Share of the run for which a signal must be bad without a break.
     """
@@ -56,13 +56,13 @@ LIMITS = Limits()
 
 
 class Memory(NamedTuple):
-    """What the guard remembers of the records so far.
+    """The guard's state after the records so far.
 
     Attributes:
         at: Step of the newest record.
-        since: Signal -> where its bad stretch began, for those that are bad.
-        told: Signals that have alarmed, and are bad still.
-        past: Signal -> values so far, of those that are held against their median.
+        since: Bad signal -> step at which it became bad.
+        told: Signals that have raised an alarm, and are still bad.
+        past: Signal -> its last 1,000 values, for signals that are compared with their median.
         best: Best score so far.
         worse: Evaluations in a row that were far worse.
     """
@@ -76,13 +76,13 @@ class Memory(NamedTuple):
 
 
 class Alarm(NamedTuple):
-    """What has gone wrong.
+    """A detected divergence.
 
     Attributes:
-        step: When it was noticed.
-        since: When it began: later checkpoints are of no use.
-        signal: Which.
-        message: In words.
+        step: Step at which it was detected.
+        since: Step at which it began: later checkpoints are of no use.
+        signal: Name of the signal.
+        message: Description for the user.
     """
 
     step: int
@@ -92,7 +92,7 @@ class Alarm(NamedTuple):
 
 
 def signals(record: Mapping[str, Any]) -> dict[str, float]:
-    """Returns the signals of a log record; those that it does not have are left out."""
+    """Returns the signals of a log record, without those that it lacks."""
     found = {name: record[name] for name in record if name.endswith("/gradient_norm")}
     for name in ("diversity", "feature_variance"):
         real = record.get(f"discriminator/{name}_real", math.nan)
@@ -112,18 +112,18 @@ def watch(
     higher: bool = False,
     limits: Limits = LIMITS,
 ) -> tuple[Memory, Alarm | None]:
-    """Looks at one log record.
+    """Updates the guard with one log record.
 
     Args:
-        memory: Of the records before; `Memory()` at first.
+        memory: The guard's state after the records before; `Memory()` at the start.
         record: "step", and metrics by name; or a score as "score/METRIC", with its "score/METRIC_error".
-        steps: Of the whole run.
+        steps: Iterations of the whole run.
         metric: The score to watch.
-        higher: Whether more of it is better.
-        limits: What to alarm at.
+        higher: Whether a higher score is better.
+        limits: Thresholds of the alarms.
 
     Returns:
-        The new memory; and an alarm, once for each bad stretch of each signal, the gravest first.
+        The new state; and an alarm, once for each bad stretch of each signal, the gravest first.
     """
     if f"score/{metric}" in record:
         value, error = (record.get(f"score/{metric}{part}", 0.0) for part in ("", "_error"))
@@ -145,18 +145,18 @@ def watch(
 
 
 def packed(memory: Memory) -> dict[str, Any]:
-    """Returns a memory as JSON types, for a checkpoint."""
+    """Converts a memory to JSON types, for a checkpoint."""
     return memory._asdict() | {"told": sorted(memory.told)}
 
 
 def unpacked(values: Mapping[str, Any]) -> Memory:
-    """Returns the memory that `packed` was given."""
+    """Inverts `packed`."""
     past = {name: tuple(series) for name, series in values["past"].items()}
     return Memory(**{**values, "told": frozenset(values["told"]), "past": past})
 
 
 def replay(records: list[dict[str, Any]], steps: int, metric: str = "", higher: bool = False) -> Memory:
-    """Returns what the guard remembers of a log."""
+    """Returns the guard's state after all records of a log."""
     memory = Memory()
     for record in records:
         memory, _ = watch(memory, record, steps, metric, higher)
@@ -164,8 +164,8 @@ def replay(records: list[dict[str, Any]], steps: int, metric: str = "", higher: 
 
 
 def _bad(now: Mapping[str, float], medians: Mapping[str, float], limits: Limits) -> dict[str, str]:
-    """Returns the bad signals, the gravest first, and what to say of each."""
-    messages, none = {}, math.nan  # which is neither above nor below anything
+    """Returns bad signal -> message, the gravest first."""
+    messages, none = {}, math.nan  # which compares false with everything
     diversity, accuracy = now.get("diversity", none), now.get("accuracy", none)
     collapsed = f"samples vary {diversity:.3g} times as much as real images"
     if diversity < limits.diversity:
@@ -183,12 +183,12 @@ def _bad(now: Mapping[str, float], medians: Mapping[str, float], limits: Limits)
 def _score(
     memory: Memory, step: int, value: float, error: float, higher: bool, limits: Limits
 ) -> tuple[Memory, Alarm | None]:
-    """Looks at one score."""
+    """Updates the guard with one score."""
     value = value if math.isfinite(value) else -math.inf if higher else math.inf
     best, worse = memory.best, operator.lt if higher else operator.gt
     if best is None or worse(best, value):
         return memory._replace(best=value, worse=0), None
-    # of a best that is not positive, as an unbiased distance may be, there is no multiple
+    # an unbiased distance may be negative: multiples of such a best mean nothing
     multiple = best / limits.score if higher else best * limits.score
     far = best > 0 and worse(value, multiple) and abs(value - best) > limits.errors * error
     memory = memory._replace(worse=memory.worse + 1 if far else 0)

@@ -3,18 +3,18 @@
     configs = [Config(seed=seed, weight=weight) for seed in range(4) for weight in (1.0, 3.0, 10.0)]
     members = population.train(build, data.load("ring"), configs)
 
-`build` is the experiment's own. It runs on every config's concrete values first, so that each is refused as in a run of
-its own, and then inside the program, where each field that differs between configs is a traced number: what it reaches
-(a learning rate, a weight, a decay) has one value a member, and all else is a constant. That goes as far as `build` and
-what it makes only calculate with the field; where they decide by it in Python (`if`, `int()`), an error names it.
+`build` is the experiment's own. It first runs on every config's concrete values, so that each is checked as in a single
+run, and then inside the program, where each field that differs between configs is a traced number: what depends on it
+(a learning rate, a weight, a decay) has one value per member, and all else is constant. This works as long as `build`
+and what it returns only calculate with the field; if they branch on it in Python (`if`, `int()`), an error names it.
 
-What it costs: all members' arithmetic is done, so it pays where one member leaves the device idle, as small networks do
-on an accelerator. On a device that is busy with one, as CPUs mostly are, it can take longer than one after the other,
-and saves compilations alone: there is one for all, where else each new value makes a new program. Dense layers become
-batched matrix products; convolutions, as each member has kernels of its own, become grouped ones, which some devices
-run slowly. Memory is that of all members' states and activations; the data is there once a device. What a member
-decides for itself (`lax.cond` on a value that differs) computes both branches and saves nothing. Lazy terms look at the
-step, which all members share, and still save.
+Cost: the arithmetic of all members is done, so a population pays where one member leaves the device idle, as small
+networks do on an accelerator. On a device that one member keeps busy, as it mostly does a CPU, it can take longer than
+the members in turn, and saves only compilations: one for all, instead of one per new value. Dense layers become batched
+matrix products; convolutions, as each member has its own kernels, become grouped ones, which some devices run slowly.
+Memory holds all members' states and activations, and the data once per device. A `lax.cond` on a value that differs
+between members computes both branches and saves nothing. Lazy terms depend on the step, which all members share, and
+still save.
 """
 
 import itertools
@@ -48,15 +48,15 @@ Watch = Callable[[System, TrainState], PyTree]
 
 
 class Member(NamedTuple):
-    """One member's run, as far as it came; arrays in host memory.
+    """The result of one member's run; arrays are in host memory.
 
     Attributes:
-        config: Its config.
-        state: Its last state; `state.step` tells how far it came.
-        stops: Steps at which it was looked at, `[stops]`.
+        config: The member's config.
+        state: Its last state; `state.step` is the step at which it ended or was dropped.
+        stops: Steps at which it was watched, `[stops]`.
         metrics: Name -> means since the stop before, `[stops]`.
-        watched: What `watch` returned there, leaves `[stops, ...]`.
-        score: The last one, lower is better; NaN where there is no `score`.
+        watched: Results of `watch` at the stops, leaves `[stops, ...]`.
+        score: The last score, lower is better; NaN without `score`.
     """
 
     config: Any
@@ -68,10 +68,10 @@ class Member(NamedTuple):
 
 
 class Programs(NamedTuple):
-    """Compiled functions of all members at once; leaves are `[members, ...]`, but the step, which they share.
+    """Compiled functions of all members at once; leaves are `[members, ...]`, except the shared step.
 
     Attributes:
-        values: `(places) -> values`: the fields that vary, of the members at these places of the configs.
+        values: `(places) -> values`: the varying fields of the configs with these indices.
         begin: `(values) -> state`.
         advance: `(state, values, count) -> (state, sums)`: at most `run.steps_per_call` iterations, and the sums of
             their metrics; the state is donated.
@@ -95,31 +95,32 @@ def train(
     halving: Sequence[float] = (),
     devices: Devices | None = None,
 ) -> list[Member]:
-    """Trains all configs at once, each as `loop.run` trains it, up to rounding.
+    """Trains all configs at once, each as `loop.run` would, up to rounding.
 
-    Nothing is written, and a member that diverges goes on with its NaN, alone. With `halving` (Jamieson and Talwalkar
-    2016, arXiv:1502.07943), after each of some fractions of the run the half of the members with the worse scores is
-    dropped, NaN first; the others go on as they would have, in a smaller program that is compiled then.
+    Nothing is written, and a member that diverges continues with NaN, without effect on the others. With `halving`
+    (Jamieson and Talwalkar 2016, arXiv:1502.07943), after each of some fractions of the run the half of the members
+    with the worse scores is dropped, NaN first; the others go on as they would have, in a smaller program that is
+    compiled then.
 
     Args:
         build: The experiment's `build`: `(config, spec) -> System`.
-        dataset: What to train on.
-        configs: One a member. They may differ in `seed` and in fields of type float; of `run`, only `steps` and
+        dataset: The training data.
+        configs: One per member. They may differ in `seed` and in fields of type float; of `run`, only `steps` and
             `steps_per_call` count.
-        watch: `(system, state) -> pytree` of one member, traced; samples, for one.
-        every: Iterations between stops, where members are looked at and metrics averaged. The last iteration and those
+        watch: `(system, state) -> pytree` of one member, traced; for example, samples.
+        every: Iterations between stops, at which members are watched and metrics averaged. The last iteration and those
             of `halving` are stops too, and without `every` the only ones.
-        score: `(watched) -> float`, of what one member showed at one stop, on the host; lower is better.
+        score: `(watched) -> float`, the score of one member at one stop, on the host; lower is better.
         halving: Fractions of the run, ascending, such as `(0.25, 0.5)`.
-        devices: Local devices, all by default, over which members are spread. A share that is not full is filled up
-            by repeats, which cost no time.
+        devices: Local devices over which members are spread, all by default. An uneven share is padded with repeated
+            members, at no cost in time.
 
     Returns:
         The members, in the order of `configs`.
 
     Raises:
-        UserError: If `build` refuses a config, configs differ in what makes another program, or arguments do not fit
-            each other.
+        UserError: If `build` refuses a config, configs differ in a field that changes the program, or arguments do not
+            fit each other.
     """
     devices = list(devices or jax.local_devices())[: len(configs)]
     compiled = programs(build, dataset, configs, watch, devices)
@@ -155,17 +156,17 @@ def train(
 def programs(
     build: Callable[..., System], dataset: Dataset, configs: Sequence[Config], watch: Watch, devices: Devices
 ) -> Programs:
-    """Compiles what a population does, and refuses what cannot be one; `train` is made of it.
+    """Compiles the functions of a population, of which `train` is composed.
 
     Args:
         build: As in `train`.
-        dataset: It is copied to every device.
-        configs: One a member.
-        watch: What `look` returns.
-        devices: They share what is mapped evenly: `values` takes a multiple of them.
+        dataset: The training data, copied to every device.
+        configs: One per member.
+        watch: Computes the result of `look`.
+        devices: Devices that share the members evenly: `values` takes a multiple of their number.
 
     Raises:
-        UserError: If `build` refuses a config, or configs differ in what makes another program.
+        UserError: If `build` refuses a config, or configs differ in a field that changes the program.
     """
     varied = columns(configs)
     numbers = [column for name, column in varied.items() if name != "seed"]
@@ -183,7 +184,7 @@ def programs(
         return jax.jit(spread, in_shardings=jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs), **options)
 
     def values(places: Sequence[int]) -> Values:
-        # made of Python's numbers, whose type gives way to that of what they meet
+        # from Python numbers: weakly typed, so that they take the dtype of the other operand
         rows = {name: jnp.stack([jnp.asarray(column[i]) for i in places]) for name, column in varied.items()}
         return jax.device_put(rows, NamedSharding(mesh, P(AXIS)))
 
@@ -200,7 +201,8 @@ def programs(
 def _alone(
     build: Callable[..., System], dataset: Dataset, config: Any, watch: Watch
 ) -> tuple[Callable, Callable, Callable]:
-    """Returns `begin`, `advance` and `look` of one member: a config whose fields have other values, perhaps traced."""
+    """Returns `begin`, `advance` and `look` of one member: the config with fields replaced by values, perhaps
+    traced."""
 
     def begin(values: Values) -> TrainState:
         own = replace(config, **values)
@@ -225,9 +227,9 @@ def _alone(
 def _advance(
     compiled: Programs, state: TrainState, values: Values, start: int, stops: Sequence[int], per_call: int
 ) -> tuple[TrainState, tuple[np.ndarray, dict[str, np.ndarray], PyTree]]:
-    """Advances members to each stop; returns states `[members, ...]`, and stops, metrics and what was watched.
+    """Advances members to each stop; returns states, and stops, metrics and results of `look`, in host memory.
 
-    All of it is in host memory; what was seen is `[members, stops, ...]`.
+    States are `[members, ...]`, the others `[members, stops, ...]`.
     """
     seen = []
     for before, stop in itertools.pairwise((start, *stops)):
@@ -245,12 +247,12 @@ def _advance(
 
 
 def _joined(states: Sequence[TrainState]) -> TrainState:
-    """Joins states of single members to one of all, whose step they share."""
+    """Stacks states of single members, whose step is shared."""
     return replace(jax.tree.map(lambda *leaves: np.stack(leaves), *states), step=states[0].step)
 
 
 def _specs(axes: Any) -> Any:
-    """Says the same of devices as `axes` does of `vmap`."""
+    """Returns the sharding that corresponds to the axes of `vmap`."""
     return jax.tree.map(lambda axis: P() if axis is SHARED else P(AXIS), axes, is_leaf=lambda axis: axis is SHARED)
 
 

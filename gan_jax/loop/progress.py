@@ -1,4 +1,4 @@
-"""Progress on the terminal: a live line where there is one, and a plain line now and then where there is not."""
+"""Progress of a run: a live line on a terminal, otherwise a plain line every few seconds."""
 
 import math
 import time
@@ -24,9 +24,9 @@ def shown(start: int, steps: int, every: float = 10.0) -> Iterator[Callable[[dic
     """Shows the progress of a run.
 
     Args:
-        start: Iterations already made.
-        steps: Iterations in all.
-        every: Seconds between lines where the output is no terminal.
+        start: Iterations already done.
+        steps: Iterations in total.
+        every: Seconds between lines if the output is no terminal.
 
     Yields:
         A function that takes the newest log record.
@@ -38,7 +38,7 @@ def shown(start: int, steps: int, every: float = 10.0) -> Iterator[Callable[[dic
             yield lambda record: bar.update(task, completed=record["step"], description=summary(record))
         return
 
-    first: tuple[float, int] | None = None  # the first record: what came before was compiling
+    first: tuple[float, int] | None = None  # of the first record: time before it was compilation
     last = -math.inf
 
     def line(record: dict[str, Any]) -> None:
@@ -55,7 +55,7 @@ def shown(start: int, steps: int, every: float = 10.0) -> Iterator[Callable[[dic
 
 
 def _columns(width: int) -> list[ProgressColumn]:
-    """Returns the columns of a live line: the step and the time left in full, then as much of the metrics as fits."""
+    """Returns the columns of the live line: step and time left in full, then as many metrics as fit."""
     whole = Column(no_wrap=True)
     columns = [MofNCompleteColumn(table_column=whole), TimeRemainingColumn(table_column=whole)]
     columns += [TextColumn("left", table_column=whole)]

@@ -1,4 +1,4 @@
-"""Checks of a run before anything is computed: that its shapes fit, and that memory can hold it."""
+"""Checks before a run computes anything: that shapes fit, and that memory suffices."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from gan_jax.devices import memory
 from gan_jax.errors import OutOfMemory, UserError
 from gan_jax.types import System, TrainState
 
-WIDEST = 2**31  # sizes of arrays, and counts of what is in them, are 32-bit integers
+WIDEST = 2**31  # array sizes and counts are 32-bit integers
 LOWER = "lower the widths, --latent-size or whatever makes the networks so large"
 
 
 def require_sizes(config: Any) -> None:
-    """Refuses integers in a config that are too large for a size or a count; the seed may be larger.
+    """Checks that integers of a config fit in 32 bits, except the seed.
 
     Raises:
         UserError: Naming the flag.
@@ -30,14 +30,14 @@ def require_sizes(config: Any) -> None:
 
 
 def state(system: System, spec: Spec) -> TrainState:
-    """Evaluates a system's first state and its samples abstractly.
+    """Checks the shapes of a system's samples, and returns those of its initial state; computes no array.
 
     Args:
-        system: The system that is to be trained.
+        system: The system to train.
         spec: The spec of its data.
 
     Returns:
-        The state's shapes and types, as in `jax.eval_shape`.
+        The state's shapes and dtypes, as from `jax.eval_shape`.
 
     Raises:
         UserError: If the generator's samples have another shape than the data, or an array is too large to exist.
@@ -57,7 +57,7 @@ def state(system: System, spec: Spec) -> TrainState:
 
 
 def require_memory(like: TrainState, data: int, devices: Sequence[Any]) -> None:
-    """Checks that memory can hold what a run keeps all the time: state and data, not activations.
+    """Checks that memory can hold a run's state and data; activations are not counted.
 
     Args:
         like: The state, or its shapes.
@@ -65,7 +65,7 @@ def require_memory(like: TrainState, data: int, devices: Sequence[Any]) -> None:
         devices: The devices that share the batches; each holds the whole state.
 
     Raises:
-        OutOfMemory: With the number of bytes.
+        OutOfMemory: If it cannot, with the number of bytes.
     """
     kept = memory.size(like)
     own = [device for device in devices if device.process_index == jax.process_index()]

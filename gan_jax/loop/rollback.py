@@ -1,4 +1,4 @@
-"""Going back: from a state that has gone wrong to the last good checkpoint, with nothing deleted."""
+"""Roll-back from a diverged state to the last good checkpoint; nothing is deleted."""
 
 import itertools
 import shutil
@@ -17,11 +17,11 @@ from gan_jax.types import TrainState
 
 
 class Past(NamedTuple):
-    """What decides how a run continues, besides its state; every checkpoint holds it, so that the log decides nothing.
+    """What determines a run's future besides its state; every checkpoint holds it, so that the log is not needed.
 
     Attributes:
-        rollbacks: How often the run has been rolled back; its random key follows from that.
-        memory: What the guard remembers.
+        rollbacks: Number of roll-backs so far; the random key depends on it.
+        memory: The guard's state.
     """
 
     rollbacks: int = 0
@@ -29,7 +29,7 @@ class Past(NamedTuple):
 
 
 def noted(past: Past, metric: Name) -> dict[str, Any]:
-    """Returns the past as entries for a checkpoint's meta, with the score that the guard watches."""
+    """Returns the past, and the score that the guard watches, as entries of a checkpoint's meta."""
     return {"past": {"rollbacks": past.rollbacks, "metric": metric, "memory": guard.packed(past.memory)}}
 
 
@@ -37,10 +37,10 @@ def recalled(meta: dict[str, Any], workdir: Path, steps: int, metric: Name) -> P
     """Returns the past of a checkpoint.
 
     Args:
-        meta: The checkpoint's. If it is so old that it holds no past, the past is derived from the log.
+        meta: The checkpoint's meta. If it is old and holds no past, the past is derived from the log.
         workdir: The run directory, with the log.
         steps: Iterations of the whole run.
-        metric: The score to watch. If the guard watched another, its memory is derived from the log too.
+        metric: The score to watch. If the guard watched another one, its state is derived from the log too.
     """
     found = meta.get("past", {})
     if found.get("metric") == metric:
@@ -60,17 +60,17 @@ def go_back(
     steps: int,
     metric: Name,
 ) -> tuple[TrainState, Past]:
-    """Returns to the best checkpoint, if one is kept, else to the newest from before the trouble, or to the beginning.
+    """Restores the best checkpoint, if one is kept, else the newest from before the divergence, or the initial state.
 
-    If that one is damaged, the next in this order is taken. Later checkpoints are moved aside, the log is copied to
-    `metrics-abandoned-1.jsonl` before it is cut, and the event is written to it.
+    If that checkpoint is damaged, the next in this order is taken. Later checkpoints are moved aside, the log is copied
+    to `metrics-abandoned-1.jsonl` before it is cut, and the event is logged.
 
     Args:
-        workdir: The run directory; no writer is open in it.
-        alarm: What has gone wrong.
+        workdir: The run directory; no writer may be open in it.
+        alarm: The divergence.
         past: The run's past until now.
-        like: A state, or its `jax.eval_shape`, as it is to be restored.
-        init: Makes the first state.
+        like: A state, or its `jax.eval_shape`, with the structure to restore.
+        init: Returns the initial state.
         event: "rolled back" or "stopped".
         steps: Iterations of the whole run.
         metric: The score that the guard watches.
@@ -79,7 +79,7 @@ def go_back(
         The state, and its past, which counts this roll-back if it is one; the checkpoint's meta is updated likewise.
 
     Raises:
-        checkpoint.Damaged: If every checkpoint is.
+        checkpoint.Damaged: If every checkpoint is damaged.
     """
     saved, best = workdir / "checkpoints", workdir / runs.BEST
     rollbacks = past.rollbacks + (event == "rolled back")
@@ -103,7 +103,7 @@ def go_back(
 def _newest_sound(
     saved: Path, best: Path, alarm: Alarm, like: TrainState
 ) -> tuple[Path, TrainState, dict[str, Any]] | None:
-    """Restores the first sound one of the checkpoints to go back to; None if there are none, not even damaged ones."""
+    """Restores the first undamaged checkpoint, in the order of `go_back`; None if there are no checkpoints at all."""
     known = checkpoint.steps(saved)
     choices = [(best, step) for step in reversed(checkpoint.steps(best))]
     choices += [(saved, step) for step in reversed(known) if step <= alarm.since]
@@ -119,7 +119,7 @@ def _newest_sound(
 
 
 def _cut(workdir: Path, event: log.Record) -> None:
-    """Cuts the log after the step of an event, keeps a copy of the whole, and writes the event."""
+    """Copies the log, cuts it after the step of an event, and appends the event."""
     if (workdir / "metrics.jsonl").exists():
         free = next(p for n in itertools.count(1) if not (p := workdir / f"metrics-abandoned-{n}.jsonl").exists())
         shutil.copyfile(workdir / "metrics.jsonl", free)

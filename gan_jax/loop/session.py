@@ -1,4 +1,4 @@
-"""The loop around the compiled step: begin or resume, train, and end when all is done, when asked, or when it must."""
+"""A training session: begins or resumes a run, trains it, and ends it when done, on a signal, or on divergence."""
 
 import dataclasses
 import shlex
@@ -21,15 +21,15 @@ from gan_jax.types import System, TrainState
 
 __all__ = ["Config", "Run", "run"]
 
-ROLLBACKS = 3  # after so many, a run stops
+ROLLBACKS = 3  # most roll-backs before a run stops
 
 
 def run(build: Callable[..., System], dataset: Dataset | Stream, config: Config) -> TrainState:
-    """Trains a system, or goes on where its directory's newest good checkpoint stands.
+    """Trains a system, or resumes it from the newest undamaged checkpoint of its directory.
 
     Args:
         build: The experiment's `build`: `(config, spec) -> System`.
-        dataset: What to train on: in memory, kept on the devices, or a stream.
+        dataset: The training data: in memory, copied to the devices, or a stream.
         config: The experiment's config.
 
     Returns:
@@ -37,10 +37,10 @@ def run(build: Callable[..., System], dataset: Dataset | Stream, config: Config)
 
     Raises:
         UserError: If the settings do not fit the devices, the directory holds another run, another process trains in
-            it, or this is called while a run is being opened.
-        Diverged: If a metric or a parameter is no longer finite; the last good checkpoint stays.
-        OutOfMemory: If a device has not enough, saying what to lower.
-        SystemExit: If SIGINT, SIGTERM or SIGHUP came, after saving.
+            it, or a run is being opened meanwhile.
+        Diverged: If a metric or a parameter is not finite; the last good checkpoint stays.
+        OutOfMemory: If memory does not suffice; the message says what to lower.
+        SystemExit: After SIGINT, SIGTERM or SIGHUP, once the state is saved.
     """
     runs.require_none_opening()
     rehearsal.require_sizes(config)
@@ -56,7 +56,7 @@ def run(build: Callable[..., System], dataset: Dataset | Stream, config: Config)
         cluster.wait("fresh")
         if cluster.chief():
             with lock.held(workdir):
-                pass  # a run that another process is training is not moved
+                pass  # raises if another process trains the run
             print(f"moved the old run to {records.move_aside(workdir)}")
         cluster.wait("moved")
     with lock.held(workdir), cluster.notes(workdir) as notes, memory.explained():
@@ -92,7 +92,7 @@ def _run(
         mend = "give more to go on with it, or --fresh"
         print(f"{workdir} has made {start} iterations, and --steps is {options.steps}; {mend}")
         if report.outdated(notes):
-            _shown(notes)  # it was killed between its last save and its report
+            _shown(notes)  # the run was killed between its last save and its report
         return jax.tree.map(jax.numpy.asarray, state)
     checkpoint.require_writable(saved)
     metric = watched_metric(options)
@@ -183,7 +183,7 @@ def _run(
 
 
 def _shown(notes: Path) -> None:
-    """Writes the animation and the report; prints why it cannot, so as not to hide the error that ended the run."""
+    """Writes the animation and the report; only prints an error, so as not to hide the one that ended the run."""
     try:
         snapshots.animate(notes)
         report.write(notes)

@@ -1,4 +1,4 @@
-"""Settings of the loop: what a run writes, when and where."""
+"""Settings of the training loop: what a run writes, when and where."""
 
 import dataclasses
 from pathlib import Path
@@ -11,64 +11,65 @@ from gan_jax.loop.guard import Policy
 from gan_jax.metrics.menu import Name
 from gan_jax.metrics.scoring import Kind
 
-LONGEST = 10_000  # iterations in a call, which holds the metrics of each; longer calls gain nothing
+LONGEST = 10_000  # iterations per call, which holds the metrics of each; longer calls gain nothing
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What a run writes, when and where: all may change when it goes on, and only roll-backs change what is learnt."""
+    """Settings of the loop, all of which may change when a run is resumed; only roll-backs change what is learnt."""
 
     steps: int = 5_000
-    """Iterations in all; a run that goes on counts those made before."""
+    """Iterations in total; a resumed run counts those done before."""
     workdir: Path | None = None
     """The run directory; by default runs/EXPERIMENT-DATASET, with -seedN if that holds a run of another seed. A
     directory with a checkpoint is continued."""
     fresh: bool = False
-    """Start anew; an older run in the directory is moved aside, not deleted."""
+    """Start a new run; an older run in the directory is moved aside, not deleted."""
     steps_per_call: int = 0
-    """Iterations in one compiled call, at most 10,000; signals are answered between calls. 0 takes 20 on CPUs, 100
+    """Iterations per compiled call, at most 10,000; signals are handled between calls. 0 means 20 on CPUs, 100
     elsewhere."""
     log_every: int = 50
-    """Iterations between log records; the guard looks at each."""
+    """Iterations between log records, each of which the guard checks."""
     sample_every: int = 250
     """Iterations between sample grids."""
     save_every: int = 1_000
     """Iterations between checkpoints."""
     keep: int = 2
-    """Checkpoints kept, the newest."""
+    """Number of newest checkpoints to keep."""
     eval_every: int = 0
-    """Iterations between scores; 0 makes none, but with --best it is save_every."""
+    """Iterations between scores; 0 for none, or with --best for the value of save_every."""
     eval_metrics: tuple[Name, ...] = ("fid",)
-    """Scores to make; see python -m gan_jax.evaluate."""
+    """Metrics to compute; see python -m gan_jax.evaluate."""
     eval_count: int = 2_000
-    """Samples in each score."""
+    """Samples per score."""
     eval_features: Kind | None = None
-    """Features to score by; by default those of the data set's classifier, which is fitted once, or points."""
+    """Features of the scores; by default those of the data set's classifier, fitted once, or for points their
+    coordinates."""
     best: Name | None = None
-    """Keep the checkpoint that is best by this score, in best/."""
+    """Metric by which the best checkpoint is kept, in best/."""
     guard: Policy = "warn"
-    """When training diverges: warn; stop at the best checkpoint; roll back to it and go on with a new key; or off."""
+    """On divergence: warn; stop at the last good checkpoint; roll back to it and resume with a new key; or off."""
     devices: int | None = None
-    """Local devices that share each batch; all by default, and of several processes always all."""
+    """Number of local devices that share each batch; by default all, as always with several processes."""
     stream: bool = False
-    """Leave the data on disk and read them as training goes, for sets larger than memory; batches are the same."""
+    """Read the data from disk during training, for sets larger than memory; batches are the same."""
     skip_damaged: bool = False
-    """Replace an image that cannot be read by the next one, with a warning, rather than stop."""
+    """Replace an image that cannot be read by the next one, with a warning, instead of stopping."""
     compilation_cache: Literal["auto", "on", "off"] = "auto"
-    """Keep compiled programs on disk, so that the next start need not compile; auto does on GPUs and TPUs."""
+    """Keep compiled programs on disk, so that the next start need not compile; auto means on for GPUs and TPUs."""
 
 
 class Config(Protocol):
-    """What the loop reads of an experiment's config."""
+    """The fields of an experiment's config that the loop reads."""
 
     @property
     def batch_size(self) -> int:
-        """Examples a batch, over all devices."""
+        """Examples per batch, over all devices."""
         ...
 
     @property
     def seed(self) -> int:
-        """Everything random follows from it."""
+        """Seed of all randomness."""
         ...
 
     @property
@@ -78,9 +79,9 @@ class Config(Protocol):
 
 
 def validated(options: Run) -> Run:
-    """Returns options that fit each other, or says which do not."""
+    """Fills in settings that depend on others or on the platform; raises UserError for invalid ones."""
     on_cpu = jax.default_backend() == "cpu"
-    if options.steps_per_call == 0:  # a call is to last long beside what making it costs, and to end soon
+    if options.steps_per_call == 0:  # long enough to hide the cost of a call, short enough for signals
         options = dataclasses.replace(options, steps_per_call=20 if on_cpu else 100)
     options = dataclasses.replace(options, steps_per_call=min(options.steps_per_call, LONGEST))
     if options.steps >= 2**31:

@@ -1,4 +1,4 @@
-"""Signals that ask a run to end, noted, so that it can save first."""
+"""Handling of the signals that ask a run to end, so that it can save first."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from gan_jax.devices import cluster
 
 
 def asking() -> list[signal.Signals]:
-    """Returns the signals that ask a program to end: SIGINT, SIGTERM and, unless it is ignored (nohup), SIGHUP."""
+    """Returns the signals that ask a program to end: SIGINT, SIGTERM and, unless ignored (nohup), SIGHUP."""
     asked = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         asked.append(signal.SIGHUP)
@@ -20,10 +20,10 @@ def asking() -> list[signal.Signals]:
 
 @contextmanager
 def noted() -> Iterator[list[signal.Signals]]:
-    """Collects the signals that ask the program to end, instead of ending it; a second one of a kind ends it as usual.
+    """Collects signals that ask the program to end, in a list; a second signal of a kind ends the program as usual.
 
-    With several processes nothing is collected. JAX notes SIGTERM itself, the other signals are passed on as SIGTERM,
-    and `cluster.preempted` tells all processes.
+    With several processes nothing is collected: JAX handles SIGTERM itself, the other signals are passed on as SIGTERM,
+    and `cluster.preempted` informs all processes.
     """
     received: list[signal.Signals] = []
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""Watching a run: the same latents drawn again and again while the generator learns, and the animation of them."""
+"""Sample grids during training, always of the same latents, and their animation."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,18 +16,18 @@ from gan_jax.types import Array, PyTree, System, TrainState
 
 
 def grids(system: System, key: Array, dataset: Dataset, run: Path) -> Callable[[TrainState, int], None]:
-    """Returns the function that pictures a state's samples, always of the same latents.
+    """Returns the function that draws a state's samples, always of the same latents.
 
     Args:
-        system: Its averaged generator is drawn from.
-        key: Chooses the latents.
-        dataset: Tells images, 64 in a grid, from points in the plane, 1,024 over as many real ones.
+        system: The system whose averaged generator is sampled.
+        key: Selects the latents.
+        dataset: The data: images give grids of 64, points a scatter plot of 1,024 over as many real ones.
         run: The run directory.
 
     Returns:
-        `(state, step)` writes `samples/STEP.png`. Where latents hold a class, a row has one noise and a column one
-        class; where they hold codes, `codes.png` beside it moves one after another. A translator's are 32 sources, each
-        above what is made of it, and above its true partner where that is known.
+        `(state, step)`, which writes `samples/STEP.png`. If latents hold a class, a row has one noise and a column one
+        class. If they hold any codes, `codes.png` in the run directory varies one code after another. A translator's
+        grid has 32 sources, each above its translation, and that above the true partner if it is known.
     """
     generate = jax.jit(system.generate)
     if system.latent.translates:
@@ -65,14 +65,14 @@ def _translations(
 
 
 def drop_after(run: Path, step: int) -> None:
-    """Deletes the pictures of later steps, which a run continued from here draws again."""
+    """Deletes the pictures of later steps, which the resumed run draws again."""
     for later, path in pictures.by_step(run / "samples").items():
         if later > step:
             path.unlink()
 
 
 def animate(run: Path, most: int = 60) -> None:
-    """Writes `animation.gif` of a run's pictures, if there are any, thinned to a number that is short to watch."""
+    """Writes `animation.gif` of at most `most` of a run's pictures, evenly spaced, if there are any."""
     paths = list(pictures.by_step(run / "samples").values())
     chosen = sorted({round(i) for i in np.linspace(0, len(paths) - 1, min(most, len(paths)))})
     if chosen:

@@ -1,4 +1,4 @@
-"""What varies between configs: the seed and fields of type float, which one program can take as arguments."""
+"""Fields that vary between a population's configs: the seed and floats, which one program can take as arguments."""
 
 import typing
 from collections.abc import Callable, Sequence
@@ -16,10 +16,10 @@ def columns(configs: Sequence[Any]) -> Columns:
     """Returns the values of `seed`, and of every field that differs.
 
     Args:
-        configs: Of one experiment; dataclasses. Of their field `run` only `steps` is looked at.
+        configs: Dataclasses of one experiment; of their field `run` only `steps` is checked.
 
     Raises:
-        UserError: If a field differs that is no float, or there is no config, or there are several kinds.
+        UserError: If a field that is no float differs, there is no config, or the configs are of several types.
     """
     kinds = {type(config) for config in configs}
     if len(kinds) != 1:
@@ -44,12 +44,12 @@ def columns(configs: Sequence[Any]) -> Columns:
 
 
 def require_traced(f: Callable[..., Any], varied: Columns, *arguments: Any) -> None:
-    """Refuses fields whose values decide something in Python, where a traced number has none.
+    """Refuses fields on whose values Python code branches, which a traced number does not allow.
 
     Args:
-        f: `(values, *arguments)`: what is to be traced, with values of any of the fields, by name.
-        varied: As in `columns`.
-        arguments: Traced too.
+        f: `(values, *arguments)`: the function to trace, with values of any of the fields, by name.
+        varied: As from `columns`.
+        arguments: Further traced arguments.
 
     Raises:
         UserError: Naming the field.
@@ -60,7 +60,7 @@ def require_traced(f: Callable[..., Any], varied: Columns, *arguments: Any) -> N
 
     try:
         trace(*varied)
-    except TypeError as error:  # as all are that JAX raises of tracers
+    except TypeError as error:  # the base of JAX's errors about tracers
         for name, column in varied.items():
             try:
                 trace(name)

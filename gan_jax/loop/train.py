@@ -1,4 +1,4 @@
-"""Training from one state to the next stop: iterations, logs, scores, pictures and checkpoints, each when due."""
+"""Training from a state to the end, a signal or an alarm, with logs, scores, pictures and checkpoints when due."""
 
 import math
 import time
@@ -22,20 +22,20 @@ from gan_jax.types import Array, Metrics, TrainState
 
 
 class Job(NamedTuple):
-    """What stays the same from a run's first iteration to its last.
+    """The constant parts of a run.
 
     Attributes:
-        options: Of the loop.
-        batch_size: Examples a batch.
-        workdir: The run directory, of checkpoints.
-        notes: Where this process writes the log: the run directory, or on all processes but one a place of its own.
-        record: What the run records of itself, kept with each checkpoint.
+        options: Settings of the loop.
+        batch_size: Examples per batch.
+        workdir: The run directory, which holds the checkpoints.
+        notes: Directory for this process's log: the run directory in the first process, another one in the others.
+        record: The run's record, kept with each checkpoint.
         iterate: `(state, data, key, count) -> (state, metrics)`: compiled iterations.
         feed: Opens the data from a step on, see `feeding.Feeding.open`.
         place: Places a tree on the devices.
-        grid: `(state, step)`: pictures the state's samples.
-        scorer: Scores the state's samples, where that is asked for.
-        received: Signals that ask the run to end, as they come.
+        grid: `(state, step)`: draws the state's samples.
+        scorer: Scores the state's samples; None for no scores.
+        received: Signals that ask the run to end; grows as they arrive.
     """
 
     options: Run
@@ -54,20 +54,20 @@ class Job(NamedTuple):
 def train(
     job: Job, state: TrainState, at: int, key: Array, before: rollback.Past
 ) -> tuple[TrainState, guard.Alarm | None]:
-    """Makes iterations until all are made, a signal has come, or the guard ends it.
+    """Iterates until all iterations are done, a signal arrives, or the guard ends training.
 
     Args:
-        job: What stays the same.
-        state: Where to begin.
+        job: The constant parts of the run.
+        state: The state to begin from.
         at: Its step.
-        key: All that is random follows from it, and from how often the run has been rolled back.
-        before: What decides how the run continues, besides its state.
+        key: Key of all randomness, together with the number of roll-backs.
+        before: The run's past, see `rollback.Past`.
 
     Returns:
-        The last state, which is saved; or a state that has gone wrong, and the alarm.
+        The last state, which is saved; or the diverged state, and the alarm.
 
     Raises:
-        Diverged: If a metric or parameter is not finite, and the guard is neither to stop nor to roll back.
+        Diverged: If a metric or parameter is not finite, and the guard is set neither to stop nor to roll back.
     """
     options, workdir = job.options, job.workdir
     metric = watched_metric(options)
@@ -94,7 +94,7 @@ def train(
         key = job.place(key)
         eaten, waiting = take()
         began = time.monotonic()
-        state, _ = jax.block_until_ready(job.iterate(state, eaten, key, 0))  # makes no iteration, and compiles
+        state, _ = jax.block_until_ready(job.iterate(state, eaten, key, 0))  # compiles; makes no iteration
         event, compiling = "resumed" if at else "started", time.monotonic() - began
         write({"step": at, "event": event, "compile_seconds": round(compiling, 1)})
         print(f"compiled in {compiling:.1f} s", flush=True)
@@ -104,7 +104,7 @@ def train(
         protocol.drop_after(job.notes, at)
 
         def judged(record: log.Record) -> guard.Alarm | None:
-            """Writes a record, and looks at it; returns the alarm that ends the training, if it does."""
+            """Writes a record and updates the guard; returns the alarm if it ends training."""
             nonlocal watched
             write(record)
             watched, alarm = guard.watch(watched, record, options.steps, metric, METRICS[metric].higher)
@@ -123,7 +123,7 @@ def train(
                 _require_replicated(state)
                 first = False
             if calls:
-                jax.block_until_ready(calls[-1])  # one call ahead of the device, no more: a signal is soon answered
+                jax.block_until_ready(calls[-1])  # at most one call ahead of the device: signals are handled soon
             calls.append((count, metrics))
             at += count
             if at < options.steps:
@@ -169,7 +169,7 @@ def watched_metric(options: Run) -> Name:
 
 
 def _require_replicated(state: TrainState) -> None:
-    """Refuses, after one call and not only at the first checkpoint, a game whose state differs between devices."""
+    """Refuses a game whose state differs between devices: after one call, not only at the first checkpoint."""
     try:
         parallel.assert_replicated(state)
     except AssertionError as error:
@@ -181,7 +181,7 @@ def _require_replicated(state: TrainState) -> None:
 
 
 def _scores(job: Job, scorer: Scorer, state: TrainState, at: int) -> log.Record:
-    """Scores the averaged generator; returns the log's record of it, and adds to the run's scores."""
+    """Scores the averaged generator, adds to the run's scores, and returns the log record."""
     began = time.monotonic()
     found = scorer.samples(parallel.first(state.ema), "averaged", at)
     protocol.write(job.notes, found)

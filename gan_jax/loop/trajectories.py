@@ -1,4 +1,4 @@
-"""Whole runs in one compiled call: every seed at once, and what was watched on the way."""
+"""Whole runs in one compiled call, of several seeds at once."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,20 +24,20 @@ def trajectories(
 ) -> tuple[TrainState, PyTree]:
     """Trains a system from several seeds at once, on one device, by `vmap` over the seeds.
 
-    Seed i's run is what `loop.run` makes of it, up to rounding. On a CPU `vmap` saves little time over running in
-    turn; on an accelerator small networks gain most. All seeds are at one step, so that `terms.lazy` still saves work.
+    Each seed's run equals that of `loop.run`, up to rounding. On a CPU `vmap` saves little time over runs in turn; on
+    an accelerator small networks gain most. All seeds share the step, so that `terms.lazy` still saves work.
 
     Args:
-        system: What to train.
+        system: The system to train.
         arrays: The data, `[N, ...]` each.
-        batch_size: Examples a batch.
+        batch_size: Examples per batch.
         steps: Iterations, a multiple of `every`.
         seeds: One run each.
-        watch: `(state) -> pytree`, called at step 0 and every so many iterations.
-        every: Iterations between; all of them by default.
+        watch: `(state) -> pytree`, called at step 0 and after every `every` iterations.
+        every: Iterations between calls of `watch`; by default `steps`.
 
     Returns:
-        The last states, and what was watched; leaves `[seeds, ...]` and `[seeds, 1 + steps // every, ...]`.
+        The last states, and the results of `watch`; leaves `[seeds, ...]` and `[seeds, 1 + steps // every, ...]`.
 
     Raises:
         UserError: If `every` does not divide `steps`.

@@ -1,7 +1,7 @@
-"""Run directories: records, checkpoints, logs, reports, and opening them again.
+"""Run directories: records, checkpoints, logs, reports, and reopening.
 
-How checkpoints are written is in `checkpoint`, the only importer of Orbax; what a run records of itself in `records`;
-how a system is rebuilt from its directory in `reopen`. See README.md in this folder.
+`checkpoint` reads and writes checkpoints, and alone imports Orbax; `records` describes a run; `reopen` rebuilds a
+system from its directory. See README.md in this folder.
 """
 
 from gan_jax.runs.reopen import BEST, Restored, dataset, held_out, open_run, require_none_opening, restore_state

@@ -1,4 +1,4 @@
-"""Curves of a run's log and of its scores, as SVG in the colours of the page that holds them, light or dark."""
+"""Charts of a run's log and scores, as SVG in the colours of the enclosing page, light or dark."""
 
 import io
 import re
@@ -10,7 +10,7 @@ import numpy as np
 
 from gan_jax.metrics import protocol
 
-NOTES = {  # the usual charts in order, and what they show
+NOTES = {  # name of a usual chart, in order -> its caption
     "loss": "of the game, without the terms beside it",
     "accuracy": "share of images the discriminator tells rightly",
     "probability": "D(x) of real images, D(G(z)) of fake ones",
@@ -19,13 +19,13 @@ Line = dict[int, float]  # step -> value
 
 
 class Chart(NamedTuple):
-    """What is to be drawn.
+    """The content of a chart.
 
     Attributes:
-        lines: By name.
-        note: What is said beside the title.
-        errors: Of lines, by the same names; drawn as bars.
-        levels: What does not depend on the step, by name.
+        lines: Name -> line.
+        note: Text after the title.
+        errors: Name of a line -> its errors, drawn as bars.
+        levels: Name -> value that does not depend on the step, drawn as a dashed line.
     """
 
     lines: dict[str, Line]
@@ -35,10 +35,12 @@ class Chart(NamedTuple):
 
 
 def of_log(log: Iterable[Mapping[str, Any]]) -> dict[str, Chart]:
-    """Gathers a log, `player/name_real` and `_fake` in one chart; those of no player last, and no scores.
+    """Groups a log's metrics into charts: `player/name_real` and `_fake` of all players in one, without scores.
+
+    Metrics of no player come last.
 
     Args:
-        log: Its records, each with its "step"; of a step that is told again, the last word counts.
+        log: Records, each with its "step"; a later record of the same step replaces an earlier one.
 
     Returns:
         Name -> chart.
@@ -55,13 +57,14 @@ def of_log(log: Iterable[Mapping[str, Any]]) -> dict[str, Chart]:
 
 
 def of_scores(scores: Iterable[Mapping[str, Any]]) -> list[tuple[str, Chart]]:
-    """Gathers scores, those of each protocol in a chart of its own: over steps, beside the yardstick.
+    """Groups scores into one chart per protocol: curves over steps, and scores of no step, such as training images.
 
     Args:
-        scores: Lines of scores.jsonl, see `metrics.protocol`; one that repeats another but for its value replaces it.
+        scores: Lines of scores.jsonl, see `metrics.protocol`; a later line that differs only in value replaces an
+            earlier one.
 
     Returns:
-        The metric and the chart, of each protocol, in the order in which they were first scored.
+        Metric and chart of each protocol, in the order in which they were first scored.
     """
     charts: dict[tuple, Chart] = {}
     for score in scores:
@@ -81,7 +84,7 @@ def of_scores(scores: Iterable[Mapping[str, Any]]) -> list[tuple[str, Chart]]:
 
 
 def _note(score: Mapping[str, Any]) -> str:
-    """Says by which protocol a score is: what can be compared with it."""
+    """Describes a score's protocol, within which scores are comparable."""
     features, resize, settings = (score.get(name) or "" for name in ("features_name", "resize", "settings"))
     real, fake = (f"{n:,}" if type(n := score.get(name)) is int else "?" for name in ("real", "fake"))
     parts = [
@@ -96,9 +99,9 @@ def _note(score: Mapping[str, Any]) -> str:
 def draw(name: str, chart: Chart, last: int) -> str:
     """Draws a chart over steps 0 to `last`, with its title and legend, as HTML.
 
-    Colours are those of the page, `--c0` to `--c5` of lines, `--ce` of the grid, `--cf` of small text.
+    Colours are the page's CSS variables: `--c0` to `--c5` for lines, `--ce` for the grid, `--cf` for small text.
     """
-    import matplotlib  # slow to import, and no one else needs it
+    import matplotlib  # slow to import, and needed only here
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
 
@@ -114,7 +117,7 @@ def draw(name: str, chart: Chart, last: int) -> str:
             errors = [chart.errors[label][int(step)] for step in steps]
             axes.margins(y=0.15)
             axes.errorbar(steps, values, errors, fmt="none", ecolor=colour, elinewidth=1.2, alpha=0.5)
-        if len(values) > 100:  # stretches are drawn from least to greatest value, and over them their smoothed means
+        if len(values) > 100:  # draws the range of each stretch of steps, and smoothed means
             stretches = np.array_split(np.array([steps, values]), min(len(values) // 2, 300), axis=1)
             steps, values, low, high = np.array([(*part.mean(1), part[1].min(), part[1].max()) for part in stretches]).T
             axes.plot(steps.repeat(2), np.ravel([low, high], "F"), color=colour, lw=0.8, alpha=0.3)
@@ -127,7 +130,7 @@ def draw(name: str, chart: Chart, last: int) -> str:
         if abs(level) < 1e30:
             axes.axhline(level, color="#c0000f", lw=1.2, ls="--")
     limits = (-0.02, 1.02) if name in ("accuracy", "probability") and np.all(np.abs(levels - 0.5) <= 0.5) else None
-    if len(levels) > 100 and limits is None:  # rare peaks must not flatten the rest
+    if len(levels) > 100 and limits is None:  # rare peaks must not flatten the curve
         low, high = np.percentile(levels, (0.5, 99.5))
         least, most = 1.5 * low - 0.5 * high, 1.5 * high - 0.5 * low
         beyond = [f"{level:,.4g}" for level in (levels.min(), levels.max()) if not least <= level <= most]
@@ -143,7 +146,7 @@ def draw(name: str, chart: Chart, last: int) -> str:
     axes.spines[:].set_visible(False)
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         plot.savefig(svg, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    clutter = r'^.*?(?=<svg)| (?:xmlns(?::\w+)?|id)="(?:http|[\w.]+_\d)[^"]*"'  # names of the file, not of the page
+    clutter = r'^.*?(?=<svg)| (?:xmlns(?::\w+)?|id)="(?:http|[\w.]+_\d)[^"]*"'  # names that clash in a page
     text = re.sub("#c0000([0-9a-f])", r"var(--c\1)", re.sub(clutter, "", svg.getvalue(), flags=re.DOTALL))
     title = f"{escape(name.replace('_', ' '))} <small>{escape(note)}</small>"
     return f"<figure><h3>{title}</h3><div>{legend}</div>{text}</figure>"

@@ -1,9 +1,10 @@
 """Checkpoints: written in the background, verified when read, independent of devices; the only importer of Orbax.
 
 A step is a directory `step_00000042` of three Orbax items. `state` and `ema` map paths such as
-`params/generator/Dense_0/kernel` to host arrays: flat, so that they are read without a target and know nothing of
-devices. `meta` is JSON: what the caller notes, and the checksum, shape and dtype of every array. For Orbax itself
-restores a flipped bit without complaint, casts dtypes silently, and refuses empty trees and empty arrays.
+`params/generator/Dense_0/kernel` to host arrays: flat, so that they are read without a target and independently of
+devices. `meta` is JSON: the caller's entries, and the checksum, shape and dtype of every array. Checksums are needed
+because Orbax itself restores a flipped bit without complaint, casts dtypes silently, and refuses empty trees and
+arrays.
 """
 
 import asyncio
@@ -41,32 +42,32 @@ class Damaged(UserError):
 
 @contextlib.contextmanager
 def writer(directory: Path, keep: int = 2) -> Iterator[Callable[[TrainState, dict], None]]:
-    """Opens a directory for checkpoints; on leaving waits for the last one and closes.
+    """Opens a directory for writing checkpoints; on exit waits for the last one and closes.
 
     `save(state, meta)` copies the state to the host before it returns, so that the caller may donate it at once, and
-    writes in the background: what fails there is raised by the next save, or on leaving. Every process calls it.
+    writes in the background: an error there is raised by the next save, or on exit. Every process calls it.
 
     Args:
-        directory: Where the steps go; made if it does not exist.
-        keep: How many of the newest steps stay.
+        directory: Directory of the steps; created if it does not exist.
+        keep: Number of newest steps to keep.
 
     Yields:
         `save(state, meta)`, which saves at `int(state.step)`; `meta` is a dict that JSON can hold.
 
     Raises:
-        UserError: If `keep` is less than 1, or checkpoints cannot be kept in this directory; from `save`, if the step
-            is not later than all steps that are there.
-        Diverged: From `save`, naming an array that is not finite: a checkpoint never holds NaN.
+        UserError: If `keep` is less than 1, or the directory cannot hold checkpoints; from `save`, if the step is not
+            later than all existing ones.
+        Diverged: From `save`, if an array is not finite, naming it: a checkpoint never holds NaN.
         OSError: If the disk is full (ENOSPC). Earlier checkpoints stay, whatever is raised.
     """
     if keep < 1:
         raise UserError(f"keep={keep} would leave no checkpoint: give 1 or more")
     require_writable(directory)
-    import orbax.checkpoint as ocp  # here and below: takes a second, which sampling and `--help` need not wait for
+    import orbax.checkpoint as ocp  # imported lazily, here and below: it takes a second, needless for `--help`
 
     def save(state: TrainState, meta: dict) -> None:
-        flat = jax.device_get(_flat(state))  # starts all transfers before it waits for the first
-        arrays = {path: np.array(x, order="C") for path, x in flat.items()}  # on CPU they were lent, not copied
+        flat = jax.device_get(_flat(state))  # starts all transfers before waiting for the first
+        arrays = {path: np.array(x, order="C") for path, x in flat.items()}  # on CPU device_get does not copy
         step = int(arrays["step"])
         _check_finite(arrays, step)
         items: dict[str, Any] = {"meta": ocp.args.JsonSave(_document(state, arrays, meta))}
@@ -85,7 +86,7 @@ def writer(directory: Path, keep: int = 2) -> Iterator[Callable[[TrainState, dic
         preservation_policy=ocp.checkpoint_managers.LatestN(keep),
         step_prefix="step",
         step_format_fixed_length=8,
-        cleanup_tmp_directories=True,  # what a killed run left half written
+        cleanup_tmp_directories=True,  # half-written steps of a killed run
     )
     handlers = {"state": _handler(), "ema": _handler(), "meta": ocp.JsonCheckpointHandler(META.name)}
     manager = ocp.CheckpointManager(directory.absolute(), options=options, item_handlers=handlers)
@@ -93,12 +94,12 @@ def writer(directory: Path, keep: int = 2) -> Iterator[Callable[[TrainState, dic
         yield save
     finally:
         with _disk_full(directory), contextlib.ExitStack() as stack:
-            stack.callback(manager.close)  # also after a failure, which close() alone would stop at
+            stack.callback(manager.close)  # also if waiting raises
             manager.wait_until_finished()
 
 
 def require_writable(directory: Path) -> None:
-    """Makes a directory for checkpoints, and checks that files can be written there and read back by its path.
+    """Creates a directory for checkpoints, and checks that files can be written there and its path read back.
 
     Raises:
         UserError: If no file can be written there, or the path has a character that the array store misreads.
@@ -124,23 +125,23 @@ def require_writable(directory: Path) -> None:
 
 
 def restore(directory: Path, like: TrainState, step: int | None = None) -> tuple[TrainState, dict]:
-    """Restores a state and verifies every array of it.
+    """Restores a state and verifies each of its arrays.
 
-    If there are several processes, every one calls it, and all restore the same step.
+    With several processes, every one calls it, and all restore the same step.
 
     Args:
-        directory: Where a `writer` saved.
-        like: A state, or its `jax.eval_shape`, with the structure, shapes and dtypes to expect.
-        step: Which step; by default the newest, and with a warning an earlier one where that is damaged.
+        directory: Directory of a `writer`.
+        like: A state, or its `jax.eval_shape`, with the expected structure, shapes and dtypes.
+        step: The step to restore; by default the newest, or with a warning the newest undamaged one.
 
     Returns:
-        The state, of host arrays, and the meta it was saved with, where "step" says which step it is.
+        The state, of host arrays, and the meta it was saved with, with its step under "step".
 
     Raises:
         NotFound: If there is no checkpoint, or not that step.
-        Damaged: If that step, or without `step` every one, is damaged: a checksum is wrong, or a file is missing or
-            cannot be decoded. Any other failure, such as of a disk or a permission, keeps its own type.
-        UserError: If the step is sound but differs from `like`, or another process cannot restore, whose own error
+        Damaged: If that step, or without `step` every step, is damaged: a checksum is wrong, or a file is missing or
+            cannot be decoded. Other failures, such as of a disk or a permission, keep their own type.
+        UserError: If the step is undamaged but differs from `like`, or another process cannot restore, whose own error
             says why.
     """
     arrays, _, meta = _agreed(directory, step, ("state", "ema"))
@@ -160,7 +161,7 @@ def restore(directory: Path, like: TrainState, step: int | None = None) -> tuple
 
 
 def restore_averaged(directory: Path, step: int | None = None) -> tuple[dict[str, PyTree], dict]:
-    """Restores the averaged networks alone; needs no `like`, and reads no optimiser or discriminator.
+    """Restores the averaged networks alone, without `like` and without reading other arrays.
 
     Returns:
         Network name -> `{"params", "stats"}` of host arrays; and the meta. Arguments and errors are those of `restore`.
@@ -170,12 +171,12 @@ def restore_averaged(directory: Path, step: int | None = None) -> tuple[dict[str
 
 
 def read_meta(directory: Path, step: int | None = None) -> dict:
-    """Reads the meta of a step and looks at no array; arguments and errors are those of `restore`."""
+    """Reads the meta of a step, and no arrays; arguments and errors are those of `restore`."""
     return _sound(directory, step, ())[2]
 
 
 def steps(directory: Path) -> list[int]:
-    """Lists the steps that were written completely, ascending; none if there is no such directory."""
+    """Lists the completely written steps, ascending; none if the directory does not exist."""
     try:
         names = [path.name for path in directory.iterdir() if path.is_dir()]
     except (FileNotFoundError, NotADirectoryError):
@@ -185,7 +186,7 @@ def steps(directory: Path) -> list[int]:
 
 
 def amend(directory: Path, step: int, entries: dict) -> None:
-    """Sets entries of a saved step's meta, atomically; its arrays stay as they are."""
+    """Sets entries of a saved step's meta, atomically."""
     path = directory / _name(step)
     document = _meta(path)
     document = json.loads(json.dumps({**document, "meta": {**document["meta"], **entries}}))
@@ -194,26 +195,26 @@ def amend(directory: Path, step: int, entries: dict) -> None:
 
 
 def discard_after(directory: Path, step: int) -> list[Path]:
-    """Moves the steps later than one aside, so that training can go on from it; deletes nothing.
+    """Moves aside all steps later than one, so that training can resume from it; deletes nothing.
 
     Args:
-        directory: Where a `writer` saved; none may be open.
-        step: The step to go on from.
+        directory: Directory of a `writer`, none of which may be open.
+        step: The step to resume from.
 
     Returns:
-        Where they are now: `discarded-step_00000042`, with `-1`, `-2` behind it where there was one.
+        The new paths: `discarded-step_00000042`, with suffix `-1`, `-2`, ... if that exists.
     """
     moved = []
     for later in [each for each in steps(directory) if each > step and cluster.chief()]:
         names = (f"discarded-{_name(later)}{f'-{n}' if n else ''}" for n in itertools.count())
         free = next(directory / name for name in names if not (directory / name).exists())
         moved.append((directory / _name(later)).rename(free))
-    cluster.wait("discard_after")  # else the others might open a writer that still counts them
+    cluster.wait("discard_after")  # else other processes might open a writer that still counts these steps
     return moved
 
 
 def copy(source: Path, target: Path, step: int) -> None:
-    """Copies a step to another directory of checkpoints, whole or not at all."""
+    """Copies a step to another directory of checkpoints, atomically."""
     partial = target / f"copying-{_name(step)}"
     shutil.copytree(source / _name(step), partial, dirs_exist_ok=True)
     partial.rename(target / _name(step))
@@ -230,7 +231,7 @@ def _agreed(directory: Path, step: int | None, items: tuple[str, ...]) -> Found:
     found: Found | None = None
     try:
         found = _sound(directory, step, items, level=4)
-    except Exception as error:  # of whatever kind: the other processes are waiting to hear of it
+    except Exception as error:  # of any type: the other processes wait for the outcome
         failure = error
     reached = cluster.gathered(np.int32(found[2]["step"] if found else -1 if isinstance(failure, Damaged) else -2))
     lowest = min(reached)
@@ -243,10 +244,10 @@ def _agreed(directory: Path, step: int | None, items: tuple[str, ...]) -> Found:
 
 
 def _sound(directory: Path, step: int | None, items: tuple[str, ...], level: int = 3) -> Found:
-    """Reads the given step, or the newest that is sound, and warns of damage to newer ones.
+    """Reads the given step, or the newest undamaged one, and warns of damage to newer ones.
 
-    A run that is being trained may delete steps meanwhile, but only after it has written a newer one. So a failure is
-    raised only if no newer step is left to try.
+    A run in training may delete steps meanwhile, but only after it has written a newer one. So a failure is raised only
+    if no newer step is left to try.
     """
     _present(directory, step)
     failed: dict[int, str] = {}
@@ -277,7 +278,7 @@ def _sound(directory: Path, step: int | None, items: tuple[str, ...], level: int
 
 
 def _present(directory: Path, step: int | None) -> list[int]:
-    """Returns the steps that are there; raises NotFound if there is none, or the given one is not among them."""
+    """Returns the existing steps; raises NotFound if there is none, or the given one is not among them."""
     present = steps(directory)
     if not present:
         raise NotFound(f"{directory} is not a directory of checkpoints: it holds no step_00000042 or the like")
@@ -300,7 +301,7 @@ def _read(path: Path, items: tuple[str, ...]) -> Found:
 
 
 def _meta(path: Path) -> dict:
-    """Reads and verifies the document of one step, see `_document`."""
+    """Reads and verifies the document of one step, as `_document` composed it."""
     with _undecodable():
         document = json.loads((path / META).read_bytes())
     if not isinstance(document, dict) or document.pop("crc32", None) != _digest(document):
@@ -313,14 +314,14 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     import orbax.checkpoint as ocp
 
     with _undecodable():
-        json.loads((path / "_METADATA").read_bytes())  # Orbax would take a file that it cannot open for a missing one
+        json.loads((path / "_METADATA").read_bytes())  # Orbax takes a file that it cannot open for a missing one
         with ocp.Checkpointer(_handler()) as reader:
             return reader.restore(path.absolute())
 
 
 @contextlib.contextmanager
 def _undecodable() -> Iterator[None]:
-    """Turns the errors of missing files and of files that cannot be decoded into `Damaged`; others stay as they are."""
+    """Turns errors of missing and of undecodable files into `Damaged`; others stay as they are."""
     missing = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
     undecoded = (json.JSONDecodeError, UnicodeDecodeError, KeyError)  # KeyError: Orbax's JSON lacks a name
     try:
@@ -343,7 +344,7 @@ def _document(state: TrainState, arrays: dict[str, np.ndarray], meta: dict) -> d
         "arrays": {path: _record(x) for path, x in arrays.items()},
         "ema": jax.tree_util.tree_map_with_path(lambda path, _: _path(path), state).ema,
     }
-    document = json.loads(json.dumps(document))  # as it will be read: tuples are lists by then, keys strings
+    document = json.loads(json.dumps(document))  # as it will be read: tuples become lists, keys strings
     return {**document, "crc32": _digest(document)}
 
 
@@ -388,13 +389,13 @@ def _digest(document: dict) -> int:
 
 
 def _handler() -> Any:
-    """Builds Orbax's handler of an item, but one that waits for all arrays also when one fails.
+    """Builds Orbax's handler of an item, changed to wait for all arrays even if one fails.
 
-    Orbax leaves at the first error and closes the event loop under the others, which then fill the terminal.
+    Orbax stops at the first error and closes the event loop under the others, whose errors then fill the terminal.
     """
     import orbax.checkpoint as ocp
 
-    logging.getLogger("absl").addFilter(_unraised)  # for good: its threads may log after the error has been raised
+    logging.getLogger("absl").addFilter(_unraised)  # for good: its threads may log after the error is raised
 
     async def every(operation: Callable, *lists: Any) -> list:
         calls = (operation(*([x] for x in each)) for each in zip(*lists, strict=True))
@@ -412,15 +413,15 @@ def _handler() -> Any:
         async def _background_serialize(self, values: Any, infos: Any, args: Any) -> None:
             await every(super()._background_serialize, values, infos, args)
 
-    patient = Patient(deepcopy_host_arrays=False)  # `save` has copied them
-    unused = ocp.type_handlers.ArrayHandler()  # but Orbax warns where there is none
+    patient = Patient(deepcopy_host_arrays=False)  # `save` has already copied them
+    unused = ocp.type_handlers.ArrayHandler()  # but Orbax warns if there is none
     registry = ocp.type_handlers.create_type_handler_registry((np.ndarray, patient), (jax.Array, unused))
     return ocp.PyTreeCheckpointHandler(type_handler_registry=registry)
 
 
 @contextlib.contextmanager
 def _disk_full(directory: Path) -> Iterator[None]:
-    """Turns what a full disk raises, a ValueError of the array store as it may be, into an OSError that says so."""
+    """Turns any error of a full disk, such as a ValueError of the array store, into an OSError that says so."""
     try:
         yield
     except Exception as error:
@@ -431,5 +432,5 @@ def _disk_full(directory: Path) -> Iterator[None]:
 
 
 def _unraised(record: logging.LogRecord) -> bool:
-    """Drops the tracebacks, four for one failure, that Orbax logs of exceptions that it also raises."""
+    """Filters out the tracebacks, four per failure, that Orbax logs of exceptions that it also raises."""
     return not (record.exc_info and "orbax" in record.pathname)

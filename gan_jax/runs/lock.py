@@ -1,4 +1,4 @@
-"""One process at a time trains in a run directory."""
+"""The lock of a run directory, in which one process trains at a time."""
 
 import errno
 import json
@@ -14,15 +14,15 @@ from gan_jax.devices import cluster
 from gan_jax.errors import UserError
 
 LOCK, HOLDER = "training.lock", "training.json"
-UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP)  # what a file system without locks answers
+UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP)  # errors of file systems without locks
 
 
 @contextmanager
 def held(directory: Path) -> Iterator[None]:
-    """Holds a run directory while training, so that no other process trains in it.
+    """Locks a run directory, so that no other process trains in it.
 
-    The operating system holds the lock, and releases it when the process ends, however it ends: a file that a killed
-    process has left locks nothing. If several processes train together, the first holds the lock for all.
+    The operating system releases the lock when the process ends, in whatever way: the file that a killed process leaves
+    locks nothing. If several processes train together, the first holds the lock for all.
 
     Args:
         directory: The run directory; made if it does not exist.
@@ -50,7 +50,7 @@ def held(directory: Path) -> Iterator[None]:
     finally:
         with suppress(OSError):  # the directory may be gone; it must not hide the error that ended the run
             (directory / HOLDER).unlink()
-        lock.release()  # its file stays: two processes could lock an old one and a new one of the same name
+        lock.release()  # its file stays: else two processes could lock different files of the same name
 
 
 def _holder(directory: Path) -> str:

@@ -19,7 +19,7 @@ Record = dict[str, Any]
 def read(run: Path) -> list[Record]:
     """Returns the records of a run, oldest first.
 
-    A line that is no record is left out, and a warning gives its number. A last line cut short by a crash is left out
+    A line that is no record is skipped, and a warning gives its number. A last line cut short by a crash is skipped
     silently.
     """
     lines = _lines(run)
@@ -31,10 +31,10 @@ def read(run: Path) -> list[Record]:
 
 @contextmanager
 def writer(run: Path, step: int) -> Iterator[Callable[[Record], None]]:
-    """Opens the log of a run that stands at a step, and forgets what came later: a continued run writes that again.
+    """Opens a run's log at a step for appending, and drops later records, which a resumed run writes again.
 
-    Lines that are no records stay, and so do TensorBoard's files: a new file marks the step from which the older ones
-    no longer count.
+    Lines that are no records stay, and so do TensorBoard's files: a new file marks the step from which older ones no
+    longer count.
 
     Args:
         run: The run directory.
@@ -69,7 +69,7 @@ def writer(run: Path, step: int) -> Iterator[Callable[[Record], None]]:
 
 
 def _lines(run: Path) -> list[tuple[bytes, Record | None]]:
-    """Returns the lines of a log, each with its record or None, without a last line that was cut short."""
+    """Returns the lines of a log, each with its record or None, without a truncated last line."""
     path = run / "metrics.jsonl"
     *ended, last = path.read_bytes().split(b"\n") if path.exists() else [b""]
     lines = [(line, _record(line)) for line in ended]
@@ -85,10 +85,14 @@ def _record(line: bytes) -> Record | None:
 
 
 def means(calls: list[tuple[int, Metrics]], first: int) -> dict[str, float]:
-    """Fetches the metrics of some calls and averages them over their iterations.
+    """Fetches the metrics of several calls from the device, and averages them over all iterations.
+
+    Args:
+        calls: For each call, the number of its iterations and its metrics, `[at least that many]`.
+        first: Step before the first call.
 
     Raises:
-        Diverged: Naming the first iteration and metric that is not finite.
+        Diverged: If a metric is not finite; names the first such metric and its step.
     """
     fetched = [{name: np.asarray(values)[:count] for name, values in metrics.items()} for count, metrics in calls]
     series = {name: np.concatenate([part[name] for part in fetched]) for name in fetched[0]}

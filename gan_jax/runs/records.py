@@ -1,4 +1,4 @@
-"""What a run records of itself: experiment, config, data and environment; in `run.json` and in every checkpoint."""
+"""The record of a run: experiment, config, data and environment; in `run.json` and in every checkpoint."""
 
 import dataclasses
 import importlib.metadata
@@ -27,18 +27,18 @@ from gan_jax.runs import lock
 
 Record = dict[str, Any]
 
-# JAX's settings that change the numbers drawn from a key, with JAX's defaults, which stand in where records lack them
+# JAX's settings that change the numbers drawn from a key, and their defaults, for records that lack them
 NUMERICS = {"jax_enable_x64": False, "jax_threefry_partitionable": True, "jax_random_seed_offset": 0}
-FORMAT = 2  # of records: 1, which has no "format", is of experiments that import from before there were rooms
+FORMAT = 2  # of records; 1, without "format", is of experiments that import from the package's former layout
 SUPPLY = "write Config, build and all that they need as experiment.py into its directory"
 
 
 def describe(build: Callable, dataset: Dataset | Stream, config: Any) -> Record:
-    """Returns what a run records of itself: experiment, config, data and environment, as JSON types.
+    """Returns the record of a run: experiment, config, data and environment, as JSON types.
 
     Args:
-        build: The experiment's `build`, by which its module is known.
-        dataset: What it trains on.
+        build: The experiment's `build`, which identifies its module.
+        dataset: The training data.
         config: The experiment's config, a dataclass; its field `run` is left out, as it changes nothing that is learnt.
     """
     shape = list(dataset.spec.shape)
@@ -64,13 +64,13 @@ def describe(build: Callable, dataset: Dataset | Stream, config: Any) -> Record:
 
 
 def fields(config: Any) -> dict[str, Any]:
-    """Returns the fields of a config that define the trajectory, as JSON types."""
+    """Returns the fields of a config that determine the trajectory, as JSON types: all but `run`."""
     kept = {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.name != "run"}
     return json.loads(json.dumps(kept, default=str))
 
 
 def environment() -> dict[str, Any]:
-    """Returns versions, device, host, the package's commit, JAX's settings and the command, for the record."""
+    """Returns versions, device, host, the package's commit, JAX's settings and the command line."""
     versions = {name: _version(name) for name in ("gan_jax", "jax", "flax", "optax")}
     device = jax.devices()[0]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -88,14 +88,14 @@ def environment() -> dict[str, Any]:
 
 
 def default_directory(record: Record) -> Path:
-    """Returns runs/EXPERIMENT-DATASET in the working directory; with "-seedN" if that holds a run of another seed."""
+    """Returns runs/EXPERIMENT-DATASET, relative; with "-seedN" if that directory holds a run of another seed."""
     parts = record["data"]["name"].removeprefix("folder:").split(":")
     data = "-".join(part.rstrip("/").split("/")[-1] for part in parts)
     plain = Path("runs") / f"{_stem(record['experiment'])}-{data}"
     seed = record["config"].get("seed")
     own = plain.with_name(f"{plain.name}-seed{seed}")
     if holds_run(own):
-        return own  # the same command continues there, whatever has become of the other run
+        return own  # the same command resumes there, even if the other run is gone
     with suppress(OSError, ValueError, KeyError):
         if json.loads((plain / "run.json").read_text())["config"]["seed"] != seed:
             return own
@@ -103,15 +103,15 @@ def default_directory(record: Record) -> Path:
 
 
 def holds_run(directory: Path) -> bool:
-    """Returns whether a directory is that of a run."""
+    """Returns whether a directory is a run directory."""
     return (directory / "run.json").is_file() or (directory / "checkpoints").is_dir()
 
 
 def require_directory(directory: Path, fresh: bool) -> None:
-    """Refuses to train in a directory that holds other files, if that is hardly meant.
+    """Refuses to train in a directory of other files, where that is likely a mistake.
 
     Raises:
-        UserError: If it holds files but no run, and is the working directory (`--workdir ""` is that too), or
+        UserError: If the directory holds files but no run, and is the working directory (also as `--workdir ""`), or
             `fresh` would move the files away.
     """
     if not directory.exists() or holds_run(directory):
@@ -125,10 +125,10 @@ def require_directory(directory: Path, fresh: bool) -> None:
 
 
 def write(record: Record, directory: Path, step: int) -> None:
-    """Writes the record of a run that stands at a step, and a copy of its experiment's source.
+    """Writes a run's record, and a copy of its experiment's source.
 
-    A source that has changed since may be a new remark or a new algorithm: a warning says so, and the old copy is kept.
-    If the source is in no file, nothing is copied, and an existing `experiment.py` stays.
+    If the run is at a step above 0 and the source has changed, a warning says so, and the old copy is kept. If the
+    source is in no file, nothing is copied, and an existing `experiment.py` stays.
     """
     directory.mkdir(parents=True, exist_ok=True)
     write_json(directory / "run.json", record)
@@ -143,36 +143,36 @@ def write(record: Record, directory: Path, step: int) -> None:
 
 
 def move_aside(directory: Path) -> Path:
-    """Renames a directory to the first free NAME.old-1, NAME.old-2, …, and returns that."""
+    """Renames a directory to the first free NAME.old-1, NAME.old-2, …; returns the new path."""
     aside = next(p for i in itertools.count(1) if not (p := directory.with_name(f"{directory.name}.old-{i}")).exists())
     return directory.rename(aside)
 
 
 def summary(record: Record) -> str:
-    """Returns what a run is, in a few words."""
+    """Returns a run's experiment and data in one line."""
     data = record["data"]
     shape = "x".join(map(str, data["shape"]))
     return f"{_stem(record['experiment'])} on {data['name']} ({data['count']:,} examples, {shape})"
 
 
 def defaults(config: Any) -> dict[str, Any]:
-    """Returns the defaults of a config's fields, of those that have one, as JSON types."""
+    """Returns the defaults of a config's fields that have one, as JSON types."""
     known = {field.name: field.default for field in dataclasses.fields(config)}
     kept = {name: value for name, value in known.items() if value is not dataclasses.MISSING}
     return json.loads(json.dumps(kept, default=str))
 
 
 def require_same(record: Record, found: Record, directory: Path, defaults: dict[str, Any] | None = None) -> None:
-    """Checks that a run is the one that a directory's checkpoints belong to.
+    """Checks that a directory's checkpoints belong to this run.
 
     Args:
-        record: Of the run.
-        found: Of the checkpoints.
-        directory: Theirs.
-        defaults: What fields were before there were such fields, when an experiment has gained some.
+        record: The run's record.
+        found: The checkpoints' record.
+        directory: The run directory.
+        defaults: Values of fields that an older record lacks, if the experiment has gained some.
 
     Raises:
-        UserError: Naming what differs, and the mends.
+        UserError: If they differ; names the difference and the remedies.
     """
     mend = "give another --workdir, or --fresh to move the old run aside"
     name, old_name = (_stem(r["experiment"]) for r in (record, found))
@@ -181,7 +181,7 @@ def require_same(record: Record, found: Record, directory: Path, defaults: dict[
     config, before = record["config"], defaults or {}
     old = {name: before[name] for name in config if name in before} | found["config"]
     differ = [key for key in old | config if config.get(key) != old.get(key)]
-    if differ and not (differ == ["dataset"] and same(record["data"], found["data"])):  # of another name, or moved
+    if differ and not (differ == ["dataset"] and same(record["data"], found["data"])):  # renamed or moved
         its, ours = (", ".join(f"{key}={values.get(key)!r}" for key in differ) for values in (old, config))
         flags = " ".join(f"--{key.replace('_', '-')} {old.get(key)}" for key in differ)
         raise UserError(
@@ -195,10 +195,10 @@ def require_same(record: Record, found: Record, directory: Path, defaults: dict[
 
 
 def require_same_numerics(found: Record, directory: Path) -> None:
-    """Checks that JAX has the settings that a run was made with; with others the same seed gives other numbers.
+    """Checks that JAX has a run's settings, without which the same seed gives other numbers.
 
     Raises:
-        UserError: Naming the environment variables to set.
+        UserError: If it has others; names the environment variables to set.
     """
     made = NUMERICS | found["environment"].get("numerics", {})
     now = {name: getattr(jax.config, name) for name in made}
@@ -214,13 +214,13 @@ def _source(build: Callable) -> Path | None:
     """Returns the file that defines a function; None if there is none, as in a notebook or at a prompt."""
     try:
         found = inspect.getsourcefile(build)
-    except TypeError:  # a class of a notebook, or something without a definition
+    except TypeError:  # a class of a notebook, or an object without a definition
         return None
     return Path(found).absolute() if found and Path(found).is_file() else None
 
 
 def _commit(file: Path) -> str | None:
-    """Returns the commit of the repository that tracks a file; None if none does, or there is no git."""
+    """Returns the commit of the repository that tracks a file; None without such a repository or without git."""
     try:
         tracked, described = (
             subprocess.run(["git", "-C", file.parent, *command], capture_output=True, text=True, timeout=30)
@@ -240,7 +240,7 @@ def _version(name: str) -> str | None:
 
 
 def _module_name(build: Callable) -> str | None:
-    """Returns the name under which an experiment can be imported, None for a script or a notebook."""
+    """Returns an experiment's import name, None for a script or a notebook."""
     if build.__module__ != "__main__":
         return build.__module__
     spec = _main_spec()
@@ -248,7 +248,7 @@ def _module_name(build: Callable) -> str | None:
 
 
 def _main_spec() -> ModuleSpec | None:
-    """Returns what `python -m` was asked to run, None for a script, a notebook or a prompt."""
+    """Returns the spec of the module that `python -m` runs, None for a script, a notebook or a prompt."""
     return getattr(sys.modules["__main__"], "__spec__", None)
 
 

@@ -1,6 +1,6 @@
-"""Run directories: rebuilds a system, its networks and its data from what a run has left.
+"""Reopening of runs: rebuilds system, networks and data from a run directory.
 
-A run holds `run.json`, `experiment.py` (a copy of the experiment's source), `metrics.jsonl`, `tensorboard/`,
+A run directory holds `run.json`, `experiment.py` (a copy of the experiment's source), `metrics.jsonl`, `tensorboard/`,
 `samples/`, `checkpoints/`, and at the end `animation.gif` and `report.html`. Every checkpoint carries the record too.
 Rebuilding a system runs the experiment's code: open only runs that you trust, or give `safe`, which runs none of it.
 """
@@ -29,19 +29,19 @@ from gan_jax.runs import checkpoint, records
 from gan_jax.runs.records import Record
 from gan_jax.types import PyTree, System, TrainState
 
-ROOT = Path(__file__).parents[2]  # of this repository, if the package is used from a checkout
-BEST = "best"  # the directory of the best checkpoint, beside checkpoints/
-_opening: ContextVar[Path | None] = ContextVar("_opening", default=None)  # the run whose code is being run
+ROOT = Path(__file__).parents[2]  # of the repository, if the package runs from a checkout
+BEST = "best"  # directory of the best checkpoint, in the run directory
+_opening: ContextVar[Path | None] = ContextVar("_opening", default=None)  # the run whose code is being executed
 
 
 class Restored(NamedTuple):
-    """What sampling and evaluation need of a run.
+    """A reopened run, for sampling and evaluation.
 
     Attributes:
-        system: Rebuilt from the recorded config.
+        system: The system, rebuilt from the recorded config.
         ema: The averaged networks of one checkpoint.
         step: That checkpoint's step.
-        record: What the run recorded of itself.
+        record: The run's record.
     """
 
     system: System
@@ -57,15 +57,15 @@ def open_run(
 
     Args:
         directory: A run directory.
-        step: Which checkpoint; the newest good one by default.
-        best: Whether to take the best one, which `--best` keeps, instead.
-        dataset: Where its data are now, as in `data.load`, if they have moved.
-        safe: Whether to run none of the directory's code, but this repository's experiment of the same name. If the two
-            differ, the images may be others, or there may be an error.
+        step: Step of the checkpoint; by default the newest undamaged one.
+        best: Whether to use the best checkpoint, which `--best` keeps, instead.
+        dataset: New name of the run's data, as in `data.load`, if they have moved.
+        safe: Whether to run this repository's experiment of the same name instead of the directory's code. If the two
+            differ, images may differ, or an error may follow.
 
     Raises:
         NotFound: If it is no run directory, or has no checkpoint yet, or no best one.
-        UserError: If the checkpoint, or the experiment's code, no longer fits; or the code is broken.
+        UserError: If the checkpoint and the experiment's code do not fit each other, or the code raises an error.
     """
     ema, record = checkpoint.restore_averaged(_checkpoints(directory, step, best), step)
     records.require_same_numerics(record, directory)
@@ -84,10 +84,10 @@ def open_run(
 
 
 def require_none_opening() -> None:
-    """Refuses to train while a run is being opened, as happens if its script trains whenever it is imported.
+    """Refuses to train while a run is being opened, as happens if the run's script trains on import.
 
     Raises:
-        UserError: Naming the script.
+        UserError: If a run is being opened; names the script.
     """
     if (directory := _opening.get()) is not None:
         raise UserError(
@@ -97,13 +97,13 @@ def require_none_opening() -> None:
 
 
 def restore_state(run: Restored, directory: Path, step: int | None = None, best: bool = False) -> TrainState:
-    """Restores a whole state of an opened run, with the discriminator and what is not averaged.
+    """Restores the whole state of an opened run, including all that is not averaged.
 
     Args:
-        run: By `open_run`, of any step.
+        run: A run opened by `open_run`, at any step.
         directory: Its run directory.
-        step: Which checkpoint; the newest good one by default.
-        best: Whether to take the best one instead.
+        step: Step of the checkpoint; by default the newest undamaged one.
+        best: Whether to use the best checkpoint instead.
     """
     like = jax.eval_shape(run.system.init, rng.key(0))
     state = checkpoint.restore(_checkpoints(directory, step, best), like, step)[0]
@@ -111,12 +111,12 @@ def restore_state(run: Restored, directory: Path, step: int | None = None, best:
 
 
 def dataset(record: Record, split: str | None = None) -> Dataset:
-    """Loads a split of the data that a run was trained on, by default the split of its training.
+    """Loads a split of the data that a run was trained on, by default the training split.
 
-    If an image cannot be read, the next one takes its place, with a warning.
+    If an image cannot be read, the next one replaces it, with a warning.
 
     Raises:
-        UserError: If the data are not where they were, have another shape, or the training images have changed.
+        UserError: If the data have moved or have another shape, or the training images have changed.
     """
     about = record["data"]
     try:
@@ -139,7 +139,7 @@ def dataset(record: Record, split: str | None = None) -> Dataset:
 
 
 def held_out(record: Record) -> Dataset:
-    """Loads the test images of the data that a run was trained on; raises UserError if it was trained on them."""
+    """Loads the test split of a run's data; raises UserError if the run was trained on it."""
     found = dataset(record, "test")
     if same(marks(found), record["data"]):
         raise UserError(f"the run was trained on the test split of {found.name!r}, so that nothing is held out")
@@ -163,7 +163,7 @@ def _rebuild(record: Record, experiment: ModuleType) -> System:
     if unknown := record["config"].keys() - known:
         raise UserError(f"the run's config has {sorted(unknown)}, which {experiment.__file__} no longer knows")
     about = record["data"]
-    task = names.parsed(about["name"]).task  # of records of format 1, which do not say the rest
+    task = names.parsed(about["name"]).task  # for records of format 1, which lack the other entries
     unpaired, few_labels = about.get("unpaired", task == "unpaired"), about.get("few_labels", task == "few")
     source = tuple(about["source"]) if "source" in about else None
     spec = Spec(tuple(about["shape"]), about["classes"], source, unpaired, few_labels)
@@ -171,7 +171,7 @@ def _rebuild(record: Record, experiment: ModuleType) -> System:
 
 
 def _require_shapes(expected: dict[str, PyTree], ema: dict[str, PyTree], directory: Path) -> None:
-    """Checks that restored averages are what the system's own would be."""
+    """Checks that restored averages have the shapes that the rebuilt system expects."""
     shapes = [
         {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
         for tree in (expected, ema)
@@ -184,8 +184,8 @@ def _require_shapes(expected: dict[str, PyTree], ema: dict[str, PyTree], directo
 def _load_experiment(record: Record, directory: Path, safe: bool = False) -> ModuleType:
     """Imports an experiment from the run's copy, so that later edits change nothing; if `safe`, this repository's.
 
-    A record of an older format is of a copy that imports modules from where they were; if the experiment is one of this
-    repository, today's is used instead.
+    The copy of a record of an older format imports modules by their former names; if the experiment is one of this
+    repository, the current one is used instead.
     """
     experiment = record["experiment"]
     ours = safe or (record.get("format", 1) < records.FORMAT and _in_package(experiment) is not None)
@@ -194,9 +194,9 @@ def _load_experiment(record: Record, directory: Path, safe: bool = False) -> Mod
     spec = importlib.util.spec_from_file_location(f"experiment_{original.stem}", file)
     assert spec and spec.loader, f"{file} is no Python source"
     module = importlib.util.module_from_spec(spec)
-    sys.modules[module.__name__] = module  # dataclasses look their module up
+    sys.modules[module.__name__] = module  # dataclasses look up their module
     packages = (experiment["module"] or "").count(".")
-    for folder in (original.parent, original.parents[packages]):  # for imports of its neighbours, and by package
+    for folder in (original.parent, original.parents[packages]):  # for imports of sibling modules, and by package
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
     with _blamed(file):
@@ -205,7 +205,7 @@ def _load_experiment(record: Record, directory: Path, safe: bool = False) -> Mod
 
 
 def _of_run(experiment: Record, directory: Path) -> Path:
-    """Returns the run's own copy of an experiment; if it is missing, the original file."""
+    """Returns the run's copy of an experiment; if it is missing, the original file."""
     copy = directory / "experiment.py"
     if not copy.exists() and experiment["file"] is None:
         raise UserError(f"{directory}: its experiment was defined in no file, as in a notebook; {records.SUPPLY}")
@@ -218,14 +218,14 @@ def _of_run(experiment: Record, directory: Path) -> Path:
 
 
 def _in_package(experiment: Record) -> Path | None:
-    """Returns this repository's file of an experiment's name, None if it has none."""
+    """Returns this repository's file of the experiment of that name, None if there is none."""
     name = experiment["module"] or ""
     file = ROOT.joinpath(*name.split(".")).with_suffix(".py")
     return file if re.fullmatch(r"experiments(\.\w+)+", name) and file.is_file() else None
 
 
 def _of_package(experiment: Record, directory: Path, warn: bool) -> Path:
-    """Returns this repository's file of an experiment's name; may warn if the run's own copy differs from it."""
+    """Returns this repository's file of the experiment; if `warn`, warns if the run's copy differs from it."""
     file, copy = _in_package(experiment), directory / "experiment.py"
     if file is None:
         name = experiment["module"] or experiment["file"]
@@ -240,7 +240,7 @@ def _of_package(experiment: Record, directory: Path, warn: bool) -> Path:
 
 @contextmanager
 def _blamed(file: Path) -> Iterator[None]:
-    """Turns whatever an experiment's source raises into an error that names the file, the line and the mend.
+    """Turns any error of an experiment's source into one that names the file, the line and the remedy.
 
     Raises:
         UserError: In place of any other exception, `SystemExit` included.

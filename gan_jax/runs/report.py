@@ -1,7 +1,7 @@
-"""A run as one page: samples, scores, curves, explorations, events, configuration, and how to make more of it.
+"""A run's report as one HTML page: samples, scores, curves, explorations, events, configuration, sampling commands.
 
-`python -m gan_jax.runs.report RUN` writes RUN/report.html from the files of the run alone. The page needs nothing but
-itself. Where files are missing, as in a run that is still going, it shows those that are there.
+`python -m gan_jax.runs.report RUN` writes RUN/report.html from the files of the run. The page is self-contained. Files
+that are missing, as in a run still in training, are left out.
 """
 
 import base64
@@ -48,9 +48,9 @@ table{width:100%;table-layout:fixed} pre{padding:14px 16px;background:var(--soft
 
 
 def write(run: Path | str) -> Path:
-    """Writes RUN/report.html from what a run has left in its directory so far; returns the path of the page.
+    """Writes RUN/report.html from the files of a run so far; returns the path of the page.
 
-    Raises NotFound where `run` holds no run.json, or one that is no JSON object.
+    Raises NotFound if `run` holds no run.json, or one that is no JSON object.
     """
     run = Path(run)
     about = next(_objects(run / "run.json", whole=True), None)
@@ -115,13 +115,13 @@ def write(run: Path | str) -> Path:
 
 
 def outdated(run: Path) -> bool:
-    """Returns whether a run that has a log has no report, or one that is older than the log."""
+    """Returns whether a run has a log, but no report or one older than the log."""
     page, log = run / "report.html", run / "metrics.jsonl"
     return log.is_file() and (not page.is_file() or page.stat().st_mtime < log.stat().st_mtime)
 
 
 def _objects(path: Path, whole: bool = False) -> Iterator[dict[str, Any]]:
-    """Reads the JSON objects of a file, one a line or one in all, past what does not parse: a line cut short."""
+    """Reads the JSON objects of a file, one per line or one as a whole; skips what does not parse."""
     text = path.read_text("utf-8", "replace") if path.is_file() else ""
     for part in [text] if whole else text.split("\n"):
         with suppress(ValueError):
@@ -147,7 +147,7 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def _explored(folder: Path) -> list[tuple[Path, str]]:
-    """Finds the pictures of a folder, of each kind those of the newest step, and says what they are."""
+    """Returns the pictures of the newest step of each kind in a folder, with captions."""
     found = []
     for path in folder.glob("*"):
         if match := re.fullmatch(r"([a-z].*)-step([0-9]+)-seed([0-9]+)\.(?:png|gif)", path.name):
@@ -166,13 +166,17 @@ def _picture(path: Path, caption: str, width: int) -> str:
     caption = escape(caption)
     data, kind = path.read_bytes(), path.suffix[1:]
     pixels = int.from_bytes(data[16:20], "big") if kind == "png" else int.from_bytes(data[6:8], "little")
-    look = ' class="pixels"' if pixels <= width else ""  # shrunk by nearest neighbours, an image would lose pixels
+    look = ' class="pixels"' if pixels <= width else ""  # not when shrunk: it would lose pixels
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     return f'<figure><img{look} alt="{caption}" src="{source}"><figcaption>{caption}</figcaption></figure>'
 
 
 def main(run: tyro.conf.Positional[Path]) -> None:
-    """Writes RUN/report.html, a page that shows the run in the directory RUN."""
+    """Writes RUN/report.html, a page that shows the run in the directory RUN.
+
+    Args:
+        run: A run directory, such as runs/dcgan-digits.
+    """
     print(write(run))
 
 
