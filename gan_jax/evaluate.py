@@ -16,7 +16,7 @@ from gan_jax.metrics import protocol
 from gan_jax.metrics.features.inception import Resize
 from gan_jax.metrics.menu import Name, enough, scorer
 from gan_jax.metrics.protocol import Score
-from gan_jax.metrics.scoring import Kind, _yardstick, duality_gap, equilibrium, features_of
+from gan_jax.metrics.scoring import Kind, duality_gap, equilibrium, features_of, yardstick
 from gan_jax.runs import checkpoint, report
 
 DEFAULT: tuple[Name, ...] = ("fid", "kid", "precision", "recall", "density", "coverage")
@@ -102,7 +102,7 @@ def main(
         mend = "raise --count, or give --split train, or --metrics without fid, or --few to score it all the same"
         enough(names, judge.size, mend, samples=count, real_images=real.count)
     made = scorer(system, judge, names, real, train, count=count, seed=seed, few=few)
-    scores = [] if real.fingerprint == train.fingerprint else _yardstick(made, train, count, seed)
+    scores = [] if real.fingerprint == train.fingerprint else yardstick(made, train, count, seed)
     batch_size = record["config"]["batch_size"]
     for step in chosen:
         state = runs.restore_state(opened, run, step, best)

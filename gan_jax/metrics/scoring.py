@@ -92,7 +92,7 @@ def in_training(
     judge = features_of(kind, train.name, train.spec, resolution)
     enough(metrics, judge.size, mend, **counts)
     made = scorer(system, judge, metrics, test, train, count=count)
-    protocol.write(workdir, _yardstick(made, train, count, 0))
+    protocol.write(workdir, yardstick(made, train, count, 0))
     print(
         f"scores by {judge.name}, beside {len(test.arrays['image']):,} test images: prepared in "
         f"{time.monotonic() - began:.0f} s",
@@ -118,7 +118,7 @@ def duality_gap(
     return _of_players("duality_gap", value, settings, GAP_BATCHES * batch_size, real, state, seed)
 
 
-def _yardstick(made: Scorer, train: Dataset, count: int, seed: int) -> list[Score]:
+def yardstick(made: Scorer, train: Dataset, count: int, seed: int) -> list[Score]:
     """Scores training images, drawn without replacement, as samples, for a reference value."""
     order = np.random.default_rng(seed).permutation(len(train.arrays["image"]))[:count]
     return made.images(train.arrays["image"][np.sort(order)], TRAINING)
