@@ -46,8 +46,7 @@ class Config(baseline.Baseline):
     cycle: float = 10.0
     """Weight of the cycle-consistency loss, the L1 error of a round trip; 0 for none."""
     identity: float = 5.0
-    """Weight of the identity loss, the L1 change of images already in the target domain, of equal shapes; 0 for
-    none."""
+    """Weight of the identity loss, the L1 change of images already in the target domain; 0 for none."""
     adversarial: float = 1.0
     """Weight of the adversarial loss; 0 for none."""
     blocks: int = 2

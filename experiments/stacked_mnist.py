@@ -65,8 +65,7 @@ def build(config: Config, spec: Spec) -> System:
 
 
 def score(run: Path, count: int = 26_000, seed: int = 0) -> None:
-    """Adds scores of a run's newest checkpoint and of training images to scores.jsonl; prints a perfect sampler's
-    too."""
+    """Scores a run's newest checkpoint and training images into scores.jsonl; prints a perfect sampler's scores."""
     evaluate.main(run, METRICS, count=count, seed=seed)
     best = perfect(1_000, count)
     print(f"perfect samples, by theory:  classes {best.covered:.4g},  uniform_kl {best.uniform_kl:.4g}")

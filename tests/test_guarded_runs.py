@@ -36,7 +36,7 @@ def strike(at, chance=1.0, value=0.0):
         ruined = jax.tree.map(lambda x: jnp.where(struck, value * x, x), state.params["generator"])
         return dataclasses.replace(state, params=state.params | {"generator": ruined}), metrics
 
-    return Controller("blow", hook)  # by its name it strikes first, and not after a roll-back
+    return Controller("blow 56", hook)  # by its name it strikes first, and not after a roll-back
 
 
 def game(*controllers):
