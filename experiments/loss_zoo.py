@@ -12,7 +12,6 @@ experiments/laboratory.py defines the scores. All games share the other settings
 
 import dataclasses
 import itertools
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from gan_jax import data
 from gan_jax.cli import cli
 from gan_jax.data.sources import toys
 from gan_jax.errors import UserError
-from gan_jax.files import atomic
+from gan_jax.files import atomic, write_json
 from gan_jax.metrics.modes import perfect
 from gan_jax.runs import records
 
@@ -78,8 +77,9 @@ def main(
         rows.append({"data": dataset, "game": name, "choice": dataclasses.asdict(game), "minutes": minutes})
         rows[-1] |= {"scores": {score: [line[score] for line in found] for score in found[0]}}
         record = {"rows": rows, "samples": SAMPLES, "environment": records.environment()}
-        _write(out, json.dumps(record, indent=2))
-        _write(out.with_suffix(".md"), markdown(rows))
+        write_json(out, record)
+        with atomic(out.with_suffix(".md")) as file:
+            file.write(f"{markdown(rows)}\n".encode())
         said = ", ".join(f"{score} {cell}" for score, cell in zip(found[0], cells(rows[-1]), strict=True))
         print(f"{len(rows)}/{len(datasets) * len(games)} {dataset}: {name}: {said}, {minutes} minutes", flush=True)
     for dataset in datasets:
@@ -132,11 +132,6 @@ def _perfect(dataset: str) -> list[list[str]]:
     if dataset not in toys.MIXTURES:
         return []
     return [["a perfect sampler", *(f"{value:.3g}" for value in perfect(toys.MIXTURES[dataset](), SAMPLES))]]
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic(path) as file:
-        file.write(f"{text}\n".encode())
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ The run writes scores.json, and of the first seed the last picture and an animat
 tables.
 """
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,9 +75,7 @@ def main(config: Config) -> None:
     ]
     pictures.save_gif(config.workdir / "animation.gif", drawn)
     pictures.save_png(config.workdir / "samples.png", drawn[-1])
-    with files.atomic(config.workdir / "scores.json") as file:
-        record = {"choice": asdict(choice), "scores": found}
-        file.write((json.dumps(record, indent=2) + "\n").encode())
+    files.write_json(config.workdir / "scores.json", {"choice": asdict(choice), "scores": found})
     print(f"done: open {config.workdir / 'animation.gif'}")
 
 

@@ -10,6 +10,7 @@ from toy import points, points_game
 
 from gan_jax import penalties, terms
 from gan_jax.errors import UserError
+from gan_jax.types import Term
 
 FEATURES = jnp.array([[1.0, 0.0, 2.0], [0.0, 3.0, -1.0], [2.0, 2.0, 0.0], [-1.0, 1.0, 1.0]])
 PARAMS = {
@@ -209,6 +210,18 @@ def test_another_term_changes_no_terms_randomness_or_name():
         assert seen[0][name] == seen[1][name]
     with pytest.raises(UserError, match="terms: two are called 'r1'"):
         points_game(terms={"discriminator": [penalties.r1(1.0), penalties.r1(2.0)]})
+
+
+def test_a_term_applies_any_network_of_the_game_and_no_other():
+    def scores(name):
+        term = Term("scores", lambda context: context.apply(name, context.real)["logits"], player="discriminator")
+        game = points_game("spectral", features=True, terms={"discriminator": [term]})
+        return game.players[0].objective(game.init(jax.random.key(0)), points(16), jax.random.key(1))[1].metrics
+
+    metrics = scores("discriminator")
+    np.testing.assert_allclose(metrics["scores"], metrics["logit_real"], rtol=1e-6)
+    with pytest.raises(UserError, match=r"'encoder'; the game has \['discriminator', 'generator'\]"):
+        scores("encoder")
 
 
 def test_a_path_length_is_refused_for_generators_with_batch_norm():

@@ -62,7 +62,7 @@ def main(seeds: tuple[int, ...] = (0,), settings: str = SETTINGS, workdir: Path 
     pictures.save_png(running.RESULTS.joinpath("inference.png"), pictures.compared([test[:SHOWN], *made], SHOWN))
     record = {"command": f"python -m experiments.NAME {settings}", "data": about["data"], "rows": rows}
     chance = distances(about, np.roll(test, 1, axis=0), test)
-    record |= {TRAINING: floor, "chance": chance, "environment": records.environment()}
+    record |= {"baseline": running.BASELINE, TRAINING: floor, "chance": chance, "environment": records.environment()}
     running.write("inference", record)
     print(markdown(record))
     for name in ENCODERS:

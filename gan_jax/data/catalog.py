@@ -44,19 +44,15 @@ def load(name: str, split: str = "train", resolution: int | None = None, skip_da
 
         per_class, draw = semi_supervised.numbers(name, options, base)
         return semi_supervised.few(load(base, split, resolution, skip_damaged), per_class, draw)
-    if task in names.MADE:
-        from gan_jax.data.tasks import translation
-
-        if not base:
-            raise UserError(f"data set {name!r}: give a set of images after the colon, such as {task}:digits")
-        return translation.with_sources(load(base, split, resolution, skip_damaged), task)
-    if task == "unpaired" and names.parsed(base).task:
-        from gan_jax.data.tasks import translation
-
-        return translation.unpaired(load(base, split, resolution, skip_damaged))
     if task:
         from gan_jax.data.tasks import translation
 
+        if task in names.MADE and not base:
+            raise UserError(f"data set {name!r}: give a set of images after the colon, such as {task}:digits")
+        if task in names.MADE:
+            return translation.with_sources(load(base, split, resolution, skip_damaged), task)
+        if names.parsed(base).task:
+            return translation.unpaired(load(base, split, resolution, skip_damaged))
         return translation.load(name, split, resolution, skip_damaged)
     if name == "digits":
         from gan_jax.data.sources import digits
