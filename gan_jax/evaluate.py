@@ -87,7 +87,7 @@ def main(
         chosen = [*checkpoint.steps(run / "checkpoints")] or [None]
     opened = runs.open_run(run, chosen[0], best, dataset, safe)
     record, system = opened.record, opened.system
-    if system.latent.translates:
+    if system.sample is None:
         raise UserError(f"{run}: a translator draws no samples; see python -m experiments.reproduce.translation")
     movers = [player.name for player in system.players]
     if players and "discriminator" not in movers:

@@ -15,7 +15,7 @@ import numpy as np
 import tyro
 from jax.typing import ArrayLike
 
-from gan_jax import files, latents, pictures, runs
+from gan_jax import files, game, latents, pictures, runs
 from gan_jax.cli import cli, require_used
 from gan_jax.data.batches import scale
 from gan_jax.devices import memory
@@ -54,7 +54,7 @@ def latents_of(run: Restored, seed: int, count: int, truncation: float | None = 
     Returns:
         `[count, size]`.
     """
-    return latents.numbered(run.system.latent, seed, count, truncation)
+    return latents.numbered(game.sampler(run.system)[0], seed, count, truncation)
 
 
 def require_memory(run: Restored, count: int) -> None:
@@ -63,7 +63,7 @@ def require_memory(run: Restored, count: int) -> None:
     Raises:
         OutOfMemory: If it cannot, with the number of bytes.
     """
-    each = run.system.latent.size + math.prod(run.record["data"]["shape"])
+    each = game.sampler(run.system)[0].size + math.prod(run.record["data"]["shape"])
     memory.require(4 * each * count, f"{count:,} images", "ask for fewer")
 
 
@@ -80,10 +80,11 @@ def generate(run: Restored, values: Array) -> np.ndarray:
     Raises:
         UserError: If the latents do not have the generator's size.
     """
-    size = run.system.latent.size
+    latent, function = game.sampler(run.system)
+    size = latent.size
     if values.ndim != 2 or values.shape[1] != size or not len(values):
         raise UserError(f"values {values.shape}: this generator takes latents [n, {size}], n at least 1")
-    images = evaluated(run.system.generate, run.ema, values)
+    images = evaluated(function, run.ema, values)
     return pictures.to_uint8(images) if images.ndim == 4 else images
 
 
@@ -109,7 +110,7 @@ def labelled(run: Restored, seed: int, labels: Sequence[int], name: str = "label
     """
     require_memory(run, len(labels))
     drawn = latents_of(run, seed, len(labels))
-    return generate(run, parts.with_labels(run.system.latent, drawn, np.asarray(labels), name))
+    return generate(run, parts.with_labels(game.sampler(run.system)[0], drawn, np.asarray(labels), name))
 
 
 def reconstructions(run: Restored, images: np.ndarray) -> np.ndarray:
@@ -173,7 +174,7 @@ def traversal(
     Raises:
         UserError: If there is no such dimension.
     """
-    size = run.system.latent.size
+    size = game.sampler(run.system)[0].size
     if steps < 2 or not len(dimensions):
         raise UserError(f"steps={steps}, dimensions={tuple(dimensions)}: give at least 2 steps and 1 dimension")
     for dimension in dimensions:
@@ -242,7 +243,7 @@ def main(
     if not (math.isfinite(low) and math.isfinite(high)):
         raise UserError(f"--low {low}, --high {high}: give finite numbers")
     restored = runs.open_run(run, step, best, dataset, safe)
-    latent, columns = restored.system.latent, None
+    latent, columns = game.sampler(restored.system)[0], None
     suffix = {"images": "", "npz": ".npz"}.get(what, ".gif" if gif else ".png")
     cut = "" if truncation is None else f"-truncation{truncation}"
     cut += "".join([f"-labels{','.join(map(str, labels))}"] if labels else []) + "".join(f"-{code}" for code in codes)

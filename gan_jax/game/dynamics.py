@@ -35,7 +35,7 @@ critic is flat, and Adam divides by the root of a second moment that is 0 there.
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
@@ -47,9 +47,27 @@ from jax.flatten_util import ravel_pytree
 
 from gan_jax import latents, rng, rules
 from gan_jax.errors import UserError
-from gan_jax.game.build import gan
+from gan_jax.game import build
+from gan_jax.game.objectives import Game
+from gan_jax.game.players import discriminator, generator
 from gan_jax.optimizers import AnyOptimizer
-from gan_jax.types import Array, Aux, Batch, Loss, Metrics, Network, Player, PyTree, TrainState, Update
+from gan_jax.rules.controllers import ema
+from gan_jax.types import (
+    Array,
+    Augment,
+    Aux,
+    Batch,
+    Controller,
+    Loss,
+    Metrics,
+    Network,
+    Player,
+    PyTree,
+    Rule,
+    Term,
+    TrainState,
+    Update,
+)
 
 Optimizers = AnyOptimizer | Mapping[str, AnyOptimizer]
 Verdict = Literal["converges", "diverges", "undecided"]
@@ -93,12 +111,17 @@ def dirac(
     examples: int = 1,
     data: float = 0.0,
     bias: float = 0.0,
-    **options: Any,
+    *,
+    rule: Callable[[Sequence[Player]], Rule] = rules.alternating,
+    discriminator_terms: Sequence[Term] = (),
+    generator_terms: Sequence[Term] = (),
+    augment: Augment | None = None,
+    controllers: Sequence[Controller] = (),
 ) -> Dynamics:
     """Returns the Dirac-GAN (Mescheder et al. 2018, arXiv:1801.04406; the paper's data are at 0).
 
-    All data are one point, the generator's samples are data + theta, and the critic is D(x) = psi x + bias: a
-    `game.gan` of two networks with one parameter each. Its equilibrium is theta = psi = 0. With simultaneous gradient
+    All data are one point, the generator's samples are data + theta, and the critic is D(x) = psi x + bias: a game of
+    two networks with one parameter each. Its equilibrium is theta = psi = 0. With simultaneous gradient
     descent at learning rate h, data at 0 and no terms, the eigenvalues are 1 +- i h f'(0), where f'(0) is 1/2 for
     cross-entropy and 1 for Wasserstein. R1 of weight gamma makes them 1 - h (gamma / 2 -+ sqrt(gamma^2 / 4 - f'(0)^2)).
     Data elsewhere have the effect of R1 with gamma = -2 f''(0) data^2, where f''(0) is -1/4 for cross-entropy and 0 for
@@ -111,14 +134,24 @@ def dirac(
         examples: Batch size; all examples are equal.
         data: The data point. At 0, D on real examples does not depend on psi, which hides part of the dynamics.
         bias: Constant part of the logits, such as 1/2 for least squares.
-        options: Other arguments of `game.gan`: rule, terms, augment, controllers, ...
+        rule: `(players) -> Rule`, one of `rules`; bind its other arguments by `functools.partial`.
+        discriminator_terms: Terms of the discriminator.
+        generator_terms: Terms of the generator.
+        augment: Augmentation of real and fake, such as instance noise.
+        controllers: Hooks that run after the moves.
     """
     theta, psi = start
     networks = {
         "generator": _number(theta, lambda theta, z: jnp.broadcast_to(data + theta, z.shape)),
         "discriminator": _number(psi, lambda psi, x: psi * x + bias),
     }
-    system = gan(networks, loss, latents.normal(1), optimizer, **options)
+    game = Game(networks, loss, latents.normal(1), augment=augment)
+    each = optimizer if isinstance(optimizer, Mapping) else dict.fromkeys(networks, optimizer)
+    players = [
+        discriminator(game, each["discriminator"], discriminator_terms),
+        generator(game, each["generator"], generator_terms),
+    ]
+    system = build.system(game, rule(players), [*controllers, ema("generator", 0.0)])
     rows = (examples, 1) if system.batches == 1 else (system.batches, examples, 1)
     return Dynamics(system.update, system.init(rng.key(0)), {"image": jnp.full(rows, float(data))})
 
@@ -128,7 +161,7 @@ def quadratic(
     b: Any,
     c: Any,
     optimizer: Optimizers,
-    rule: Callable[..., Update] = rules.simultaneous,
+    rule: Callable[[Sequence[Player]], Rule] = rules.simultaneous,
     start: tuple[Any, Any] = (0.0, 0.0),
 ) -> Dynamics:
     """Returns the game min_x max_y x^T a x / 2 + x^T b y - y^T c y / 2, with equilibrium x = y = 0.
@@ -138,7 +171,7 @@ def quadratic(
         b: Number or `[n, m]`; with a = c = 0 the game is bilinear.
         c: Number or `[m, m]`.
         optimizer: Optimiser of both players, or {"x": ..., "y": ...}.
-        rule: `(players) -> Update`.
+        rule: `(players) -> Rule`.
         start: Initial x `[n]` and y `[m]`; a number fills the vector.
 
     Raises:
