@@ -50,9 +50,8 @@ def layers(run: Restored) -> dict[str, tuple[int, ...]]:
         # recorded while tracing, as JAX sorts the dicts that it returns
         shapes.update({name: value.shape[1:] for name, value in _inspect(run, average, values).items()})
 
-    jax.eval_shape(
-        record, run.ema["generator"], jax.ShapeDtypeStruct((1, game.sampler(run.system)[0].size), jnp.float32)
-    )
+    latent, _ = game.sampler(run.system)
+    jax.eval_shape(record, run.ema["generator"], jax.ShapeDtypeStruct((1, latent.size), jnp.float32))
     return shapes
 
 

@@ -47,9 +47,8 @@ def system(
     if isinstance(controllers, Controller):
         raise UserError("controllers: give a list, such as [controllers.ema('generator', 0.999)], even of one")
     averaged = [name for controller in controllers for name in controller.averages]
-    users = {f"player {player.name!r} moves": player.networks for player in players} | {
-        "a controller averages": averaged
-    }
+    users: dict[str, Sequence[str]] = {f"player {player.name!r} moves": player.networks for player in players}
+    users["a controller averages"] = averaged
     for who, names in users.items():
         if unknown := sorted(set(names) - set(networks)):
             raise UserError(f"{who} {unknown[0]!r}; the networks are {sorted(networks)}")
@@ -92,14 +91,8 @@ def sampler(system: System) -> tuple[Latent, Averaged]:
         UserError: If the system does not sample.
     """
     if system.latent is None or system.sample is None:
-        raise UserError(
-            "this system draws no samples"
-            + (
-                ", it translates: python -m gan_jax.translate RUN --input DIRECTORY --output DIRECTORY"
-                if system.translate
-                else ""
-            )
-        )
+        mend = "it translates: python -m gan_jax.translate RUN --input DIRECTORY --output DIRECTORY"
+        raise UserError(f"this system draws no samples; {mend if system.translate else 'its game has no latents'}")
     return system.latent, system.sample
 
 

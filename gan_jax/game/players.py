@@ -37,10 +37,8 @@ def discriminator(
     """
     networks = ("discriminator", *(["body"] if "body" in game.networks else []), *trains)
     _require_terms(terms, "discriminator")
-    objective = objectives.discriminator(game, terms)
-    return Player(
-        "discriminator", networks, objective, optimizer, active, batches, joined([term.slots for term in terms])
-    )
+    objective, slots = objectives.discriminator(game, terms), joined([term.slots for term in terms])
+    return Player("discriminator", networks, objective, optimizer, active, batches, slots)
 
 
 def generator(
