@@ -198,7 +198,8 @@ class Player(NamedTuple):
     slots: Slots = no_slots
 
 
-class Rule(NamedTuple):
+@dataclass(frozen=True, eq=False)  # not a NamedTuple: JAX's transformations take weak references to functions
+class Rule:
     """An update rule applied to players: one iteration of a game, and a function of `(state, batch, key)` itself.
 
     Attributes:
