@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from gan_jax import data, evaluate, loop, pictures, runs, sample, translate
+from gan_jax.game import sampler
 from gan_jax.latents import codes
 from gan_jax.metrics import scoring
 
@@ -51,9 +52,7 @@ def test_a_folder_is_translated_name_by_name_both_ways(translator, tmp_path):
 
 
 def test_a_translator_draws_no_samples_and_others_do_not_translate(translator, conditional):
-    with pytest.raises(
-        ValueError, match=r"draws no samples; it translates: python -m gan_jax.translate"
-    ):
+    with pytest.raises(ValueError, match=r"draws no samples; it translates: python -m gan_jax.translate"):
         sample.samples(runs.open_run(translator), 0, 3)
     with pytest.raises(ValueError, match="does not translate images"):
         translate.translated(runs.open_run(conditional), np.zeros((1, 28, 28, 1), np.uint8))
