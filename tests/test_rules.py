@@ -67,7 +67,7 @@ def test_accumulated_batches_make_one_move_by_their_mean_and_repeats_take_their_
     x -= RATE * (x - 20.0)
     assert float(state.params["x"]) == pytest.approx(x, rel=1e-6)
     assert float(metrics["x/target"]) == pytest.approx(11.0) and float(state.extra["seen"]) == pytest.approx(20.0)
-    once, _ = rules.simultaneous((mover, BILINEAR[1]))(start, {"image": batch["image"][2:]}, KEY)
+    once, _ = rules.simultaneous((mover, BILINEAR[1]._replace(batches=2)))(start, {"image": batch["image"][2:]}, KEY)
     assert float(once.params["x"]) == pytest.approx(RATE * 20.0)
 
 
