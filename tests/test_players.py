@@ -85,7 +85,7 @@ def test_the_discriminator_moves_the_body_and_what_it_trains_and_the_generator_n
 @pytest.mark.parametrize(
     ("player", "terms", "message"),
     [
-        (generator, [penalties.r1(1.0)], "terms: one is the discriminator's; give the generator's terms"),
+        (generator, [penalties.r1(1.0)], "terms: 'r1' is the discriminator's, not the generator's"),
         (discriminator, [penalties.r1], "terms: one is a function, not a Term"),
         (discriminator, penalties.r1(1.0), r"terms: give a list, such as \[penalties.r1\(1.0\)\]"),
         (discriminator, [penalties.r1(1.0), penalties.r1(2.0)], "terms: two are called 'r1'"),
