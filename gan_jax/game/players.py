@@ -61,8 +61,7 @@ def _require_terms(terms: Sequence[Term], player: str) -> None:
         raise UserError("terms: give a list, such as [penalties.r1(1.0)], even of one")
     for term in terms:
         if not isinstance(term, Term):
-            kind = type(term).__name__
-            raise UserError(f"terms: one is a {kind}, not a Term; call it, as in penalties.r1(1.0)")
+            raise UserError(f"terms: one is a {type(term).__name__}, not a Term; call it, as in penalties.r1(1.0)")
         if term.player not in ("", player):
             raise UserError(
                 f"terms: {term.name!r} is the {term.player}'s, not the {player}'s; give it to the {term.player}"
