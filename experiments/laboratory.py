@@ -19,7 +19,8 @@ from gan_jax.data import Spec
 from gan_jax.data.sources import toys
 from gan_jax.errors import UserError
 from gan_jax.game import Game, discriminator, generator, sampler, system
-from gan_jax.loop.trajectories import trajectories
+from gan_jax.loop import Run, population
+from gan_jax.loop.population import Seed
 from gan_jax.losses import f_divergences, labels
 from gan_jax.metrics.features import classifier, pretrained
 from gan_jax.metrics.modes import modes
@@ -210,13 +211,16 @@ def play(
     watch: Callable[[System, TrainState], PyTree] = lambda system, state: None,
     every: int | None = None,
 ) -> tuple[System, TrainState, PyTree]:
-    """Trains all seeds in one compiled call; arguments and results are those of `trajectories`."""
-    dataset = data.load(choice.dataset)
+    """Trains all seeds in one compiled call, see `population.train`.
+
+    Returns:
+        The system; the last states `[seeds, ...]`; and what was watched, `[seeds, 1 + stops, ...]`.
+    """
+    dataset, run = data.load(choice.dataset), Run(steps=choice.steps)
     system = build(choice, dataset.spec)
-    arrays = {name: jnp.asarray(array) for name, array in dataset.arrays.items()}
-    look = functools.partial(watch, system)
-    last, seen = trajectories(system, arrays, choice.batch_size, choice.steps, choice.seeds, look, every)
-    return system, last, seen
+    configs = [Seed(choice.batch_size, seed, run) for seed in choice.seeds]
+    members = population.train(lambda config, spec: system, dataset, configs, watch, every)
+    return system, members.states, members.watched
 
 
 def scores(choice: Choice, trained: System, states: TrainState) -> list[dict[str, float]]:

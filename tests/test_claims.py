@@ -11,7 +11,8 @@ from gan_jax import data, rng, rules
 from gan_jax.data.sources import toys
 from gan_jax.devices import parallel
 from gan_jax.game import sampler
-from gan_jax.loop.trajectories import trajectories
+from gan_jax.loop import Run, population
+from gan_jax.loop.population import Seed
 from gan_jax.metrics.modes import modes
 
 pytestmark = pytest.mark.slow
@@ -37,8 +38,9 @@ def covered(name, steps=2_000, **settings):
     """Trains five seeds on the ring and returns its modes covered by 2,500 samples of each, averaged over the seeds."""
     # The last generator, not its average: a plain one hops from mode to mode, and the average would lie between.
     rates = {"g_learning_rate": 1e-3, "d_learning_rate": 1e-3}
-    system, arrays = build(name, "ring", batch_size=128, ema_decay=0.0, **rates, **settings)
-    states, _ = trajectories(system, arrays, 128, steps, SEEDS)
+    system, _ = build(name, "ring", batch_size=128, ema_decay=0.0, **rates, **settings)
+    configs = [Seed(128, seed, Run(steps=steps)) for seed in SEEDS]
+    states = population.train(lambda config, spec: system, data.load("ring"), configs).states
     latent, generate = sampler(system)
     latents = latent.draw(rng.numbered(jax.random.key(1), 2_500))
     samples = jax.jit(jax.vmap(generate, (0, None)))(states.ema, latents)

@@ -224,7 +224,7 @@ def test_the_next_sound_image_takes_the_place_of_a_damaged_one_in_memory_as_in_s
         data.load(damaged, "all")  # the cache is not asked
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        streamed = streaming.few(data.stream(damaged, "all", skip_damaged=True), 20, skip_damaged=True)
+        streamed = streaming.few(data.stream(damaged, "all", skip_damaged=True), 20)
     np.testing.assert_array_equal(whole.arrays["image"], streamed.arrays["image"])
     np.testing.assert_array_equal(whole.arrays["label"], streamed.arrays["label"])
     np.testing.assert_array_equal(whole.arrays["image"][[0, 1, 19]], whole.arrays["image"][[2, 2, 2]])

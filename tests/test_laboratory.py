@@ -4,7 +4,6 @@ import itertools
 import json
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,7 +12,6 @@ from experiments import loss_zoo, toy2d
 from experiments.laboratory import LOSSES, RULES, TERMS, Choice, build, play, scores, traced
 from gan_jax import data, loop
 from gan_jax.data import Spec
-from gan_jax.loop.trajectories import trajectories
 
 POINTS = Spec((2,), 0)
 SMALL = Choice(width=8, batch_size=16, steps=20, seeds=(0, 3))
@@ -104,12 +102,6 @@ def test_unrolling_takes_the_losses_of_the_menu_whose_generator_sees_the_data():
         choice = dataclasses.replace(SMALL, loss=loss, rule="unrolled", width=4)
         with contextlib.nullcontext() if loss in WHOLE else pytest.raises(ValueError, match=r"^loss: .*zero_sum"):
             traced(choice, POINTS)
-
-
-def test_looking_must_fit_the_run():
-    system = build(SMALL, POINTS)
-    with pytest.raises(ValueError, match="steps=20: it must be a positive multiple of every=7"):
-        trajectories(system, {"image": jnp.zeros((32, 2))}, 16, 20, [0], every=7)
 
 
 @pytest.mark.slow

@@ -14,10 +14,12 @@ from experiments import adagan, mix_gan
 from gan_jax import baseline, data, latents, losses, rules
 from gan_jax.baseline import training
 from gan_jax.data import Spec
+from gan_jax.data.dataset import dataset
 from gan_jax.data.sources import toys
 from gan_jax.devices import parallel
 from gan_jax.game import Game, sampler
-from gan_jax.loop.trajectories import trajectories
+from gan_jax.loop import Run, population
+from gan_jax.loop.population import Seed
 from gan_jax.methods import boosting, mixture
 from gan_jax.methods.phases import phased
 from gan_jax.metrics.modes import modes
@@ -312,13 +314,14 @@ def covered(game, steps, every, seeds=4):
 
     latent, generate = sampler(game)
 
-    def watch(state):
+    def watch(game, state):
         found = modes(generate(state.ema, latent.draw(KEYS[:2000])), RING, least=20)
         return found.covered, found.reverse_kl
 
-    arrays = {"image": jnp.asarray(toys.draw(RING, 20_000, 0)[0])}
-    states, seen = trajectories(game, arrays, 64, steps, range(seeds), watch, every)
-    return *map(np.asarray, seen), states
+    points = dataset("ring", "train", toys.draw(RING, 20_000, 0)[0])
+    configs = [Seed(64, seed, Run(steps=steps)) for seed in range(seeds)]
+    members = population.train(lambda config, spec: game, points, configs, watch, every)
+    return *members.watched, members.states
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from gan_jax import data, latents, losses
 from gan_jax.data import Spec
 from gan_jax.data.sources import toys
 from gan_jax.game import sampler
-from gan_jax.loop.trajectories import trajectories
+from gan_jax.loop import Run, population
 from gan_jax.metrics.modes import modes
 from gan_jax.rules import gradients
 
@@ -81,19 +81,18 @@ def test_it_covers_the_modes_that_the_plain_game_misses():
     # rates and momentum are so high that the plain game collapses; a mode owns what is within 0.3 of it, where modes
     # are 1.5 apart, and is covered by 25 of 2,500 samples; scores are means of the last two of six
     dataset, mixture = data.load("ring"), toys.ring()._replace(std=0.1)
-    arrays = {"image": jnp.asarray(dataset.arrays["image"])}
     small = experiment.Config(latent_size=2, g_width=16, d_width=16, ema_decay=0.0)
     wild = replace(small, g_learning_rate=1e-2, d_learning_rate=1e-2, beta1=0.9)
 
     def scores(reconstruction, realism):
-        game = experiment.build(replace(wild, reconstruction=reconstruction, realism=realism), dataset.spec)
-        latent, generate = sampler(game)
-        drawn = latent.draw(jax.random.split(KEY, 2500))
+        config = replace(wild, reconstruction=reconstruction, realism=realism, batch_size=64, run=Run(steps=600))
 
-        def watch(state):
-            return modes(generate(state.ema, drawn), mixture, 25)
+        def watch(game, state):
+            latent, generate = sampler(game)
+            return modes(generate(state.ema, latent.draw(jax.random.split(KEY, 2500))), mixture, 25)
 
-        _, seen = trajectories(game, arrays, 64, 600, range(4), watch, 100)
+        configs = [replace(config, seed=seed) for seed in range(4)]
+        seen = population.train(experiment.build, dataset, configs, watch, 100).watched
         return [np.asarray(score)[:, -2:].mean(axis=1) for score in (seen.covered, seen.reverse_kl)]
 
     (plain, plain_kl), (covered, kl) = scores(0.0, 0.0), scores(4.0, 0.2)

@@ -2,12 +2,14 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
+from toy_experiment import Config
 
 from gan_jax import data
 from gan_jax.data import Spec, load
 from gan_jax.data.sources import folder
 from gan_jax.data.tasks import image_maps
 from gan_jax.loop import feeding
+from gan_jax.loop.settings import Job, Run
 from gan_jax.runs import records, reopen
 
 RANDOM = np.random.RandomState(0)
@@ -269,7 +271,8 @@ def test_a_run_is_fed_sources_and_images_in_orders_of_their_own(folders, tmp_pat
     for i in range(40, 55):
         save(tmp_path / f"A/more/{i}.png", noise(8, 8))
     dataset = load(f"unpaired:{folders}", "all")
-    fed = feeding.whole(dataset, 5, 1, 1, jax.devices()[:1])
+    job = Job(Config(batch_size=5), Run(), tmp_path, tmp_path, {}, jax.devices()[:1])
+    fed = feeding.prepared(job, dataset, repeats=1)
     drawn = jax.jit(jax.vmap(lambda t: fed.draw(dataset.arrays, jax.random.key(0), t)))(np.arange(88))
     for name, epochs in (("image", 11), ("source", 8)):
         seen = np.round(np.asarray(drawn[name]) * 127.5 + 127.5).astype(np.uint8)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import math
 import typing
 
 import jax
@@ -64,51 +63,26 @@ def same(a, b):
 @functools.cache
 def whole():
     """The population that others are compared with, on one device."""
-    return population.train(build, RING, CONFIGS, watch=samples, every=10, devices=ONE)
-
-
-def score(points):
-    return float(np.abs(points - 1).mean())
-
-
-@functools.cache
-def halved():
-    configs = [*CONFIGS, Config(learning_rate=1e30)]
-    return population.train(build, RING, configs, watch=samples, score=score, halving=(1 / 3, 2 / 3))
+    return population.train(build, RING, CONFIGS, samples, every=10, devices=ONE)
 
 
 def test_a_member_is_the_run_of_its_config(tmp_path):
-    config, member = CONFIGS[-1], whole()[-1]  # all that varies is its own
+    config = CONFIGS[-1]  # all that varies is its own
     run = dataclasses.replace(config.run, workdir=tmp_path, log_every=10)
-    same(member.state, loop.run(build, RING, dataclasses.replace(config, run=run)))
+    state, metrics, watched = jax.tree.map(lambda x: x[-1], whole())
+    same(state, loop.run(build, RING, dataclasses.replace(config, run=run)))
     logged = [line for line in log.read(tmp_path) if "discriminator/loss" in line]
-    same(member.metrics, {name: np.array([line[name] for line in logged]) for name in member.metrics})
-    assert member.config == config and member.stops.tolist() == [line["step"] for line in logged] == [10, 20, 30]
-    for other in whole()[1:]:
-        assert np.abs(other.watched - whole()[0].watched).max() > 1e-3  # each that varies matters
+    same(metrics, {name: np.array([line[name] for line in logged]) for name in metrics})
+    same(watched[-1], samples(build(config, RING.spec), state))
+    others = np.abs(whole().watched[1:] - whole().watched[0])
+    assert (others.max(axis=(1, 2, 3)) > 1e-3).all()  # each that varies matters
 
 
 def test_neither_company_nor_devices_change_a_member():
-    # on four devices, with one more that diverges, and in ever smaller company
-    for member, alone in zip(halved(), whole(), strict=False):
-        stops = len(member.stops)
-        same(member.watched, alone.watched[:stops])
-        same(member.metrics, {name: means[:stops] for name, means in alone.metrics.items()})
-        if member.state.step == alone.state.step:
-            same(member.state, alone.state)
-
-
-def test_halving_drops_the_worse():
-    assert math.isnan(halved()[-1].score) and halved()[-1].state.step == 10
-    alive = list(range(len(CONFIGS)))
-    for stop, count in enumerate((4, 2)):
-        scores = {place: score(whole()[place].watched[stop]) for place in alive}
-        staying = sorted(alive, key=scores.__getitem__)[:count]
-        for place in set(alive) - set(staying):
-            assert halved()[place].score == pytest.approx(scores[place], rel=1e-5)
-            assert halved()[place].state.step == halved()[place].stops[-1] == 10 * (stop + 1)
-        alive = staying
-    assert [place for place, member in enumerate(halved()) if member.state.step == 30] == sorted(alive)
+    # on four devices, with one more that diverges
+    company = population.train(build, RING, [*CONFIGS, Config(learning_rate=1e30)], samples, every=10)
+    same(jax.tree.map(lambda x: x[:-1], company), whole())
+    assert np.isnan(company.watched[-1, -1]).any()
 
 
 def test_a_lazy_term_is_evaluated_when_it_is_due_and_not_between():
@@ -135,9 +109,7 @@ def test_values_promote_as_pythons_numbers_do():
         kinds.append((config.r1 * jnp.ones((), jnp.bfloat16)).dtype)
         return build(config, spec)
 
-    devices = jax.devices()[:2]
-    compiled = population.programs(spied, RING, CONFIGS[:2] + CONFIGS[3:4], samples, devices)
-    jax.eval_shape(compiled.begin, compiled.values([0, 2]))
+    jax.eval_shape(population.program(spied, RING, CONFIGS[:2] + CONFIGS[3:4], devices=jax.devices()[:2]))
     assert set(kinds) == {jnp.dtype(jnp.bfloat16)}
 
 
@@ -154,9 +126,8 @@ def decides(config, spec):
         ({"seed": 2**31}, {}, r"seed: \[0, 2147483648\] do not all fit in signed integers of 32 bits"),
         ({"r1": None}, {}, r"r1: it differs between configs, \[1.0, None\], but it is no float"),
         ({"r1": 2.0}, {"build": decides}, r"r1: it differs between configs, \[1.0, 2.0\], but .* decides something in"),
-        ({}, {"halving": (0.5,)}, r"halving=\(0.5,\): .* give score"),
-        ({}, {"halving": (0.5, 0.5), "score": float}, r"halving=\(0.5, 0.5\): fractions of 30 steps"),
-        ({}, {"every": 0}, "every=0: at least 1"),
+        ({}, {"every": 0}, "steps=30: it must be a positive multiple of every=0"),
+        ({}, {"every": 7}, "steps=30: it must be a positive multiple of every=7"),
     ],
 )
 def test_what_makes_no_population_is_refused(changes, options, message):
@@ -182,7 +153,7 @@ def test_every_number_of_an_experiment_may_vary_but_those_that_switch_something(
         other = dataclasses.replace(config, **{name: 0.9 * value for name, value in numbers.items()})
         dataset = data.load(getattr(config, "dataset", "digits"))
         try:
-            population.programs(experiment.build, dataset, [config, other], samples, ONE)
+            population.program(experiment.build, dataset, [config, other], samples)
         except ValueError as error:
             refused[name] = str(error).partition(":")[0]
     assert refused == {"improved_gan": "smoothing"}

@@ -3,14 +3,15 @@
 import json
 import shutil
 
-import jax
 import pytest
 from test_checkpoint import assert_same, data_file, flip, make_state
+from toy_experiment import Config
 
 from gan_jax import runs
 from gan_jax.loop import rollback
-from gan_jax.loop.guard import Alarm, Memory
+from gan_jax.loop.guard import Alarm, Memory, Policy
 from gan_jax.loop.rollback import Past
+from gan_jax.loop.settings import Job, Run
 from gan_jax.runs import checkpoint, log
 
 MEMORY = Memory(at=2, since={"collapse": 1}, told=frozenset({"collapse"}), past={"logit_gap": (1.5, 0.1)}, best=0.25)
@@ -38,10 +39,13 @@ def workdir(both, tmp_path):
     return shutil.copytree(both, tmp_path / "run")
 
 
-def go_back(workdir, since=3, event="rolled back"):
+def job(workdir, guard: Policy = "rollback"):
+    return Job(Config(), Run(steps=10, guard=guard), workdir, workdir, {}, [])
+
+
+def go_back(workdir, since=3, guard: Policy = "rollback"):
     alarm = Alarm(5, since, "collapse", "samples vary little")
-    like = jax.eval_shape(make_state)
-    return rollback.go_back(workdir, alarm, Past(2, Memory(at=5)), like, make_state, event, 10, "fid")
+    return rollback.go_back(job(workdir, guard), alarm, Past(2, Memory(at=5)), make_state)
 
 
 def test_the_best_is_gone_back_to_and_holds_the_roll_back(workdir):
@@ -51,7 +55,7 @@ def test_the_best_is_gone_back_to_and_holds_the_roll_back(workdir):
     saved = workdir / "checkpoints"
     assert checkpoint.steps(saved) == [2, 3]
     (workdir / "metrics.jsonl").unlink()
-    assert rollback.recalled(checkpoint.read_meta(saved), workdir, 10, "fid") == past
+    assert rollback.recalled(checkpoint.read_meta(saved), job(workdir)) == past
     assert_same(checkpoint.restore(saved, make_state())[0], make_state(3))
 
 
@@ -75,7 +79,7 @@ def test_where_all_are_damaged_nothing_is_moved(workdir):
 
 
 def test_a_stop_is_no_roll_back(workdir):
-    assert go_back(workdir, event="stopped")[1].rollbacks == 2
+    assert go_back(workdir, guard="stop")[1].rollbacks == 2
 
 
 def test_without_a_checkpoint_the_beginning_is_gone_back_to(tmp_path):
@@ -87,6 +91,6 @@ def test_without_a_checkpoint_the_beginning_is_gone_back_to(tmp_path):
 def test_a_checkpoint_from_before_it_held_the_past_leaves_it_to_the_log(tmp_path):
     records = [{"step": 1, "score/fid": 2.0}, {"step": 1, "event": "rolled back"}, {"step": 2, "score/fid": 3.0}]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    assert rollback.recalled({"step": 1}, tmp_path, 10, "fid") == Past(1, Memory(best=2.0))
+    assert rollback.recalled({"step": 1}, job(tmp_path)) == Past(1, Memory(best=2.0))
     meta = {"step": 2, **rollback.noted(PAST, "kid")}  # by another score: the roll-backs count, its best does not
-    assert rollback.recalled(meta, tmp_path, 10, "fid") == Past(1, Memory(best=2.0))
+    assert rollback.recalled(meta, job(tmp_path)) == Past(1, Memory(best=2.0))

@@ -31,14 +31,12 @@ def calls(capacity, steps):
     return lambda step: min(capacity, steps - step)
 
 
-def taken(stream, batch_size=8, repeats=2, start=0, steps=9, capacity=4, **options):
+def taken(stream, batch_size=8, repeats=2, start=0, steps=9, capacity=4, share=(0, 1)):
     """Reads a stream as a run does, and draws its batches from it."""
     key = rng.named(jax.random.key(3), "data")
     draw, found = streaming.draw(repeats), []
-    made = streaming.feed(
-        stream, key, batch_size, repeats, start, calls(capacity, steps), capacity, lambda arrays: arrays, **options
-    )
-    with made as take:
+    read = streaming.reader(stream, key, batch_size, repeats, share)
+    with streaming.feed(read, start, calls(capacity, steps), capacity, lambda arrays: arrays) as take:
         step = start
         while step < steps:
             chunk, _ = take()
@@ -133,9 +131,9 @@ def test_a_damaged_image_is_named_or_skipped(folder, tmp_path):
     ):  # in a thread of Grain's
         taken(stream, steps=4)
     with pytest.warns(UserWarning, match=r"skipped: cannot read the image .*a/20\.png"):
-        batches = taken(stream, steps=4, skip_damaged=True)
+        batches = taken(stream._replace(skip_damaged=True), steps=4)
     with pytest.warns(UserWarning, match=r"skipped: .*a/20\.png"):
-        assert len(streaming.few(stream, COUNT, skip_damaged=True).arrays["image"]) == COUNT
+        assert len(streaming.few(stream._replace(skip_damaged=True), COUNT).arrays["image"]) == COUNT
     sound = data.stream(str(folder), "all")
     for ours, theirs in zip(batches, taken(sound, steps=4), strict=True):
         same = (ours["image"] == theirs["image"]).all(axis=(2, 3, 4))
@@ -152,17 +150,14 @@ def test_images_of_unlike_size_and_sets_made_in_memory_are_refused(folder, tmp_p
         data.stream("digits")
 
 
-def test_reading_keeps_ahead_of_what_eats(folder):
-    stream = data.stream(str(folder))
+def test_reading_keeps_ahead_of_what_eats():
+    def slow(step):
+        time.sleep(0.02)  # as a slow disk
+        return {"image": np.zeros((1, 4, SIDE, SIDE, 3), np.uint8)}
 
-    def slow(numbers):
-        time.sleep(0.005 * len(numbers))  # as a slow disk
-        return stream.fetch(numbers)
-
-    key = jax.random.key(0)
-    with streaming.feed(stream._replace(fetch=slow), key, 4, 1, 0, calls(5, 40), 5, lambda arrays: arrays) as take:
+    with streaming.feed(slow, 0, calls(5, 40), 5, lambda arrays: arrays) as take:
         waits = []
         for _ in range(8):
-            waits.append(take()[1])
+            waits.append(take()[1]["waiting_for_data"])
             time.sleep(0.3)  # a call lasts longer than reading what the next one eats, by four threads
     assert max(waits[1:]) < 0.1 < sum(itertools.repeat(0.02, 40)) / 4

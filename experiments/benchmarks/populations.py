@@ -25,7 +25,7 @@ from gan_jax.data import Dataset
 from gan_jax.devices import parallel
 from gan_jax.files import write_json
 from gan_jax.loop import population
-from gan_jax.loop.settings import validated
+from gan_jax.loop.settings import LONGEST, Run, validated
 from gan_jax.runs import records
 
 WAYS = ("in_turn", "at_once")
@@ -90,7 +90,7 @@ def _compare(module: Any, dataset: Dataset, configs: Sequence[Any], rounds: int,
         ways[name] = make(module, dataset, configs)
         compiled[name] = round(time.perf_counter() - began, 2)
         per_call = validated(configs[0].run).steps_per_call
-        counts[name] = per_call * max(1, round(seconds / ways[name](per_call)))
+        counts[name] = min(LONGEST, per_call * max(1, round(seconds / ways[name](per_call))))
     found = [{name: turn(counts[name]) / counts[name] for name, turn in ways.items()} for _ in range(rounds)]
     gains = [each["in_turn"] / each["at_once"] for each in found]
     times = {name: float(f"{1e3 * np.median([each[name] for each in found]):.4g}") for name in ways}
@@ -123,21 +123,16 @@ def _in_turn(module: Any, dataset: Dataset, configs: Sequence[Any]) -> Turn:
 
 
 def _at_once(module: Any, dataset: Dataset, configs: Sequence[Any]) -> Turn:
-    """Compiles the population; returns the function that runs it."""
-    device = jax.local_devices()[:1]
-    compiled = population.programs(module.build, dataset, configs, lambda system, state: None, device)
-    values = compiled.values(range(len(configs)))
-    held = [compiled.begin(values)]
-    per_call = validated(configs[0].run).steps_per_call
+    """Compiles the population; returns the function that runs it from its start."""
+    longest = [dataclasses.replace(config, run=Run(steps=LONGEST)) for config in configs]
+    run = population.program(module.build, dataset, longest, devices=jax.local_devices()[:1])
 
     def turn(iterations: int) -> float:
         began = time.perf_counter()
-        for _ in range(0, iterations, per_call):
-            held[0], _ = compiled.advance(held[0], values, per_call)
-        jax.block_until_ready(held[0])
+        jax.block_until_ready(run(iterations))
         return time.perf_counter() - began
 
-    turn(per_call)
+    turn(validated(configs[0].run).steps_per_call)
     return turn
 
 

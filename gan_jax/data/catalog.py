@@ -81,11 +81,10 @@ def stream(name: str, split: str = "train", resolution: int | None = None, skip_
         name: A directory of images, or an image set of TensorFlow Datasets, as in `load`.
         split: As in `load`.
         resolution: As in `load`; required where images differ in size.
-        skip_damaged: Whether, without `resolution`, the size is taken from the first readable image; by default the
-            first image must be readable.
+        skip_damaged: Whether an unreadable image is replaced by the next one, with a warning, instead of raising.
 
     Returns:
-        The split, to be read by `streaming.feed`.
+        The split, to be read by `streaming.reader`.
 
     Raises:
         UserError: If there is no such data set or split, or the set exists in memory only.

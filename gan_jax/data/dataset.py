@@ -68,6 +68,7 @@ class Stream(NamedTuple):
         spec: Shape of one example and number of classes.
         resolution: Side of the square to which images are resized and cropped; None requires images of one size.
         fingerprint: Hash of names, sizes and versions, which identify the contents without reading them.
+        skip_damaged: Whether an unreadable image is replaced by the next one, with a warning, instead of raising.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Stream(NamedTuple):
     spec: Spec
     resolution: int | None
     fingerprint: str
+    skip_damaged: bool = False
 
     @property
     def origin(self) -> str:

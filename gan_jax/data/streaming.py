@@ -25,7 +25,8 @@ from gan_jax.types import Array, Batch
 
 AHEAD = 2  # compiled calls whose batches are read ahead
 TRIES = 100  # replacements tried for a damaged example
-Take = Callable[[], tuple[dict[str, Any], float]]
+Read = Callable[[int], dict[str, np.ndarray]]
+Take = Callable[[], tuple[Any, dict[str, float]]]
 
 
 def draw(repeats: int = 1) -> Callable[[dict[str, Any], Array, Array], Batch]:
@@ -42,41 +43,20 @@ def draw(repeats: int = 1) -> Callable[[dict[str, Any], Array, Array], Batch]:
     return take
 
 
-@contextmanager
-def feed(
-    stream: Stream,
-    key: Array,
-    batch_size: int,
-    repeats: int,
-    start: int,
-    calls: Callable[[int], int],
-    capacity: int,
-    place: Callable[[dict[str, np.ndarray]], Any],
-    share: tuple[int, int] = (0, 1),
-    skip_damaged: bool = False,
-) -> Iterator[Take]:
-    """Context that reads and decodes the batches of a run ahead of training.
+def reader(stream: Stream, key: Array, batch_size: int, repeats: int = 1, share: tuple[int, int] = (0, 1)) -> Read:
+    """Makes the function that reads and decodes the batches of one step, for `feed`.
 
     Args:
         stream: The data.
         key: Key of the run's data order.
         batch_size: Examples in the global batch.
         repeats: Batches per step.
-        start: The first step.
-        calls: `(step) -> count`: iterations of the compiled call that starts at a step; 0 at the end of the run.
-        capacity: The largest number of iterations per call.
-        place: Sends arrays `[capacity, repeats, b, ...]` to the devices.
         share: `(index, count)`: this process reads the index-th of count equal shares of each batch.
-        skip_damaged: Whether an unreadable image is replaced by the next one, with a warning, instead of raising.
 
-    Yields:
-        `take() -> (chunk, seconds)`: the input of the next call, for `draw`, and the time spent waiting for it.
-
-    Raises:
-        UserError: From `take`, if an image cannot be read or differs in size.
+    Returns:
+        `(step) -> arrays`, `[repeats, b, ...]` each, b this process's rows of a batch. It raises UserError if an image
+        cannot be read or differs in size.
     """
-    import grain  # takes a second
-
     rows = batch_size // share[1]
     with jax.default_device(jax.local_devices(backend="cpu")[0]):  # the accelerator is busy training
         own = share[0] * rows + jnp.arange(rows, dtype=jnp.int32)
@@ -90,13 +70,34 @@ def feed(
 
     def read(step: int) -> dict[str, np.ndarray]:
         numbers = np.asarray(chosen(data, np.int32(step)))
-        found = _decode(stream, numbers.ravel(), skip_damaged)
-        return {name: x.reshape(*numbers.shape, *x.shape[1:]) for name, x in found.items()}
+        arrays = _decode(stream, numbers.ravel())
+        return {name: x.reshape(*numbers.shape, *x.shape[1:]) for name, x in arrays.items()}
 
-    source = grain.MapDataset.range(start, 2**31 - 1).map(read)
+    return read
+
+
+@contextmanager
+def feed(
+    read: Read, start: int, calls: Callable[[int], int], capacity: int, place: Callable[[dict[str, np.ndarray]], Any]
+) -> Iterator[Take]:
+    """Context that reads the batches of a run ahead of training.
+
+    Args:
+        read: `(step) -> arrays` of one step, see `reader`; called by several threads.
+        start: The first step.
+        calls: `(step) -> count`: iterations of the compiled call that starts at a step; 0 at the end of the run.
+        capacity: The largest number of iterations per call.
+        place: Sends arrays `[capacity, ...]` to the devices.
+
+    Yields:
+        `take() -> (chunk, seconds)`: the input of the next call, for `draw`, and the time spent waiting for it, as
+        `waiting_for_data`. After the end it gives the last chunk again. It raises what `read` raises.
+    """
+    import grain  # takes a second
+
     threads = min(16, 2 * (os.cpu_count() or 1))
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(threads, AHEAD * capacity))
-    steps = iter(source.to_iter_dataset(options))
+    steps = iter(grain.MapDataset.range(start, 2**31 - 1).map(read).to_iter_dataset(options))
 
     def join(at: int) -> tuple[dict[str, Any], int]:
         count = calls(at)
@@ -110,40 +111,39 @@ def feed(
     with ThreadPoolExecutor(1) as ahead:
         coming = ahead.submit(join, start)
 
-        def take() -> tuple[dict[str, Any], float]:
+        def take() -> tuple[dict[str, Any], dict[str, float]]:
             nonlocal coming
             began = time.monotonic()
             chunk, after = coming.result()
             waited = time.monotonic() - began
             if calls(after):
                 coming = ahead.submit(join, after)
-            return chunk, waited
+            return chunk, {"waiting_for_data": waited}
 
         yield take
 
 
-def few(stream: Stream, count: int, skip_damaged: bool = False) -> Dataset:
+def few(stream: Stream, count: int) -> Dataset:
     """Reads evenly spaced examples of a stream into memory.
 
     Args:
         stream: The data.
         count: Number of examples, at most.
-        skip_damaged: As in `feed`.
     """
     numbers = np.unique(np.linspace(0, stream.count - 1, min(count, stream.count)).round().astype(int))
     height, width, channels = stream.spec.shape
     require_size((len(numbers), height, width, channels))
-    arrays = _decode(stream, numbers, skip_damaged)
+    arrays = _decode(stream, numbers)
     return dataset(stream.name, stream.split, arrays["image"], arrays.get("label"), stream.spec.classes)
 
 
-def _decode(stream: Stream, numbers: np.ndarray, skip_damaged: bool) -> dict[str, np.ndarray]:
+def _decode(stream: Stream, numbers: np.ndarray) -> dict[str, np.ndarray]:
     images, labels = np.empty((len(numbers), *stream.spec.shape), np.uint8), np.empty(len(numbers), np.int32)
     for row, (name, encoded, label) in enumerate(stream.fetch(numbers.tolist())):
         try:
             images[row], labels[row] = _one(stream, name, encoded), label
         except Damaged as error:
-            if not skip_damaged:
+            if not stream.skip_damaged:
                 raise Damaged(f"{error}; or give --skip-damaged") from error
             images[row], labels[row] = _next(stream, int(numbers[row]), error)
     return {"image": images} | ({"label": labels} if stream.spec.classes else {})

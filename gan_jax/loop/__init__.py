@@ -4,7 +4,8 @@ A new setting is a field of `Run` in `settings`, and must not change what is lea
 scores, draws samples and saves. See README.md in this folder.
 """
 
-from gan_jax.loop.session import ROLLBACKS, run
+from gan_jax.loop.rollback import ROLLBACKS
+from gan_jax.loop.session import run
 from gan_jax.loop.settings import Config, Run
 
 __all__ = [

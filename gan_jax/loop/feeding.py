@@ -1,9 +1,8 @@
 """Feeding of data to the devices: the whole set once, or a stream with one call's batches at a time."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +12,7 @@ from gan_jax.data import Dataset, Stream, batches, streaming
 from gan_jax.data.streaming import Take
 from gan_jax.devices import memory, parallel
 from gan_jax.errors import UserError
+from gan_jax.loop.settings import Job
 from gan_jax.types import Array, Batch
 
 CHUNK = 256 * 2**20  # most bytes of streamed images per call
@@ -26,8 +26,8 @@ class Feeding(NamedTuple):
         capacity: The largest number of iterations per call.
         specs: Layout of a call's arguments over devices, for `parallel.spread`.
         open: `(key, step, calls)` opens the data from a step on. It yields `take() -> (data, seconds)`: the data of the
-            next call, and the time spent waiting for them; `calls(step)` is the number of iterations of a call that
-            begins at that step.
+            next call, and the time spent waiting for them, by the name under which its share is logged, if there is
+            any waiting; `calls(step)` is the number of iterations of a call that begins at that step.
         near: Examples in memory: all, or of a stream some, evenly spaced.
         text: Description for the terminal.
     """
@@ -40,50 +40,55 @@ class Feeding(NamedTuple):
     text: str
 
 
-def whole(dataset: Dataset, batch_size: int, repeats: int, capacity: int, devices: Sequence[Any]) -> Feeding:
-    """Places a data set on every device."""
-    arrays = parallel.replicate(dataset.arrays, devices)
-    draw = batches(dataset.count, batch_size, repeats, dataset.apart)
-    text = f"{memory.text(memory.size(dataset.arrays))} on each device"
-    return Feeding(
-        draw, capacity, parallel.WHOLE, lambda key, step, calls: nullcontext(lambda: (arrays, 0.0)), dataset, text
-    )
+def size(dataset: Dataset | Stream) -> int:
+    """Returns the bytes of a data set that each device holds throughout a run."""
+    return 0 if isinstance(dataset, Stream) else memory.size(dataset.arrays)
 
 
-def streamed(
-    stream: Stream,
-    batch_size: int,
-    repeats: int,
-    capacity: int,
-    devices: Sequence[Any],
-    near: int,
-    skip_damaged: bool,
-) -> Feeding:
-    """Streams a data set.
+def prepared(job: Job, dataset: Dataset | Stream, repeats: int) -> Feeding:
+    """Prepares the data of a run: those in memory are placed on every device, a stream is read when it is opened.
 
     Args:
-        stream: What to read.
-        batch_size: Examples in the global batch.
+        job: The run.
+        dataset: Its data.
         repeats: Batches per iteration.
-        capacity: The largest number of iterations per call; lowered so that a call's images fit in `CHUNK`.
-        devices: Devices of all processes.
-        near: Number of examples to keep in memory, for scores and pictures.
-        skip_damaged: Whether the next image replaces one that cannot be read.
 
     Raises:
         UserError: If there are fewer examples than in a batch.
     """
+    return _streamed(job, dataset, repeats) if isinstance(dataset, Stream) else _whole(job, dataset, repeats)
+
+
+def _whole(job: Job, dataset: Dataset, repeats: int) -> Feeding:
+    arrays = parallel.replicate(dataset.arrays, job.devices)
+    return Feeding(
+        draw=batches(dataset.count, job.config.batch_size, repeats, dataset.apart),
+        capacity=job.options.steps_per_call,
+        specs=parallel.WHOLE,
+        open=lambda key, step, calls: nullcontext(lambda: (arrays, {})),
+        near=dataset,
+        text=f"{memory.text(size(dataset))} on each device",
+    )
+
+
+def _streamed(job: Job, stream: Stream, repeats: int) -> Feeding:
+    batch_size = job.config.batch_size
     if batch_size > stream.count:
         raise UserError(f"batch_size={batch_size} exceeds the {stream.count} examples; use at most as many")
-    capacity = min(capacity, max(1, CHUNK // (repeats * batch_size * math.prod(stream.spec.shape))))
-    share = (jax.process_index(), jax.process_count())
+    most = max(1, CHUNK // (repeats * batch_size * math.prod(stream.spec.shape)))  # a call's images fit in CHUNK
+    capacity = min(job.options.steps_per_call, most)
 
     def open(key: Array, step: int, calls: Callable[[int], int]) -> AbstractContextManager[Take]:
-        order, place = rng.named(key, "data"), partial(parallel.split, devices=devices)
-        return streaming.feed(stream, order, batch_size, repeats, step, calls, capacity, place, share, skip_damaged)
+        share = (jax.process_index(), jax.process_count())
+        read = streaming.reader(stream, rng.named(key, "data"), batch_size, repeats, share)
+        return streaming.feed(read, step, calls, capacity, lambda arrays: parallel.split(arrays, job.devices))
 
     chunk = {"first": parallel.WHOLE, "arrays": parallel.ROWS}
-    specs = (parallel.WHOLE, chunk, parallel.WHOLE, parallel.WHOLE)
     return Feeding(
-        streaming.draw(repeats), capacity, specs, open, streaming.few(stream, near, skip_damaged), "streamed"
+        draw=streaming.draw(repeats),
+        capacity=capacity,
+        specs=(parallel.WHOLE, chunk, parallel.WHOLE, parallel.WHOLE),
+        open=open,
+        near=streaming.few(stream, max(1024, job.options.eval_count)),  # for scores and pictures
+        text="streamed",
     )

@@ -7,13 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+
 from gan_jax import runs
 from gan_jax.devices import cluster
 from gan_jax.loop import guard
 from gan_jax.loop.guard import Alarm, Memory
+from gan_jax.loop.settings import Job, watched_metric
 from gan_jax.metrics.menu import METRICS, Name
 from gan_jax.runs import checkpoint, log
 from gan_jax.types import TrainState
+
+ROLLBACKS = 3  # most roll-backs before a run stops
 
 
 class Past(NamedTuple):
@@ -33,59 +38,53 @@ def noted(past: Past, metric: Name) -> dict[str, Any]:
     return {"past": {"rollbacks": past.rollbacks, "metric": metric, "memory": guard.packed(past.memory)}}
 
 
-def recalled(meta: dict[str, Any], workdir: Path, steps: int, metric: Name) -> Past:
+def recalled(meta: dict[str, Any], job: Job) -> Past:
     """Returns the past of a checkpoint.
 
     Args:
-        meta: The checkpoint's meta. If it is old and holds no past, the past is derived from the log.
-        workdir: The run directory, with the log.
-        steps: Iterations of the whole run.
-        metric: The score to watch. If the guard watched another one, its state is derived from the log too.
+        meta: The checkpoint's meta. If it is old and holds no past, or the guard watched another score, the guard's
+            memory is derived from the log.
+        job: The run.
     """
-    found = meta.get("past", {})
+    found, metric = meta.get("past", {}), watched_metric(job.options)
     if found.get("metric") == metric:
         return Past(found["rollbacks"], guard.unpacked(found["memory"]))
-    records = [record for record in log.read(workdir) if record["step"] <= meta["step"]]
+    records = [record for record in log.read(job.workdir) if record["step"] <= meta["step"]]
     counted = sum(record.get("event") == "rolled back" for record in records)
-    return Past(found.get("rollbacks", counted), guard.replay(records, steps, metric, METRICS[metric].higher))
+    memory = guard.replay(records, job.options.steps, metric, METRICS[metric].higher)
+    return Past(found.get("rollbacks", counted), memory)
 
 
-def go_back(
-    workdir: Path,
-    alarm: Alarm,
-    past: Past,
-    like: TrainState,
-    init: Callable[[], TrainState],
-    event: str,
-    steps: int,
-    metric: Name,
-) -> tuple[TrainState, Past]:
+def final(job: Job, past: Past) -> bool:
+    """Returns whether the next divergence stops the run, instead of rolling it back."""
+    return job.options.guard == "stop" or past.rollbacks == ROLLBACKS
+
+
+def go_back(job: Job, alarm: Alarm, past: Past, init: Callable[[], TrainState]) -> tuple[TrainState, Past]:
     """Restores the best checkpoint, if one is kept, else the newest from before the divergence, or the initial state.
 
     If that checkpoint is damaged, the next in this order is taken. Later checkpoints are moved aside, the log is copied
     to `metrics-abandoned-1.jsonl` before it is cut, and the event is logged.
 
     Args:
-        workdir: The run directory; no writer may be open in it.
+        job: The run; no writer may be open in its directory.
         alarm: The divergence.
         past: The run's past until now.
-        like: A state, or its `jax.eval_shape`, with the structure to restore.
         init: Returns the initial state.
-        event: "rolled back" or "stopped".
-        steps: Iterations of the whole run.
-        metric: The score that the guard watches.
 
     Returns:
-        The state, and its past, which counts this roll-back if it is one; the checkpoint's meta is updated likewise.
+        The state, and its past, which counts this roll-back unless it is `final`; the checkpoint's meta is updated
+        likewise.
 
     Raises:
         checkpoint.Damaged: If every checkpoint is damaged.
     """
+    workdir, last = job.workdir, final(job, past)
     saved, best = workdir / "checkpoints", workdir / runs.BEST
-    rollbacks = past.rollbacks + (event == "rolled back")
-    source, state, meta = _newest_sound(saved, best, alarm, like) or (None, init(), {"step": 0})
+    rollbacks = past.rollbacks + (not last)
+    source, state, meta = _newest_sound(saved, best, alarm, jax.eval_shape(init)) or (None, init(), {"step": 0})
     step = meta["step"]
-    past = recalled(meta, workdir, steps, metric)._replace(rollbacks=rollbacks) if source else Past(rollbacks)
+    past = recalled(meta, job)._replace(rollbacks=rollbacks) if source else Past(rollbacks)
     for directory in (saved, best):
         checkpoint.discard_after(directory, step if source else -1)
     if source == best:
@@ -94,7 +93,8 @@ def go_back(
         if source == best:
             checkpoint.copy(best, saved, step)
         if source:
-            checkpoint.amend(saved, step, noted(past, metric))
+            checkpoint.amend(saved, step, noted(past, watched_metric(job.options)))
+        event = "stopped" if last else "rolled back"
         _cut(workdir, {"step": step, "event": event, "from": alarm.step, "message": alarm.message})
     cluster.wait("rolled back")
     return state, past

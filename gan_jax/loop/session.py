@@ -1,27 +1,26 @@
 """A training session: begins or resumes a run, trains it, and ends it when done, on a signal, or on divergence."""
 
-import dataclasses
 import shlex
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from signal import Signals
 from typing import Any
 
 import jax
 
 from gan_jax import rng, rules, runs
-from gan_jax.data import Dataset, Stream
+from gan_jax.data import Dataset, Spec, Stream
 from gan_jax.devices import cluster, memory, parallel
-from gan_jax.errors import Diverged, UserError
+from gan_jax.errors import UserError
 from gan_jax.loop import compilation_cache, feeding, rehearsal, rollback, signals, snapshots
-from gan_jax.loop.settings import Config, Run, validated
-from gan_jax.loop.train import Job, train, watched_metric
+from gan_jax.loop.feeding import Feeding
+from gan_jax.loop.guard import Alarm
+from gan_jax.loop.settings import Config, Job, Run, validated
+from gan_jax.loop.train import Program, train
 from gan_jax.metrics import scoring
 from gan_jax.runs import checkpoint, lock, records, report
-from gan_jax.types import System, TrainState
-
-__all__ = ["Config", "Run", "run"]
-
-ROLLBACKS = 3  # most roll-backs before a run stops
+from gan_jax.types import Array, System, TrainState
 
 
 def run(build: Callable[..., System], dataset: Dataset | Stream, config: Config) -> TrainState:
@@ -45,11 +44,38 @@ def run(build: Callable[..., System], dataset: Dataset | Stream, config: Config)
     runs.require_none_opening()
     rehearsal.require_sizes(config)
     options = validated(config.run)
-    options = dataclasses.replace(options, stream=isinstance(dataset, Stream))
     if options.compilation_cache == "on":
         compilation_cache.keep()
     devices = _devices(options.devices, config.batch_size)
     record = records.describe(build, dataset, config)
+    workdir = _directory(options, record)
+    with lock.held(workdir), cluster.notes(workdir) as notes, memory.explained():
+        job = Job(config, options, workdir, notes, record, devices)
+        _require_same(job)
+        system = build(config, dataset.spec)
+        like = rehearsal.state(system, dataset.spec)
+        rehearsal.require_memory(like, feeding.size(dataset), devices)
+        key = rng.key(config.seed)
+        init = partial(jax.jit(lambda key: system.init(rng.named(key, "init"))), key)
+        saved = workdir / "checkpoints"
+        state, meta = checkpoint.restore(saved, like) if checkpoint.steps(saved) else (init(), None)
+        if int(state.step) >= options.steps:
+            return _left_alone(job, state)
+        past = _continued(job, meta, int(state.step))
+        fed = feeding.prepared(job, dataset, system.batches)
+        _announce(job, fed, state, resuming=meta is not None)
+        program = _program(job, system, fed, key, init)
+        with signals.noted() as received:
+            try:
+                state, alarm = train(job, program, state, past, received)
+            finally:
+                _shown(notes)
+        _end(job, dataset.spec, state, alarm, received)
+        return state
+
+
+def _directory(options: Run, record: records.Record) -> Path:
+    """Returns the run directory; with --fresh, once an old run is moved aside."""
     workdir = options.workdir or records.default_directory(record)
     records.require_directory(workdir, options.fresh)
     if options.fresh and records.holds_run(workdir) and not cluster.restarted():
@@ -59,127 +85,92 @@ def run(build: Callable[..., System], dataset: Dataset | Stream, config: Config)
                 pass  # raises if another process trains the run
             print(f"moved the old run to {records.move_aside(workdir)}")
         cluster.wait("moved")
-    with lock.held(workdir), cluster.notes(workdir) as notes, memory.explained():
-        return _run(build, dataset, config, options, devices, record, workdir, notes)
+    return workdir
 
 
-def _run(
-    build: Callable[..., System],
-    dataset: Dataset | Stream,
-    config: Config,
-    options: Run,
-    devices: Sequence[Any],
-    record: records.Record,
-    workdir: Path,
-    notes: Path,
-) -> TrainState:
-    saved = workdir / "checkpoints"
-    resuming = bool(checkpoint.steps(saved))
-    if resuming:
-        found = checkpoint.read_meta(saved)
-        records.require_same(record, found, workdir, records.defaults(config))
-        records.require_same_numerics(found, workdir)
+def _require_same(job: Job) -> None:
+    """Refuses to resume another run, or one with other settings of its trajectory."""
+    saved = job.workdir / "checkpoints"
+    if checkpoint.steps(saved):
+        meta = checkpoint.read_meta(saved)
+        records.require_same(job.record, meta, job.workdir, records.defaults(job.config))
+        records.require_same_numerics(meta, job.workdir)
 
-    system = build(config, dataset.spec)
-    key = rng.key(config.seed)
-    init = jax.jit(lambda k: system.init(rng.named(k, "init")))
-    like = rehearsal.state(system, dataset.spec)
-    data = 0 if isinstance(dataset, Stream) else memory.size(dataset.arrays)
-    rehearsal.require_memory(like, data, devices)
-    state, meta = checkpoint.restore(saved, like) if resuming else (init(key), {})
-    start = int(state.step)
-    if start >= options.steps:
-        mend = "give more to go on with it, or --fresh"
-        print(f"{workdir} has made {start} iterations, and --steps is {options.steps}; {mend}")
-        if report.outdated(notes):
-            _shown(notes)  # the run was killed between its last save and its report
-        return jax.tree.map(jax.numpy.asarray, state)
+
+def _left_alone(job: Job, state: TrainState) -> TrainState:
+    """Says that a run has all its iterations, and returns its state."""
+    mend = "give more to go on with it, or --fresh"
+    print(f"{job.workdir} has made {state.step} iterations, and --steps is {job.options.steps}; {mend}")
+    if report.outdated(job.notes):
+        _shown(job.notes)  # the run was killed between its last save and its report
+    return jax.tree.map(jax.numpy.asarray, state)
+
+
+def _continued(job: Job, meta: records.Record | None, start: int) -> rollback.Past:
+    """Prepares the run directory for training from a step, and returns the run's past.
+
+    Args:
+        job: The run.
+        meta: The meta of the checkpoint to go on from; None in a new run.
+        start: The step; later checkpoints are dropped.
+    """
+    saved = job.workdir / "checkpoints"
     checkpoint.require_writable(saved)
-    metric = watched_metric(options)
-    past = rollback.recalled(meta, workdir, options.steps, metric) if resuming else rollback.Past()
-    if resuming:
+    past = rollback.recalled(meta, job) if meta else rollback.Past()
+    if meta:
         checkpoint.discard_after(saved, start)
-        checkpoint.discard_after(workdir / runs.BEST, start)
-    records.write(record, notes, start)
+        checkpoint.discard_after(job.workdir / runs.BEST, start)
+    records.write(job.record, job.notes, start)
+    return past
 
-    sizes = (config.batch_size, system.batches, options.steps_per_call, devices)
-    if isinstance(dataset, Stream):
-        fed = feeding.streamed(dataset, *sizes, max(1024, options.eval_count), options.skip_damaged)
-    else:
-        fed = feeding.whole(dataset, *sizes)
-    options = dataclasses.replace(options, steps_per_call=fed.capacity)
-    step = parallel.spread(rules.many(system.update, fed.draw, fed.capacity), devices, fed.specs)
-    begins = f"goes on from step {start}" if resuming else "begins"
-    about = f"{records.summary(record)}, {len(devices)} x {devices[0].device_kind}"
+
+def _announce(job: Job, fed: Feeding, state: TrainState, resuming: bool) -> None:
+    begins = f"goes on from step {state.step}" if resuming else "begins"
+    about = f"{records.summary(job.record)}, {len(job.devices)} x {job.devices[0].device_kind}"
     if cluster.several():
         about += f" of {jax.process_count()} processes"
     held = f"state {memory.text(memory.size(state))}, data {fed.text}"
-    print(f"{workdir}: {about}, {held}; {begins}, compiling", flush=True)
-    scorer = None
+    print(f"{job.workdir}: {about}, {held}; {begins}, compiling", flush=True)
+
+
+def _program(job: Job, system: System, fed: Feeding, key: Array, init: Callable[[], TrainState]) -> Program:
+    """Prepares what training calls: compiled iterations, sample grids, scores."""
+    options, scorer = job.options, None
     if options.eval_every:
         scorer = scoring.in_training(
             system,
             fed.near,
-            getattr(config, "resolution", None),
-            notes,
+            getattr(job.config, "resolution", None),
+            job.notes,
             options.eval_metrics,
             options.eval_features,
             options.eval_count,
         )
-    with signals.noted() as received:
-        job = Job(
-            options,
-            config.batch_size,
-            workdir,
-            notes,
-            record,
-            iterate=step,
-            feed=fed.open,
-            place=lambda tree: parallel.replicate(tree, devices),
-            grid=snapshots.grids(system, rng.named(key, "grid"), fed.near, notes),
-            scorer=scorer,
-            received=received,
-        )
-        try:
-            while True:
-                state, alarm = train(job, state, start, key, past)
-                if alarm is None:
-                    break
-                last = options.guard == "stop" or past.rollbacks == ROLLBACKS
-                event = "stopped" if last else "rolled back"
-                state, past = rollback.go_back(
-                    workdir, alarm, past, like, lambda: init(key), event, options.steps, metric
-                )
-                start = int(state.step)
-                if last:
-                    stands = f"stands at step {start}, and later checkpoints are moved aside"
-                    if not checkpoint.steps(saved):
-                        stands = "has no checkpoint from before it; lower the learning rates, or give --save-every less"
-                    print(f"stopped: {alarm.message}; {workdir} {stands}")
-                    return state
-                print(f"rolled back to step {start}; going on with a new key", flush=True)
-        except Diverged as error:
-            good = checkpoint.steps(saved)
-            kept = f"the last good checkpoint, of step {good[-1]}, is kept" if good else "no checkpoint was made yet"
-            raise Diverged(
-                f"{error}; {kept} in {workdir}. The same settings end there again: lower the learning rates, or "
-                "change the loss; or give --guard rollback, which goes on with a new key"
-            ) from error
-        finally:
-            _shown(notes)
-    step_reached = int(state.step)
-    if step_reached < options.steps:
+    iterate = parallel.spread(rules.many(system.update, fed.draw, fed.capacity), job.devices, fed.specs)
+    grid = snapshots.grids(system, rng.named(key, "grid"), fed.near, job.notes)
+    return Program(key, init, fed, iterate, grid, scorer)
+
+
+def _end(job: Job, spec: Spec, state: TrainState, alarm: Alarm | None, received: Sequence[Signals]) -> None:
+    """Says how a run ended; raises SystemExit after a signal, which asked the whole program to end."""
+    workdir, step = job.workdir, int(state.step)
+    if alarm:
+        stands = f"stands at step {step}, and later checkpoints are moved aside"
+        if not checkpoint.steps(workdir / "checkpoints"):
+            stands = "has no checkpoint from before it; lower the learning rates, or give --save-every less"
+        print(f"stopped: {alarm.message}; {workdir} {stands}")
+        return
+    if step < job.options.steps:
         name = received[0].name if received else "SIGTERM"
-        print(f"stopped by {name} at step {step_reached}, saved; the same command goes on")
+        print(f"stopped by {name} at step {step}, saved; the same command goes on")
         raise SystemExit(128 + received[0] if received else 0)
     quoted = shlex.quote(str(workdir))
     use = f"sample: python -m gan_jax.sample {quoted}"
-    if dataset.spec.source:
+    if spec.source:
         use = f"translate: python -m gan_jax.translate {quoted} --input DIRECTORY --output DIRECTORY"
     print(f"done, in {memory.text(memory.peak())} of memory at most: open {workdir / 'report.html'}, or {use}")
-    if received:  # the signal asked the whole program to end, not only this run
+    if received:
         raise SystemExit(128 + received[0])
-    return state
 
 
 def _shown(notes: Path) -> None:

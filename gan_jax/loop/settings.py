@@ -1,8 +1,9 @@
 """Settings of the training loop: what a run writes, when and where."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
 
@@ -10,6 +11,7 @@ from gan_jax.errors import UserError
 from gan_jax.loop.guard import Policy
 from gan_jax.metrics.menu import Name
 from gan_jax.metrics.scoring import Kind
+from gan_jax.runs.records import Record
 
 LONGEST = 10_000  # iterations per call, which holds the metrics of each; longer calls gain nothing
 
@@ -76,6 +78,32 @@ class Config(Protocol):
     def run(self) -> Run:
         """Settings of the loop."""
         ...
+
+
+class Job(NamedTuple):
+    """A run that is being trained.
+
+    Attributes:
+        config: The experiment's config.
+        options: The config's settings of the loop, as `validated`.
+        workdir: The run directory, which holds the checkpoints.
+        notes: Directory for this process's log and pictures: the run directory in the first process, another one in the
+            others.
+        record: The run's record, kept with each checkpoint.
+        devices: Devices of all processes, which share each batch.
+    """
+
+    config: Config
+    options: Run
+    workdir: Path
+    notes: Path
+    record: Record
+    devices: Sequence[Any]
+
+
+def watched_metric(options: Run) -> Name:
+    """Returns the score that the guard watches."""
+    return options.best or options.eval_metrics[0]
 
 
 def validated(options: Run) -> Run:

@@ -84,6 +84,7 @@ def stream(path: str, split: str = "train", resolution: int | None = None, skip_
         Spec(shape, len(found.classes)),
         resolution,
         _origin(found, [file.stat().st_size for file in files]),
+        skip_damaged,
     )
 
 

@@ -78,7 +78,8 @@ def stream(name: str, split: str = "train", resolution: int | None = None, skip_
 
     shape = shape_of((fetch([i])[0][:2] for i in range(count)), resolution, channels, skip_damaged)
     classes = builder.info.features[label].num_classes if label else 0
-    return Stream(name, split, count, fetch, Spec(shape, classes), resolution, _origin(builder, split, count))
+    origin = _origin(builder, split, count)
+    return Stream(name, split, count, fetch, Spec(shape, classes), resolution, origin, skip_damaged)
 
 
 def _open(name: str, split: str) -> tuple[Any, str, str | None, int]:

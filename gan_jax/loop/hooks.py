@@ -1,0 +1,118 @@
+"""What a run does at intervals: logs, sample grids, scores and checkpoints, and what the guard says of them."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gan_jax import runs
+from gan_jax.devices import parallel
+from gan_jax.loop import guard, progress, rollback, snapshots
+from gan_jax.loop.settings import Job, watched_metric
+from gan_jax.metrics import protocol
+from gan_jax.metrics.menu import METRICS, Scorer
+from gan_jax.runs import checkpoint, log
+from gan_jax.types import TrainState
+
+
+class Hook(NamedTuple):
+    """Something that is done at intervals during training, and at its end.
+
+    Attributes:
+        name: What is done.
+        every: Iterations between.
+        act: `(state, record)`: does it; `record` is the log record of this step. Returns an alarm if it ends training.
+    """
+
+    name: str
+    every: int
+    act: Callable[[TrainState, log.Record], guard.Alarm | None]
+
+
+@contextmanager
+def opened(
+    job: Job, grid: Callable[[TrainState, int], None], scorer: Scorer | None, start: int, past: rollback.Past
+) -> Iterator[tuple[Callable[[log.Record], None], list[Hook]]]:
+    """Opens the outputs of a run at a step, and drops what is of later ones.
+
+    Args:
+        job: The run.
+        grid: `(state, step)`: draws the state's samples.
+        scorer: Scores the state's samples; None for no scores.
+        start: The step.
+        past: The run's past until there.
+
+    Yields:
+        The function that appends to the log; and what is done during training, in the order in which it is done: a
+        record before a score, as the guard reads both, and these before a checkpoint, which holds the guard's memory.
+    """
+    options, metric = job.options, watched_metric(job.options)
+    snapshots.drop_after(job.notes, start)
+    protocol.drop_after(job.notes, start)
+    with (
+        log.writer(job.notes, start) as write,
+        checkpoint.writer(job.workdir / "checkpoints", options.keep) as save,
+        checkpoint.writer(job.workdir / runs.BEST, 2) if options.best else nullcontext() as save_best,
+        progress.shown(start, options.steps) as show,
+    ):
+
+        def meta() -> dict[str, Any]:
+            return job.record | rollback.noted(past, metric)
+
+        def judged(record: log.Record) -> guard.Alarm | None:
+            """Writes a record and updates the guard; returns the alarm if it ends training."""
+            nonlocal past
+            write(record)
+            watched, alarm = guard.watch(past.memory, record, options.steps, metric, METRICS[metric].higher)
+            past = past._replace(memory=watched)
+            if alarm is None or options.guard == "off":
+                return None
+            write({"step": alarm.step, "event": "alarm", "message": alarm.message})
+            print(f"warning: step {alarm.step}: {alarm.message}", flush=True)
+            return alarm if options.guard in ("stop", "rollback") else None
+
+        def log_record(state: TrainState, record: log.Record) -> guard.Alarm | None:
+            show(record)
+            return judged(record)
+
+        def draw(state: TrainState, record: log.Record) -> None:
+            grid(state, record["step"])
+
+        def score(scorer: Scorer, state: TrainState, record: log.Record) -> guard.Alarm | None:
+            best = past.memory.best
+            alarm = judged(_scores(scorer, job.notes, state, record["step"]))
+            if save_best and past.memory.best != best:
+                save_best(state, meta())
+            return alarm
+
+        def save_checked(state: TrainState, record: log.Record) -> None:
+            parallel.assert_replicated(state)
+            save(state, meta())
+
+        hooks = [Hook("log", options.log_every, log_record), Hook("grid", options.sample_every, draw)]
+        if scorer:
+            hooks.append(Hook("score", options.eval_every, partial(score, scorer)))
+        hooks.append(Hook("save", options.save_every, save_checked))
+        yield write, hooks
+
+
+def due(hooks: Sequence[Hook], at: int, steps: int, stopping: bool) -> list[Hook]:
+    """Returns what is due at a step: everything at the end, but no score if a signal ends the run before.
+
+    A log record goes with everything.
+    """
+    names = {hook.name for hook in hooks if at % hook.every == 0 or at == steps or (stopping and hook.name != "score")}
+    return [hook for hook in hooks if hook.name in names or (names and hook.name == "log")]
+
+
+def _scores(scorer: Scorer, notes: Path, state: TrainState, at: int) -> log.Record:
+    """Scores the averaged generator, adds to the run's scores, and returns the log record."""
+    began = time.monotonic()
+    found = scorer.samples(parallel.first(state.ema), "averaged", at)
+    protocol.write(notes, found)
+    values = {f"score/{score.metric}": score.value for score in found}
+    values |= {f"score/{score.metric}_error": score.error for score in found if math.isfinite(score.error)}
+    return {"step": at, "eval_seconds": time.monotonic() - began} | values
