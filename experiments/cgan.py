@@ -36,7 +36,7 @@ class Config(baseline.Baseline):
 def build(config: Config, spec: Spec) -> System:
     """Assembles a generator and a discriminator that are both conditioned on the label."""
     latent = latents.labelled(baseline.latent(config), spec.classes)
-    beside = Spec((*spec.shape[:-1], spec.shape[-1] + spec.classes), spec.classes)
+    beside = spec._replace(shape=(*spec.shape[:-1], spec.shape[-1] + spec.classes))
     judge = WithLabel(baseline.discriminator(config, beside, config.d_norm), spec.classes)
     networks = {
         "generator": baseline.network(config, baseline.generator(config, spec), (latent.size,)),

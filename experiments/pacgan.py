@@ -39,7 +39,7 @@ def build(config: Config, spec: Spec) -> System:
     apart = f"pack={config.pack}: batch_size={config.batch_size} does not fall into such packs; give a divisor of it"
     require(lambda: config.pack > 0 and config.batch_size % config.pack == 0, apart)
     *places, channels = spec.shape
-    joined = Spec((*places, channels * config.pack), spec.classes)
+    joined = spec._replace(shape=(*places, channels * config.pack))
     critic = baseline.network(config, baseline.discriminator(config, joined, config.d_norm), joined.shape)
     networks = baseline.networks(config, spec) | {"discriminator": packed(critic, config.pack)}
     return baseline.game(config, networks, losses.non_saturating())

@@ -106,7 +106,7 @@ def latent(config: Common) -> Latent:
 
 
 def generator(config: Baseline, spec: Spec, norm: AnyNorm = "batch", kind: Kind = "dcgan") -> nn.Module:
-    """Returns the generator's module: DCGAN's or residual for images; for points an MLP of two hidden layers.
+    """Returns the generator's module: DCGAN's or residual for images; for other kinds an MLP of two hidden layers.
 
     Args:
         config: Holds the width.
@@ -115,12 +115,12 @@ def generator(config: Baseline, spec: Spec, norm: AnyNorm = "batch", kind: Kind 
         kind: Architecture, for images.
 
     Raises:
-        UserError: If a width or size is below 1, or `kind` is "resnet" for points.
+        UserError: If a width or size is below 1, or `kind` is "resnet" for what is no image.
     """
     _require_sizes(config)
-    if len(spec.shape) == 1:
+    if not spec.kind.is_image:
         if kind != "dcgan":
-            raise UserError(f"network={kind!r}: it is for images, and these are points; leave it out")
+            raise UserError(f"network={kind!r}: it is for images, and these are {spec.kind.noun}; leave it out")
         return mlp.Generator(spec.shape, (4 * config.g_width,) * 2, norm="none", bounded=False)
     module = dcgan.Generator if kind == "dcgan" else resnet.Generator
     return module(spec.shape, config.g_width, norm)
@@ -135,16 +135,16 @@ def _require_sizes(config: Baseline) -> None:
 def discriminator(
     config: Baseline, spec: Spec, norm: AnyNorm = "batch", kind: Kind = "dcgan", **options: Any
 ) -> nn.Module:
-    """Returns the discriminator's module: DCGAN's or residual for images; for points an MLP of two hidden layers.
+    """Returns the discriminator's module: DCGAN's or residual for images; for other kinds an MLP of two hidden layers.
 
     Args:
         config: Holds the width.
         spec: Shape of the examples.
-        norm: Normalisation; for points "batch" means none.
+        norm: Normalisation; for what is no image "batch" means none.
         kind: Architecture, for images.
         options: Other attributes of the module, such as `with_features`.
     """
-    if len(spec.shape) == 1:
+    if not spec.kind.is_image:
         return mlp.Discriminator((4 * config.d_width,) * 2, "none" if norm == "batch" else norm, **options)
     module = dcgan.Discriminator if kind == "dcgan" else resnet.Discriminator
     return module(spec.shape, config.d_width, norm, **options)

@@ -158,7 +158,7 @@ def save(path: Path, picture: np.ndarray) -> Path:
         picture: As for `save_png`, or frames as for `save_gif`.
     """
     if picture.ndim == 4:
-        save_gif(target := path.with_name(f"{path.name}.gif"), picture, hold=120)
+        save_gif(target := path.with_name(f"{path.name}.gif"), list(picture), hold=120)
     else:
         save_png(target := path.with_name(f"{path.name}.png"), picture)
     return target

@@ -5,6 +5,7 @@ import pytest
 from flax import linen as nn
 
 from gan_jax import latents, sample
+from gan_jax.data import Spec, kinds
 from gan_jax.explore import directions
 from gan_jax.game import system
 from gan_jax.networks import linen
@@ -39,7 +40,7 @@ def run_of(network: Network, latent, seed=0):
         "stats": jax.tree.map(lambda x: jnp.asarray(draw.uniform(0.5, 2.0, x.shape), jnp.float32), stats),
     }
     made = system({"generator": network}, (), lambda state, batch, key: (state, {}), latent)
-    return Restored(made, {"generator": average}, 0, {"data": {"shape": [UNITS]}})
+    return Restored(made, {"generator": average}, 0, {}, Spec((UNITS,), 0, kind=kinds.vector))
 
 
 @pytest.fixture(scope="module")

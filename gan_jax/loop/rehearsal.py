@@ -46,9 +46,10 @@ def state(system: System, spec: Spec) -> TrainState:
         like = jax.eval_shape(system.init, rng.key(0))
     except (OverflowError, NotImplementedError) as error:  # JAX's, of sizes beyond 64 bits
         raise UserError(f"the networks have an array that is too large for JAX ({error}): {LOWER}") from error
-    made = jax.eval_shape(system.generate, like.ema, _inputs(system, spec)).shape[1:]
+    samples = jax.eval_shape(system.generate, like.ema, _inputs(system, spec))
+    made = jax.eval_shape(spec.kind.from_network, samples).shape[1:]
     if made != spec.shape:
-        resized = ", or give --resolution, to which the data are resized" if len(spec.shape) == 3 else ""
+        resized = ", or give --resolution, to which the data are resized" if spec.kind.is_image else ""
         raise UserError(
             f"the generator makes examples of shape {made}, and the data's are {spec.shape}: build its network for "
             f"spec.shape{resized}"

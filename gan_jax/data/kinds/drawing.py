@@ -24,7 +24,7 @@ def lines(examples: np.ndarray, columns: int | None = None, real: np.ndarray | N
     for cell, heights in zip(cells, down, strict=True):
         picture = Image.new("L", (WIDTH, HEIGHT))
         ImageDraw.Draw(picture).line([*zip(across.tolist(), heights.tolist(), strict=True)], 255)
-        cell[..., 0] = picture
+        cell[..., 0] = np.asarray(picture)
     return tiled(cells, columns)
 
 
@@ -39,7 +39,7 @@ def text(texts: Sequence[str], columns: int | None = None) -> np.ndarray:
     for cell, part in zip(cells, folded, strict=True):
         picture = Image.new("L", (width, height))
         ImageDraw.Draw(picture).multiline_text((4, 4), part, 255, font)
-        cell[..., 0] = picture
+        cell[..., 0] = np.asarray(picture)
     return tiled(cells, columns)
 
 

@@ -37,8 +37,7 @@ class Kind(NamedTuple):
         from_network: `(what a generator returns [n, ...]) -> stored form`; jit-able. For stored x and a generator that
             returns `to_network(x)`, or for logits the one-hot form of it, it is x.
         sheet: Draws examples, see `Sheet`; by default one line for each.
-        write: `(path without suffix, one stored example) -> path`: writes a file, and returns its whole path; by default
-            an .npy file.
+        write: `(path without suffix, one stored example) -> path`: writes a file, by default .npy; returns its path.
         shown: Number of examples on a sheet of samples.
         overlaid: Whether a sheet draws all examples in one plot, so that `columns` has no meaning.
         is_image: Whether stored examples are uint8 `[H, W, 1 or 3]`, scaled as `image`, so that convolutions,
@@ -49,7 +48,7 @@ class Kind(NamedTuple):
     noun: str
     form: str
     fits: Callable[[tuple[int, ...], np.dtype[Any]], bool]
-    to_network: Callable[[Array], Array]
+    to_network: Callable[[Any], Array]
     from_network: Callable[[Array], Array]
     sheet: Sheet = drawing.lines
     write: Callable[[Path, np.ndarray], Path] = drawing.write_npy

@@ -24,7 +24,7 @@ def _scatter(examples: np.ndarray, columns: int | None = None, real: np.ndarray 
 
 points = Kind(
     "points",
-    "points in the plane",
+    "points",
     "float32 [2]",
     lambda shape, dtype: shape == (2,) and dtype == np.float32,
     _float32,
