@@ -2,6 +2,7 @@
 
 import base64
 import re
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -144,6 +145,7 @@ def test_a_data_set_holds_examples_of_its_kind_and_batches_scale_them(name):
 def test_kinds_are_found_by_name_and_code_of_others_only_if_trusted(tmp_path, monkeypatch):
     assert all(kinds.find(name, safe=True) is kind for name, kind in BUILT_IN.items())
     assert kinds.find("test_kinds:waveform").noun == "waveforms"
+    assert kinds.find("own:waveform", safe=True, loaded={"own": sys.modules[__name__]}) is waveform
     for name, safe, message in (
         ("test_kinds:waveform", True, "--safe.*test_kinds:waveform"),
         ("test_kinds:nothing", False, "no attribute 'nothing'"),
