@@ -40,7 +40,9 @@ def run_of(network: Network, latent, seed=0):
         "stats": jax.tree.map(lambda x: jnp.asarray(draw.uniform(0.5, 2.0, x.shape), jnp.float32), stats),
     }
     made = system({"generator": network}, (), lambda state, batch, key: (state, {}), latent)
-    return Restored(made, {"generator": average}, 0, {}, Spec((UNITS,), 0, kind=kinds.vector))
+    shape = jax.eval_shape(made.generate, {"generator": average}, jnp.zeros((1, latent.size))).shape[1:]
+    kind = kinds.image if len(shape) == 3 else kinds.vector
+    return Restored(made, {"generator": average}, 0, {}, Spec(shape, 0, kind=kind))
 
 
 @pytest.fixture(scope="module")
