@@ -17,7 +17,6 @@ from jax.typing import ArrayLike
 
 from gan_jax import files, game, latents, pictures, runs
 from gan_jax.cli import cli, require_used
-from gan_jax.data.batches import scale
 from gan_jax.devices import memory
 from gan_jax.errors import UserError
 from gan_jax.latents import codes as parts
@@ -63,8 +62,8 @@ def require_memory(run: Restored, count: int) -> None:
     Raises:
         OutOfMemory: If it cannot, with the number of bytes.
     """
-    each = game.sampler(run.system)[0].size + math.prod(run.record["data"]["shape"])
-    memory.require(4 * each * count, f"{count:,} images", "ask for fewer")
+    each = game.sampler(run.system)[0].size + math.prod(run.spec.shape)
+    memory.require(4 * each * count, f"{count:,} {run.spec.kind.noun}", "ask for fewer")
 
 
 def generate(run: Restored, values: Array) -> np.ndarray:
@@ -75,7 +74,7 @@ def generate(run: Restored, values: Array) -> np.ndarray:
         values: Latents `[n, size]`.
 
     Returns:
-        Images `[n, H, W, C]` uint8, or points `[n, 2]` float32.
+        Examples `[n, ...]` in the form in which their kind stores them: images as uint8 `[n, H, W, C]`.
 
     Raises:
         UserError: If the latents do not have the generator's size.
@@ -84,15 +83,26 @@ def generate(run: Restored, values: Array) -> np.ndarray:
     size = latent.size
     if values.ndim != 2 or values.shape[1] != size or not len(values):
         raise UserError(f"values {values.shape}: this generator takes latents [n, {size}], n at least 1")
-    images = evaluated(function, run.ema, values)
-    return pictures.to_uint8(images) if images.ndim == 4 else images
+    return evaluated(function, run.ema, values, run.spec.kind.from_network)
 
 
-def evaluated(function: Callable[[Any, Array], Array], ema: Any, rows: ArrayLike) -> np.ndarray:
-    """Compiles `(ema, rows) -> output` and applies it to rows `[n, ...]`, in padded batches of one size."""
-    compiled, values = jax.jit(function), jnp.asarray(rows)
+def evaluated(
+    function: Callable[[Any, Array], Array],
+    ema: Any,
+    rows: ArrayLike,
+    stored: Callable[[Array], Array] = lambda output: output,
+) -> np.ndarray:
+    """Compiles `(ema, rows) -> output`, and `stored` of the output, and applies them in padded batches of one size.
+
+    Args:
+        function: Such as `System.generate`.
+        ema: Its first argument.
+        rows: Its second argument, `[n, ...]`.
+        stored: The form in which the output is kept, such as a kind's `from_network`.
+    """
+    compiled, kept, values = jax.jit(function), jax.jit(stored), jnp.asarray(rows)
     padded = jnp.pad(values, ((0, -len(values) % BATCH), *[(0, 0)] * (values.ndim - 1)))
-    made = [compiled(ema, batch) for batch in padded.reshape(-1, BATCH, *values.shape[1:])]
+    made = [kept(compiled(ema, batch)) for batch in padded.reshape(-1, BATCH, *values.shape[1:])]
     return np.concatenate(made)[: len(values)]
 
 
@@ -118,14 +128,14 @@ def reconstructions(run: Restored, images: np.ndarray) -> np.ndarray:
 
     Args:
         run: An opened run of a system with an encoder.
-        images: uint8 `[n, H, W, C]`, of the size that the run was trained on.
+        images: Examples as stored, `[n, ...]`, of the shape that the run was trained on.
 
     Raises:
         UserError: If there is no encoder.
     """
     if run.system.encode is None:
         raise UserError("this run has no encoder: bigan and vae have; for others see gan_jax.explore, inversion")
-    return generate(run, jnp.asarray(evaluated(run.system.encode, run.ema, scale(jnp.asarray(images)))))
+    return generate(run, jnp.asarray(evaluated(run.system.encode, run.ema, run.spec.kind.to_network(images))))
 
 
 def samples(run: Restored, seed: int, count: int, truncation: float | None = None) -> np.ndarray:
@@ -249,8 +259,6 @@ def main(
     cut += "".join([f"-labels{','.join(map(str, labels))}"] if labels else []) + "".join(f"-{code}" for code in codes)
     target = out or run / f"{what}-step{restored.step}-seed{seed}{cut}{suffix}"
     files.require_writable(target / "000000.png" if what == "images" else target, suffix)
-    if what == "images" and len(restored.record["data"]["shape"]) != 3:
-        raise UserError("images: this run makes points in the plane; ask for npz or grid")
     if what == "images" and target.exists() and any(target.iterdir()):
         raise UserError(f"--out {target}: the directory has files already; empty it, or give another")
     if labels and not any(part.name == "label" for part in latent.parts):
@@ -284,15 +292,15 @@ def main(
         pictures.save_npz(target, image=made)
     elif what == "images":
         for i, image in enumerate(made):
-            pictures.save_png(target / f"{i:06d}.png", image)
+            restored.spec.kind.write(target / f"{i:06d}", image)
     elif gif:
         moments = made.reshape(-1, steps, *made.shape[1:]).swapaxes(0, 1)
-        frames = [_picture(moment) for moment in moments]
+        frames = [_picture(restored, moment) for moment in moments]
         pictures.save_gif(target, [*frames, *frames[-2:0:-1]], hold=120)
     elif what == "reconstruction":
         pictures.save_png(target, pictures.compared([held, made]))
     else:
-        pictures.save_png(target, _picture(made, columns if what == "grid" else steps))
+        pictures.save_png(target, _picture(restored, made, columns if what == "grid" else steps))
     print(f"{target}: {len(made)} images of step {restored.step}")
 
 
@@ -322,8 +330,8 @@ def _coded(latent: Latent, values: Array, codes: Sequence[str]) -> Array:
     return values
 
 
-def _picture(made: np.ndarray, columns: int | None = None) -> np.ndarray:
-    return pictures.scatter(made) if made.ndim == 2 else pictures.grid(made, columns, padding=2 if len(made) > 1 else 0)
+def _picture(run: Restored, made: np.ndarray, columns: int | None = None) -> np.ndarray:
+    return run.spec.kind.sheet(made, columns)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from flax import linen as nn
 from test_directions import run_of
 
 from gan_jax import latents, pictures, sample
-from gan_jax.data import Spec
+from gan_jax.data import Spec, kinds
 from gan_jax.explore import inversion
 from gan_jax.metrics import features
 from gan_jax.networks import linen
@@ -126,7 +126,7 @@ def test_features_are_weighed_against_pixels():
     # (z, z) against (1, -1), and their first value f alone besides: ((z - 1)^2 + (z + 1)^2) / 2 + w (z - 1)^2 is least
     # at z = w / (1 + w)
     points = run_of(linen(Diagonal(), (1,)), latents.normal(1))
-    first = features.function("first", lambda _, x: x[:, :1], Spec((2,), 0))
+    first = features.function("first", lambda _, x: x[:, :1], Spec((2,), 0, kind=kinds.points))
     target = np.array([[1.0, -1.0]])
     for features_, weight, expected in ((None, 1.0, 0.0), (first, 0.0, 0.0), (first, 3.0, 0.75)):
         result = invert(points, target, features=features_, feature_weight=weight, prior=0.0)
@@ -142,7 +142,7 @@ def test_features_are_weighed_against_pixels():
         (np.zeros((0, 4, 4, 1), np.uint8), {}, "n at least 1"),
         (np.full((1, 4, 4, 1), 255.0), {}, r"images of float64 in \[255.0, 255.0\]: give uint8, or floating point in"),
         (np.full((1, 4, 4, 1), np.nan), {}, "images of float64"),
-        (np.zeros((1, 4, 4, 1), np.int32), {}, "images of int32"),
+        (np.zeros((1, 4, 4, 1), np.int32), {}, "images: examples of int32"),
         (np.zeros((1, 4, 4, 1)), {"starts": 0}, "starts=0"),
         (np.zeros((1, 4, 4, 1)), {"iterations": 0}, "iterations=0"),
         (np.zeros((1, 4, 4, 1)), {"learning_rate": 0.0}, "learning_rate=0.0: give a finite number above 0"),

@@ -88,8 +88,10 @@ def main(
         raise UserError(f"--count {count}: give at least 1")
     rng.require_seed(seed)
     opened = runs.open_run(run, step, best, dataset, safe)
-    if len(opened.record["data"]["shape"]) != 3:
-        raise UserError(f"{run} makes points, so there are no images to look into; its samples/ show the points")
+    if not opened.spec.kind.is_image:
+        raise UserError(
+            f"{run} makes {opened.spec.kind.noun}, so there are no images to look into; its samples/ show them"
+        )
     folder = run / "explore" if out is None else out
     files.require_writable(folder / f"{what}.png")
 

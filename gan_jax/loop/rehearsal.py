@@ -11,7 +11,7 @@ from gan_jax import game, rng
 from gan_jax.data import Spec
 from gan_jax.devices import memory
 from gan_jax.errors import OutOfMemory, UserError
-from gan_jax.types import System, TrainState
+from gan_jax.types import Array, PyTree, System, TrainState
 
 WIDEST = 2**31  # array sizes and counts are 32-bit integers
 LOWER = "lower the widths, --latent-size or whatever makes the networks so large"
@@ -48,7 +48,7 @@ def state(system: System, spec: Spec) -> TrainState:
         raise UserError(f"the networks have an array that is too large for JAX ({error}): {LOWER}") from error
     made = _made(system, like, spec)
     if made != spec.shape:
-        resized = ", or give --resolution, to which the data are resized" if len(spec.shape) == 3 else ""
+        resized = ", or give --resolution, to which the data are resized" if spec.kind.is_image else ""
         raise UserError(
             f"the generator makes examples of shape {made}, and the data's are {spec.shape}: build its network for "
             f"spec.shape{resized}"
@@ -79,10 +79,12 @@ def require_memory(like: TrainState, data: int, devices: Sequence[Any]) -> None:
 
 
 def _made(system: System, like: TrainState, spec: Spec) -> tuple[int, ...]:
-    """Returns the shape of one sample or translation."""
-    if system.translate is not None:
-        sources = jax.ShapeDtypeStruct((2, *(spec.source or spec.shape)), jnp.float32)
-        return jax.eval_shape(system.translate, like.ema, sources).shape[1:]
-    latent, generate = game.sampler(system)
-    drawn = jax.eval_shape(lambda key: latent.draw(rng.numbered(key, 2)), rng.key(0))
-    return jax.eval_shape(generate, like.ema, drawn).shape[1:]
+    """Returns the shape of one sample or translation, as stored."""
+
+    def stored(ema: PyTree, key: Array) -> Array:
+        if system.translate is not None:
+            return spec.kind.from_network(system.translate(ema, jnp.zeros((2, *(spec.source or spec.shape)))))
+        latent, generate = game.sampler(system)
+        return spec.kind.from_network(generate(ema, latent.draw(rng.numbered(key, 2))))
+
+    return jax.eval_shape(stored, like.ema, rng.key(0)).shape[1:]
