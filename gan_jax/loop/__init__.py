@@ -1,7 +1,7 @@
 """The training loop around the compiled step: settings, training, divergence guard, populations.
 
-A new setting is a field of `Run` in `settings`, and must not change what is learnt; `train` decides when a run logs,
-scores, draws samples and saves. See README.md in this folder.
+A new setting is a field of `Run` in `settings`, and must not change what is learnt; what a run does at intervals is in
+`hooks`. See README.md in this folder.
 """
 
 from gan_jax.loop.rollback import ROLLBACKS

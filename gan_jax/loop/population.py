@@ -19,7 +19,7 @@ still save.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -100,7 +100,7 @@ def train(
 def program(
     build: Callable[..., System],
     dataset: Dataset,
-    configs: Sequence[Config],
+    configs: Sequence[Any],
     watch: Watch = lambda system, state: None,
     every: int | None = None,
     devices: Devices | None = None,
