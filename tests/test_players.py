@@ -1,5 +1,7 @@
 """Players of a game: their networks, terms and inputs; what a system is assembled from, and what is refused."""
 
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,6 +36,12 @@ def test_labelled_inputs_have_the_labels_of_the_batch_and_are_otherwise_as_drawn
     np.testing.assert_array_equal(inputs[:, 2:5], jax.nn.one_hot(labels, 3))
     np.testing.assert_array_equal(np.delete(inputs, [2, 3, 4], axis=1), np.delete(plain_inputs, [2, 3, 4], axis=1))
     np.testing.assert_array_equal(plain_inputs, latent.draw(KEYS))
+
+
+def test_labels_need_a_part_of_the_latent():
+    for latent in (LATENT, latents.joined(LATENT, digit=latents.categorical(3))):
+        with pytest.raises(ValueError, match=r"latent: it has no part 'label'; .*latents.labelled"):
+            labelled(latent)
 
 
 def test_a_player_gives_the_generator_the_inputs_of_its_game():
@@ -162,6 +170,15 @@ def test_players_and_controllers_of_networks_that_are_not_there_are_refused():
 def test_controllers_that_leave_samples_undefined_are_refused(controllers, message):
     with pytest.raises(ValueError, match=message):
         system(GAME, rules.alternating(PLAYERS), controllers)
+
+
+def test_two_players_cannot_carry_one_slot():
+    slow = penalties.lecam(1.0)
+    one = discriminator(GAME, SGD, [slow])
+    for other, refused in ((slow._replace(name="slow", player=""), True), (Term("none", lambda context: 0.0), False)):
+        built = system(GAME, rules.alternating([one, generator(GAME, SGD, [other])]), [ema("generator", 0.0)])
+        with pytest.raises(ValueError, match="carry the slot") if refused else contextlib.nullcontext():
+            built.init(KEY)
 
 
 def test_a_rule_is_a_function_of_state_batch_and_key_for_jax():
