@@ -2,6 +2,7 @@ import dataclasses
 import importlib
 import pkgutil
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +24,7 @@ UNLIKE = ("dcgan", "infogan", "pix2pix", "vae")  # these run by default, the oth
 
 def small(name, **settings):
     """An experiment, and a config of it with narrow networks."""
-    experiment = importlib.import_module(f"experiments.{name}")
+    experiment: Any = importlib.import_module(f"experiments.{name}")
     widths = {"g_width": 4, "d_width": 4} if issubclass(experiment.Config, baseline.Widths) else {}
     return experiment, experiment.Config(batch_size=8, **widths, **settings)
 

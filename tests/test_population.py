@@ -13,7 +13,7 @@ from toy import points_game
 
 from gan_jax import data, loop, penalties, terms
 from gan_jax.game import sampler
-from gan_jax.loop import population
+from gan_jax.loop import halving, population
 from gan_jax.runs import log
 from gan_jax.types import Term
 
@@ -85,6 +85,25 @@ def test_neither_company_nor_devices_change_a_member():
     assert np.isnan(company.watched[-1, -1]).any()
 
 
+def score(watched):
+    return float(np.abs(watched).mean())
+
+
+def test_halving_drops_the_worse_and_those_that_stay_continue_exactly():
+    configs = [*CONFIGS, Config(learning_rate=1e30)]
+    found = halving.train(build, RING, configs, samples, score, (1 / 3, 2 / 3))
+    assert np.isnan(found.scores[-1]) and found.steps[-1] == 10  # the one that diverges
+    alive = list(range(len(CONFIGS)))
+    for stop, count in enumerate((-(-len(configs) // 2), -(-(-(-len(configs) // 2)) // 2)), 1):
+        scores = {place: score(whole().watched[place, stop]) for place in alive}
+        staying = sorted(alive, key=scores.__getitem__)[:count]
+        for place in set(alive) - set(staying):
+            assert found.scores[place] == pytest.approx(scores[place], rel=1e-5) and found.steps[place] == 10 * stop
+        alive = staying
+    assert found.survivors == sorted(alive)
+    same(found.members.states, jax.tree.map(lambda x: x[np.array(found.survivors)], whole().states))
+
+
 def test_a_lazy_term_is_evaluated_when_it_is_due_and_not_between():
     evaluated = []
 
@@ -126,8 +145,8 @@ def decides(config, spec):
         ({"seed": 2**31}, {}, r"seed: \[0, 2147483648\] do not all fit in signed integers of 32 bits"),
         ({"r1": None}, {}, r"r1: it differs between configs, \[1.0, None\], but it is no float"),
         ({"r1": 2.0}, {"build": decides}, r"r1: it differs between configs, \[1.0, 2.0\], but .* decides something in"),
-        ({}, {"every": 0}, "steps=30: it must be a positive multiple of every=0"),
-        ({}, {"every": 7}, "steps=30: it must be a positive multiple of every=7"),
+        ({}, {"every": 0}, "steps=30: from step 0 it must be a positive multiple of every=0"),
+        ({}, {"every": 7}, "steps=30: from step 0 it must be a positive multiple of every=7"),
     ],
 )
 def test_what_makes_no_population_is_refused(changes, options, message):

@@ -62,7 +62,7 @@ def prepared(job: Job, dataset: Dataset | Stream, repeats: int) -> Feeding:
 def _whole(job: Job, dataset: Dataset, repeats: int) -> Feeding:
     arrays = parallel.replicate(dataset.arrays, job.devices)
     return Feeding(
-        draw=batches(dataset.count, job.config.batch_size, repeats, dataset.apart),
+        draw=batches(dataset.count, job.config.batch_size, repeats, dataset.apart, dataset.spec.kind),
         capacity=job.options.steps_per_call,
         specs=parallel.WHOLE,
         open=lambda key, step, calls: nullcontext(lambda: (arrays, {})),

@@ -56,7 +56,7 @@ class Members(NamedTuple):
     Attributes:
         states: The last states.
         metrics: Name -> means between stops, `[members, stops]`.
-        watched: Results of `watch` at step 0 and at the stops, `[members, 1 + stops, ...]`.
+        watched: Results of `watch` at the first step and at the stops, `[members, 1 + stops, ...]`.
     """
 
     states: TrainState
@@ -71,6 +71,7 @@ def train(
     watch: Watch = lambda system, state: None,
     every: int | None = None,
     devices: Devices | None = None,
+    start: TrainState | None = None,
 ) -> Members:
     """Trains all configs at once, each as `loop.run` would, up to rounding.
 
@@ -85,6 +86,7 @@ def train(
             all of them by default.
         devices: Local devices over which members are spread, all by default. An uneven share is padded with repeated
             members, at no cost in time.
+        start: States to continue from, `states` of a shorter run of these configs; by default initial ones.
 
     Returns:
         The members in the order of `configs`, in host memory.
@@ -93,7 +95,7 @@ def train(
         UserError: If `build` refuses a config, configs differ in a field that changes the program, or `every` does not
             divide the steps.
     """
-    run = program(build, dataset, configs, watch, every, devices)
+    run = program(build, dataset, configs, watch, every, devices, start)
     return jax.tree.map(lambda x: x[: len(configs)], jax.device_get(run()))
 
 
@@ -104,6 +106,7 @@ def program(
     watch: Watch = lambda system, state: None,
     every: int | None = None,
     devices: Devices | None = None,
+    start: TrainState | None = None,
 ) -> Callable[..., Members]:
     """Returns the program that `train` runs; arguments and errors are those of `train`.
 
@@ -112,31 +115,33 @@ def program(
         devices, after `count` iterations to each stop, at most `every`.
     """
     varied = columns(configs)
-    steps = validated(configs[0].run).steps
+    begin = 0 if start is None else int(np.max(start.step))
+    steps = validated(configs[0].run).steps - begin
     every = steps if every is None else every
-    if every < 1 or steps % every:
-        raise UserError(f"steps={steps}: it must be a positive multiple of every={every}")
+    if every < 1 or steps < 1 or steps % every:
+        raise UserError(f"steps={begin + steps}: from step {begin} it must be a positive multiple of every={every}")
     numbers = [column for name, column in varied.items() if name != "seed"]
     distinct = {tuple(column[place] for column in numbers): config for place, config in enumerate(configs)}
     for config in distinct.values():
         build(config, dataset.spec)
 
-    def alone(values: dict[str, Array], arrays: dict[str, Array], count: int) -> Members:
+    def alone(values: dict[str, Array], state: TrainState | None, arrays: dict[str, Array], count: int) -> Members:
         config = replace(configs[0], **values)
         system, key = build(config, dataset.spec), rng.key(config.seed)
-        draw = batches(dataset.count, config.batch_size, system.batches, dataset.apart)
+        draw = batches(dataset.count, config.batch_size, system.batches, dataset.apart, dataset.spec.kind)
         many = rules.many(system.update, draw, every)
 
         def stretch(state: TrainState, _: None) -> tuple[TrainState, tuple[dict[str, Array], PyTree]]:
             state, metrics = many(state, arrays, key, count)
             return state, (jax.tree.map(lambda x: jnp.sum(x, axis=0) / count, metrics), watch(system, state))
 
-        first = system.init(rng.named(key, "init"))  # its step is a constant, so that all members share the step
+        # the step is a constant, so that all members share it, and conditions on it stay conditions
+        first = system.init(rng.named(key, "init")) if state is None else replace(state, step=jnp.int32(begin))
         last, (means, later) = lax.scan(stretch, first, length=steps // every)
         watched = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), watch(system, first), later)
         return Members(last, means, watched)
 
-    require_traced(alone, varied, dataset.arrays, 1)
+    require_traced(lambda values, arrays: alone(values, None, arrays, 1), varied, dataset.arrays)
     devices = list(devices or jax.local_devices())[: len(configs)]
     mesh = Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
     own, shared = NamedSharding(mesh, P(AXIS)), NamedSharding(mesh, P())
@@ -144,7 +149,8 @@ def program(
     # from Python numbers: weakly typed, so that they take the dtype of the other operand
     rows = {name: jnp.stack([jnp.asarray(column[place]) for place in places]) for name, column in varied.items()}
     values, arrays = jax.device_put(rows, own), jax.device_put(dataset.arrays, shared)
-    mapped = jax.vmap(alone, in_axes=(0, None, None))
-    specs = (P(AXIS), P(), P())
+    states = jax.device_put(jax.tree.map(lambda x: x[places], start), own)
+    mapped = jax.vmap(alone, in_axes=(0, 0, None, None))
+    specs = (P(AXIS), P(AXIS), P(), P())
     run = jax.jit(jax.shard_map(mapped, mesh=mesh, in_specs=specs, out_specs=P(AXIS), check_vma=False))
-    return lambda count=every: run(values, arrays, count)
+    return lambda count=every: run(values, states, arrays, count)
