@@ -1,0 +1,224 @@
+"""The command line `python -m gan_jax.sample RUN`: one function for each sub-command."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import jax.numpy as jnp
+import numpy as np
+
+from gan_jax import files, latents, pictures, runs, sample
+from gan_jax.cli import Checkpoint, cli
+from gan_jax.errors import UserError
+from gan_jax.latents import codes as parts
+from gan_jax.runs import Restored
+from gan_jax.sample.generation import along
+from gan_jax.types import Array, Latent
+
+
+@dataclass(frozen=True)
+class Shared(Checkpoint):
+    """Shared by all sub-commands."""
+
+    seed: int = 0
+    """Selects the samples; sample i depends on checkpoint, seed and i alone."""
+    out: Path | None = None
+    """Output file, or directory for images; by default in the run directory, named after its content."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Shared by grid, images and npz."""
+
+    count: int | None = None
+    """Number of samples; by default 64, or in a grid of a conditional generator 8 of each class."""
+    truncation: float | None = None
+    """Redraw values of the latent beyond this threshold: less variety, more typical samples."""
+    labels: tuple[int, ...] = ()
+    """Classes of the samples, repeated in turn; by default random."""
+    codes: tuple[str, ...] = ()
+    """Values of codes for all samples, such as style=0.5,-1 or digit=3; also outside the range of training."""
+
+
+def grid(run: Path, shared: Shared, draw: Draw) -> None:
+    """Samples in one picture; of a conditional generator, one column per class."""
+    opened, target = _opened(run, shared, "grid", ".png", draw)
+    values, table = _drawn(opened, shared, draw), None
+    if draw.count is None and not draw.labels and not draw.codes:
+        table = parts.by_class(opened.system.latent, values, rows=8)
+    made = sample.generate(opened, values if table is None else table)
+    pictures.save_png(target, _picture(made, None if table is None else len(table) // 8))
+    _tell(target, opened, made)
+
+
+def images(run: Path, shared: Shared, draw: Draw) -> None:
+    """Samples as PNG files, one for each, in a directory."""
+    opened, target = _opened(run, shared, "images", "", draw)
+    if len(opened.record["data"]["shape"]) != 3:
+        raise UserError("images: this run makes points in the plane; ask for npz or grid")
+    if target.exists() and any(target.iterdir()):
+        raise UserError(f"--out {target}: the directory has files already; empty it, or give another")
+    made = sample.generate(opened, _drawn(opened, shared, draw))
+    for i, image in enumerate(made):
+        pictures.save_png(target / f"{i:06d}.png", image)
+    _tell(target, opened, made)
+
+
+def npz(run: Path, shared: Shared, draw: Draw) -> None:
+    """Samples as one array, named "image", in a NumPy .npz file."""
+    opened, target = _opened(run, shared, "npz", ".npz", draw)
+    made = sample.generate(opened, _drawn(opened, shared, draw))
+    pictures.save_npz(target, image=made)
+    _tell(target, opened, made)
+
+
+def interpolation(
+    run: Path,
+    shared: Shared,
+    rows: int = 8,
+    steps: int = 10,
+    path: Literal["spherical", "linear"] = "spherical",
+    gif: bool = False,
+) -> None:
+    """Interpolations between the latents of samples, each from one sample to the next.
+
+    Args:
+        rows: Number of interpolations, one row each.
+        steps: Images per row, both ends included.
+        path: On the great circle or on the straight line.
+        gif: Write an animation, forward and back, instead of a grid.
+    """
+    opened, target = _opened(run, shared, "interpolation", ".gif" if gif else ".png")
+    made = sample.interpolation(opened, shared.seed, rows, steps, getattr(latents, path))
+    _save_rows(target, opened, made, steps, gif)
+
+
+def traversal(
+    run: Path,
+    shared: Shared,
+    steps: int = 10,
+    dimensions: tuple[int, ...] = (),
+    low: float = -1.0,
+    high: float = 1.0,
+    labels: tuple[int, ...] = (),
+    codes: tuple[str, ...] = (),
+    gif: bool = False,
+) -> None:
+    """Traversals of the first sample's latent: each row varies one dimension and holds the others.
+
+    Args:
+        steps: Images per row, both ends included.
+        dimensions: Latent dimensions to vary, one row each; by default the codes, or else the first 8 dimensions.
+        low: First value of a dimension.
+        high: Last value of a dimension.
+        labels: Class of the sample; by default random.
+        codes: Values of the sample's codes, such as style=0.5,-1 or digit=3, where they are not varied.
+        gif: Write an animation, forward and back, instead of a grid.
+    """
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise UserError(f"--low {low}, --high {high}: give finite numbers")
+    given = Draw(1, labels=labels, codes=codes)
+    opened, target = _opened(run, shared, "traversal", ".gif" if gif else ".png", given)
+    sample.require_memory(opened, steps * max(1, len(dimensions)))
+    latent, value = opened.system.latent, _drawn(opened, shared, given)[0]
+    if latent.parts and not dimensions:
+        values = parts.traversals(latent, value, steps, low, high)
+    else:
+        values = along(value, dimensions or range(min(8, latent.size)), steps, low, high)
+    _save_rows(target, opened, sample.generate(opened, values), steps, gif)
+
+
+def reconstruction(run: Path, shared: Shared, count: int = 64, dataset: str | None = None) -> None:
+    """Held-out images, and below each its reconstruction by the run's encoder.
+
+    Args:
+        count: Number of images.
+        dataset: New name of the run's data, if they have moved.
+    """
+    if count < 1:
+        raise UserError(f"--count {count}: give at least 1")
+    opened, target = _opened(run, shared, "reconstruction", ".png", dataset=dataset)
+    held = runs.held_out(opened.record).arrays["image"]
+    held = held[
+        np.random.default_rng(shared.seed).permutation(len(held))[:count]
+    ]  # files may be in the order of classes
+    made = sample.reconstructions(opened, held)
+    pictures.save_png(target, pictures.compared([held, made]))
+    _tell(target, opened, made)
+
+
+def _opened(
+    run: Path, shared: Shared, name: str, suffix: str, draw: Draw | None = None, dataset: str | None = None
+) -> tuple[Restored, Path]:
+    """Opens a run; returns it and the output's path, which can be written to."""
+    opened = runs.open_run(run, shared.step, shared.best, dataset, shared.safe)
+    name = f"{name}-step{opened.step}-seed{shared.seed}"
+    if draw:
+        name += "" if draw.truncation is None else f"-truncation{draw.truncation}"
+        name += f"-labels{','.join(map(str, draw.labels))}" if draw.labels else ""
+        name += "".join(f"-{code}" for code in draw.codes)
+    target = shared.out or run / f"{name}{suffix}"
+    files.require_writable(target if suffix else target / "000000.png", suffix)
+    return opened, target
+
+
+def _drawn(opened: Restored, shared: Shared, draw: Draw) -> Array:
+    """Draws latents, with the given classes and codes."""
+    latent, count = opened.system.latent, 64 if draw.count is None else draw.count
+    if draw.labels and not any(part.name == "label" for part in latent.parts):
+        known = " or ".join(f"--codes {part.name}=..." for part in latent.parts)
+        raise UserError(f"--labels: this generator takes none; {known or 'leave them out'}")
+    sample.require_memory(opened, count)
+    values = sample.latents_of(opened, shared.seed, count, draw.truncation)
+    if draw.labels:
+        values = parts.with_labels(latent, values, np.resize(draw.labels, len(values)))
+    return _coded(latent, values, draw.codes)
+
+
+def _coded(latent: Latent, values: Array, codes: Sequence[str]) -> Array:
+    """Sets codes given as "name=value" or "name=value,value"."""
+    for code in codes:
+        name, _, given = code.partition("=")
+        try:
+            numbers = [float(number) for number in given.split(",")]
+        except ValueError:
+            raise UserError(f"--codes {code}: it is not of the form name=number or name=number,number") from None
+        if not all(map(math.isfinite, numbers)):
+            raise UserError(f"--codes {code}: give finite numbers")
+        size = parts.read(latent, values, name).shape[-1]
+        if len(numbers) == size:
+            values = parts.put(latent, values, name, jnp.asarray(numbers))
+        elif len(numbers) == 1 and numbers[0].is_integer():
+            values = parts.with_labels(latent, values, np.full(len(values), int(numbers[0])), name)
+        else:
+            takes = f"{size} values" if size > 1 else "1 value"
+            raise UserError(f"--codes {code} gives {len(numbers)}; {name} takes {takes}, or the number of a class")
+    return values
+
+
+def _save_rows(target: Path, opened: Restored, made: np.ndarray, steps: int, gif: bool) -> None:
+    """Writes rows of `steps` images as a grid, or as an animation with one frame for each column."""
+    if gif:
+        moments = made.reshape(-1, steps, *made.shape[1:]).swapaxes(0, 1)
+        frames = [_picture(moment) for moment in moments]
+        pictures.save_gif(target, [*frames, *frames[-2:0:-1]], hold=120)
+    else:
+        pictures.save_png(target, _picture(made, steps))
+    _tell(target, opened, made)
+
+
+def _picture(made: np.ndarray, columns: int | None = None) -> np.ndarray:
+    return pictures.scatter(made) if made.ndim == 2 else pictures.grid(made, columns, padding=2 if len(made) > 1 else 0)
+
+
+def _tell(target: Path, opened: Restored, made: np.ndarray) -> None:
+    print(f"{target}: {len(made)} images of step {opened.step}")
+
+
+if __name__ == "__main__":
+    cli(
+        [grid, images, npz, interpolation, traversal, reconstruction],
+        "Samples from a checkpoint of the run directory RUN, such as runs/dcgan-digits.",
+    )
