@@ -17,9 +17,10 @@ alone is right on 95.9% of the real test images (from as many training images 98
 
 from dataclasses import dataclass
 
-from gan_jax import baseline, latents, losses, terms
+from gan_jax import baseline, latents, losses, rules, terms
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.game import Game, labelled
 from gan_jax.networks.heads import Head
 from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import System
@@ -41,14 +42,12 @@ def build(config: Config, spec: Spec) -> System:
     networks = baseline.headed(config, spec, latent, config.d_norm, classifier=Head(spec.classes))
     fake_labels = terms.mutual_information("classifier", latent, config.weight)
     real_labels = terms.real_labels("classifier", config.weight)
-    return baseline.game(
-        config,
-        networks,
-        losses.non_saturating(),
-        inputs=latent,
-        terms={"discriminator": [fake_labels, real_labels], "generator": [fake_labels]},
-        moves={"discriminator": ["body", "classifier"]},
-    )
+    game = Game(networks, losses.non_saturating(), latent, labelled(latent))
+    players = [
+        baseline.discriminator(config, game, [fake_labels, real_labels], trains=["classifier"]),
+        baseline.generator(config, game, [fake_labels]),
+    ]
+    return baseline.system(config, game, rules.alternating(players))
 
 
 def main(config: Config) -> None:

@@ -23,11 +23,12 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
-from gan_jax import baseline, losses, rng
+from gan_jax import baseline, losses, rng, rules
 from gan_jax.checks import require
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.devices import parallel
+from gan_jax.game import Game
 from gan_jax.methods import boosting, mixture
 from gan_jax.methods.phases import phased
 from gan_jax.networks.layers.norm import Norm
@@ -57,9 +58,8 @@ def build(config: Config, spec: Spec) -> System:
     require(lambda: config.accumulate == 1, f"accumulate={config.accumulate}: its pools are drawn for single batches")
     networks = baseline.networks(config, spec, config.d_norm)
     networks["generator"] = generator = mixture.boosted(networks["generator"], config.components)
-    networks["classifier"] = classifier = baseline.network(
-        config, baseline.discriminator(config, spec, "layer"), spec.shape
-    )
+    judge = baseline.discriminator_module(config, spec, "layer")
+    networks["classifier"] = classifier = baseline.network(config, judge, spec.shape)
     loss, latent = losses.non_saturating(), mixture.latent(baseline.latent(config))
 
     def classify(state: TrainState, images: Array) -> Array:
@@ -81,11 +81,15 @@ def build(config: Config, spec: Spec) -> System:
         names = ("discriminator/diversity_real", "generator/diversity_fake")
         return state, metrics | {name: jnp.where(learns(state), metrics[name], 0.0) for name in names}
 
-    adam = baseline.adam(config)["discriminator"]
-    classifying = Player("classifier", ("classifier",), classification, adam, lambda state: state.step < alone)
-    active, quiet = {"discriminator": learns, "generator": learns}, [Controller("diversity", guarded)]
-    game = baseline.game(config, networks, loss, inputs=latent, also=[classifying], active=active, controllers=quiet)
-    one_by_one = phased(game, steps, mixture.with_one_more)
+    game = Game(networks, loss, latent)
+    adam = baseline.adam(config, config.d_learning_rate)
+    players = [
+        baseline.discriminator(config, game, active=learns),
+        baseline.generator(config, game, active=learns),
+        Player("classifier", ("classifier",), classification, adam, active=lambda state: state.step < alone),
+    ]
+    system = baseline.system(config, game, rules.alternating(players), [Controller("diversity", guarded)])
+    one_by_one = phased(system, steps, mixture.with_one_more)
 
     def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         beta = 1 / (1 + state.step // steps)
@@ -97,7 +101,7 @@ def build(config: Config, spec: Spec) -> System:
         metrics |= {"weights/effective": 1 / jnp.mean(weights**2), "weights/zero": jnp.mean(weights == 0)}
         return state, metrics | {"mixture/components": state.stats["generator"]["trained"]}
 
-    return game._replace(update=update, batches=config.pool)
+    return system._replace(update=update, batches=config.pool)
 
 
 def main(config: Config) -> None:

@@ -20,9 +20,10 @@ its classifier's features, precision 0.70, recall 0.01; an iteration takes 1.89 
 from dataclasses import dataclass
 from typing import Literal
 
-from gan_jax import baseline, latents, losses
+from gan_jax import baseline, latents, losses, rules
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.game import Game
 from gan_jax.networks.autoencoder import Autoencoder, UpsamplingAutoencoder, UpsamplingDecoder
 from gan_jax.rules import controllers
 from gan_jax.types import System
@@ -47,7 +48,7 @@ class Config(baseline.Baseline):
 def build(config: Config, spec: Spec) -> System:
     """Assembles generator, autoencoder, the loss balanced by k, and the controller that updates k."""
     if config.network == "dcgan":
-        generator = baseline.generator(config, spec)
+        generator = baseline.generator_module(config, spec)
         critic = Autoencoder(spec.shape, config.d_width, config.code, order=1, norm="batch")
     else:
         generator = UpsamplingDecoder(spec.shape, config.g_width)
@@ -57,7 +58,9 @@ def build(config: Config, spec: Spec) -> System:
         "discriminator": baseline.network(config, critic, spec.shape),
     }
     balance = controllers.balance(config.gamma, config.rate)
-    return baseline.game(config, networks, losses.balanced(), controllers=[balance])
+    game = Game(networks, losses.balanced(), baseline.latent(config))
+    players = [baseline.discriminator(config, game), baseline.generator(config, game)]
+    return baseline.system(config, game, rules.alternating(players), [balance])
 
 
 def main(config: Config) -> None:

@@ -28,9 +28,10 @@ from dataclasses import dataclass
 
 import jax
 
-from gan_jax import baseline, losses
+from gan_jax import baseline, losses, rules
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.game import Game
 from gan_jax.methods import binary_pixels
 from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import GanLoss, System
@@ -50,18 +51,14 @@ def build(config: Config, spec: Spec) -> System:
     """Assembles a sampler of binary images, the losses on M samples per latent, and binarised real images."""
     networks = baseline.networks(config, spec, config.d_norm)
     of_real = GanLoss(lambda real, fake: jax.nn.softplus(-real), losses.non_saturating().generator)
-    return baseline.game(
-        config,
-        networks | {"generator": binary_pixels.sampler(networks["generator"], config.latent_size)},
-        of_real,
-        inputs=binary_pixels.latent(baseline.latent(config), spec.shape),
-        terms={
-            "discriminator": [binary_pixels.judged(config.latent_size, config.samples)],
-            "generator": [binary_pixels.boundary_seeking(config.latent_size, config.samples)],
-        },
-        augment=binary_pixels.binarised,
-        controllers=[binary_pixels.effective_samples()],
-    )
+    networks["generator"] = binary_pixels.sampler(networks["generator"], config.latent_size)
+    latent = binary_pixels.latent(baseline.latent(config), spec.shape)
+    game = Game(networks, of_real, latent, augment=binary_pixels.binarised)
+    players = [
+        baseline.discriminator(config, game, [binary_pixels.judged(config.latent_size, config.samples)]),
+        baseline.generator(config, game, [binary_pixels.boundary_seeking(config.latent_size, config.samples)]),
+    ]
+    return baseline.system(config, game, rules.alternating(players), [binary_pixels.effective_samples()])
 
 
 def main(config: Config) -> None:

@@ -18,10 +18,10 @@ have an FID of 4.41 by the same features, and dcgan's 4.85.
 
 from dataclasses import dataclass
 
-from gan_jax import baseline, losses
+from gan_jax import baseline, losses, rules
 from gan_jax.cli import cli
 from gan_jax.data import Spec
-from gan_jax.game import averaged_network
+from gan_jax.game import Game, averaged_network
 from gan_jax.networks.encoder import Encoder
 from gan_jax.networks.heads import WithLatent
 from gan_jax.types import Array, Batch, Condition, Network, System, TrainState
@@ -49,19 +49,15 @@ def build(config: Config, spec: Spec) -> System:
     """Assembles generator, encoder and pair discriminator; the generator's player also trains the encoder."""
     size = (config.latent_size,)
     networks = {
-        "generator": baseline.network(config, baseline.generator(config, spec), size),
+        "generator": baseline.network(config, baseline.generator_module(config, spec), size),
         "encoder": baseline.network(config, Encoder(config.latent_size, config.d_width), spec.shape),
         "discriminator": baseline.network(config, WithLatent(config.d_width, config.hidden), spec.shape, size),
     }
-    return baseline.game(
-        config,
-        networks,
-        losses.exchanged(losses.non_saturating()),
-        condition=with_latents(networks["encoder"]),
-        moves={"generator": ["encoder"]},
-        averaged=("generator", "encoder"),
-        encode=averaged_network(networks, "encoder"),
-    )
+    loss, condition = losses.exchanged(losses.non_saturating()), with_latents(networks["encoder"])
+    game = Game(networks, loss, baseline.latent(config), condition=condition)
+    players = [baseline.discriminator(config, game), baseline.generator(config, game, trains=["encoder"])]
+    encode = averaged_network(networks, "encoder")
+    return baseline.system(config, game, rules.alternating(players), averaged=["generator", "encoder"], encode=encode)
 
 
 def main(config: Config) -> None:

@@ -17,9 +17,10 @@ alone is right on 97.7% of the real test images (from as many training images 98
 
 from dataclasses import dataclass
 
-from gan_jax import baseline, game, latents, losses
+from gan_jax import baseline, latents, losses, rules
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.game import Game, given, labelled
 from gan_jax.networks.heads import WithLabel
 from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import System
@@ -36,14 +37,15 @@ class Config(baseline.Baseline):
 def build(config: Config, spec: Spec) -> System:
     """Assembles a generator and a discriminator that are both conditioned on the label."""
     latent = latents.labelled(baseline.latent(config), spec.classes)
-    beside = Spec((*spec.shape[:-1], spec.shape[-1] + spec.classes), spec.classes)
-    judge = WithLabel(baseline.discriminator(config, beside, config.d_norm), spec.classes)
+    with_planes = spec._replace(shape=(*spec.shape[:-1], spec.shape[-1] + spec.classes))
+    critic = WithLabel(baseline.discriminator_module(config, with_planes, config.d_norm), spec.classes)
     networks = {
-        "generator": baseline.network(config, baseline.generator(config, spec), (latent.size,)),
-        "discriminator": baseline.network(config, judge, spec.shape, ()),
+        "generator": baseline.network(config, baseline.generator_module(config, spec), (latent.size,)),
+        "discriminator": baseline.network(config, critic, spec.shape, ()),
     }
-    loss, condition = losses.non_saturating(), game.given("label")
-    return baseline.game(config, networks, loss, inputs=latent, condition=condition)
+    game = Game(networks, losses.non_saturating(), latent, labelled(latent), condition=given("label"))
+    players = [baseline.discriminator(config, game), baseline.generator(config, game)]
+    return baseline.system(config, game, rules.alternating(players))
 
 
 def main(config: Config) -> None:

@@ -26,20 +26,21 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
-from gan_jax import baseline, game, latents, loop, losses, rng
+from gan_jax import baseline, loop, losses, rng, rules
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.game import Game, averaged_network
 from gan_jax.methods import image_pool
 from gan_jax.networks.patchgan import Field, PatchGAN
 from gan_jax.networks.translator import Translator
-from gan_jax.types import Array, Aux, Batch, System, TrainState
+from gan_jax.types import Array, Aux, Batch, Player, PyTree, System, TrainState
 
 # translator: its input, its output, and the output's critic
 WAYS = {"generator": ("source", "image", "discriminator"), "inverse": ("image", "source", "source_discriminator")}
 
 
 @dataclass(frozen=True)
-class Config(baseline.Baseline):
+class Config(baseline.Adam, baseline.Widths, baseline.Common):
     """The baseline with two translators and two critics, for unpaired data."""
 
     dataset: str = "unpaired:recoloured:digits"
@@ -61,8 +62,7 @@ class Config(baseline.Baseline):
 
 def build(config: Config, spec: Spec) -> System:
     """Assembles two translators and two critics: one player for each pair, with image pools for the critics."""
-    inputs, networks = latents.source(spec.source), {}
-    shapes = {"image": spec.shape, "source": spec.source or ()}
+    networks, shapes = {}, {"image": spec.shape, "source": baseline.source_shape(spec)}
     for name, (start, end, critic) in WAYS.items():
         translator = Translator(shapes[end][-1], config.g_width, config.blocks)
         networks[name] = baseline.network(config, translator, shapes[start])
@@ -92,14 +92,23 @@ def build(config: Config, spec: Spec) -> System:
             metrics["loss"] += sum(getattr(config, part) * value for part, value in parts.items())
         return metrics["loss"], Aux(metrics=metrics)
 
-    return baseline.others(
+    def pools(params: dict[str, PyTree]) -> dict[str, PyTree]:
+        return {"pools": {end: image_pool.empty(50, shape) for end, shape in shapes.items()}}
+
+    critics, count = tuple(critic for _, _, critic in WAYS.values()), config.accumulate
+    d_adam, g_adam = (baseline.adam(config, rate) for rate in (config.d_learning_rate, config.g_learning_rate))
+    players = [
+        Player("discriminator", critics, judge, d_adam, batches=count, slots=pools),
+        Player("generator", tuple(WAYS), please, g_adam, batches=count),
+    ]
+    game = Game(networks)
+    return baseline.system(
         config,
-        networks,
-        {"discriminator": ([way[2] for way in WAYS.values()], judge), "generator": (list(WAYS), please)},
-        inputs,
+        game,
+        rules.alternating(players),
         averaged=tuple(WAYS),
-        encode=game.averaged_network(networks, "inverse"),
-        slots=[lambda params: {"pools": {end: image_pool.empty(50, shape) for end, shape in shapes.items()}}],
+        translate=averaged_network(networks, "generator"),
+        translate_back=averaged_network(networks, "inverse"),
     )
 
 

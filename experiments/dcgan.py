@@ -26,9 +26,10 @@ One run of 1,500 iterations on noto, 4.4 minutes on 2 CPU cores.
 
 from dataclasses import dataclass
 
-from gan_jax import baseline, losses
+from gan_jax import baseline, losses, rules
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.game import Game
 from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import System
 
@@ -50,9 +51,10 @@ class Config(baseline.Baseline):
 
 def build(config: Config, spec: Spec) -> System:
     """Assembles DCGAN's networks and the non-saturating loss."""
-    networks = baseline.networks(config, spec, config.d_norm)
+    game = Game(baseline.networks(config, spec, config.d_norm), losses.non_saturating(), baseline.latent(config))
+    players = [baseline.discriminator(config, game), baseline.generator(config, game)]
     repeats = {"discriminator": config.d_steps, "generator": config.g_steps}
-    return baseline.game(config, networks, losses.non_saturating(), repeats=repeats)
+    return baseline.system(config, game, rules.alternating(players, repeats))
 
 
 def main(config: Config) -> None:

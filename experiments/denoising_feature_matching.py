@@ -20,9 +20,10 @@ from dataclasses import dataclass
 
 import optax
 
-from gan_jax import baseline, losses
+from gan_jax import baseline, losses, rules
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.game import Game
 from gan_jax.methods import denoising
 from gan_jax.networks import mixed
 from gan_jax.networks.denoiser import network as denoising_network
@@ -57,13 +58,14 @@ def build(config: Config, spec: Spec) -> System:
     objective = denoising.objective(denoiser, discriminator, config.std, fall)
     usual = losses.non_saturating()
     loss = usual._replace(generator=lambda real, fake: config.adversarial * usual.generator(real, fake))
-    return baseline.game(
-        config,
-        networks | {"denoiser": denoiser},
-        loss,
-        terms={"generator": [denoising.matching(config.denoise)]},
-        also=[Player("denoiser", ("denoiser",), objective, baseline.adam(config)["generator"])],
-    )
+    game = Game(networks | {"denoiser": denoiser}, loss, baseline.latent(config))
+    adam = baseline.adam(config, config.g_learning_rate)
+    players = [
+        baseline.discriminator(config, game),
+        baseline.generator(config, game, [denoising.matching(config.denoise)]),
+        Player("denoiser", ("denoiser",), objective, adam, batches=config.accumulate),
+    ]
+    return baseline.system(config, game, rules.alternating(players))
 
 
 def main(config: Config) -> None:

@@ -15,9 +15,10 @@ its classifier's features, precision 0.52, recall 0.28; an iteration takes 1.21 
 
 from dataclasses import dataclass
 
-from gan_jax import baseline, losses, penalties
+from gan_jax import baseline, losses, penalties, rules
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.game import Game
 from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import System
 
@@ -35,12 +36,12 @@ class Config(baseline.Baseline):
 
 def build(config: Config, spec: Spec) -> System:
     """Assembles the non-saturating game with DRAGAN's penalty on the discriminator."""
-    return baseline.game(
-        config,
-        baseline.networks(config, spec, config.d_norm),
-        losses.non_saturating(),
-        terms={"discriminator": [penalties.dragan(config.weight)]},
-    )
+    game = Game(baseline.networks(config, spec, config.d_norm), losses.non_saturating(), baseline.latent(config))
+    players = [
+        baseline.discriminator(config, game, [penalties.dragan(config.weight)]),
+        baseline.generator(config, game),
+    ]
+    return baseline.system(config, game, rules.alternating(players))
 
 
 def main(config: Config) -> None:

@@ -16,9 +16,10 @@ its classifier's features, precision 0.73, recall 0.47; an iteration takes 1.79 
 
 from dataclasses import dataclass
 
-from gan_jax import baseline, losses, terms
+from gan_jax import baseline, losses, rules, terms
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.game import Game
 from gan_jax.networks.autoencoder import Autoencoder
 from gan_jax.types import System
 
@@ -40,8 +41,12 @@ def build(config: Config, spec: Spec) -> System:
     """Assembles generator, autoencoder, the energy loss and the pulling-away term."""
     critic = Autoencoder(spec.shape, config.d_width, config.code, norm="batch")
     networks = baseline.networks(config, spec) | {"discriminator": baseline.network(config, critic, spec.shape)}
-    pull_away = {"generator": [terms.pull_away(config.pull_away)]}
-    return baseline.game(config, networks, losses.energy(config.margin), terms=pull_away)
+    game = Game(networks, losses.energy(config.margin), baseline.latent(config))
+    players = [
+        baseline.discriminator(config, game),
+        baseline.generator(config, game, [terms.pull_away(config.pull_away)]),
+    ]
+    return baseline.system(config, game, rules.alternating(players))
 
 
 def main(config: Config) -> None:

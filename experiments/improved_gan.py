@@ -18,9 +18,10 @@ its classifier's features, precision 0.73, recall 0.67; an iteration takes 2.44 
 
 from dataclasses import dataclass
 
-from gan_jax import baseline, losses, rng, terms
+from gan_jax import baseline, losses, rng, rules, terms
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.game import Game
 from gan_jax.losses import labels
 from gan_jax.networks.layers.batch import Minibatch
 from gan_jax.networks.wrappers.reference_batch import with_reference
@@ -50,14 +51,16 @@ def build(config: Config, spec: Spec) -> System:
         # keyed apart from all seeds, so that no user samples them: their images are never judged, and look bad
         keys = rng.per_example(rng.named(rng.key(0), "references"), config.references)
         reference = baseline.latent(config).draw(keys)
-        virtual = baseline.network(config, baseline.generator(config, spec, "virtual"), (config.latent_size,))
+        virtual = baseline.network(config, baseline.generator_module(config, spec, "virtual"), (config.latent_size,))
         networks["generator"] = with_reference(virtual, reference)
     loss = losses.non_saturating()
-    added = {name: [terms.historical_averaging(config.historical, name)] for name in networks if config.historical}
-    if config.feature_matching:
-        added.setdefault("generator", []).append(terms.feature_matching(config.feature_matching))
-    smooth = labels.smooth(loss, config.smoothing) if config.smoothing else loss
-    return baseline.game(config, networks, smooth, terms=added)
+    loss = labels.smooth(loss, config.smoothing) if config.smoothing else loss
+    d_terms = [terms.historical_averaging(config.historical, "discriminator")] if config.historical else []
+    g_terms = [terms.historical_averaging(config.historical, "generator")] if config.historical else []
+    g_terms += [terms.feature_matching(config.feature_matching)] if config.feature_matching else []
+    game = Game(networks, loss, baseline.latent(config))
+    players = [baseline.discriminator(config, game, d_terms), baseline.generator(config, game, g_terms)]
+    return baseline.system(config, game, rules.alternating(players))
 
 
 def main(config: Config) -> None:

@@ -19,9 +19,10 @@ class's code. Without the term: 2.25 nats, 86.5%.
 
 from dataclasses import dataclass
 
-from gan_jax import baseline, latents, losses, terms
+from gan_jax import baseline, latents, losses, rules, terms
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.game import Game
 from gan_jax.networks.heads import Head
 from gan_jax.networks.layers.norm import Norm
 from gan_jax.terms import auxiliary
@@ -55,16 +56,14 @@ def build(config: Config, spec: Spec) -> System:
     latent = latents.joined(baseline.latent(config), digit=latents.categorical(config.classes), **several)
     head = Head(auxiliary.size(latent), hidden=128, norm=config.d_norm)
     networks = baseline.headed(config, spec, latent, config.d_norm, hidden=16 * config.d_width, posterior=head)
-    judge = terms.mutual_information("posterior", latent)
-    please = [terms.mutual_information("posterior", latent, config.weight)] if config.weight else []
-    return baseline.game(
-        config,
-        networks,
-        losses.non_saturating(),
-        inputs=latent,
-        terms={"discriminator": [judge], "generator": please},
-        moves={"discriminator": ["body", "posterior"]},
-    )
+    game = Game(networks, losses.non_saturating(), latent)
+    predicts = terms.mutual_information("posterior", latent)
+    reveals = [terms.mutual_information("posterior", latent, config.weight)] if config.weight else []
+    players = [
+        baseline.discriminator(config, game, [predicts], trains=["posterior"]),
+        baseline.generator(config, game, reveals),
+    ]
+    return baseline.system(config, game, rules.alternating(players))
 
 
 def main(config: Config) -> None:

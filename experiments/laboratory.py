@@ -18,7 +18,7 @@ from gan_jax.checks import require, require_weight
 from gan_jax.data import Spec
 from gan_jax.data.sources import toys
 from gan_jax.errors import UserError
-from gan_jax.game import PLAYERS, gan
+from gan_jax.game import Game, discriminator, generator, sampler, system
 from gan_jax.loop.trajectories import trajectories
 from gan_jax.losses import f_divergences, labels
 from gan_jax.metrics.features import classifier, pretrained
@@ -27,7 +27,7 @@ from gan_jax.networks import dcgan, linen, mlp
 from gan_jax.networks.layers.norm import Norm
 from gan_jax.pictures import to_uint8
 from gan_jax.rules import controllers
-from gan_jax.types import Loss, Metrics, Network, PyTree, System, Term, TrainState, Update
+from gan_jax.types import Loss, Metrics, Network, PyTree, Rule, System, Term, TrainState
 
 SAMPLES = 10_000  # scored per seed
 
@@ -82,7 +82,7 @@ TERMS: dict[str, dict[str, Term]] = {
 }
 """The weights suit points about 2 from the origin; images need weights of another order."""
 
-RULES: dict[str, Callable[..., Update]] = {
+RULES: dict[str, Callable[..., Rule]] = {
     "alternating": rules.alternating,
     "simultaneous": rules.simultaneous,
     "unrolled": functools.partial(rules.unrolled, steps=5),
@@ -90,7 +90,8 @@ RULES: dict[str, Callable[..., Update]] = {
     "consensus": functools.partial(rules.consensus, strength=0.1),
     "symplectic": functools.partial(rules.symplectic, strength=0.1),
 }
-
+IN_TURNS = ("alternating", "unrolled")
+"""Rules under which the players move one after another, so that one can move more often."""
 
 MENU = "\n\n".join(f"{name}: {', '.join(menu)}" for name, menu in (("loss", LOSSES), ("terms", TERMS), ("rule", RULES)))
 
@@ -167,24 +168,28 @@ def build(choice: Choice, spec: Spec) -> System:
     loss, rule = _on("loss", choice.loss, LOSSES), _on("rule", choice.rule, RULES)
     chosen = [_on("terms", name, TERMS) for name in choice.terms if name != "none"]
     require_weight("weight", choice.weight)
+    if choice.d_steps > 1:
+        if choice.rule not in IN_TURNS:
+            raise UserError(f"d_steps={choice.d_steps}: under {choice.rule} all players move at once; leave it out")
+        rule = functools.partial(rule, repeats={"discriminator": choice.d_steps})
     require(lambda: choice.steps >= 1, f"steps={choice.steps}: at least 1 iteration is made")
     scale = optax.constant_schedule(choice.weight)
+
+    def terms_of(player: str) -> list[Term]:
+        return [terms.scheduled(term[player], scale) for term in chosen if player in term]
+
     carried = [controllers.balance()] if choice.loss == "began" else []
     if choice.lookahead:
-        carried += [controllers.lookahead(PLAYERS, choice.lookahead)]
+        carried += [controllers.lookahead(["discriminator", "generator"], choice.lookahead)]
     rate = optimizers.cosine(choice.learning_rate, choice.steps)
     adam = optimizers.adam(rate, 0.0, 0.9, eps_root=1e-12)  # eps_root gives a derivative at 0, for unrolling
-    return gan(
-        networks(choice, spec),
-        loss,
-        latents.normal(choice.latent_size),
-        adam,
-        terms={name: [terms.scheduled(term[name], scale) for term in chosen if name in term] for name in PLAYERS},
-        rule=rule,
-        repeats={"discriminator": choice.d_steps} if choice.d_steps > 1 else None,
-        controllers=carried,
-        ema_decay=choice.ema_decay,
-    )
+    game = Game(networks(choice, spec), loss, latents.normal(choice.latent_size))
+    players = [
+        discriminator(game, adam, terms_of("discriminator")),
+        generator(game, adam, terms_of("generator")),
+    ]
+    average = controllers.ema("generator", choice.ema_decay)
+    return system(game, rule(players), [*carried, average])
 
 
 def traced(choice: Choice, spec: Spec) -> tuple[TrainState, TrainState, Metrics]:
@@ -214,16 +219,17 @@ def play(
     return system, last, seen
 
 
-def scores(choice: Choice, system: System, states: TrainState) -> list[dict[str, float]]:
+def scores(choice: Choice, trained: System, states: TrainState) -> list[dict[str, float]]:
     """Scores samples of the averaged generator of every seed.
 
     On a mixture: `modes.Modes`. On a curve: the share of samples within 3 standard deviations. On images: the share of
     samples that a classifier of the data set is sure of, and the share of the rarest class.
     """
-    generate = jax.jit(lambda ema, latents: system.generate(ema, latents))
+    latent, generate = sampler(trained)
+    generate = jax.jit(generate)
 
     def samples(ema: PyTree, count: int) -> np.ndarray:
-        drawn = system.latent.draw(rng.numbered(rng.key(1), count))
+        drawn = latent.draw(rng.numbered(rng.key(1), count))
         return np.concatenate([np.asarray(generate(ema, part)) for part in jnp.split(drawn, count // 500)])
 
     def score(ema: PyTree) -> dict[str, float]:

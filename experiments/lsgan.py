@@ -13,9 +13,10 @@ its classifier's features, precision 0.63, recall 0.46; an iteration takes 1.04 
 
 from dataclasses import dataclass
 
-from gan_jax import baseline, losses
+from gan_jax import baseline, losses, rules
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.game import Game
 from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import System
 
@@ -37,7 +38,9 @@ class Config(baseline.Baseline):
 def build(config: Config, spec: Spec) -> System:
     """Assembles the baseline's networks and the least-squares loss."""
     loss = losses.least_squares(config.a, config.b, config.c)
-    return baseline.game(config, baseline.networks(config, spec, config.d_norm), loss)
+    game = Game(baseline.networks(config, spec, config.d_norm), loss, baseline.latent(config))
+    players = [baseline.discriminator(config, game), baseline.generator(config, game)]
+    return baseline.system(config, game, rules.alternating(players))
 
 
 def main(config: Config) -> None:

@@ -25,11 +25,11 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import entr
 
-from gan_jax import baseline, loop, losses
+from gan_jax import baseline, loop, losses, rules
 from gan_jax.checks import require
 from gan_jax.cli import cli
 from gan_jax.data import Spec
-from gan_jax.game import PLAYERS
+from gan_jax.game import Game
 from gan_jax.methods import mixture
 from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import Array, Controller, GanLoss, Loss, Metrics, System, Term, TrainState
@@ -72,7 +72,7 @@ def uneven(c: float, player: str) -> Term:
 
 def logged(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
     """Logs the generators' weights, and each mixture's effective number of components, exp(entropy of its weights)."""
-    every = {name: mixture.weights(state.params[name]) for name in PLAYERS}
+    every = {name: mixture.weights(state.params[name]) for name in ("discriminator", "generator")}
     seen = {f"mixture/{name}s": jnp.exp(jnp.sum(entr(weights))) for name, weights in every.items()}
     return state, metrics | seen | {f"mixture/weight_{i}": weight for i, weight in enumerate(every["generator"])}
 
@@ -85,14 +85,12 @@ def build(config: Config, spec: Spec) -> System:
     networks = baseline.networks(config, spec, config.d_norm)
     networks["generator"] = mixture.generators(networks["generator"], config.components)
     networks["discriminator"] = mixture.discriminators(networks["discriminator"], config.components)
-    return baseline.game(
-        config,
-        networks,
-        payoff(getattr(losses, config.loss)()),
-        inputs=mixture.latent(baseline.latent(config)),
-        terms={name: [uneven(config.entropy, name)] for name in PLAYERS},
-        controllers=[Controller("weights", logged)],
-    )
+    game = Game(networks, payoff(getattr(losses, config.loss)()), mixture.latent(baseline.latent(config)))
+    players = [
+        baseline.discriminator(config, game, [uneven(config.entropy, "discriminator")]),
+        baseline.generator(config, game, [uneven(config.entropy, "generator")]),
+    ]
+    return baseline.system(config, game, rules.alternating(players), [Controller("weights", logged)])
 
 
 def main(config: Config) -> None:

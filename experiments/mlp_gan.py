@@ -21,17 +21,17 @@ recall 0.06; an iteration takes 1.08 times as long as one of dcgan.
 
 from dataclasses import dataclass, field
 
-from gan_jax import baseline, loop, losses, optimizers
+from gan_jax import baseline, loop, losses, optimizers, rules
 from gan_jax.cli import cli
 from gan_jax.data import Spec
-from gan_jax.game import PLAYERS
+from gan_jax.game import Game
 from gan_jax.networks import mlp
 from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import System
 
 
 @dataclass(frozen=True)
-class Config(baseline.Common):
+class Config(baseline.Latents, baseline.Common):
     """Fully connected networks of fixed widths, with one learning rate for both players."""
 
     latent_size: int = 100
@@ -42,6 +42,9 @@ class Config(baseline.Common):
     g_steps: int = 1
     """Generator updates per iteration."""
     learning_rate: float = 2e-4
+    """Adam's learning rate, of both players."""
+    beta1: float = 0.5
+    """Adam's beta1, the decay of the average of gradients, in [0, 1)."""
     run: loop.Run = field(default_factory=lambda: loop.Run(steps=20_000, log_every=200, sample_every=500))
 
 
@@ -51,9 +54,14 @@ def build(config: Config, spec: Spec) -> System:
         "generator": baseline.network(config, mlp.Generator(spec.shape), (config.latent_size,)),
         "discriminator": baseline.network(config, mlp.Discriminator(norm=config.d_norm), spec.shape),
     }
-    adam = {player: optimizers.adam(config.learning_rate, config.beta1) for player in PLAYERS}
+    game = Game(networks, losses.non_saturating(), baseline.latent(config))
+    adam = optimizers.adam(config.learning_rate, config.beta1)
+    players = [
+        baseline.discriminator(config, game, optimizer=adam),
+        baseline.generator(config, game, optimizer=adam),
+    ]
     repeats = {"discriminator": config.d_steps, "generator": config.g_steps}
-    return baseline.game(config, networks, losses.non_saturating(), adam, repeats)
+    return baseline.system(config, game, rules.alternating(players, repeats))
 
 
 def main(config: Config) -> None:

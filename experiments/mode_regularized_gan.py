@@ -19,9 +19,10 @@ from dataclasses import dataclass
 
 import jax
 
-from gan_jax import baseline, losses, numerics
+from gan_jax import baseline, losses, numerics, rules
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.game import Game
 from gan_jax.networks.encoder import Encoder
 from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import Array, Context, System, Term
@@ -53,13 +54,14 @@ def mode_regularizer(reconstruction: float, realism: float) -> Term:
 def build(config: Config, spec: Spec) -> System:
     """Assembles the baseline and an encoder, which the generator's player trains too."""
     encoder = baseline.network(config, Encoder(config.latent_size, config.d_width), spec.shape)
-    return baseline.game(
-        config,
-        baseline.networks(config, spec, config.d_norm) | {"encoder": encoder},
-        losses.non_saturating(),
-        terms={"generator": [mode_regularizer(config.reconstruction, config.realism)]},
-        moves={"generator": ["encoder"]},
-    )
+    networks = baseline.networks(config, spec, config.d_norm) | {"encoder": encoder}
+    game = Game(networks, losses.non_saturating(), baseline.latent(config))
+    regularizer = mode_regularizer(config.reconstruction, config.realism)
+    players = [
+        baseline.discriminator(config, game),
+        baseline.generator(config, game, [regularizer], trains=["encoder"]),
+    ]
+    return baseline.system(config, game, rules.alternating(players))
 
 
 def main(config: Config) -> None:

@@ -15,10 +15,11 @@ its classifier's features, precision 0.57, recall 0.46; an iteration takes 0.79 
 
 from dataclasses import dataclass
 
-from gan_jax import baseline, losses
+from gan_jax import baseline, losses, rules
 from gan_jax.checks import require
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.game import Game
 from gan_jax.networks import packed
 from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import System
@@ -39,10 +40,12 @@ def build(config: Config, spec: Spec) -> System:
     apart = f"pack={config.pack}: batch_size={config.batch_size} does not fall into such packs; give a divisor of it"
     require(lambda: config.pack > 0 and config.batch_size % config.pack == 0, apart)
     *places, channels = spec.shape
-    joined = Spec((*places, channels * config.pack), spec.classes)
-    critic = baseline.network(config, baseline.discriminator(config, joined, config.d_norm), joined.shape)
+    joined = spec._replace(shape=(*places, channels * config.pack))
+    critic = baseline.network(config, baseline.discriminator_module(config, joined, config.d_norm), joined.shape)
     networks = baseline.networks(config, spec) | {"discriminator": packed(critic, config.pack)}
-    return baseline.game(config, networks, losses.non_saturating())
+    game = Game(networks, losses.non_saturating(), baseline.latent(config))
+    players = [baseline.discriminator(config, game), baseline.generator(config, game)]
+    return baseline.system(config, game, rules.alternating(players))
 
 
 def main(config: Config) -> None:

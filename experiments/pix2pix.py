@@ -22,17 +22,18 @@ What to expect: 3,000 iterations on edges:digits, 3.4 minutes on 1 CPU core: on 
 
 from dataclasses import dataclass
 
-from gan_jax import baseline, game, latents, loop, losses, terms
+from gan_jax import baseline, loop, losses, rules, terms
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.errors import UserError
+from gan_jax.game import Game, averaged_network, from_batch, given
 from gan_jax.networks.patchgan import Field, PatchGAN
 from gan_jax.networks.unet import UNet
 from gan_jax.types import GanLoss, System
 
 
 @dataclass(frozen=True)
-class Config(baseline.Baseline):
+class Config(baseline.Adam, baseline.Widths, baseline.Common):
     """The baseline with a U-Net and a patch discriminator, for paired data."""
 
     dataset: str = "edges:digits"
@@ -57,7 +58,7 @@ def build(config: Config, spec: Spec) -> System:
     """Assembles a U-Net and a patch discriminator, with the adversarial and L1 losses."""
     if spec.unpaired:
         raise UserError(f"dataset={config.dataset}: pix2pix learns from pairs; leave out unpaired:, or use cyclegan")
-    inputs, source = latents.source(spec.source), spec.source or ()
+    source = baseline.source_shape(spec)
     unet = UNet(spec.shape[-1], config.g_width, config.depth, dropout=config.dropout)
     shapes = (spec.shape, source) if config.conditional else (spec.shape,)
     networks = {
@@ -66,9 +67,14 @@ def build(config: Config, spec: Spec) -> System:
     }
     base = losses.non_saturating()
     loss = GanLoss(base.discriminator, lambda real, fake: config.adversarial * base.generator(real, fake))
-    condition = game.given("source") if config.conditional else None
-    added = {"generator": [terms.absolute_error(config.l1)] if config.l1 else []}
-    return baseline.game(config, networks, loss, inputs=inputs, condition=condition, terms=added)
+    condition = given("source") if config.conditional else None
+    game = Game(networks, loss, inputs=from_batch("source"), condition=condition)
+    players = [
+        baseline.discriminator(config, game),
+        baseline.generator(config, game, [terms.absolute_error(config.l1)] if config.l1 else []),
+    ]
+    translate = averaged_network(networks, "generator")
+    return baseline.system(config, game, rules.alternating(players), translate=translate)
 
 
 def main(config: Config) -> None:

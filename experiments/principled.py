@@ -16,9 +16,10 @@ from dataclasses import dataclass
 
 import optax
 
-from gan_jax import augment, baseline, losses
+from gan_jax import augment, baseline, losses, rules
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.game import Game
 from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import System
 
@@ -39,7 +40,9 @@ def build(config: Config, spec: Spec) -> System:
     """Assembles the non-saturating game with instance noise."""
     noise = augment.instance_noise(config.std, optax.linear_schedule(1.0, 0.0, config.noise_steps))
     networks = baseline.networks(config, spec, config.d_norm)
-    return baseline.game(config, networks, losses.non_saturating(), augment=noise)
+    game = Game(networks, losses.non_saturating(), baseline.latent(config), augment=noise)
+    players = [baseline.discriminator(config, game), baseline.generator(config, game)]
+    return baseline.system(config, game, rules.alternating(players))
 
 
 def main(config: Config) -> None:

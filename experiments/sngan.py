@@ -18,9 +18,10 @@ One run of 1,000 iterations on cifar10, 14.7 minutes on 1 CPU core.
 
 from dataclasses import dataclass
 
-from gan_jax import baseline, losses
+from gan_jax import baseline, losses, rules
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.game import Game
 from gan_jax.methods.dequantisation import dequantised
 from gan_jax.types import System
 
@@ -43,8 +44,11 @@ class Config(baseline.Baseline):
 
 def build(config: Config, spec: Spec) -> System:
     """Assembles residual networks, D with spectral norm, and the hinge loss on dequantised images."""
-    networks = baseline.networks(config, spec, norm="spectral", kind="resnet", pool="sum")
-    return dequantised(baseline.game(config, networks, losses.hinge(), repeats={"discriminator": config.d_steps}))
+    networks = baseline.networks(config, spec, norm="spectral", architecture="resnet", pool="sum")
+    game = Game(networks, losses.hinge(), baseline.latent(config))
+    players = [baseline.discriminator(config, game), baseline.generator(config, game)]
+    rule = rules.alternating(players, {"discriminator": config.d_steps})
+    return dequantised(baseline.system(config, game, rule))
 
 
 def main(config: Config) -> None:

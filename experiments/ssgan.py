@@ -19,17 +19,18 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
-from gan_jax import baseline, losses, terms
+from gan_jax import baseline, losses, rules, terms
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.errors import UserError
+from gan_jax.game import Game
 from gan_jax.networks import mlp
 from gan_jax.networks.semi_supervised import Classifier
 from gan_jax.types import GanLoss, System
 
 
 @dataclass(frozen=True)
-class Config(baseline.Baseline):
+class Config(baseline.Adam, baseline.Latents, baseline.Common):
     """Fully connected networks for data of few labels; D is the classifier."""
 
     dataset: str = "few:10:0:digits"
@@ -53,13 +54,14 @@ def build(config: Config, spec: Spec) -> System:
         "generator": baseline.network(config, mlp.Generator(spec.shape, (500, 500)), (config.latent_size,)),
         "discriminator": baseline.network(config, Classifier(spec.classes), spec.shape),
     }
-    judge, weight = losses.non_saturating().discriminator, config.unsupervised
-    loss = GanLoss(lambda real, fake: weight * judge(real, fake), lambda real, fake: jnp.zeros(len(fake)))
-    added = {
-        "discriminator": [terms.few_labels(config.supervised)],
-        "generator": [terms.feature_matching(config.feature_matching)],
-    }
-    return baseline.game(config, networks, loss, terms=added, averaged=("generator", "discriminator"))
+    real_or_fake, weight = losses.non_saturating().discriminator, config.unsupervised
+    loss = GanLoss(lambda real, fake: weight * real_or_fake(real, fake), lambda real, fake: jnp.zeros(len(fake)))
+    game = Game(networks, loss, baseline.latent(config))
+    players = [
+        baseline.discriminator(config, game, [terms.few_labels(config.supervised)]),
+        baseline.generator(config, game, [terms.feature_matching(config.feature_matching)]),
+    ]
+    return baseline.system(config, game, rules.alternating(players), averaged=["generator", "discriminator"])
 
 
 def main(config: Config) -> None:

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.laboratory import MENU, Choice, networks, play, scores
-from gan_jax import data, files, pictures, rng
+from gan_jax import data, files, game, pictures, rng
 from gan_jax.cli import cli
 from gan_jax.errors import UserError
 from gan_jax.types import System, TrainState
@@ -58,7 +58,8 @@ def main(config: Config) -> None:
             return critic(params, stats, points, train=False)[0]["logits"]
 
         keys = rng.numbered(rng.key(0), 1024)
-        fake = system.generate(state.ema, system.latent.draw(keys))
+        latent, generate = game.sampler(system)
+        fake = generate(state.ema, latent.draw(keys))
         plane, coarse = (jnp.stack(jnp.meshgrid(line, line), -1).reshape(-1, 2) for line in (axis, arrows))
         slope = jax.grad(lambda points: logit(points).sum())(coarse)
         return {"points": fake, "logits": logit(plane).reshape(64, 64), "gradient": slope.reshape(16, 16, 2)}

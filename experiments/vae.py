@@ -16,19 +16,23 @@ have an FID of 65.06 by the same features, and dcgan's 4.85.
 
 from dataclasses import dataclass
 
-from gan_jax import baseline, latents
+from gan_jax import baseline, latents, rules
 from gan_jax.cli import cli
 from gan_jax.data import Spec
-from gan_jax.game import averaged_network
+from gan_jax.game import Game, averaged_network
 from gan_jax.methods import elbo
 from gan_jax.networks.encoder import Encoder
-from gan_jax.types import System
+from gan_jax.types import Player, System
 
 
 @dataclass(frozen=True)
-class Config(baseline.Baseline):
+class Config(baseline.Betas, baseline.Schedule, baseline.Widths, baseline.Common):
     """The baseline's generator as the decoder, with a fixed variance."""
 
+    latent_size: int = 32
+    """Dimensions of the standard normal latent."""
+    g_learning_rate: float = 1e-3
+    """Adam's learning rate."""
     deviation: float = 0.7
     """Standard deviation of p(x | z), for pixels in [-1, 1]: the larger, the less reconstruction weighs."""
 
@@ -37,17 +41,19 @@ def build(config: Config, spec: Spec) -> System:
     """Assembles a system of one player, which trains encoder and decoder on the evidence lower bound."""
     size, latent = config.latent_size, latents.normal(config.latent_size)
     networks = {
-        "generator": baseline.network(config, baseline.generator(config, spec), (size,)),
+        "generator": baseline.network(config, baseline.generator_module(config, spec), (size,)),
         "encoder": baseline.network(config, Encoder(2 * size, config.d_width), spec.shape),
     }
+    game = Game(networks, latent=latent)
     objective = elbo.evidence(networks, latent, config.deviation)
+    adam = baseline.adam(config, config.g_learning_rate)
+    player = Player("generator", ("generator", "encoder"), objective, adam, batches=config.accumulate)
     encoder = averaged_network(networks, "encoder")
-    return baseline.others(
+    return baseline.system(
         config,
-        networks,
-        {"generator": (("generator", "encoder"), objective)},
-        latent,
-        averaged=("generator", "encoder"),
+        game,
+        rules.alternating([player]),
+        averaged=player.networks,
         encode=lambda ema, images: encoder(ema, images)[:, :size],
     )
 

@@ -22,15 +22,16 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
-from gan_jax import baseline, losses, optimizers
+from gan_jax import baseline, losses, optimizers, rules
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.game import Game
 from gan_jax.networks.layers.norm import Norm
 from gan_jax.types import Array, System, TrainState
 
 
 @dataclass(frozen=True)
-class Config(baseline.Baseline):
+class Config(baseline.Schedule, baseline.Rates, baseline.Networks):
     """The baseline with a clipped critic and RMSProp."""
 
     limit: float = 0.01
@@ -56,14 +57,14 @@ def patient(d_steps: int, moves: int = 100, first: int = 25, every: int = 500) -
 
 def build(config: Config, spec: Spec) -> System:
     """Assembles the Wasserstein game, with a clipped critic that trains ahead of G."""
-    networks, repeats = baseline.networks(config, spec, config.d_norm), {"discriminator": config.d_steps}
+    game = Game(baseline.networks(config, spec, config.d_norm), losses.wasserstein(), baseline.latent(config))
     d_rate, g_rate = (baseline.scheduled(config, rate) for rate in (config.d_learning_rate, config.g_learning_rate))
-    optimizer = {
-        "discriminator": optimizers.clipped(optimizers.rmsprop(d_rate), config.limit),
-        "generator": optimizers.rmsprop(g_rate),
-    }
-    active = {"generator": patient(config.d_steps)}
-    return baseline.game(config, networks, losses.wasserstein(), optimizer, repeats, active=active)
+    clipped = optimizers.clipped(optimizers.rmsprop(d_rate), config.limit)
+    players = [
+        baseline.discriminator(config, game, optimizer=clipped),
+        baseline.generator(config, game, optimizer=optimizers.rmsprop(g_rate), active=patient(config.d_steps)),
+    ]
+    return baseline.system(config, game, rules.alternating(players, {"discriminator": config.d_steps}))
 
 
 def main(config: Config) -> None:

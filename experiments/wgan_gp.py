@@ -19,9 +19,10 @@ One run of 600 iterations on cifar10, 15.0 minutes on 1 CPU core.
 
 from dataclasses import dataclass
 
-from gan_jax import baseline, losses, penalties
+from gan_jax import baseline, losses, penalties, rules
 from gan_jax.cli import cli
 from gan_jax.data import Spec
+from gan_jax.game import Game
 from gan_jax.methods.dequantisation import dequantised
 from gan_jax.types import System
 
@@ -34,7 +35,7 @@ class Config(baseline.Baseline):
     """Weight of the gradient penalty."""
     d_steps: int = 5
     """Critic updates per iteration."""
-    network: baseline.Kind = "dcgan"
+    network: baseline.Architecture = "dcgan"
     """Architecture of both players; residual networks have g_width and d_width channels throughout."""
     d_learning_rate: float = 1e-3
     beta2: float = 0.9
@@ -42,14 +43,14 @@ class Config(baseline.Baseline):
 
 def build(config: Config, spec: Spec) -> System:
     """Assembles the Wasserstein game with a gradient penalty; residual networks see dequantised images."""
-    game = baseline.game(
-        config,
-        baseline.networks(config, spec, norm="none", kind=config.network),
-        losses.wasserstein(),
-        terms={"discriminator": [penalties.gradient_penalty(config.weight)]},
-        repeats={"discriminator": config.d_steps},
-    )
-    return dequantised(game) if config.network == "resnet" else game
+    networks = baseline.networks(config, spec, norm="none", architecture=config.network)
+    game = Game(networks, losses.wasserstein(), baseline.latent(config))
+    players = [
+        baseline.discriminator(config, game, [penalties.gradient_penalty(config.weight)]),
+        baseline.generator(config, game),
+    ]
+    system = baseline.system(config, game, rules.alternating(players, {"discriminator": config.d_steps}))
+    return dequantised(system) if config.network == "resnet" else system
 
 
 def main(config: Config) -> None:

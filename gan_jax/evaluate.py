@@ -126,7 +126,7 @@ def _opened(run: Path, shared: Shared) -> tuple[runs.Restored, list[int | None]]
     """Opens a run; returns it and the steps to be scored, None for the newest or best."""
     steps = checkpoint.steps(run / "checkpoints") if shared.every else sorted(set(shared.steps))
     opened = runs.open_run(run, next(iter(steps), None), shared.best, shared.dataset, shared.safe)
-    if opened.system.latent.translates:
+    if opened.system.sample is None:
         raise UserError(f"{run}: a translator draws no samples; see python -m experiments.reproduce.translation")
     return opened, [*steps] or [None]
 

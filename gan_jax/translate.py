@@ -31,13 +31,13 @@ def translated(run: Restored, images: np.ndarray, backward: bool = False) -> np.
         UserError: If the run does not translate, or has no backward translator, or the images have another shape.
     """
     source, target = run.record["data"].get("source"), run.record["data"]["shape"]
-    if not run.system.latent.translates:
+    if run.system.translate is None:
         raise UserError("this run does not translate images: pix2pix and cyclegan do; see gan_jax.sample")
-    if backward and run.system.encode is None:
+    if backward and run.system.translate_back is None:
         raise UserError("--backward: this run translates one way only; cyclegan translates both ways")
     if list(images.shape[1:]) != list(target if backward else source):
         raise UserError(f"images {images.shape[1:]}: this run translates images of {target if backward else source}")
-    way = run.system.encode if backward and run.system.encode else run.system.generate
+    way = run.system.translate_back if backward and run.system.translate_back else run.system.translate
     return pictures.to_uint8(sample.evaluated(way, run.ema, scale(jnp.asarray(images))))
 
 

@@ -165,11 +165,13 @@ class Controller(NamedTuple):
         name: Names its randomness; unique among the controllers of a game.
         hook: `(state, metrics, key) -> (state, metrics)`.
         slots: `(params) -> initial values` of its slots.
+        averages: Names of the networks whose average it keeps in `TrainState.ema`.
     """
 
     name: str
     hook: Hook
     slots: Slots = no_slots
+    averages: tuple[str, ...] = ()
 
 
 class Player(NamedTuple):
@@ -184,6 +186,7 @@ class Player(NamedTuple):
             gradient and metrics are still computed, and still enter rules that combine the players' gradients.
         batches: Number of batches whose mean gradient makes a move (gradient accumulation); above 1 the leaves of the
             player's batch are `[batches, B, ...]`. Batch norm and other batch-wide operations see one at a time.
+        slots: `(params) -> initial values` of the slots of `TrainState.extra` that its objective reads or writes.
     """
 
     name: str
@@ -192,6 +195,27 @@ class Player(NamedTuple):
     optimizer: Any  # an `optimizers.Optimizer`, or an optax.GradientTransformation
     active: Callable[[TrainState], Array] | None = None
     batches: int = 1
+    slots: Slots = no_slots
+
+
+@dataclass(frozen=True, eq=False)  # not a NamedTuple: JAX's transformations take weak references to functions
+class Rule:
+    """An update rule applied to players: one iteration of a game, and a function of `(state, batch, key)` itself.
+
+    Attributes:
+        players: All players that move.
+        update: `(state, batch, key) -> (state, metrics)`: one iteration.
+        batches: Batches that an iteration takes, the leading axis of the update's batch, `[batches, B, ...]`; 1 means
+            no such axis.
+    """
+
+    players: tuple[Player, ...]
+    update: Update
+    batches: int = 1
+
+    def __call__(self, state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
+        """Makes one iteration."""
+        return self.update(state, batch, key)
 
 
 class Part(NamedTuple):
@@ -217,23 +241,20 @@ class Latent(NamedTuple):
         size: Number of dimensions.
         draw: `(keys [n], truncation=None) -> [n, size]`: latent i depends on key i alone.
         parts: Labels and codes among the dimensions; see `latents.joined`.
-        given: `(keys [n], batch) -> inputs`: the generator's inputs in training where they depend on the batch, on its
-            labels or on the images to translate. None: they are drawn.
     """
 
     size: int
     draw: Callable[..., Array]
     parts: tuple[Part, ...] = ()
-    given: Callable[[Array, Batch], Array] | None = None
 
-    @property
-    def translates(self) -> bool:
-        """Whether the generator translates the batch's source images instead of drawing latents: `latents.source`."""
-        return self.given is not None and not self.parts
 
+Inputs = Callable[[Array, Batch], Array]  # (keys [b], batch) -> what the generator is given in training, [b, ...]
 
 Condition = Callable[[TrainState, Batch, Array], tuple[tuple[Array, ...], tuple[Array, ...]]]
 """`(state, batch, generator inputs) -> (for real, for fake)`: the discriminator's further inputs, after the images."""
+
+Averaged = Callable[[dict[str, PyTree], Array], Array]
+"""`(ema, inputs [n, ...]) -> outputs [n, ...]`: what averaged networks compute, in evaluation mode."""
 
 
 class System(NamedTuple):
@@ -243,20 +264,23 @@ class System(NamedTuple):
         init: `(key) -> TrainState`.
         update: One iteration of the game.
         batches: Leading axis of the update's batches, `[batches, B, ...]`; 1 means no such axis.
-        latent: Distribution of the generator's inputs.
-        generate: `(ema, latents [n, size]) -> images [n, H, W, C]` in [-1, 1]: the averaged generator in evaluation
-            mode. For a translator the inputs are images.
         networks: All networks, by name.
-        players: All players; "discriminator" and "generator" in the games of `game.gan`.
-        encode: Encoder, `(ema, images) -> latents`, or the backward translator, images to images; None if there is
-            none.
+        players: All players.
+        latent: Distribution of the latents to sample from; None for a system that does not sample.
+        sample: Generator: latents `[n, size]` to examples as networks see them, such as images in [-1, 1]. None for a
+            system that does not sample.
+        encode: Encoder: examples to latents; None where there is none.
+        translate: Translator: sources to examples; None where there is none.
+        translate_back: The translator of the other direction: examples to sources; None where there is none.
     """
 
     init: Callable[[Array], TrainState]
     update: Update
     batches: int
-    latent: Latent
-    generate: Callable[[dict[str, PyTree], Array], Array]
     networks: Mapping[str, Network]
     players: tuple[Player, ...]
-    encode: Callable[[dict[str, PyTree], Array], Array] | None = None
+    latent: Latent | None = None
+    sample: Averaged | None = None
+    encode: Averaged | None = None
+    translate: Averaged | None = None
+    translate_back: Averaged | None = None

@@ -10,6 +10,7 @@ import toy
 
 from gan_jax import baseline, losses, optimizers, rules
 from gan_jax.data import Spec
+from gan_jax.game import Game, sampler
 
 CONFIG = baseline.Baseline(g_width=4, d_width=4, latent_size=3, g_learning_rate=0.1, d_learning_rate=0.2)
 IMAGES, POINTS = Spec((28, 28, 1), 10), Spec((2,), 8)
@@ -38,9 +39,10 @@ def lengths(optimizer, moves):
     ],
 )
 def test_learning_rates_follow_their_schedule(settings, shares):
-    adam = baseline.adam(dataclasses.replace(CONFIG, **settings))
-    np.testing.assert_allclose(lengths(adam["generator"], 6), 0.1 * np.array(shares), atol=1e-6)
-    np.testing.assert_allclose(lengths(adam["discriminator"], 6), 0.2 * np.array(shares), atol=1e-6)
+    config = dataclasses.replace(CONFIG, **settings)
+    game = Game(baseline.networks(config, POINTS), losses.hinge(), baseline.latent(config))
+    for player, rate in ((baseline.generator(config, game), 0.1), (baseline.discriminator(config, game), 0.2)):
+        np.testing.assert_allclose(lengths(player.optimizer, 6), rate * np.array(shares), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -88,12 +90,14 @@ def test_adam_is_optaxs_and_its_betas_may_be_schedules():
 @pytest.mark.parametrize(("spec", "kind"), [(IMAGES, "dcgan"), (IMAGES, "resnet"), (POINTS, "dcgan")])
 def test_networks_have_the_size_of_the_data(spec, kind):
     networks = baseline.networks(CONFIG, spec, "layer", kind, with_features=True)
-    game = baseline.game(CONFIG, networks, losses.hinge())
-    state = jax.eval_shape(game.init, jax.random.key(0))
-    samples = jax.eval_shape(game.generate, state.ema, jax.ShapeDtypeStruct((5, 3), "float32"))
+    game = Game(networks, losses.hinge(), baseline.latent(CONFIG))
+    players = [baseline.discriminator(CONFIG, game), baseline.generator(CONFIG, game)]
+    system = baseline.system(CONFIG, game, rules.alternating(players))
+    state = jax.eval_shape(system.init, jax.random.key(0))
+    samples = jax.eval_shape(sampler(system)[1], state.ema, jax.ShapeDtypeStruct((5, 3), "float32"))
     assert samples.shape == (5, *spec.shape)
     batch = {"image": samples}
-    after, metrics = jax.eval_shape(game.update, state, batch, jax.random.key(0))
+    after, metrics = jax.eval_shape(system.update, state, batch, jax.random.key(0))
     assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
     assert metrics["generator/loss"].shape == ()
 
@@ -105,15 +109,3 @@ def test_points_are_not_bounded_and_images_are():
         made = jax.jit(lambda p, s, z, n=network: n.apply(p, s, z, train=False)[0])
         largest = jnp.max(jnp.abs(made(jax.tree.map(lambda x: 10 * x, params), stats, 100 * jnp.ones((2, 3)))))
         assert (largest <= 1) == bounded
-
-
-def test_each_may_move_more_than_its_own_network_and_nobody_a_strangers():
-    networks = baseline.networks(CONFIG, POINTS)
-    encoder = networks["discriminator"]
-    moves = {"generator": ["encoder"]}
-    game = baseline.game(CONFIG, networks | {"encoder": encoder}, losses.hinge(), moves=moves)
-    assert [player.networks for player in game.players] == [("discriminator",), ("generator", "encoder")]
-    with pytest.raises(ValueError, match="'generator' moves 'encoder'"):
-        baseline.game(CONFIG, networks, losses.hinge(), moves=moves)
-    with pytest.raises(ValueError, match=r"moves: keys \['encoder'\]"):
-        baseline.game(CONFIG, networks | {"encoder": encoder}, losses.hinge(), moves={"encoder": ["encoder"]})

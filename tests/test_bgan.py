@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from toy import KEY, double
+from toy import KEY, double, gan
 
 from experiments import bgan
 from gan_jax import baseline, data, latents, losses, rng, rules
 from gan_jax.data import Spec
 from gan_jax.devices import parallel
-from gan_jax.game import gan
+from gan_jax.game import sampler
 from gan_jax.methods import binary_pixels
 from gan_jax.networks import linen, mlp
 from gan_jax.rules import gradients as moves
@@ -93,7 +93,7 @@ def compiled(samples):
         state = game.init(KEY)
         state = replace(state, params=state.params | {"discriminator": logits})
         slope, aux, _ = moves.gradient(game.players[1], state, real, key)
-        z = game.latent.draw(rng.per_example(rng.named(key, "latent"), batch))[:, :SIZE]
+        z = sampler(game)[0].draw(rng.per_example(rng.named(key, "latent"), batch))[:, :SIZE]
         exact = jax.grad(divergence)(state.params["generator"], z, logits)
         return slope["generator"].ravel(), exact.ravel(), aux.extra["effective_samples"]
 
@@ -133,7 +133,7 @@ def test_the_discriminator_learns_from_all_samples_of_each_latent(monkeypatch):
     game = bgan.build(bgan.Config(latent_size=SIZE, samples=samples), Spec((1, PIXELS, 1), 0))
     state, real = game.init(KEY), {"image": jnp.ones((batch, 1, PIXELS, 1))}
     slope, _, _ = jax.jit(lambda state: moves.gradient(game.players[0], state, real, KEY))(state)
-    z = game.latent.draw(rng.per_example(rng.named(KEY, "latent"), batch))[:, :SIZE]
+    z = sampler(game)[0].draw(rng.per_example(rng.named(KEY, "latent"), batch))[:, :SIZE]
     share = np.prod((1 + STATES * means(state.params["generator"], z).reshape(-1, 1, PIXELS)) / 2, axis=2).mean(axis=0)
     probability = 1 / (1 + np.exp(-LOGITS))
     expected = share * probability - (STATES > 0).all(axis=1) * (1 - probability)
@@ -144,7 +144,7 @@ def test_the_discriminator_learns_from_all_samples_of_each_latent(monkeypatch):
 def test_nothing_but_the_term_moves_the_generator():
     game = tiny(LOGITS, 8)
     state, real = game.init(KEY), {"image": jnp.ones((8, 1, PIXELS, 1))}
-    usual = gan(game.networks, losses.non_saturating(), game.latent, optax.sgd(0.1)).players[1]
+    usual = gan(game.networks, losses.non_saturating(), sampler(game)[0], optax.sgd(0.1)).players[1]
     slope, _, metrics = moves.gradient(usual, state, real, KEY)
     np.testing.assert_array_equal(slope["generator"], 0)  # no gradient passes a sample
     assert metrics["generator/loss"] > 0
@@ -152,15 +152,16 @@ def test_nothing_but_the_term_moves_the_generator():
 
 def test_samples_are_binary_functions_of_their_latents_and_as_often_white_as_the_means_say():
     game = tiny(LOGITS, 2)
+    latent, generate = sampler(game)
     state, z, count = game.init(KEY), jnp.array([0.3, -1.0]), 4000
-    drawn = game.latent.draw(jax.random.split(KEY, count)).at[:, :SIZE].set(z)
-    assert drawn.shape == (count, game.latent.size) == (count, SIZE + PIXELS)
-    white = np.asarray(game.generate(state.ema, drawn))
+    drawn = latent.draw(jax.random.split(KEY, count)).at[:, :SIZE].set(z)
+    assert drawn.shape == (count, latent.size) == (count, SIZE + PIXELS)
+    white = np.asarray(generate(state.ema, drawn))
     assert white.shape == (count, 1, PIXELS, 1) and set(np.unique(white)) == {-1, 1}
-    mean = game.generate(state.ema, z[None])[0]
+    mean = generate(state.ema, z[None])[0]
     np.testing.assert_array_equal(mean, means(state.params["generator"], z)[0])
     assert (np.abs(white.mean(axis=0) - mean) < 4 * np.sqrt((1 - mean**2) / count)).all()
-    np.testing.assert_array_equal(white[:2], game.generate(state.ema, drawn[:2]))
+    np.testing.assert_array_equal(white[:2], generate(state.ema, drawn[:2]))
 
 
 def test_truncation_leaves_the_pixels_numbers_alone():

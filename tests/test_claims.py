@@ -10,6 +10,7 @@ import pytest
 from gan_jax import data, rng, rules
 from gan_jax.data.sources import toys
 from gan_jax.devices import parallel
+from gan_jax.game import sampler
 from gan_jax.loop.trajectories import trajectories
 from gan_jax.metrics.modes import modes
 
@@ -38,8 +39,9 @@ def covered(name, steps=2_000, **settings):
     rates = {"g_learning_rate": 1e-3, "d_learning_rate": 1e-3}
     system, arrays = build(name, "ring", batch_size=128, ema_decay=0.0, **rates, **settings)
     states, _ = trajectories(system, arrays, 128, steps, SEEDS)
-    latents = system.latent.draw(rng.numbered(jax.random.key(1), 2_500))
-    samples = jax.jit(jax.vmap(system.generate, (0, None)))(states.ema, latents)
+    latent, generate = sampler(system)
+    latents = latent.draw(rng.numbered(jax.random.key(1), 2_500))
+    samples = jax.jit(jax.vmap(generate, (0, None)))(states.ema, latents)
     return float(np.mean([float(modes(x, toys.ring()).covered) for x in samples]))
 
 

@@ -9,9 +9,10 @@ import optax
 import pytest
 from flax import linen as nn
 from jax.scipy.stats import multivariate_normal
+from toy import gan
 
 from gan_jax import latents, losses, rng
-from gan_jax.game import Game, gan, objectives
+from gan_jax.game import Game, given, objectives
 from gan_jax.latents import codes
 from gan_jax.methods import elbo
 from gan_jax.networks import linen
@@ -74,15 +75,6 @@ def test_a_traversal_moves_one_code_and_holds_the_rest():
     np.testing.assert_array_equal(jnp.delete(moved[2], 8, axis=1), jnp.tile(value[:8], (6, 1)))
 
 
-def test_in_training_the_labels_are_the_batchs():
-    latent = latents.labelled(latents.normal(2), 3)
-    assert latent.given is not None
-    labels = jnp.array([2, 0, 1, 1])
-    inputs = latent.given(KEYS[:4], {"label": labels})
-    np.testing.assert_array_equal(jnp.argmax(inputs[:, 2:], axis=1), labels)
-    np.testing.assert_array_equal(inputs[:, :2], latent.draw(KEYS[:4])[:, :2])
-
-
 def test_surprise_is_minus_the_log_likelihood_and_its_bound_is_tight_for_a_perfect_head():
     drawn = LATENT.draw(KEYS)
     digit, style = (codes.read(LATENT, drawn, name) for name in ("digit", "style"))
@@ -116,7 +108,7 @@ def play(networks, condition=None, batch=None, **options):
 def test_a_discriminator_on_a_body_is_the_discriminator_of_both():
     generator = linen(nn_generator(), (2,))
     codes = {"generator": generator, "body": linen(Body(2), (2,)), "discriminator": linen(Head(), (8,))}
-    state, update = play(codes, moves={"discriminator": ["body"]})
+    state, update = play(codes)
     whole, update_whole = play({"generator": generator, "discriminator": linen(Whole(), (2,))})
     same = {"Body_0": state.params["body"], "Head_0": state.params["discriminator"]}
     whole.params["discriminator"], whole.params["generator"] = same, state.params["generator"]
@@ -153,8 +145,8 @@ def test_real_and_fake_are_judged_beside_the_condition():
     judge = Network(lambda key: (jnp.ones(()), {}), apply, lambda: False)
     labels = jnp.arange(6) % 3
     networks = {"generator": linen(nn_generator(), (2,)), "discriminator": judge}
-    state, _ = play(networks, objectives.given("label"))
-    game = Game(networks, losses.non_saturating(), latents.normal(2), condition=objectives.given("label"))
+    state, _ = play(networks, given("label"))
+    game = Game(networks, losses.non_saturating(), latents.normal(2), condition=given("label"))
     batch = {"image": jnp.zeros((6, 2)), "label": labels}
     objectives.discriminator(game)(state, batch, jax.random.key(0))
     assert len(seen) == 2 and all(each[0] is labels for each in seen)

@@ -1,4 +1,3 @@
-import functools
 import itertools
 from dataclasses import replace
 
@@ -9,8 +8,7 @@ import optax
 import pytest
 from toy import BILINEAR, KEY, RATE, points, points_game, state_of
 
-from gan_jax import latents, losses, optimizers, penalties, rules
-from gan_jax.game import gan
+from gan_jax import losses, optimizers, penalties, rules
 from gan_jax.rules import controllers
 
 
@@ -196,14 +194,6 @@ def test_two_parts_cannot_carry_one_slot():
         (lambda: controllers.accuracy(decay=-0.1), "decay=-0.1"),
         (lambda: controllers.after(-1), "steps=-1"),
         (lambda: optimizers.clipped(optimizers.sgd(1.0), 0.0), "limit=0.0"),
-        (lambda: points_game(terms={"critic": ()}), r"terms: keys \['critic'\]; the players are"),
-        (lambda: points_game(rule=rules.simultaneous, repeats={"discriminator": 2}), "repeats: rules.simultaneous"),
-        (lambda: points_game(rule=functools.partial(rules.alternating, repeats={"generator": 2})), "bound already"),
-        (lambda: gan({}, losses.hinge(), latents.normal(2), {"generator": optax.sgd(1.0)}), "optimizers: given for"),
-        (lambda: points_game(terms={"generator": [penalties.r1(1.0)]}), "one is the discriminator's"),
-        (lambda: points_game(terms={"discriminator": [penalties.r1]}), "one is a function, not a Term"),
-        (lambda: points_game(terms={"discriminator": penalties.r1(1.0)}), "give lists"),
-        (lambda: points_game(controllers=controllers.accuracy()), "give lists"),
         (lambda: losses.resolve(losses.balanced(), state_of(x=1.0), KEY), r"add controllers.balance\(\)"),
         (lambda: controllers.ema("y", 0.9).hook(state_of(x=1.0), {}, KEY), r"network='y'.*\['x'\] only"),
     ],

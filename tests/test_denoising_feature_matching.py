@@ -6,12 +6,12 @@ import numpy as np
 import optax
 import pytest
 from test_bgan import plain
-from toy import KEY, points
+from toy import KEY, gan, points
 
 from experiments import denoising_feature_matching as experiment
 from gan_jax import latents, losses, rng, rules
 from gan_jax.data import Spec
-from gan_jax.game import gan, system
+from gan_jax.game import Game, sampler, system
 from gan_jax.methods import denoising
 from gan_jax.rules import gradients
 from gan_jax.types import Player
@@ -39,7 +39,7 @@ def test_the_denoiser_learns_the_mean_of_what_noise_may_have_hidden():
     batch, steps = 512, 1000
     objective = denoising.objective(networks["denoiser"], judge, STD)
     player = Player("denoiser", ("denoiser",), objective, optax.sgd(optax.linear_schedule(0.2, 0.0, steps)))
-    game = system(networks, [player], rules.descend(player), latents.normal(3))
+    game = system(Game(networks), rules.alternating([player]))
 
     def draw(arrays, key, step):
         normal = jax.random.normal(jax.random.fold_in(key, step), (batch, 3))
@@ -65,7 +65,7 @@ def test_the_noise_is_annealed():
     objective = denoising.objective(idle, judge, STD, optax.linear_schedule(1.0, 0.0, 40))
     networks = {"discriminator": judge, "denoiser": idle, "generator": judge}
     player = Player("denoiser", ("denoiser",), objective, optax.sgd(0.1))
-    state = system(networks, [player], rules.descend(player), latents.normal(3)).init(KEY)
+    state = system(Game(networks), rules.alternating([player])).init(KEY)
     for step, share in ((0, 1.0), (10, 0.75), (40, 0.0), (50, 0.0)):
         loss, _ = objective(replace(state, step=jnp.asarray(step)), {"image": jnp.ones((200, 100))}, KEY)
         np.testing.assert_allclose(loss, (share * STD) ** 2, rtol=0.05)  # of 20,000 squares: sqrt(2 / 20,000) = 0.01
@@ -95,7 +95,7 @@ def test_the_term_s_gradient_holds_the_target_constant():
     game = gan(networks, silent, latents.normal(2), optax.sgd(0.1), terms=terms)
     state, batch = game.init(KEY), {"image": jnp.ones((8, 2))}
     slope, aux, _ = gradients.gradient(game.players[1], state, batch, KEY)
-    z = game.latent.draw(rng.per_example(rng.named(KEY, "latent"), 8))
+    z = sampler(game)[0].draw(rng.per_example(rng.named(KEY, "latent"), 8))
     found, pullback = jax.vjp(lambda w: features(z @ w), state.params["generator"])
     target, _ = denoiser.apply(state.params["denoiser"], {}, found, train=True)
     # d/dG of lambda |f - r|^2 is 2 lambda (f - r) df/dG, here of a mean over 3 features and 8 samples

@@ -6,10 +6,11 @@ from flax import linen as nn
 
 from gan_jax import latents, sample
 from gan_jax.explore import directions
-from gan_jax.game import system
+from gan_jax.game import Game, system
 from gan_jax.networks import linen
+from gan_jax.rules.controllers import ema
 from gan_jax.runs import Restored
-from gan_jax.types import Network
+from gan_jax.types import Network, Rule
 
 SIZE, UNITS = 5, 12
 
@@ -38,7 +39,8 @@ def run_of(network: Network, latent, seed=0):
         "params": jax.tree.map(lambda x: jnp.asarray(draw.normal(size=x.shape), jnp.float32), params),
         "stats": jax.tree.map(lambda x: jnp.asarray(draw.uniform(0.5, 2.0, x.shape), jnp.float32), stats),
     }
-    made = system({"generator": network}, (), lambda state, batch, key: (state, {}), latent)
+    still = Rule((), lambda state, batch, key: (state, {}))
+    made = system(Game({"generator": network}, latent=latent), still, [ema("generator", 0.0)])
     return Restored(made, {"generator": average}, 0, {"data": {"shape": [UNITS]}})
 
 
@@ -99,7 +101,7 @@ def test_sefa_of_a_normalised_layer_sees_each_unit_rescaled(bent):
 
 def test_sefa_of_any_layer_averages_over_latents(bent):
     z = sample.latents_of(bent, 3, 40)
-    jacobians = jax.vmap(jax.jacfwd(lambda z: bent.system.generate(bent.ema, z[None])[0]))(z)  # [40, 7, SIZE]
+    jacobians = jax.vmap(jax.jacfwd(lambda z: bent.system.sample(bent.ema, z[None])[0]))(z)  # [40, 7, SIZE]
     values, vectors = np.linalg.eigh(np.einsum("nui,nuj->ij", jacobians, jacobians) / 40)
     found = directions.sefa(bent, layer="Dense_1", samples=40, seed=3)
     np.testing.assert_allclose(found.strengths, values[::-1], rtol=1e-4)
@@ -124,7 +126,7 @@ def test_pca_of_a_bent_layer_regresses_latents_on_the_components(bent):
     found = directions.pca(bent, 3, samples=300, seed=2)
     assert found.layer == "Dense_1"  # the first that is not linear
     z = np.asarray(sample.latents_of(bent, 2, 300))
-    made = np.asarray(bent.system.generate(bent.ema, jnp.asarray(z)))
+    made = np.asarray(bent.system.sample(bent.ema, jnp.asarray(z)))
     average = bent.ema["generator"]
     inside = bent.system.networks["generator"].inspect(average["params"], average["stats"], z)[1]
     still = made - np.asarray(inside["Dense_1"])

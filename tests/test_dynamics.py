@@ -52,7 +52,7 @@ def unregularised(loss, rule, optimizer=SGD, **options):
 
 
 def regularised(rule, *terms, loss=CROSS, optimizer=SGD):
-    return lambda start: dirac(loss, optimizer, start, rule=rule, terms={"discriminator": terms})
+    return lambda start: dirac(loss, optimizer, start, rule=rule, discriminator_terms=terms)
 
 
 def momentum(decay):
@@ -165,8 +165,8 @@ def test_every_rule_rests_with_every_loss_at_an_equilibrium_off_the_origin(loss,
 
 @pytest.mark.parametrize("name", ["non_saturating", "wasserstein", "top_k"])
 def test_unrolling_refuses_a_loss_that_ignores_what_the_foreseen_moves_see(name):
-    terms = {"generator": [Term("own", lambda context: context.real)]}  # sees the data, but is not the loss
-    update, state, batch = dirac(LOSSES[name], SGD, data=1.0, rule=UNROLLED, terms=terms)
+    terms = [Term("own", lambda context: context.real)]  # sees the data, but is not the loss
+    update, state, batch = dirac(LOSSES[name], SGD, data=1.0, rule=UNROLLED, generator_terms=terms)
     with pytest.raises(UserError, match=r"loss: .*'image'.*losses\.zero_sum"):
         update(state, batch, KEY)
 
@@ -185,8 +185,8 @@ def test_unrolling_finds_data_off_the_origin(steps):
 
 def test_a_zero_centred_penalty_has_a_derivative_at_the_equilibrium():
     # weight psi^2 is R1 of twice that weight
-    terms = {"discriminator": [penalties.gradient_penalty(0.25, target=0.0)]}
-    same(stability(*dirac(CROSS, SGD, rule=AT_ONCE, terms=terms)).eigenvalues, roots(0.5, 0.5))
+    terms = [penalties.gradient_penalty(0.25, target=0.0)]
+    same(stability(*dirac(CROSS, SGD, rule=AT_ONCE, discriminator_terms=terms)).eigenvalues, roots(0.5, 0.5))
 
 
 def test_a_strong_r1_no_longer_turns():

@@ -10,7 +10,7 @@ import pytest
 from toy import double
 
 import experiments
-from gan_jax import baseline, data, loop, rng, rules, runs, sample, translate
+from gan_jax import baseline, data, game, loop, rng, rules, runs, sample, translate
 from gan_jax.data.sources import stacked
 from gan_jax.devices import parallel
 
@@ -24,13 +24,29 @@ UNLIKE = ("dcgan", "infogan", "pix2pix", "vae")  # these run by default, the oth
 def small(name, **settings):
     """An experiment, and a config of it with narrow networks."""
     experiment = importlib.import_module(f"experiments.{name}")
-    widths = {"g_width": 4, "d_width": 4} if issubclass(experiment.Config, baseline.Baseline) else {}
+    widths = {"g_width": 4, "d_width": 4} if issubclass(experiment.Config, baseline.Widths) else {}
     return experiment, experiment.Config(batch_size=8, **widths, **settings)
 
 
+def recording(config):
+    """A config of the same class and values, and the set to which the names of its fields are added when read."""
+    read, names = set(), {field.name for field in dataclasses.fields(config)}
+
+    class Recording(type(config)):
+        def __getattribute__(self, name):
+            read.update({name} & names)
+            return super().__getattribute__(name)
+
+    return Recording(**{name: getattr(config, name) for name in names}), read
+
+
+LOOP = {"dataset", "resolution", "batch_size", "seed", "run"}  # read by `baseline.train` and `loop.run`
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_every_experiment_keeps_the_form_of_its_state(name):
+def test_every_experiment_keeps_the_form_of_its_state_and_uses_all_settings(name):
     experiment, config = small(name)
+    config, read = recording(config)
     dataset = data.load(config.dataset)
     system = experiment.build(config, dataset.spec)
     lead = (system.batches, config.batch_size)[system.batches == 1 :]
@@ -42,6 +58,21 @@ def test_every_experiment_keeps_the_form_of_its_state(name):
     after, metrics = jax.eval_shape(system.update, state, batch, rng.key(0))
     assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(lambda x: (x.shape, x.dtype), state)
     assert metrics and all(x.shape == () for x in metrics.values())
+    unused = {field.name for field in dataclasses.fields(config)} - read - LOOP
+    assert not unused, "these flags change nothing"
+
+    spec, examples = dataset.spec, jax.ShapeDtypeStruct((5, *dataset.spec.shape), "float32")
+    if system.translate:
+        sources = jax.ShapeDtypeStruct((5, *(spec.source or ())), "float32")
+        assert jax.eval_shape(system.translate, state.ema, sources).shape == examples.shape
+    else:
+        latent, generate = game.sampler(system)
+        latents = jax.ShapeDtypeStruct((5, latent.size), "float32")
+        assert jax.eval_shape(generate, state.ema, latents).shape == examples.shape
+    if system.encode:
+        assert jax.eval_shape(system.encode, state.ema, examples).shape == (5, system.latent.size)
+    if system.translate_back:
+        assert jax.eval_shape(system.translate_back, state.ema, examples).shape == (5, *(spec.source or ()))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +91,7 @@ def test_every_experiment_runs_two_steps_and_is_sampled(name, tmp_path, monkeypa
     images = sample.samples(opened, seed=0, count=3)
     assert images.shape == (3, *opened.record["data"]["shape"]) and images.dtype == np.uint8
     # before rounding: after two steps the contrast may still be below a 256th
-    raw = jax.jit(opened.system.generate)(opened.ema, sample.latents_of(opened, 0, 3))
+    raw = jax.jit(opened.system.sample)(opened.ema, sample.latents_of(opened, 0, 3))
     assert np.ptp(raw, axis=0).max() > 0, "all latents give one image"
 
 
@@ -107,7 +138,7 @@ def test_dcgan_fits_its_images(side, d_norm):
     spec = data.Spec((side, side, 3), 0)
     system = dcgan.build(dcgan.Config(g_width=8, d_width=8, latent_size=5, d_norm=d_norm), spec)
     state = jax.eval_shape(system.init, jax.random.key(0))
-    images = jax.eval_shape(system.generate, state.ema, jax.ShapeDtypeStruct((2, 5), "float32"))
+    images = jax.eval_shape(system.sample, state.ema, jax.ShapeDtypeStruct((2, 5), "float32"))
     assert images.shape == (2, side, side, 3)
     batch = {"image": images}
     after, metrics = jax.eval_shape(system.update, state, batch, jax.random.key(0))

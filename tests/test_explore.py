@@ -76,7 +76,7 @@ def test_all_kinds_are_made_and_gathered_and_what_cannot_be_is_told(workdir, cap
 
 
 def test_filters_are_of_the_first_sample(run):
-    image = run.system.generate(run.ema, sample.latents_of(run, 3, 1))[0]
+    image = run.system.sample(run.ema, sample.latents_of(run, 3, 1))[0]
     (layer,) = filters.of_image(run, 3, ["ConvTranspose_1"])  # one, for each is compiled by itself
     np.testing.assert_allclose(layer.assembly[-1], image, atol=1e-5)
     made = views.assembly(run, 3, count=2, layer="ConvTranspose_1")

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from toy import KEY, RATE, player, points, points_game, state_of
+from toy import KEY, RATE, gan, player, points, points_game, state_of
 
 from gan_jax import data, latents, losses, penalties, rules, terms
 from gan_jax.data.sources import toys
-from gan_jax.game import gan, system
+from gan_jax.game import Game, system
 from gan_jax.metrics.duality_gap import duality_gap, equilibrium
 from gan_jax.networks import linen, mlp
 from gan_jax.rules import controllers
@@ -54,8 +54,7 @@ def free(value):
         player("discriminator", lambda p: -value(p["generator"], p["discriminator"])),
         player("generator", lambda p: value(p["generator"], p["discriminator"])),
     )
-    networks = {each.name: plain(lambda p, x: p) for each in players}
-    return system(networks, players, rules.alternating(players), latents.normal(1))
+    return system(Game({each.name: plain(lambda p, x: p) for each in players}), rules.alternating(players))
 
 
 def free_gap(game, x, y, moves):

@@ -49,7 +49,7 @@ def run():
 def own(run):
     """Latents, and what the generator makes of them."""
     z = sample.latents_of(run, 9, 5)
-    return np.asarray(z), np.asarray(run.system.generate(run.ema, z))
+    return np.asarray(z), np.asarray(run.system.sample(run.ema, z))
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_errors_are_those_of_the_images_and_the_best_start_is_kept(run):
     result = invert(run, noise, prior=0.0)
     np.testing.assert_array_equal(result.errors, result.all_errors.min(axis=1))
     assert result.all_errors.shape == (5, 6) and result.latents.shape == (5, SIZE)
-    made = run.system.generate(run.ema, jnp.asarray(result.latents))
+    made = run.system.sample(run.ema, jnp.asarray(result.latents))
     np.testing.assert_allclose(result.errors, rmse(made, noise / 127.5 - 1), rtol=1e-4)
     assert result.errors.min() > 0.1  # of another kind: no latent makes them
     as_float = invert(run, noise / 127.5 - 1, prior=0.0)
@@ -100,7 +100,7 @@ def test_a_seed_is_one_search_bit_for_bit(run, own):
 def test_more_starts_escape_minima_that_one_is_caught_in():
     wavy = run_of(linen(Wavy(), (1,)), latents.normal(1))
     z = np.linspace(-1.5, 1.5, 8)[:, None].astype(np.float32)
-    target = np.asarray(wavy.system.generate(wavy.ema, jnp.asarray(z)))
+    target = np.asarray(wavy.system.sample(wavy.ema, jnp.asarray(z)))
     one, many = (invert(wavy, target, starts=starts, learning_rate=0.05, prior=0.0) for starts in (1, 24))
     np.testing.assert_allclose(many.all_errors[:, :1], one.all_errors, atol=1e-3)  # the first start is the same
     assert one.errors.max() > 0.1 and many.errors.max() < 1e-2
@@ -108,14 +108,14 @@ def test_more_starts_escape_minima_that_one_is_caught_in():
 
 def test_bounded_latents_stay_in_their_interval(run):
     bounded = run._replace(system=run.system._replace(latent=latents.uniform(SIZE)))
-    outside = np.asarray(run.system.generate(run.ema, jnp.full((1, SIZE), 2.0)))
+    outside = np.asarray(run.system.sample(run.ema, jnp.full((1, SIZE), 2.0)))
     result = invert(bounded, outside, prior=0.0)
     assert np.abs(result.latents).max() <= 1 and np.abs(result.latents).max() > 0.99
     assert np.abs(invert(run, outside, prior=0.0).latents).max() > 1.9  # which normal latents may reach
 
 
 def test_a_strong_prior_takes_latents_of_the_usual_length(run):
-    far = np.asarray(run.system.generate(run.ema, jnp.asarray([[3.0, 2.5, -3.0], [0.0, 0.1, 0.0]])))
+    far = np.asarray(run.system.sample(run.ema, jnp.asarray([[3.0, 2.5, -3.0], [0.0, 0.1, 0.0]])))
     free, held = (invert(run, far, prior=prior) for prior in (0.0, 100.0))
     np.testing.assert_allclose(np.mean(free.latents**2, axis=1), [8.1, 0.0], atol=0.2)
     np.testing.assert_allclose(np.mean(held.latents**2, axis=1), 1, atol=0.1)

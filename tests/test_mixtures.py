@@ -12,10 +12,11 @@ from toy import KEY, double, points
 
 from experiments import adagan, mix_gan
 from gan_jax import baseline, data, latents, losses, rules
+from gan_jax.baseline import training
 from gan_jax.data import Spec
 from gan_jax.data.sources import toys
 from gan_jax.devices import parallel
-from gan_jax.game import PLAYERS
+from gan_jax.game import Game, sampler
 from gan_jax.loop.trajectories import trajectories
 from gan_jax.methods import boosting, mixture
 from gan_jax.methods.phases import phased
@@ -126,11 +127,12 @@ def test_the_payoff_is_the_mean_of_the_plain_games_of_all_pairs(count, loss, nor
     u, v = (np.asarray(mixture.weights(state.params[name])) for name in ("generator", "discriminator"))
     assert count == 1 or np.ptp(u) > 0.05 < np.ptp(v)
     # of the same latents, but for what picks the component
-    plain = baseline.game(config, baseline.networks(config, PLANE, norm), getattr(losses, loss)())
+    single = Game(baseline.networks(config, PLANE, norm), getattr(losses, loss)(), baseline.latent(config))
+    pair = [baseline.discriminator(config, single), baseline.generator(config, single)]
     values = np.zeros((2, count, count))
     judge, judge_all = (
-        jax.jit(lambda state, players=game.players: [player.objective(state, batch, KEY)[0] for player in players])
-        for game in (plain, mixed)
+        jax.jit(lambda state, players=players: [player.objective(state, batch, KEY)[0] for player in players])
+        for players in (pair, mixed.players)
     )
     for i, j in np.ndindex(count, count):
         places = {"generator": i, "discriminator": j}
@@ -217,7 +219,8 @@ def games(kind):
     """MIX+GAN, and AdaGAN of three iterations for each of two components, the classifier alone in one of them."""
     spec, sgd = (PLANE if kind == "points" else Spec((28, 28, 1), 0)), optax.sgd(0.05, momentum=0.5)
     with pytest.MonkeyPatch.context() as patch:  # Adam would blow rounding up to whole steps
-        patch.setattr(baseline, "adam", lambda *_, **__: dict.fromkeys(PLAYERS, sgd))
+        for module in (baseline, training):
+            patch.setattr(module, "adam", lambda *_, **__: sgd)
         yield mix_gan.build(mix_gan.Config(components=2, **SMALL), spec)
         alone = {"steps_per_component": 3, "classifier_steps": 1, "pool": 2}
         yield adagan.build(adagan.Config(components=2, **alone, **SMALL), spec)
@@ -307,8 +310,10 @@ def covered(game, steps, every, seeds=4):
     A mode is covered by 1% of 2,000 samples, of 12.5% that it would have.
     """
 
+    latent, generate = sampler(game)
+
     def watch(state):
-        found = modes(game.generate(state.ema, game.latent.draw(KEYS[:2000])), RING, least=20)
+        found = modes(generate(state.ema, latent.draw(KEYS[:2000])), RING, least=20)
         return found.covered, found.reverse_kl
 
     arrays = {"image": jnp.asarray(toys.draw(RING, 20_000, 0)[0])}

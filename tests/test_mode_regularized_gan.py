@@ -6,13 +6,13 @@ import numpy as np
 import optax
 import pytest
 from test_bgan import plain
-from toy import KEY, points
+from toy import KEY, gan, points
 
 from experiments import mode_regularized_gan as experiment
 from gan_jax import data, latents, losses
 from gan_jax.data import Spec
 from gan_jax.data.sources import toys
-from gan_jax.game import gan
+from gan_jax.game import sampler
 from gan_jax.loop.trajectories import trajectories
 from gan_jax.metrics.modes import modes
 from gan_jax.rules import gradients
@@ -26,8 +26,8 @@ def line(reconstruction, realism):
     networks = {name: plain(lambda p, x: p * x, start) for name, start in LINE.items()}
     loss = losses.non_saturating()._replace(generator=lambda real, fake: 0 * fake[:, 0])
     term = experiment.mode_regularizer(reconstruction, realism)
-    terms, also = {"generator": [term]}, {"generator": ["encoder"]}
-    return gan(networks, loss, latents.normal(1), optax.sgd(0.1), terms=terms, moves=also)
+    terms, trains = {"generator": [term]}, {"generator": ["encoder"]}
+    return gan(networks, loss, latents.normal(1), optax.sgd(0.1), terms=terms, trains=trains)
 
 
 def regularizer(params, x, reconstruction, realism):
@@ -87,10 +87,11 @@ def test_it_covers_the_modes_that_the_plain_game_misses():
 
     def scores(reconstruction, realism):
         game = experiment.build(replace(wild, reconstruction=reconstruction, realism=realism), dataset.spec)
-        drawn = game.latent.draw(jax.random.split(KEY, 2500))
+        latent, generate = sampler(game)
+        drawn = latent.draw(jax.random.split(KEY, 2500))
 
         def watch(state):
-            return modes(game.generate(state.ema, drawn), mixture, 25)
+            return modes(generate(state.ema, drawn), mixture, 25)
 
         _, seen = trajectories(game, arrays, 64, 600, range(4), watch, 100)
         return [np.asarray(score)[:, -2:].mean(axis=1) for score in (seen.covered, seen.reverse_kl)]

@@ -11,13 +11,11 @@ from flax import traverse_util
 from toy import points_game
 
 from gan_jax import data
-from gan_jax.game import system
 from gan_jax.networks import dcgan, linen, mlp
 from gan_jax.networks.layers.batch import minibatch_deviation
 from gan_jax.networks.layers.conv import Conv
 from gan_jax.networks.layers.norm import layer, normalise
 from gan_jax.networks.wrappers.reference_batch import with_reference
-from gan_jax.types import Player
 
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (64, 6)) * 3 + 1
@@ -212,10 +210,3 @@ def test_an_unknown_norm_or_minibatch_layer_is_refused():
         linen(Normalised("group"), (6,)).init(KEY)
     with pytest.raises(ValueError, match="minibatch='std'"):
         linen(mlp.Discriminator((8,), minibatch="std"), (6,)).init(KEY)  # pyright: ignore[reportArgumentType]
-
-
-def test_players_of_networks_that_are_not_there_are_refused():
-    game = points_game()
-    ghost = Player("generator", ("encoder",), lambda s, b, k: None, None)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ValueError, match="moves 'encoder'"):
-        system({}, [ghost], game.update, game.latent)

@@ -13,6 +13,7 @@ import pytest
 from toy import points_game
 
 from gan_jax import data, loop, penalties, terms
+from gan_jax.game import sampler
 from gan_jax.loop import population
 from gan_jax.runs import log
 from gan_jax.types import Term
@@ -52,7 +53,8 @@ def build(config, spec):
 
 def samples(system, state):
     keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(0)))(jnp.arange(8))
-    return system.generate(state.ema, system.latent.draw(keys))
+    latent, generate = sampler(system)
+    return generate(state.ema, latent.draw(keys))
 
 
 def same(a, b):

@@ -4,9 +4,9 @@ import numpy as np
 import optax
 import pytest
 from jax.flatten_util import ravel_pytree
+from toy import gan
 
 from gan_jax import losses, penalties
-from gan_jax.game import gan
 from gan_jax.latents import normal
 from gan_jax.networks import dcgan, linen, mixed, mlp, resnet
 from gan_jax.networks.autoencoder import Autoencoder, UpsamplingAutoencoder

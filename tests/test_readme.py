@@ -12,7 +12,6 @@ from pathlib import Path
 
 import jax
 import pytest
-from toy import images_game
 
 from experiments import loss_zoo
 from experiments.benchmarks import convolutions, costs, peers, populations, scaling
@@ -63,10 +62,10 @@ def test_a_users_own_loss_term_rule_and_experiment_train_go_on_and_are_sampled(t
 
 
 def test_the_parts_that_are_shown_together_make_a_game():
-    (code,) = re.findall(r"```python\n(from functools.*?)```", README, re.DOTALL)
+    (code,) = re.findall(r"```python\n(from gan_jax import augment.*?)```", README, re.DOTALL)
     shown: dict = {}
     exec(code, shown)
-    game = images_game("spectral", loss=shown["relativistic"], **shown["options"])
+    game = shown["built"]
     state = jax.eval_shape(game.init, jax.random.key(0))
     batch = {"image": jax.ShapeDtypeStruct((8, 28, 28, 1), "float32")}
     _, metrics = jax.eval_shape(game.update, state, batch, jax.random.key(0))

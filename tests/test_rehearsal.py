@@ -8,13 +8,12 @@ import optax
 import pytest
 from flax import linen as nn
 from test_loop import config
-from toy import points_game
+from toy import gan, points_game
 
 from gan_jax import data, latents, loop, losses
 from gan_jax.data import Spec
 from gan_jax.devices import memory, parallel
 from gan_jax.errors import UserError
-from gan_jax.game import gan
 from gan_jax.loop import rehearsal
 from gan_jax.loop import train as training
 from gan_jax.loop.settings import Run, validated

@@ -9,7 +9,7 @@ import pytest
 from toy import BILINEAR, KEY, RATE, play, player, points, points_game, state_of
 
 from gan_jax import data, latents, rng, rules
-from gan_jax.game import system
+from gan_jax.game import Game, system
 from gan_jax.networks import linen, mlp
 from gan_jax.types import Aux, Player
 
@@ -85,7 +85,7 @@ def test_accumulating_a_game_is_the_move_by_the_mean_of_its_batches_gradients():
     mean = jax.tree.map(lambda *x: sum(x) / 3, *(move.params for move in moves))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), moved.params, mean)
     assert game.batches == 3 and points_game(accumulate=3, repeats={"discriminator": 2}).batches == 6
-    with pytest.raises(ValueError, match="accumulate=0"):
+    with pytest.raises(ValueError, match="batches=0"):
         points_game(accumulate=0)
 
 
@@ -133,7 +133,7 @@ def test_three_players_over_three_networks_cover_a_mixture():
     adam = optax.adam(1e-3, 0.5)
     players = [Player("judge", ("judge",), judge, adam)]
     players += [Player(name, (name,), passes(name), adam) for name in ("one", "two")]
-    game = system(networks | {"generator": networks["one"]}, players, rules.alternating(players), latent)
+    game = system(Game(networks), rules.alternating(players))
     centre = jax.random.bernoulli(jax.random.key(1), shape=(4096,)).astype(int)
     mixture = {"image": modes[centre] + 0.2 * jax.random.normal(jax.random.key(2), (4096, 2))}
     step = jax.jit(rules.many(game.update, data.batches(4096, 64), 2000))

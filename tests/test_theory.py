@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from toy import gan
 
 from gan_jax import data, latents, losses, penalties, rules
-from gan_jax.game import gan, objectives
+from gan_jax.game import objectives
 from gan_jax.networks import linen, mlp
 from gan_jax.rules import controllers
 from gan_jax.types import Network, Player, TrainState
@@ -76,7 +77,7 @@ def trained(loss, steps, batch_size=64, order: Literal[1, 2] = 2, **options):
         "discriminator": linen(mlp.Autoencoder((128, 128), 32, order), (28, 28, 1)),
     }
     adam = options.pop("adam")
-    game = gan(networks, loss, latent, {"discriminator": adam, "generator": adam}, **options)
+    game = gan(networks, loss, latent, adam, **options)
     step = jax.jit(rules.many(game.update, data.batches(len(digits["image"]), batch_size), steps))
     return step(game.init(KEY), digits, KEY, steps)[1]
 

@@ -54,7 +54,9 @@ def test_a_folder_is_translated_name_by_name_both_ways(translator, tmp_path):
 
 
 def test_a_translator_draws_no_samples_and_others_do_not_translate(translator, conditional):
-    with pytest.raises(ValueError, match=r"translates images and draws none: python -m gan_jax.translate"):
+    with pytest.raises(
+        ValueError, match=r"draws no samples; it translates: python -m gan_jax.translate"
+    ):
         sample.samples(runs.open_run(translator), 0, 3)
     with pytest.raises(ValueError, match="does not translate images"):
         translate.translated(runs.open_run(conditional), np.zeros((1, 28, 28, 1), np.uint8))
@@ -106,7 +108,7 @@ def test_samples_of_classes_are_those_of_their_latents(conditional, tmp_path):
     opened = runs.open_run(conditional)
     labels = np.array([3, 1, 9, 3])
     made = sample.labelled(opened, 5, labels.tolist())
-    values = codes.with_labels(opened.system.latent, sample.latents_of(opened, 5, 4), labels)
+    values = codes.with_labels(sampler(opened.system)[0], sample.latents_of(opened, 5, 4), labels)
     np.testing.assert_array_equal(made, sample.generate(opened, values))
     command.npz(conditional, Shared(seed=5, out=tmp_path / "a.npz"), Draw(4, labels=(3, 1, 9, 3)))
     np.testing.assert_array_equal(np.load(tmp_path / "a.npz")["image"], made)
@@ -157,7 +159,7 @@ def test_a_run_without_an_encoder_reconstructs_nothing(conditional):
 
 def test_reconstructions_are_those_of_the_averaged_encoder(conditional):
     opened = runs.open_run(conditional)
-    size = opened.system.latent.size
+    size = sampler(opened.system)[0].size
 
     def encode(ema, images):
         return images[:, :size, 0, 0]

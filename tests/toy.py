@@ -1,43 +1,69 @@
 """Small games that several tests play."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax import data, latents, losses
+from gan_jax import data, latents, losses, rules
 from gan_jax.data import Spec
-from gan_jax.game import gan
+from gan_jax.game import Game, discriminator, generator, system
 from gan_jax.networks import dcgan, linen, mlp
 from gan_jax.networks.layers.norm import Norm
+from gan_jax.rules.controllers import ema
 from gan_jax.types import Aux, Player, TrainState
 
 KEY = jax.random.key(0)
 RATE = 0.1
 
 
+def gan(
+    networks,
+    loss,
+    latent,
+    optimizers,
+    *,
+    terms=None,
+    rule=rules.alternating,
+    repeats=None,
+    accumulate=1,
+    active=None,
+    trains=None,
+    controllers=(),
+    ema_decay=0.999,
+    **options,
+):
+    """The game of a discriminator and a generator, from arguments that tests vary one at a time."""
+    game = Game(networks, loss, latent, **options)
+    players = []
+    for name, player in (("discriminator", discriminator), ("generator", generator)):
+        optimizer = optimizers[name] if isinstance(optimizers, dict) else optimizers
+        own = {"trains": (trains or {}).get(name, ()), "active": (active or {}).get(name), "batches": accumulate}
+        players.append(player(game, optimizer, (terms or {}).get(name, ()), **own))
+    rule = functools.partial(rule, repeats=repeats) if repeats else rule
+    return system(game, rule(players), [*controllers, ema("generator", ema_decay)])
+
+
 def points_game(d_norm: Norm = "none", optimizer=None, features=False, g_norm: Norm = "batch", **options):
     """A GAN of small fully connected networks on points in the plane."""
-    latent = latents.normal(4)
     networks = {
         "generator": linen(mlp.Generator((2,), (16, 16), g_norm, bounded=False), (4,)),
         "discriminator": linen(mlp.Discriminator((16, 16), d_norm, with_features=features), (2,)),
     }
-    adam = optimizer or optax.sgd(0.1)
     loss = options.pop("loss", losses.non_saturating())
-    return gan(networks, loss, latent, {"discriminator": adam, "generator": adam}, **options)
+    return gan(networks, loss, latents.normal(4), optimizer or optax.sgd(0.1), **options)
 
 
 def images_game(d_norm: Norm = "batch", **options):
     """A DCGAN four channels wide on 28 x 28 images."""
     spec = Spec((28, 28, 1), 10)
-    latent = latents.normal(8)
     networks = {
         "generator": linen(dcgan.Generator(spec.shape, 4), (8,)),
         "discriminator": linen(dcgan.Discriminator(spec.shape, 4, d_norm), spec.shape),
     }
-    sgd = optax.sgd(0.05)
     loss = options.pop("loss", losses.non_saturating())
-    return gan(networks, loss, latent, {"discriminator": sgd, "generator": sgd}, **options)
+    return gan(networks, loss, latents.normal(8), optax.sgd(0.05), **options)
 
 
 def points(count=256, seed=1):

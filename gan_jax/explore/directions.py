@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 from numpy.typing import ArrayLike
 
-from gan_jax import rng
+from gan_jax import game, rng
 from gan_jax.errors import UserError
 from gan_jax.runs import Restored
 from gan_jax.sample import generate, latents_of, require_memory
@@ -50,7 +50,8 @@ def layers(run: Restored) -> dict[str, tuple[int, ...]]:
         # recorded while tracing, as JAX sorts the dicts that it returns
         shapes.update({name: value.shape[1:] for name, value in _inspect(run, average, values).items()})
 
-    jax.eval_shape(record, run.ema["generator"], jax.ShapeDtypeStruct((1, run.system.latent.size), jnp.float32))
+    latent, _ = game.sampler(run.system)
+    jax.eval_shape(record, run.ema["generator"], jax.ShapeDtypeStruct((1, latent.size), jnp.float32))
     return shapes
 
 
@@ -166,7 +167,7 @@ def traverse(
     Returns:
         Images `[count * samples * steps, ...]`, walk by walk: direction 0 from each image, direction 1 from each, ...
     """
-    size, along = run.system.latent.size, np.asarray(vectors, np.float32)
+    size, along = game.sampler(run.system)[0].size, np.asarray(vectors, np.float32)
     if along.ndim != 2 or along.shape[1] != size or not len(along):
         raise UserError(f"vectors {along.shape}: this generator's latents take [count, {size}], count at least 1")
     lengths = np.linalg.norm(along, axis=1, keepdims=True)

@@ -15,6 +15,7 @@ import optax
 from jax import lax
 from numpy.typing import ArrayLike
 
+from gan_jax import game
 from gan_jax.errors import UserError
 from gan_jax.metrics.features import Features, of_data
 from gan_jax.runs import Restored
@@ -110,7 +111,7 @@ def _distance(run: Restored, features: Features | None, weight: float) -> Distan
     """Returns `(ema, weights, latents, target) -> (distance to minimise [b], mean squared error of pixels [b])`."""
 
     def distance(ema: PyTree, weights: PyTree, latents: Array, target: Array) -> tuple[Array, Array]:
-        made = run.system.generate(ema, latents)
+        made = game.sampler(run.system)[1](ema, latents)
         squared = jnp.mean((made - target).reshape(len(made), -1) ** 2, axis=1)
         if features is None:
             return squared, squared
@@ -153,8 +154,9 @@ def _search(away: Distance, drawn: np.ndarray, iterations: int, learning_rate: f
 def _target(run: Restored, images: ArrayLike) -> np.ndarray:
     """Checks images, and returns them in the generator's range."""
     given = np.asarray(images)
-    one = jax.ShapeDtypeStruct((1, run.system.latent.size), jnp.float32)
-    shape = jax.eval_shape(run.system.generate, run.ema, one).shape[1:]
+    latent, generate = game.sampler(run.system)
+    one = jax.ShapeDtypeStruct((1, latent.size), jnp.float32)
+    shape = jax.eval_shape(generate, run.ema, one).shape[1:]
     if given.shape[1:] != shape or not len(given):
         raise UserError(
             f"images {given.shape}: this generator makes {shape}; give [n, {', '.join(map(str, shape))}], n at least "

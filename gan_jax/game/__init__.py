@@ -1,21 +1,26 @@
-"""Games: objectives from losses, terms and augmentations, and systems from networks, players and an update rule.
+"""Games: players' objectives from losses, terms and augmentations, and systems from players, rules and controllers.
 
-Change in `objectives` how losses, terms and augmentations add up to a player's objective, and in `build` how networks,
-players and a rule become a `System`. Games of a discriminator and a generator use `gan`; other players go to `system`.
-`dynamics` linearises an update near an equilibrium.
+Change in `objectives` how losses, terms and augmentations add up to a player's objective, in `inputs` what the
+generator is given in training, and in `build` how players and a rule become a `System`. Any player whose objective is
+its own (see `types.Player`) can join a rule beside `discriminator` and `generator`. `dynamics` linearises an update
+near an equilibrium.
 """
 
-from gan_jax.game.build import PLAYERS, averaged_network, current, gan, system
-from gan_jax.game.objectives import Game, discriminator, generator, given
+from gan_jax.game.build import averaged_network, current, sampler, system
+from gan_jax.game.inputs import drawn, from_batch, given, labelled
+from gan_jax.game.objectives import Game
+from gan_jax.game.players import discriminator, generator
 
 __all__ = [
-    "PLAYERS",
     "Game",
     "averaged_network",
     "current",
     "discriminator",
-    "gan",
+    "drawn",
+    "from_batch",
     "generator",
     "given",
+    "labelled",
+    "sampler",
     "system",
 ]

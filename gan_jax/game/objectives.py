@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from gan_jax import losses, rng
 from gan_jax.devices import parallel
 from gan_jax.errors import UserError
+from gan_jax.game import inputs
 from gan_jax.types import (
     Array,
     Augment,
@@ -20,6 +21,7 @@ from gan_jax.types import (
     Batch,
     Condition,
     Context,
+    Inputs,
     Latent,
     Loss,
     Metrics,
@@ -32,35 +34,25 @@ from gan_jax.types import (
 
 
 class Game(NamedTuple):
-    """A game of a generator and a discriminator.
+    """What players share: the networks, the adversarial loss, and what the generator is given.
 
     Attributes:
-        networks: "generator", latents -> images; "discriminator", images -> logits `[b, ...]`, or a dictionary of
-            "logits" and other outputs for terms, such as "features". With a "body", images -> features, the
-            discriminator takes these features, as other networks may in terms.
-        loss: The adversarial loss, or `(state, key) -> loss`.
-        latent: Distribution of the generator's inputs.
-        augment: Augmentation of real and fake images before the discriminator, in both players' objectives.
+        networks: All networks, by name. Of an adversarial game "generator", inputs -> examples; and "discriminator",
+            examples -> logits `[b, ...]`, or a dictionary of "logits" and other outputs for terms, such as "features".
+            With a "body", examples -> features, the discriminator takes these features, as other networks may in terms.
+        loss: The adversarial loss, or `(state, key) -> loss`; None for games without one.
+        latent: Distribution of latents, from which samples are drawn; None for a system that does not sample.
+        inputs: `(keys [b], batch) -> inputs`: what the generator is given in training; by default latents.
+        augment: Augmentation of real and fake examples before the discriminator, in both players' objectives.
         condition: Further inputs of the discriminator; see `given`.
     """
 
     networks: Mapping[str, Network]
-    loss: Loss
-    latent: Latent
+    loss: Loss | None = None
+    latent: Latent | None = None
+    inputs: Inputs | None = None
     augment: Augment | None = None
     condition: Condition | None = None
-
-
-def given(*names: str) -> Condition:
-    """Condition: the discriminator also takes these arrays of the batch, such as "label", with real and with fake."""
-
-    def condition(state: TrainState, batch: Batch, inputs: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-        if missing := [name for name in names if name not in batch]:
-            raise UserError(f"condition: the data have no {missing}, only {sorted(batch)}; use a data set that has")
-        beside = tuple(batch[name] for name in names)
-        return beside, beside
-
-    return condition
 
 
 def discriminator(game: Game, terms: Sequence[Term] = ()) -> Objective:
@@ -81,6 +73,7 @@ def discriminator(game: Game, terms: Sequence[Term] = ()) -> Objective:
         UserError: If two terms share a name, or a term differentiates example by example a network whose output for
             an example depends on the rest of the batch.
     """
+    _require_playable(game)
     _require_terms(game, terms)
     return lambda state, batch, key: _discriminator(game, terms, _play(game, state, batch, key))
 
@@ -101,6 +94,7 @@ def generator(game: Game, terms: Sequence[Term] = ()) -> Objective:
     Raises:
         UserError: See `discriminator`.
     """
+    _require_playable(game)
     _require_terms(game, terms)
     return lambda state, batch, key: _generator(game, terms, _play(game, state, batch, key))
 
@@ -118,7 +112,7 @@ class _Played(NamedTuple):
 def _play(game: Game, state: TrainState, batch: Batch, key: Array) -> _Played:
     real, networks = batch["image"], game.networks
     keys = rng.per_example(rng.named(key, "latent"), len(real))
-    latents = game.latent.given(keys, batch) if game.latent.given else game.latent.draw(keys)
+    latents = _inputs(game)(keys, batch)
     beside = game.condition(state, batch, latents) if game.condition else ((), ())
 
     def generate(latents: Array) -> tuple[Array, PyTree]:
@@ -185,6 +179,7 @@ def _require_fit(real: Array, fake: Array, output: dict[str, PyTree]) -> None:
 
 def _discriminator(game: Game, terms: Sequence[Term], played: _Played) -> tuple[Array, Aux]:
     real, fake = played.real_logits, played.fake_logits
+    assert game.loss is not None  # as the players' objectives check
     loss = losses.resolve(game.loss, played.context.state, rng.named(played.key, "loss"))
     value = jnp.mean(loss.discriminator(real, fake))
     added, metrics, extra = _sum(terms, played.context, "discriminator")
@@ -203,6 +198,7 @@ def _discriminator(game: Game, terms: Sequence[Term], played: _Played) -> tuple[
 
 
 def _generator(game: Game, terms: Sequence[Term], played: _Played) -> tuple[Array, Aux]:
+    assert game.loss is not None  # as the players' objectives check
     loss = losses.resolve(game.loss, played.context.state, rng.named(played.key, "loss"))
     value = jnp.mean(loss.generator(played.real_logits, played.fake_logits))  # XLA removes the real part where unused
     added, metrics, extra = _sum(terms, played.context, "generator")
@@ -234,6 +230,23 @@ def _sum(terms: Sequence[Term], context: Context, player: str) -> tuple[Array, M
         metrics[term.name] = value
         total += value
     return total, metrics, extra
+
+
+def _inputs(game: Game) -> Inputs:
+    if game.inputs is not None:
+        return game.inputs
+    if game.latent is None:
+        raise UserError("game: give it a distribution of latents, or inputs: what the generator is given in training")
+    return inputs.drawn(game.latent)
+
+
+def _require_playable(game: Game) -> None:
+    """Refuses a game that lacks what its discriminator and generator need."""
+    if missing := {"generator", "discriminator"} - set(game.networks):
+        raise UserError(f"networks: there is no {sorted(missing)}, only {sorted(game.networks)}")
+    if game.loss is None:
+        raise UserError("game: give it an adversarial loss, such as losses.hinge()")
+    _inputs(game)
 
 
 def _require_terms(game: Game, terms: Sequence[Term]) -> None:

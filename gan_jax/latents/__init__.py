@@ -13,7 +13,6 @@ from gan_jax.latents.distributions import (
     latent,
     normal,
     numbered,
-    source,
     uniform,
 )
 from gan_jax.latents.interpolate import linear, spherical
@@ -28,7 +27,6 @@ __all__ = [
     "linear",
     "normal",
     "numbered",
-    "source",
     "spherical",
     "uniform",
 ]

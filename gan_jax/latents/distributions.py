@@ -1,7 +1,6 @@
 """Distributions of latents: each example's latent is a function of its own key."""
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -11,8 +10,7 @@ import jax.numpy as jnp
 from gan_jax import rng
 from gan_jax.devices import memory
 from gan_jax.errors import UserError
-from gan_jax.latents import codes as parts
-from gan_jax.types import Array, Batch, Latent, Part
+from gan_jax.types import Array, Latent, Part
 
 Distribution = Literal["normal", "uniform", "symmetric"]
 BATCH = 64  # latents drawn per call
@@ -114,7 +112,7 @@ def joined(noise: Latent, **codes: Latent) -> Latent:
 
 
 def labelled(noise: Latent, classes: int) -> Latent:
-    """Joint distribution of noise and a one-hot class: the batch's "label" in training, a uniform class otherwise.
+    """Joint distribution of noise and a uniform one-hot class, named "label".
 
     Args:
         noise: Distribution of the other dimensions.
@@ -122,30 +120,7 @@ def labelled(noise: Latent, classes: int) -> Latent:
     """
     if not classes:
         raise UserError("classes=0: the data have no labels; give a set that has, such as --dataset digits")
-    latent = joined(noise, label=categorical(classes))
-
-    def given(keys: Array, batch: Batch) -> Array:
-        return parts.put(latent, latent.draw(keys), "label", jax.nn.one_hot(batch["label"], classes))
-
-    return latent._replace(given=given)
-
-
-def source(shape: tuple[int, ...] | None) -> Latent:
-    """Input of a translator: the batch's "source" images, instead of drawn latents.
-
-    Args:
-        shape: `(H, W, C)` of the sources; None means that the data have none, and raises UserError.
-    """
-    if shape is None:
-        raise UserError("the data have no source to translate; give pairs, such as --dataset edges:digits")
-
-    def draw(keys: Array, truncation: float | None = None) -> Array:
-        raise UserError(
-            "this generator translates images and draws none: "
-            "python -m gan_jax.translate RUN --input DIRECTORY --output DIRECTORY"
-        )
-
-    return Latent(math.prod(shape), draw, given=lambda keys, batch: batch["source"])
+    return joined(noise, label=categorical(classes))
 
 
 def numbered(latent: Latent, seed: int, count: int, truncation: float | None = None) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gan_jax import rng
+from gan_jax import game, rng
 from gan_jax.data import Spec
 from gan_jax.devices import memory
 from gan_jax.errors import OutOfMemory, UserError
@@ -46,7 +46,7 @@ def state(system: System, spec: Spec) -> TrainState:
         like = jax.eval_shape(system.init, rng.key(0))
     except (OverflowError, NotImplementedError) as error:  # JAX's, of sizes beyond 64 bits
         raise UserError(f"the networks have an array that is too large for JAX ({error}): {LOWER}") from error
-    made = jax.eval_shape(system.generate, like.ema, _inputs(system, spec)).shape[1:]
+    made = _made(system, like, spec)
     if made != spec.shape:
         resized = ", or give --resolution, to which the data are resized" if len(spec.shape) == 3 else ""
         raise UserError(
@@ -78,7 +78,11 @@ def require_memory(like: TrainState, data: int, devices: Sequence[Any]) -> None:
     memory.require((kept + data) * (len(own) if on_cpu else 1), held, LOWER)
 
 
-def _inputs(system: System, spec: Spec) -> Any:
-    if system.latent.translates:
-        return jax.ShapeDtypeStruct((2, *(spec.source or spec.shape)), jnp.float32)
-    return jax.eval_shape(lambda key: system.latent.draw(jax.random.split(key, 2)), rng.key(0))
+def _made(system: System, like: TrainState, spec: Spec) -> tuple[int, ...]:
+    """Returns the shape of one sample or translation."""
+    if system.translate is not None:
+        sources = jax.ShapeDtypeStruct((2, *(spec.source or spec.shape)), jnp.float32)
+        return jax.eval_shape(system.translate, like.ema, sources).shape[1:]
+    latent, generate = game.sampler(system)
+    drawn = jax.eval_shape(lambda key: latent.draw(rng.numbered(key, 2)), rng.key(0))
+    return jax.eval_shape(generate, like.ema, drawn).shape[1:]

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax import pictures, rng
+from gan_jax import game, pictures, rng
 from gan_jax.data import Dataset
 from gan_jax.data.batches import scale
 from gan_jax.devices import parallel
@@ -29,13 +29,14 @@ def grids(system: System, key: Array, dataset: Dataset, run: Path) -> Callable[[
         class. If they hold any codes, `codes.png` in the run directory varies one code after another. A translator's
         grid has 32 sources, each above its translation, and that above the true partner if it is known.
     """
-    generate = jax.jit(system.generate)
-    if system.latent.translates:
-        return _translations(generate, dataset, run)
+    if system.translate is not None:
+        return _translations(jax.jit(system.translate), dataset, run)
+    latent, generate = game.sampler(system)
+    generate = jax.jit(generate)
     points = len(dataset.spec.shape) == 1
     keys = rng.numbered(key, 1024 if points else 64)
-    drawn = system.latent.draw(keys)
-    table = None if points else codes.by_class(system.latent, drawn, rows=8)
+    drawn = latent.draw(keys)
+    table = None if points else codes.by_class(latent, drawn, rows=8)
     columns = None if table is None else len(table) // 8
     values = drawn if table is None else table
 
@@ -44,8 +45,8 @@ def grids(system: System, key: Array, dataset: Dataset, run: Path) -> Callable[[
         samples = generate(ema, values)
         shown = pictures.scatter(samples, dataset.arrays["image"][:1024]) if points else pictures.grid(samples, columns)
         pictures.save_png(run / "samples" / f"{step:08d}.png", shown)
-        if system.latent.parts and not points:
-            moved = codes.traversals(system.latent, drawn[0], steps=10, low=-2.0, high=2.0)
+        if latent.parts and not points:
+            moved = codes.traversals(latent, drawn[0], steps=10, low=-2.0, high=2.0)
             pictures.save_png(run / "codes.png", pictures.grid(generate(ema, moved), 10))
 
     return picture

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from gan_jax import latents
+from gan_jax import game, latents
 from gan_jax.data import Dataset
 from gan_jax.devices import memory
 from gan_jax.errors import UserError
@@ -159,15 +159,16 @@ def scorer(
         if name == "copying" and (train is None or train.fingerprint == real.fingerprint):
             raise UserError("metrics: copying compares with images held out from training; give --split test")
     keep = any(METRICS[name].keep for name in metrics)
-    held = 4 * count * (system.latent.size + keep * features_.size)
+    latent, generate = game.sampler(system)
+    held = 4 * count * (latent.size + keep * features_.size)
     memory.require(held, f"{count:,} samples to be scored, and what is kept of them", "give fewer, or fewer metrics")
     of_images = features.extractor(features_, features.of_data)
-    of_samples = features.extractor(features_, system.generate)
+    of_samples = features.extractor(features_, generate)
     reference = summarise(of_images(None, real.arrays["image"]), len(real.arrays["image"]), groups=1, keep=keep)
     seen = None
     if train is not None and "copying" in metrics:
         seen = np.concatenate([batch for batch, _ in of_images(None, train.arrays["image"])])
-    drawn = latents.numbered(system.latent, seed, count)
+    drawn = latents.numbered(latent, seed, count)
 
     def scores(stream: Stream, size: int, weights: str, step: int | None) -> list[Score]:
         fake = summarise(stream, size, GROUPS, keep)

@@ -81,7 +81,7 @@ def in_training(
         kind: See `features_of`.
         count: Number of samples per score.
     """
-    if system.latent.translates:
+    if system.sample is None:
         raise UserError("eval_every, best: a translator's images are not scored in training; leave them out")
     began = time.monotonic()
     test = data.load(train.name, "test", resolution, skip_damaged=True)

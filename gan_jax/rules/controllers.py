@@ -39,7 +39,7 @@ def ema(network: str, decay: float | Schedule) -> Controller:
         )
         return replace(state, ema=state.ema | {network: average}), metrics
 
-    return Controller(f"average {network}", hook)
+    return Controller(f"average {network}", hook, averages=(network,))
 
 
 def lookahead(networks: Sequence[str], every: int = 5, fraction: float = 0.5, name: str = "lookahead") -> Controller:

@@ -12,12 +12,12 @@ from gan_jax.checks import require
 from gan_jax.devices import parallel
 from gan_jax.errors import UserError
 from gan_jax.rules import gradients
-from gan_jax.types import Array, Aux, Batch, Metrics, Player, PyTree, TrainState, Update
+from gan_jax.types import Array, Aux, Batch, Metrics, Player, PyTree, Rule, TrainState
 
 Field = tuple[PyTree, tuple[dict[str, Aux], Metrics]]  # network name -> gradient of its player; Aux of each player
 
 
-def simultaneous(players: Sequence[Player]) -> Update:
+def simultaneous(players: Sequence[Player]) -> Rule:
     """Simultaneous updates: all players move at once, from the same state.
 
     Args:
@@ -32,10 +32,10 @@ def simultaneous(players: Sequence[Player]) -> Update:
         field, (aux, metrics) = _field(players, state, batch, key)
         return _move_all(players, state, field, aux), metrics
 
-    return update
+    return Rule(tuple(players), update, _batches(players))
 
 
-def extragradient(players: Sequence[Player]) -> Update:
+def extragradient(players: Sequence[Player]) -> Rule:
     """Extragradient: players move by the gradients one step ahead (Korpelevich 1976; Gidel et al., arXiv:1802.10551).
 
     half = x - step(v(x)); x <- x - step(v(half)). As in ExtraAdam (Gidel et al. 2019) the optimisers see both
@@ -53,10 +53,10 @@ def extragradient(players: Sequence[Player]) -> Update:
         field, (aux, metrics) = _field(players, half, batch, key)
         return _move_all(players, replace(half, params=state.params), field, aux), metrics
 
-    return update
+    return Rule(tuple(players), update, _batches(players))
 
 
-def consensus(players: Sequence[Player], strength: float) -> Update:
+def consensus(players: Sequence[Player], strength: float) -> Rule:
     """Consensus optimisation (Mescheder et al. 2017, arXiv:1705.10461).
 
     Each player's gradient is its part of v + strength * grad |v|^2 / 2.
@@ -77,10 +77,10 @@ def consensus(players: Sequence[Player], strength: float) -> Update:
         field = jax.tree.map(lambda v, g: v + strength * g, field, parallel.pmean(slope))
         return _move_all(players, state, field, aux), metrics
 
-    return update
+    return Rule(tuple(players), update, _batches(players))
 
 
-def symplectic(players: Sequence[Player], strength: float = 1.0, align: bool = True) -> Update:
+def symplectic(players: Sequence[Player], strength: float = 1.0, align: bool = True) -> Rule:
     """Symplectic gradient adjustment (Balduzzi et al. 2018, arXiv:1802.05642).
 
     Each player's gradient is its part of v + lambda A^T v, A = (J - J^T) / 2 the antisymmetric part of v's Jacobian J.
@@ -111,7 +111,7 @@ def symplectic(players: Sequence[Player], strength: float = 1.0, align: bool = T
         field = jax.tree.map(lambda v, a: v + strength * sign * a, field, adjustment)
         return _move_all(players, state, field, aux), metrics
 
-    return update
+    return Rule(tuple(players), update, _batches(players))
 
 
 def _field(players: Sequence[Player], state: TrainState, batch: Batch, key: Array) -> Field:
@@ -139,6 +139,14 @@ def _all_own(players: Sequence[Player], state: TrainState) -> PyTree:
 
 def _dot(a: PyTree, b: PyTree) -> Array:
     return jax.tree.reduce(jnp.add, jax.tree.map(lambda x, y: jnp.sum(x * y), a, b))
+
+
+def _batches(players: Sequence[Player]) -> int:
+    """Returns the batches of an iteration, which all players must accumulate, as they move at once."""
+    counts = {player.batches for player in players}
+    if len(counts) > 1 or min(counts) < 1:
+        raise UserError(f"batches: players that move at once take equal numbers of at least 1, not {sorted(counts)}")
+    return counts.pop()
 
 
 def _require_apart(players: Sequence[Player]) -> None:

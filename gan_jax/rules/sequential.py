@@ -12,7 +12,7 @@ from gan_jax import optimizers, rng
 from gan_jax.checks import require
 from gan_jax.errors import UserError
 from gan_jax.rules import gradients
-from gan_jax.types import Array, Aux, Batch, Metrics, Player, PyTree, TrainState, Update
+from gan_jax.types import Array, Aux, Batch, Metrics, Player, PyTree, Rule, TrainState, Update
 
 
 def descend(player: Player) -> Update:
@@ -29,7 +29,7 @@ def descend(player: Player) -> Update:
     return update
 
 
-def alternating(players: Sequence[Player], repeats: Mapping[str, int] | None = None) -> Update:
+def alternating(players: Sequence[Player], repeats: Mapping[str, int] | None = None) -> Rule:
     """Alternating updates: the players move one after another, each from the state that the one before left.
 
     A player takes (moves per iteration) x (batches per move) batches. If the largest such number n is above 1, the
@@ -49,17 +49,19 @@ def alternating(players: Sequence[Player], repeats: Mapping[str, int] | None = N
             raise UserError(f"repeats: no player is called {name!r}; there are {[p.name for p in players]}")
         if count < 1:
             raise UserError(f"repeats[{name!r}]={count}: a player moves at least once; leave it out of the players")
+    for player in players:
+        require(lambda n=player.batches: n >= 1, f"batches={player.batches}: {player.name!r} takes at least 1 to move")
     eaten = {player.name: repeats.get(player.name, 1) * player.batches for player in players}
-    stacked = max(eaten.values()) > 1
+    batches = max(eaten.values())
 
     def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         metrics: Metrics = {}
         for player in players:
             count, own = repeats.get(player.name, 1), batch
             move, player_key = descend(player), rng.named(key, player.name)
-            if stacked and eaten[player.name] == 1:
+            if batches > 1 and eaten[player.name] == 1:
                 own = gradients.first(batch)
-            elif stacked:
+            elif batches > 1:
                 own = jax.tree.map(lambda x, n=eaten[player.name]: x[:n], batch)
             if count == 1:
                 state, seen = move(state, own, player_key)
@@ -75,7 +77,7 @@ def alternating(players: Sequence[Player], repeats: Mapping[str, int] | None = N
             metrics |= seen
         return state, metrics
 
-    return update
+    return Rule(tuple(players), update, batches)
 
 
 def unrolled(
@@ -84,7 +86,7 @@ def unrolled(
     player: str = "generator",
     opponent: str = "discriminator",
     repeats: Mapping[str, int] | None = None,
-) -> Update:
+) -> Rule:
     """Unrolled GANs: alternating updates in which one player unrolls another (Metz et al. 2017, arXiv:1611.02163).
 
     The player minimises its objective after the opponent's next moves, and differentiates through these moves,

@@ -11,7 +11,7 @@ import shlex
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -29,7 +29,9 @@ Record = dict[str, Any]
 
 # JAX's settings that change the numbers drawn from a key, and their defaults, for records that lack them
 NUMERICS = {"jax_enable_x64": False, "jax_threefry_partitionable": True, "jax_random_seed_offset": 0}
-FORMAT = 2  # of records; 1, without "format", is of experiments that import from the package's former layout
+FORMAT = 3
+"""Format of records. Experiments of formats 1 (without "format") and 2 import from the package's former layouts, and
+their configs may have settings that had no effect, which this repository's experiments no longer have."""
 SUPPLY = "write Config, build and all that they need as experiment.py into its directory"
 
 
@@ -162,6 +164,12 @@ def defaults(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(kept, default=str))
 
 
+def settings(record: Record, known: Collection[str]) -> dict[str, Any]:
+    """Returns the config of a record; of a record of an older format, without settings that are no longer known."""
+    older = record.get("format", 1) < FORMAT
+    return {name: value for name, value in record["config"].items() if name in known or not older}
+
+
 def require_same(record: Record, found: Record, directory: Path, defaults: dict[str, Any] | None = None) -> None:
     """Checks that a directory's checkpoints belong to this run.
 
@@ -179,7 +187,7 @@ def require_same(record: Record, found: Record, directory: Path, defaults: dict[
     if name != old_name:
         raise UserError(f"{directory} holds a run of {old_name}, and this is {name}: {mend}")
     config, before = record["config"], defaults or {}
-    old = {name: before[name] for name in config if name in before} | found["config"]
+    old = {name: before[name] for name in config if name in before} | settings(found, config)
     differ = [key for key in old | config if config.get(key) != old.get(key)]
     if differ and not (differ == ["dataset"] and same(record["data"], found["data"])):  # renamed or moved
         its, ours = (", ".join(f"{key}={values.get(key)!r}" for key in differ) for values in (old, config))

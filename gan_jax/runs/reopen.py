@@ -160,14 +160,15 @@ def _checkpoints(directory: Path, step: int | None, best: bool) -> Path:
 
 def _rebuild(record: Record, experiment: ModuleType) -> System:
     known = {field.name for field in dataclasses.fields(experiment.Config)}
-    if unknown := record["config"].keys() - known:
+    config = records.settings(record, known)
+    if unknown := config.keys() - known:
         raise UserError(f"the run's config has {sorted(unknown)}, which {experiment.__file__} no longer knows")
     about = record["data"]
     task = names.parsed(about["name"]).task  # for records of format 1, which lack the other entries
     unpaired, few_labels = about.get("unpaired", task == "unpaired"), about.get("few_labels", task == "few")
     source = tuple(about["source"]) if "source" in about else None
     spec = Spec(tuple(about["shape"]), about["classes"], source, unpaired, few_labels)
-    return experiment.build(experiment.Config(**record["config"]), spec)
+    return experiment.build(experiment.Config(**config), spec)
 
 
 def _require_shapes(expected: dict[str, PyTree], ema: dict[str, PyTree], directory: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax import files, latents, pictures, runs, sample
+from gan_jax import files, game, latents, pictures, runs, sample
 from gan_jax.cli import Checkpoint, cli
 from gan_jax.errors import UserError
 from gan_jax.latents import codes as parts
@@ -47,7 +47,7 @@ def grid(run: Path, shared: Shared, draw: Draw) -> None:
     opened, target = _opened(run, shared, "grid", ".png", draw)
     values, table = _drawn(opened, shared, draw), None
     if draw.count is None and not draw.labels and not draw.codes:
-        table = parts.by_class(opened.system.latent, values, rows=8)
+        table = parts.by_class(game.sampler(opened.system)[0], values, rows=8)
     made = sample.generate(opened, values if table is None else table)
     pictures.save_png(target, _picture(made, None if table is None else len(table) // 8))
     _tell(target, opened, made)
@@ -122,7 +122,7 @@ def traversal(
     given = Draw(1, labels=labels, codes=codes)
     opened, target = _opened(run, shared, "traversal", ".gif" if gif else ".png", given)
     sample.require_memory(opened, steps * max(1, len(dimensions)))
-    latent, value = opened.system.latent, _drawn(opened, shared, given)[0]
+    latent, value = game.sampler(opened.system)[0], _drawn(opened, shared, given)[0]
     if latent.parts and not dimensions:
         values = parts.traversals(latent, value, steps, low, high)
     else:
@@ -166,7 +166,7 @@ def _opened(
 
 def _drawn(opened: Restored, shared: Shared, draw: Draw) -> Array:
     """Draws latents, with the given classes and codes."""
-    latent, count = opened.system.latent, 64 if draw.count is None else draw.count
+    latent, count = game.sampler(opened.system)[0], 64 if draw.count is None else draw.count
     if draw.labels and not any(part.name == "label" for part in latent.parts):
         known = " or ".join(f"--codes {part.name}=..." for part in latent.parts)
         raise UserError(f"--labels: this generator takes none; {known or 'leave them out'}")

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from gan_jax import latents, pictures
+from gan_jax import game, latents, pictures
 from gan_jax.data.batches import scale
 from gan_jax.devices import memory
 from gan_jax.errors import UserError
@@ -36,7 +36,7 @@ def latents_of(run: Restored, seed: int, count: int, truncation: float | None = 
     Returns:
         `[count, size]`.
     """
-    return latents.numbered(run.system.latent, seed, count, truncation)
+    return latents.numbered(game.sampler(run.system)[0], seed, count, truncation)
 
 
 def require_memory(run: Restored, count: int) -> None:
@@ -45,7 +45,7 @@ def require_memory(run: Restored, count: int) -> None:
     Raises:
         OutOfMemory: If it cannot, with the number of bytes.
     """
-    each = run.system.latent.size + math.prod(run.record["data"]["shape"])
+    each = game.sampler(run.system)[0].size + math.prod(run.record["data"]["shape"])
     memory.require(4 * each * count, f"{count:,} images", "ask for fewer")
 
 
@@ -62,10 +62,10 @@ def generate(run: Restored, values: Array) -> np.ndarray:
     Raises:
         UserError: If the latents do not have the generator's size.
     """
-    size = run.system.latent.size
-    if values.ndim != 2 or values.shape[1] != size or not len(values):
-        raise UserError(f"values {values.shape}: this generator takes latents [n, {size}], n at least 1")
-    images = evaluated(run.system.generate, run.ema, values)
+    latent, function = game.sampler(run.system)
+    if values.ndim != 2 or values.shape[1] != latent.size or not len(values):
+        raise UserError(f"values {values.shape}: this generator takes latents [n, {latent.size}], n at least 1")
+    images = evaluated(function, run.ema, values)
     return pictures.to_uint8(images) if images.ndim == 4 else images
 
 
@@ -91,7 +91,7 @@ def labelled(run: Restored, seed: int, labels: Sequence[int], name: str = "label
     """
     require_memory(run, len(labels))
     drawn = latents_of(run, seed, len(labels))
-    return generate(run, parts.with_labels(run.system.latent, drawn, np.asarray(labels), name))
+    return generate(run, parts.with_labels(game.sampler(run.system)[0], drawn, np.asarray(labels), name))
 
 
 def reconstructions(run: Restored, images: np.ndarray) -> np.ndarray:

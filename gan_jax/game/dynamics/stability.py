@@ -1,43 +1,9 @@
-"""Local dynamics of adversarial training: whether training converges to a game's equilibrium from nearby.
-
-Two small games with known equilibria: `dirac`, built from the library's losses, terms, rules and optimisers, and
-`quadratic`, from its rules and optimisers. `stability` computes the eigenvalues of any update at a fixed point, and
-`simulate` runs the update to compare.
-
-Verdicts of `stability(*dirac(loss, optimizer, rule=...))` at learning rate 1/2; the loss is the non-saturating one and
-there are no terms unless named (`tests/test_dynamics.py` has the other settings and checks the table):
-
-    simultaneous, non-saturating                          diverges
-    simultaneous, wasserstein                             diverges
-    simultaneous, hinge                                   diverges
-    simultaneous, positive momentum                       diverges
-    alternating, positive momentum                        diverges
-    simultaneous, R1                                      converges
-    alternating, R1                                       converges
-    simultaneous, R2                                      converges
-    simultaneous, relativistic, R1 and R2                 converges
-    simultaneous, instance noise                          converges
-    extragradient                                         converges
-    optimistic gradient                                   converges
-    consensus                                             converges
-    symplectic                                            converges
-    unrolled, zero-sum, 5 steps                           converges
-    alternating, negative momentum                        converges
-    simultaneous, look-ahead of 5                         converges
-    alternating, non-saturating                           undecided
-    alternating, wasserstein                              undecided
-    alternating, wasserstein, gradient penalty            undecided
-    alternating, R1, Adam                                 undecided
-
-The first two undecided cases have their eigenvalues on the unit circle: to first order their distance from equilibrium
-stays the same. The other two have no derivative at the equilibrium: the gradient of WGAN-GP's penalty jumps where the
-critic is flat, and Adam divides by the root of a second moment that is 0 there.
-"""
+"""Linear stability of an update at a fixed point, and its simulation to compare."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -45,30 +11,13 @@ import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 
-from gan_jax import latents, rng, rules
+from gan_jax import rng
 from gan_jax.errors import UserError
-from gan_jax.game.build import gan
-from gan_jax.optimizers import AnyOptimizer
-from gan_jax.types import Array, Aux, Batch, Loss, Metrics, Network, Player, PyTree, TrainState, Update
+from gan_jax.types import Array, Batch, Metrics, PyTree, TrainState, Update
 
-Optimizers = AnyOptimizer | Mapping[str, AnyOptimizer]
 Verdict = Literal["converges", "diverges", "undecided"]
 
 STEPS = (1e-4, -1e-4, 1e-6, -1e-6)  # of difference quotients; the last two are much closer to a derivative that exists
-
-
-class Dynamics(NamedTuple):
-    """An update with its initial state and batch: the first arguments of `stability` and `simulate`.
-
-    Attributes:
-        update: One iteration.
-        state: Initial state.
-        batch: Batch of every iteration.
-    """
-
-    update: Update
-    state: TrainState
-    batch: Batch
 
 
 class Stability(NamedTuple):
@@ -84,83 +33,6 @@ class Stability(NamedTuple):
     eigenvalues: np.ndarray
     radius: float
     verdict: Verdict
-
-
-def dirac(
-    loss: Loss,
-    optimizer: Optimizers,
-    start: tuple[float, float] = (0.0, 0.0),
-    examples: int = 1,
-    data: float = 0.0,
-    bias: float = 0.0,
-    **options: Any,
-) -> Dynamics:
-    """Returns the Dirac-GAN (Mescheder et al. 2018, arXiv:1801.04406; the paper's data are at 0).
-
-    All data are one point, the generator's samples are data + theta, and the critic is D(x) = psi x + bias: a
-    `game.gan` of two networks with one parameter each. Its equilibrium is theta = psi = 0. With simultaneous gradient
-    descent at learning rate h, data at 0 and no terms, the eigenvalues are 1 +- i h f'(0), where f'(0) is 1/2 for
-    cross-entropy and 1 for Wasserstein. R1 of weight gamma makes them 1 - h (gamma / 2 -+ sqrt(gamma^2 / 4 - f'(0)^2)).
-    Data elsewhere have the effect of R1 with gamma = -2 f''(0) data^2, where f''(0) is -1/4 for cross-entropy and 0 for
-    Wasserstein.
-
-    Args:
-        loss: Any loss whose gradients vanish at the equilibrium, where all logits are `bias`.
-        optimizer: Optimiser of both players, or player name -> optimiser.
-        start: Initial (theta, psi).
-        examples: Batch size; all examples are equal.
-        data: The data point. At 0, D on real examples does not depend on psi, which hides part of the dynamics.
-        bias: Constant part of the logits, such as 1/2 for least squares.
-        options: Other arguments of `game.gan`: rule, terms, augment, controllers, ...
-    """
-    theta, psi = start
-    networks = {
-        "generator": _number(theta, lambda theta, z: jnp.broadcast_to(data + theta, z.shape)),
-        "discriminator": _number(psi, lambda psi, x: psi * x + bias),
-    }
-    system = gan(networks, loss, latents.normal(1), optimizer, **options)
-    rows = (examples, 1) if system.batches == 1 else (system.batches, examples, 1)
-    return Dynamics(system.update, system.init(rng.key(0)), {"image": jnp.full(rows, float(data))})
-
-
-def quadratic(
-    a: Any,
-    b: Any,
-    c: Any,
-    optimizer: Optimizers,
-    rule: Callable[..., Update] = rules.simultaneous,
-    start: tuple[Any, Any] = (0.0, 0.0),
-) -> Dynamics:
-    """Returns the game min_x max_y x^T a x / 2 + x^T b y - y^T c y / 2, with equilibrium x = y = 0.
-
-    Args:
-        a: Number or `[n, n]`.
-        b: Number or `[n, m]`; with a = c = 0 the game is bilinear.
-        c: Number or `[m, m]`.
-        optimizer: Optimiser of both players, or {"x": ..., "y": ...}.
-        rule: `(players) -> Update`.
-        start: Initial x `[n]` and y `[m]`; a number fills the vector.
-
-    Raises:
-        UserError: If the shapes do not fit.
-    """
-    a, b, c = (np.atleast_2d(np.asarray(matrix, float)) for matrix in (a, b, c))
-    n, m = b.shape
-    if a.shape != (n, n) or c.shape != (m, m):
-        raise UserError(f"a {a.shape}, b {b.shape}, c {c.shape}: they must be [n, n], [n, m], [m, m]")
-
-    def value(x: Array, y: Array) -> Array:
-        return x @ a @ x / 2 + x @ b @ y - y @ c @ y / 2
-
-    def objective(sign: int) -> Callable[[TrainState, Batch, Array], tuple[Array, Aux]]:
-        return lambda state, batch, key: (sign * value(state.params["x"], state.params["y"]), Aux())
-
-    optimizers = optimizer if isinstance(optimizer, Mapping) else dict.fromkeys("xy", optimizer)
-    players = [Player(name, (name,), objective(sign), optimizers[name]) for name, sign in (("x", 1), ("y", -1))]
-    params = {name: jnp.broadcast_to(jnp.asarray(s, float), k) for name, s, k in zip("xy", start, (n, m), strict=True)}
-    opt_state = {name: optimizers[name].init({name: params[name]}) for name in params}
-    state = TrainState(jnp.zeros((), jnp.int32), params, {"x": {}, "y": {}}, opt_state, {}, {})
-    return Dynamics(rule(players), state, {})
 
 
 def repeated(update: Update, times: int) -> Update:
@@ -298,12 +170,3 @@ def _numbers(state: TrainState) -> tuple[Array, Callable[[Array], TrainState]]:
 
 def _double(tree: PyTree) -> PyTree:
     return jax.tree.map(lambda x: jnp.asarray(x, float) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
-
-
-def _number(start: float, output: Callable[[Array, Array], Array]) -> Network:
-    """Returns a network of one scalar parameter, `(parameter, inputs) -> output`, without statistics."""
-
-    def apply(params: Array, stats: PyTree, x: Array, train: bool, key: Array | None = None) -> tuple[Array, PyTree]:
-        return output(params, x), stats
-
-    return Network(lambda key: (jnp.asarray(start, float), {}), apply, lambda: False)

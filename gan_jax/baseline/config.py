@@ -1,0 +1,116 @@
+"""Configuration of the classic experiments, in groups: an experiment extends those that it uses.
+
+Bases are listed last group first, as dataclasses collect fields from the last base on: `class Config(Widths, Common)`
+shows the common settings first.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from gan_jax import latents, loop
+from gan_jax.networks.wrappers import remat
+
+Precision = Literal["float32", "bfloat16"]
+
+
+def lasting(steps: int) -> Any:
+    """Returns the `run` field of a config: this many iterations, logged every 100, with sample grids every 250."""
+    return field(default_factory=lambda: loop.Run(steps=steps, log_every=100, sample_every=250))
+
+
+@dataclass(frozen=True)
+class Common:
+    """Data, batch size, average, precision, seed and run: settings of every experiment."""
+
+    dataset: str = "digits"
+    """Data set: digits (included), a TFDS name such as fashion_mnist, a folder of images, or points in the plane such
+    as ring or grid. For translation: edges:NAME, grey:NAME, inverted:NAME, recoloured:NAME or
+    pairs:DIRECTORY:DIRECTORY, each with the prefix unpaired: to train without pairs. For semi-supervised learning:
+    few:10:0:NAME, with 10 labels per class, draw number 0."""
+    resolution: int | None = None
+    """Side in pixels to resize images to; 28, 32 or 64 for DCGAN's and residual networks."""
+    batch_size: int = 32
+    """Examples per batch, over all devices."""
+    ema_decay: float = 0.999
+    """Decay of the moving average of the generator that samples come from, in [0, 1); 0 samples the current one."""
+    accumulate: int = 1
+    """Gradient accumulation: batches whose mean gradient makes a move, one in memory at a time."""
+    precision: Precision = "float32"
+    """Precision of the networks' computations; parameters, statistics and losses stay float32. bfloat16 is faster on
+    accelerators."""
+    activations: remat.Kept = "everything"
+    """Activations kept for the backward pass: everything, the outputs of layers with weights, or nothing. Keeping less
+    saves memory on accelerators and takes longer."""
+    seed: int = 0
+    """Seed of all randomness."""
+    run: loop.Run = lasting(11_000)
+
+
+@dataclass(frozen=True)
+class Latents:
+    """The distribution of latents."""
+
+    latent_size: int = 32
+    """Dimensions of the generator's latent input."""
+    latent: latents.Distribution = "normal"
+    """Distribution of latents: normal; uniform on [0, 1]; or symmetric, uniform on [-1, 1] as in DCGAN's paper."""
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Widths of both networks."""
+
+    g_width: int = 32
+    """Channels of the generator's largest hidden map; doubled in each smaller map, except in residual networks. For
+    points, each of two hidden layers has four times as many units."""
+    d_width: int = 24
+    """Channels of the discriminator's largest hidden map; otherwise as g_width."""
+
+
+@dataclass(frozen=True)
+class Networks(Widths, Latents, Common):
+    """Settings of the baseline's networks."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Initial learning rates of both players."""
+
+    g_learning_rate: float = 1e-3
+    """Learning rate of the generator."""
+    d_learning_rate: float = 3e-4
+    """Learning rate of the discriminator."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Schedule of all learning rates."""
+
+    decay_steps: int = 0
+    """Iterations in which the learning rates decay to 0; 0 keeps them constant."""
+    decay_start: int = 0
+    """Iterations before the decay; needs decay_steps. In CycleGAN's paper, half of the run."""
+    decay: Literal["linear", "cosine"] = "linear"
+    """Shape of the decay: linear, or half a period of a cosine."""
+    warm_up: int = 0
+    """Iterations of linear warm-up of the learning rates; 0 for none."""
+
+
+@dataclass(frozen=True)
+class Betas:
+    """Adam's decays."""
+
+    beta1: float = 0.5
+    """Adam's beta1, the decay of the average of gradients, in [0, 1)."""
+    beta2: float = 0.99
+    """Adam's beta2, the decay of the average of squared gradients, in [0, 1)."""
+
+
+@dataclass(frozen=True)
+class Adam(Betas, Schedule, Rates):
+    """Adam for both players."""
+
+
+@dataclass(frozen=True)
+class Baseline(Adam, Networks):
+    """Configuration of the classic experiments: the baseline's networks, trained by Adam."""

@@ -1,0 +1,65 @@
+"""The discriminator and the generator of a game as players."""
+
+from collections.abc import Callable, Sequence
+
+from gan_jax.errors import UserError
+from gan_jax.game import objectives
+from gan_jax.game.objectives import Game
+from gan_jax.game.slots import joined
+from gan_jax.optimizers import AnyOptimizer
+from gan_jax.types import Array, Player, Term, TrainState
+
+
+def discriminator(
+    game: Game,
+    optimizer: AnyOptimizer,
+    terms: Sequence[Term] = (),
+    *,
+    trains: Sequence[str] = (),
+    active: Callable[[TrainState], Array] | None = None,
+    batches: int = 1,
+) -> Player:
+    """Returns the player "discriminator", which minimises the discriminator's loss plus terms.
+
+    Args:
+        game: Networks, loss and inputs. If there is a "body", this player trains it too.
+        optimizer: One of `optimizers`, or any optax gradient transformation.
+        terms: Regularisation terms, added to the loss.
+        trains: Further networks that this player trains, such as a classifier that a term applies. Their running
+            statistics are not updated.
+        active: `(state) -> bool []`: when the player moves, such as `controllers.after(100)`; by default always.
+        batches: Batches whose mean gradient makes a move (gradient accumulation), one in memory at a time. Terms,
+            losses and norms that depend on the whole batch see one of them.
+
+    Raises:
+        UserError: If a term is no term of a discriminator, two terms share a name or a slot, or a term differentiates
+            example by example a network whose output for an example depends on the rest of the batch.
+    """
+    networks = ("discriminator", *(["body"] if "body" in game.networks else []), *trains)
+    _require_terms(terms, "discriminator")
+    objective, slots = objectives.discriminator(game, terms), joined([term.slots for term in terms])
+    return Player("discriminator", networks, objective, optimizer, active, batches, slots)
+
+
+def generator(
+    game: Game,
+    optimizer: AnyOptimizer,
+    terms: Sequence[Term] = (),
+    *,
+    trains: Sequence[str] = (),
+    active: Callable[[TrainState], Array] | None = None,
+    batches: int = 1,
+) -> Player:
+    """Returns the player "generator", which minimises the generator's loss plus terms; arguments as `discriminator`."""
+    _require_terms(terms, "generator")
+    objective, slots = objectives.generator(game, terms), joined([term.slots for term in terms])
+    return Player("generator", ("generator", *trains), objective, optimizer, active, batches, slots)
+
+
+def _require_terms(terms: Sequence[Term], player: str) -> None:
+    if isinstance(terms, Term):
+        raise UserError("terms: give a list, such as [penalties.r1(1.0)], even of one")
+    for term in terms:
+        if not isinstance(term, Term) or term.player not in ("", player):
+            whose = f"is the {term.player}'s" if isinstance(term, Term) else f"is a {type(term).__name__}, not a Term"
+            raise UserError(f"terms: one {whose}; give the {player}'s terms, such as [penalties.r1(1.0)]")
