@@ -25,7 +25,6 @@ from gan_jax.metrics.features import classifier, pretrained
 from gan_jax.metrics.modes import modes
 from gan_jax.networks import dcgan, linen, mlp
 from gan_jax.networks.layers.norm import Norm
-from gan_jax.pictures import to_uint8
 from gan_jax.rules import controllers
 from gan_jax.types import Loss, Metrics, Network, PyTree, Rule, System, Term, TrainState
 
@@ -135,12 +134,12 @@ def networks(choice: Choice, spec: Spec) -> dict[str, Network]:
     """
     size = (choice.latent_size,)
     energies = choice.loss in ("energy", "began")
-    if energies and (len(spec.shape) == 3 or choice.d_norm != "none"):
+    if energies and (spec.kind.is_image or choice.d_norm != "none"):
         raise UserError(
             f"loss={choice.loss!r}: it takes the energies of an autoencoder, which is for points and has no norm here; "
             "choose another loss, or a data set of points and d_norm='none'"
         )
-    if len(spec.shape) == 3:
+    if spec.kind.is_image:
         critic = dcgan.Discriminator(spec.shape, choice.width, choice.d_norm, with_features=True)
         return {
             # a path length belongs to one example, and batch norm mixes examples
@@ -215,7 +214,8 @@ def play(
     system = build(choice, dataset.spec)
     arrays = {name: jnp.asarray(array) for name, array in dataset.arrays.items()}
     look = functools.partial(watch, system)
-    last, seen = trajectories(system, arrays, choice.batch_size, choice.steps, choice.seeds, look, every)
+    kind = dataset.spec.kind
+    last, seen = trajectories(system, arrays, choice.batch_size, choice.steps, choice.seeds, look, every, kind)
     return system, last, seen
 
 
@@ -242,7 +242,7 @@ def scores(choice: Choice, trained: System, states: TrainState) -> list[dict[str
                 "high_quality": float(np.mean(toys.nearest(samples(ema, SAMPLES), curves).distance < 3 * curves.std))
             }
         judge = pretrained.load(choice.dataset)
-        found = classifier.verdict(judge.probabilities(to_uint8(samples(ema, 2_000))))
+        found = classifier.verdict(judge.probabilities(samples(ema, 2_000)))
         return {"sure": found.sure, "rarest": min(found.shares)}
 
     return [score(jax.tree.map(lambda x, i=i: x[i], states.ema)) for i in range(len(choice.seeds))]

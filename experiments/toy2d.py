@@ -24,6 +24,7 @@ import numpy as np
 from experiments.laboratory import MENU, Choice, networks, play, scores
 from gan_jax import data, files, game, pictures, rng
 from gan_jax.cli import cli
+from gan_jax.data import kinds
 from gan_jax.errors import UserError
 from gan_jax.types import System, TrainState
 
@@ -42,7 +43,7 @@ class Config:
 def main(config: Config) -> None:
     """Trains and scores all seeds, and draws the first."""
     choice, dataset = config.choice, data.load(config.choice.dataset)
-    if len(dataset.spec.shape) != 1:
+    if dataset.spec.kind != kinds.points:
         raise UserError(f"dataset={choice.dataset}: not points in the plane; experiments.loss_zoo takes images")
     if config.frames < 1:
         raise UserError(f"frames={config.frames}: give at least 1")

@@ -150,6 +150,20 @@ def save_png(path: Path | str, image: ArrayLike) -> None:
         Image.fromarray(picture).save(stream, "PNG", optimize=True)
 
 
+def save(path: Path, picture: np.ndarray) -> Path:
+    """Writes a picture as PATH.png, or frames `[T, H, W, 3]` as PATH.gif; returns that path.
+
+    Args:
+        path: The file without its ending; a dot in its name is kept.
+        picture: As for `save_png`, or frames as for `save_gif`.
+    """
+    if picture.ndim == 4:
+        save_gif(target := path.with_name(f"{path.name}.gif"), list(picture), hold=120)
+    else:
+        save_png(target := path.with_name(f"{path.name}.png"), picture)
+    return target
+
+
 def load_png(path: Path | str) -> np.ndarray:
     """Reads a PNG as uint8 `[H, W, 3]`; grey becomes RGB and transparency is dropped."""
     with Image.open(path) as image:
@@ -186,7 +200,7 @@ def save_npz(path: Path | str, /, **arrays: Any) -> None:
 
 def by_step(folder: Path) -> dict[int, Path]:
     """Returns step -> path of a folder's pictures named by their step, such as 00000042.png, in ascending order."""
-    found = [path for path in folder.glob("*.png") if re.fullmatch(r"[0-9]{8,}\.png", path.name)]
+    found = [path for path in folder.glob("*") if re.fullmatch(r"[0-9]{8,}\.(png|gif)", path.name)]
     return {int(path.stem): path for path in sorted(found, key=lambda path: int(path.stem))}
 
 

@@ -8,7 +8,6 @@ import tyro
 
 from gan_jax import pictures, runs, sample
 from gan_jax.cli import Checkpoint, cli
-from gan_jax.data.batches import scale
 from gan_jax.data.sources import folder
 from gan_jax.errors import UserError
 from gan_jax.runs import Restored
@@ -38,7 +37,7 @@ def translated(run: Restored, images: np.ndarray, backward: bool = False) -> np.
     if list(images.shape[1:]) != list(target if backward else source):
         raise UserError(f"images {images.shape[1:]}: this run translates images of {target if backward else source}")
     way = run.system.translate_back if backward and run.system.translate_back else run.system.translate
-    return pictures.to_uint8(sample.evaluated(way, run.ema, scale(jnp.asarray(images))))
+    return sample.evaluated(way, run.ema, run.spec.kind.to_network(jnp.asarray(images)), run.spec.kind.from_network)
 
 
 def main(

@@ -9,11 +9,11 @@ import pytest
 import toy
 
 from gan_jax import baseline, losses, optimizers, rules
-from gan_jax.data import Spec
+from gan_jax.data import Spec, kinds
 from gan_jax.game import Game, sampler
 
 CONFIG = baseline.Baseline(g_width=4, d_width=4, latent_size=3, g_learning_rate=0.1, d_learning_rate=0.2)
-IMAGES, POINTS = Spec((28, 28, 1), 10), Spec((2,), 8)
+IMAGES, POINTS = Spec((28, 28, 1), 10), Spec((2,), 8, kind=kinds.points)
 
 
 def lengths(optimizer, moves):

@@ -11,7 +11,7 @@ from toy import KEY, double, gan
 
 from experiments import bgan
 from gan_jax import baseline, data, latents, losses, rng, rules
-from gan_jax.data import Spec
+from gan_jax.data import Spec, kinds
 from gan_jax.devices import parallel
 from gan_jax.game import sampler
 from gan_jax.methods import binary_pixels
@@ -204,6 +204,6 @@ def test_layers_of_the_sampler_are_those_of_the_means():
 
 def test_what_cannot_be_is_refused():
     with pytest.raises(ValueError, match=r"shape=\(2,\): points have no pixels"):
-        bgan.build(bgan.Config(), Spec((2,), 8))
+        bgan.build(bgan.Config(), Spec((2,), 8, kind=kinds.points))
     with pytest.raises(ValueError, match="samples=1"):
         binary_pixels.boundary_seeking(2, 1)

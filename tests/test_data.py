@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax.data import Spec, load
+from gan_jax.data import Spec, kinds, load
 from gan_jax.data.reading.images import square, squares
 from gan_jax.data.sources import toys
 from gan_jax.errors import UserError
@@ -246,7 +246,7 @@ def test_toys_are_their_mixtures(name, mixture):
     train, test = load(name), load(name, "test")
     points, modes = train.arrays["image"], train.arrays["label"]
     assert points.dtype == np.float32 and points.shape == (50_000, 2) and test.arrays["image"].shape == (10_000, 2)
-    assert train.spec == Spec((2,), len(mixture.centers))
+    assert train.spec == Spec((2,), len(mixture.centers), kind=kinds.points)
     offsets = points - mixture.centers[modes]
     np.testing.assert_allclose(offsets.mean(0), 0, atol=5 * mixture.std / np.sqrt(50_000))
     np.testing.assert_allclose(offsets.std(0), mixture.std, rtol=5 / np.sqrt(2 * 50_000))
@@ -294,7 +294,9 @@ def test_curves_are_followed_evenly_under_noise_that_is_round(name, arms):
     train, test = load(name), load(name, "test")
     points = test.arrays["image"]
     assert points.dtype == np.float32 and points.shape == (10_000, 2) and train.arrays["image"].shape == (50_000, 2)
-    assert train.spec == Spec((2,), arms if arms > 1 else 0) and ("label" in test.arrays) == (arms > 1)
+    assert train.spec == Spec((2,), arms if arms > 1 else 0, kind=kinds.points) and ("label" in test.arrays) == (
+        arms > 1
+    )
     label = test.arrays.get("label", np.zeros(10_000, int))
     assert np.abs(np.bincount(label) - 10_000 / arms).max() < 5 * np.sqrt(10_000 / 4)
     found = toys.nearest(points, toys.CURVES[name]())

@@ -10,7 +10,7 @@ from toy import KEY, gan, points
 
 from experiments import denoising_feature_matching as experiment
 from gan_jax import latents, losses, rng, rules
-from gan_jax.data import Spec
+from gan_jax.data import Spec, kinds
 from gan_jax.game import Game, sampler, system
 from gan_jax.methods import denoising
 from gan_jax.rules import gradients
@@ -106,7 +106,7 @@ def test_the_term_s_gradient_holds_the_target_constant():
 
 def test_each_moves_its_own():
     batch = points(8)
-    games = [experiment.build(replace(CONFIG, adversarial=a), Spec((2,), 8)) for a in (1.0, 3.0)]
+    games = [experiment.build(replace(CONFIG, adversarial=a), Spec((2,), 8, kind=kinds.points)) for a in (1.0, 3.0)]
     state = jax.jit(games[0].init)(KEY)
     assert [p.networks for p in games[0].players] == [("discriminator",), ("generator",), ("denoiser",)]
 

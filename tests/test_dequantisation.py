@@ -5,8 +5,7 @@ from toy import KEY, points_game, state_of
 
 from experiments import sngan, wgan_gp
 from gan_jax import baseline
-from gan_jax.data import Spec
-from gan_jax.data.batches import scale
+from gan_jax.data import Spec, kinds
 
 SPEC = Spec((32, 32, 1), 0)
 
@@ -18,7 +17,7 @@ def shown(monkeypatch):
     monkeypatch.setattr(baseline, "game", lambda *args, **options: game)
 
     def images(build, config, grey):
-        batch = {"image": jnp.broadcast_to(scale(jnp.uint8(grey)), (3, 2, *SPEC.shape))}
+        batch = {"image": jnp.broadcast_to(kinds.image.to_network(jnp.uint8(grey)), (3, 2, *SPEC.shape))}
         return np.asarray(build(config, SPEC).update(state_of(), batch, KEY)[1]["image"], np.float64)
 
     return images
@@ -43,4 +42,6 @@ def test_greys_are_uniform_up_to_the_next(shown, build, config, grey):
 
 
 def test_the_convolutional_networks_of_wgan_gp_see_whole_greys(shown):
-    np.testing.assert_array_equal(np.unique(shown(wgan_gp.build, wgan_gp.Config(), 100)), scale(jnp.uint8(100)))
+    np.testing.assert_array_equal(
+        np.unique(shown(wgan_gp.build, wgan_gp.Config(), 100)), kinds.image.to_network(jnp.uint8(100))
+    )

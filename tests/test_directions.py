@@ -5,6 +5,7 @@ import pytest
 from flax import linen as nn
 
 from gan_jax import latents, sample
+from gan_jax.data import Spec, kinds
 from gan_jax.explore import directions
 from gan_jax.game import Game, system
 from gan_jax.networks import linen
@@ -41,7 +42,7 @@ def run_of(network: Network, latent, seed=0):
     }
     still = Rule((), lambda state, batch, key: (state, {}))
     made = system(Game({"generator": network}, latent=latent), still, [ema("generator", 0.0)])
-    return Restored(made, {"generator": average}, 0, {"data": {"shape": [UNITS]}})
+    return Restored(made, {"generator": average}, 0, {}, Spec((UNITS,), 0, kind=kinds.vector))
 
 
 @pytest.fixture(scope="module")

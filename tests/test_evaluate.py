@@ -3,13 +3,13 @@ import math
 import os
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from test_loop import train
 
 from experiments import dcgan
-from gan_jax import data, evaluate, loop, runs, sample
+from gan_jax import data, evaluate, loop, pictures, runs, sample
+from gan_jax.data import kinds
 from gan_jax.errors import UserError
 from gan_jax.evaluate import Shared
 from gan_jax.metrics import features, protocol, scoring
@@ -39,11 +39,13 @@ def digits(tmp_path_factory):
 
 def test_features_on_the_devices_are_those_of_the_classifier():
     judge, image = pretrained.load(), data.load("digits", "test").arrays["image"][:300]
-    stream = features.extractor(features.of_classifier(judge, "digits"), features.of_data)(None, image)
-    found, probabilities = (np.concatenate(parts) for parts in zip(*stream, strict=True))
+    of = features.extractor(features.of_classifier(judge, "digits"), features.of_data(kinds.image))
+    found, probabilities = (np.concatenate(parts) for parts in zip(*of(None, image), strict=True))
     np.testing.assert_allclose(found, judge.features(image), atol=1e-4)
     np.testing.assert_allclose(probabilities, judge.probabilities(image), atol=1e-5)
-    few = next(features.extractor(features.of_classifier(judge, "digits"), features.of_data)(None, image[:7]))[0]
+    few = next(
+        features.extractor(features.of_classifier(judge, "digits"), features.of_data(kinds.image))(None, image[:7])
+    )[0]
     np.testing.assert_array_equal(few, found[:7])
 
 
@@ -57,9 +59,10 @@ def test_any_function_makes_features_with_a_fingerprint_of_its_own():
 
 def test_what_is_scored_is_what_would_be_saved():
     images = np.linspace(-1.1, 1.1, 4 * 16, dtype=np.float32).reshape(4, 4, 4, 1)
-    rounded = np.asarray(features.round8(jnp.asarray(images)))
-    np.testing.assert_allclose(rounded, np.round((np.clip(images, -1, 1) + 1) * 127.5) / 127.5 - 1, atol=1e-6)
-    np.testing.assert_array_equal(features.round8(jnp.asarray(images[:, 0, :, 0])), images[:, 0, :, 0])  # points stay
+    seen = {kind: features.of_samples(kind, lambda _, x: x)(None, images) for kind in (kinds.image, kinds.points)}
+    np.testing.assert_array_equal(kinds.image.from_network(images), pictures.to_uint8(images))
+    np.testing.assert_array_equal(seen[kinds.image], kinds.image.to_network(pictures.to_uint8(images)))
+    np.testing.assert_array_equal(seen[kinds.points], images)
 
 
 def test_the_samples_scored_are_those_that_sampling_makes(digits):
@@ -67,7 +70,7 @@ def test_the_samples_scored_are_those_that_sampling_makes(digits):
     judge = features.of_classifier(pretrained.load(), "digits")
     (score,) = scorer(run.system, judge, ["fid"], real, count=300, seed=5).samples(run.ema, "averaged", 4)
     images = sample.samples(run, seed=5, count=300)
-    of = features.extractor(judge, features.of_data)
+    of = features.extractor(judge, features.of_data(kinds.image))
     expected = fid(summarise(of(None, real.arrays["image"]), 2000, groups=1), summarise(of(None, images), 300))
     # a value between two of 8 bits may be rounded either way, once in many thousand
     assert score.value == pytest.approx(expected.value, rel=1e-3)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from gan_jax import data
+from gan_jax.data import kinds
 from gan_jax.metrics import features as extraction
 from gan_jax.metrics.features import inception, resize, weights
 
@@ -93,7 +94,8 @@ def judge(path):
 def images(count, channels=3, side=32):
     draws = np.random.default_rng(1)
     coarse = draws.uniform(-1, 1, (count, 8, 8, channels))
-    return extraction.round8(jnp.asarray(np.kron(coarse, np.ones((1, side // 8, side // 8, 1))), jnp.float32))
+    large = jnp.asarray(np.kron(coarse, np.ones((1, side // 8, side // 8, 1))), jnp.float32)
+    return extraction.of_samples(kinds.image, lambda _, x: x)(None, large)
 
 
 @pytest.fixture(scope="module")
@@ -312,7 +314,7 @@ def test_equals_pytorch(tmp_path, zip_format):
     noise = np.random.default_rng(0).integers(0, 256, (3, 28, 28, 3), np.uint8)
     x = np.concatenate([noise, np.repeat(image, 3, 3)])
     judge = inception.features(tmp_path / "weights.pth")
-    found, probabilities = jax.jit(judge.apply)(judge.params, extraction.of_data(None, jnp.asarray(x)))
+    found, probabilities = jax.jit(judge.apply)(judge.params, kinds.image.to_network(x))
     with torch.no_grad():
         bytes_ = torch.from_numpy(np.moveaxis(x, 3, 1) / np.float32(255))
         resized = torch.nn.functional.interpolate(bytes_, size=(299, 299), mode="bilinear", align_corners=False)

@@ -7,7 +7,7 @@ from flax import linen as nn
 from test_directions import run_of
 
 from gan_jax import latents, pictures, sample
-from gan_jax.data import Spec
+from gan_jax.data import Spec, kinds
 from gan_jax.explore import inversion
 from gan_jax.metrics import features
 from gan_jax.networks import linen
@@ -126,7 +126,7 @@ def test_features_are_weighed_against_pixels():
     # (z, z) against (1, -1), and their first value f alone besides: ((z - 1)^2 + (z + 1)^2) / 2 + w (z - 1)^2 is least
     # at z = w / (1 + w)
     points = run_of(linen(Diagonal(), (1,)), latents.normal(1))
-    first = features.function("first", lambda _, x: x[:, :1], Spec((2,), 0))
+    first = features.function("first", lambda _, x: x[:, :1], Spec((2,), 0, kind=kinds.points))
     target = np.array([[1.0, -1.0]])
     for features_, weight, expected in ((None, 1.0, 0.0), (first, 0.0, 0.0), (first, 3.0, 0.75)):
         result = invert(points, target, features=features_, feature_weight=weight, prior=0.0)

@@ -12,10 +12,10 @@ from PIL import Image
 from experiments import loss_zoo, toy2d
 from experiments.laboratory import LOSSES, RULES, TERMS, Choice, build, play, scores, traced
 from gan_jax import data, loop
-from gan_jax.data import Spec
+from gan_jax.data import Spec, kinds
 from gan_jax.loop.trajectories import trajectories
 
-POINTS = Spec((2,), 0)
+POINTS = Spec((2,), 0, kind=kinds.points)
 SMALL = Choice(width=8, batch_size=16, steps=20, seeds=(0, 3))
 WHOLE = ("zero_sum", "relativistic", "relativistic_hinge", "relativistic_average", "softmax")  # G's part sees real
 

@@ -13,7 +13,7 @@ from toy import KEY, double, points
 from experiments import adagan, mix_gan
 from gan_jax import baseline, data, latents, losses, rules
 from gan_jax.baseline import training
-from gan_jax.data import Spec
+from gan_jax.data import Spec, kinds
 from gan_jax.data.sources import toys
 from gan_jax.devices import parallel
 from gan_jax.game import Game, sampler
@@ -24,7 +24,7 @@ from gan_jax.metrics.modes import modes
 from gan_jax.networks import linen, mlp
 from gan_jax.types import Context, TrainState
 
-PLANE = Spec((2,), 0)
+PLANE = Spec((2,), 0, kind=kinds.points)
 KEYS = jax.random.split(KEY, 20_000)
 SMALL: dict[str, Any] = {"g_width": 2, "d_width": 2, "latent_size": 3, "batch_size": 16}
 

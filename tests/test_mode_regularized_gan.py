@@ -10,7 +10,7 @@ from toy import KEY, gan, points
 
 from experiments import mode_regularized_gan as experiment
 from gan_jax import data, latents, losses
-from gan_jax.data import Spec
+from gan_jax.data import Spec, kinds
 from gan_jax.data.sources import toys
 from gan_jax.game import sampler
 from gan_jax.loop.trajectories import trajectories
@@ -58,7 +58,7 @@ def test_descending_it_makes_reconstructions_pass_for_real():
 
 
 def test_the_encoder_moves_with_the_generator_alone():
-    game, batch = experiment.build(CONFIG, Spec((2,), 8)), points(8)
+    game, batch = experiment.build(CONFIG, Spec((2,), 8, kind=kinds.points)), points(8)
     state = jax.jit(game.init)(KEY)
     discriminator, generator = game.players
     assert discriminator.networks == ("discriminator",) and generator.networks == ("generator", "encoder")

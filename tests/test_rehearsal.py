@@ -11,7 +11,7 @@ from test_loop import config
 from toy import gan, points_game
 
 from gan_jax import data, latents, loop, losses
-from gan_jax.data import Spec
+from gan_jax.data import Spec, kinds
 from gan_jax.devices import memory, parallel
 from gan_jax.errors import UserError
 from gan_jax.loop import rehearsal
@@ -56,7 +56,7 @@ def test_a_discriminator_that_gives_no_logits_of_its_examples_is_refused(module,
         "discriminator": linen(Judge(), (2,)),
     }
     game = gan(networks, losses.non_saturating(), latents.normal(4), optax.sgd(0.1))
-    state = rehearsal.state(game, Spec((2,), 0))
+    state = rehearsal.state(game, Spec((2,), 0, kind=kinds.points))
     batch = {"image": jax.ShapeDtypeStruct((8, 2), "float32")}
     if message:
         with pytest.raises(UserError, match=message):

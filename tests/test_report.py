@@ -271,7 +271,7 @@ def test_scores_are_drawn_over_steps_by_kind_of_weights_beside_the_yardstick(run
     assert scored(run, *lines, yardstick) == [
         (
             "fid",
-            "classifier of digits 01234567, 2,000 test images of digits, 1,000 samples",
+            "classifier of digits 01234567, 2,000 test examples of digits, 1,000 samples",
             {"averaged": "2", "raw": "2", "training images": "0.25"},
         )
     ]

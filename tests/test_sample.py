@@ -84,8 +84,11 @@ def test_truncation_bounds_every_value_and_keeps_the_rest_of_the_law(run):
         (lambda run: sample.samples(run, 0, 3, truncation=-1.0), "truncation=-1.0"),
         (lambda run: sample.samples(run, 0, 3, truncation=math.nan), "truncation=nan"),
         (lambda run: sample.samples(run, 0, 0), "count=0"),
-        (lambda run: sample.samples(run, 0, 10**12), r"1,000,000,000,000 images: 2.4e\+04 GB at least"),
-        (lambda run: sample.interpolation(run, 0, 10**6, 10**6), "1,000,000,000,000 images: .* ask for fewer"),
+        (lambda run: sample.samples(run, 0, 10**12), r"1,000,000,000,000 points .*: 2.4e\+04 GB at least"),
+        (
+            lambda run: sample.interpolation(run, 0, 10**6, 10**6),
+            "1,000,000,000,000 points .* ask for fewer",
+        ),
         (lambda run: sample.latents_of(run, 0, 10**12), r"1,000,000,000,000 latents: 1.6e\+04 GB"),
         (
             lambda run: sample.generate(run, jnp.zeros((3, 5))),
@@ -124,7 +127,6 @@ def test_the_command_writes_each_kind(workdir, tmp_path):
         (command.traversal, {}, {"low": math.nan}, "--low nan, --high 1.0: give finite numbers"),
         (command.grid, {"seed": 2**32}, {"draw": Draw()}, "--seed 4294967296: give a number from 0 to 4294967295"),
         (command.grid, {"seed": -1}, {"draw": Draw()}, "--seed -1: give a number from 0 to 4294967295"),
-        (command.images, {}, {"draw": Draw()}, "images: this run makes points"),
         (command.grid, {"out": Path("a.jpg")}, {"draw": Draw()}, r"a.jpg: a PNG file .* ends in \.png"),
         (command.npz, {"out": Path("a")}, {"draw": Draw()}, r"a: a NPZ file"),
         (command.grid, {"out": Path(".")}, {"draw": Draw()}, r"\. is a folder|ends in"),

@@ -11,6 +11,7 @@ import pytest
 from experiments import stacked_mnist
 from experiments.reproduce.stacked_mnist import markdown
 from gan_jax import data, loop, runs, sample
+from gan_jax.data import kinds
 from gan_jax.data.dataset import dataset
 from gan_jax.data.sources import stacked
 from gan_jax.metrics import classes, features, protocol
@@ -138,7 +139,9 @@ def test_m_of_k_classes_alike_have_a_kl_of_log_k_over_m():
 
 def score(judge, images):
     """Scores images as though they were samples."""
-    stream = features.extractor(features.of_classifier(judge, "stacked_digits"), features.of_data)(None, images)
+    stream = features.extractor(features.of_classifier(judge, "stacked_digits"), features.of_data(kinds.image))(
+        None, images
+    )
     found = summarise(stream, len(images))
     return classes.covered(found), classes.uniform_kl(found)
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from gan_jax import data, evaluate, loop, pictures, runs, sample, translate
 from gan_jax.cli import Checkpoint
+from gan_jax.game import sampler
 from gan_jax.latents import codes
 from gan_jax.metrics import scoring
 from gan_jax.sample import __main__ as command
@@ -54,9 +55,7 @@ def test_a_folder_is_translated_name_by_name_both_ways(translator, tmp_path):
 
 
 def test_a_translator_draws_no_samples_and_others_do_not_translate(translator, conditional):
-    with pytest.raises(
-        ValueError, match=r"draws no samples; it translates: python -m gan_jax.translate"
-    ):
+    with pytest.raises(ValueError, match=r"draws no samples; it translates: python -m gan_jax.translate"):
         sample.samples(runs.open_run(translator), 0, 3)
     with pytest.raises(ValueError, match="does not translate images"):
         translate.translated(runs.open_run(conditional), np.zeros((1, 28, 28, 1), np.uint8))
@@ -148,7 +147,7 @@ def test_a_traversal_holds_what_is_given(conditional, tmp_path, monkeypatch):
     command.traversal(conditional, Shared(out=tmp_path / "a.png"), steps=3, dimensions=(0,), labels=(7,))
     (values,) = shown
     np.testing.assert_allclose(values[:, 0], (-1, 0, 1))
-    label = next(part for part in runs.open_run(conditional).system.latent.parts if part.name == "label")
+    label = next(part for part in sampler(runs.open_run(conditional).system)[0].parts if part.name == "label")
     np.testing.assert_array_equal(values[:, label.start : label.start + label.size], np.tile(np.eye(10)[7], (3, 1)))
 
 

@@ -7,13 +7,13 @@ from toy import state_of
 
 from experiments import wgan
 from gan_jax import optimizers
-from gan_jax.data import Spec
+from gan_jax.data import Spec, kinds
 
 CONFIG = wgan.Config(g_width=2, d_width=2, latent_size=2, g_learning_rate=1e-3, d_learning_rate=1e-4)
 
 
 def players(**settings):
-    game = wgan.build(dataclasses.replace(CONFIG, **settings), Spec((2,), 8))
+    game = wgan.build(dataclasses.replace(CONFIG, **settings), Spec((2,), 8, kind=kinds.points))
     return {player.name: player for player in game.players}
 
 

@@ -42,8 +42,8 @@ def main(
     plain = dataclasses.replace(choice, loss="non_saturating", terms=(), rule="alternating")
     games = {"plain": plain}
     dataset = data.load(choice.dataset)
-    points = len(dataset.spec.shape) == 1
-    losses = [name for name in LOSSES if points or name not in ("energy", "began")]  # these need an autoencoder
+    images = dataset.spec.kind.is_image
+    losses = [name for name in LOSSES if not images or name not in ("energy", "began")]  # these need an autoencoder
     games |= {f"loss {name}": dataclasses.replace(plain, loss=name) for name in losses if name != plain.loss}
     games |= {f"term {name}": dataclasses.replace(plain, terms=(name,)) for name in TERMS}
     games |= {f"rule {name}": dataclasses.replace(plain, rule=name) for name in RULES if name != plain.rule}
@@ -80,7 +80,7 @@ def markdown(record: dict[str, Any]) -> str:
 def _turn(game: Choice, dataset: Dataset, iterations: int) -> Callable[[], float]:
     """Compiles a game; returns the function that makes some iterations and returns the seconds taken."""
     system = build(game, dataset.spec)
-    draw = data.batches(len(dataset.arrays["image"]), game.batch_size, system.batches)
+    draw = data.batches(len(dataset.arrays["image"]), game.batch_size, system.batches, kind=dataset.spec.kind)
     step = parallel.single(rules.many(system.update, draw, iterations))
     key, device = rng.key(0), jax.local_devices()[:1]
     state, arrays = parallel.replicate((system.init(rng.named(key, "init")), dataset.arrays), device)

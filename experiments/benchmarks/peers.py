@@ -33,7 +33,7 @@ from experiments.benchmarks.throughput import looped
 from experiments.benchmarks.turns import Run, enter, race
 from gan_jax import data, rng, rules
 from gan_jax.cli import cli
-from gan_jax.data import Spec
+from gan_jax.data import Spec, kinds
 from gan_jax.devices import parallel
 from gan_jax.errors import UserError
 from gan_jax.files import write_json
@@ -145,7 +145,8 @@ def build(game: str, precision: Precision = "float32") -> tuple[Any, System]:
     module = importlib.import_module(f"experiments.{GAMES[game].experiment}")
     changes = GAMES[game].changes | ({"precision": precision} if precision != "float32" else {})
     config = dataclasses.replace(module.Config(), **changes)
-    return config, module.build(config, Spec(GAMES[game].shape, 0))
+    kind = kinds.points if game == "toy" else kinds.image
+    return config, module.build(config, Spec(GAMES[game].shape, 0, kind=kind))
 
 
 def iteration_flops(game: str) -> float:

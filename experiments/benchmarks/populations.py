@@ -102,7 +102,7 @@ def _in_turn(module: Any, dataset: Dataset, configs: Sequence[Any]) -> Turn:
     """Compiles one program for all members; returns the function that runs them one after the other."""
     config, device = configs[0], jax.local_devices()[:1]
     system = module.build(config, dataset.spec)
-    draw = data.batches(len(dataset.arrays["image"]), config.batch_size, system.batches)
+    draw = data.batches(len(dataset.arrays["image"]), config.batch_size, system.batches, kind=dataset.spec.kind)
     per_call = validated(config.run).steps_per_call
     step = parallel.single(rules.many(system.update, draw, per_call))
     init = jax.jit(lambda key: system.init(rng.named(key, "init")))

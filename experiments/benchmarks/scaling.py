@@ -77,7 +77,8 @@ def _iterations(experiment: str, batch_size: int, devices: int) -> Callable[[int
     dataset = data.load(config.dataset)
     system = module.build(config, dataset.spec)
     key, own = rng.key(0), jax.local_devices()[:devices]
-    many = rules.many(system.update, data.batches(dataset.count, batch_size, system.batches), 20)
+    draw = data.batches(dataset.count, batch_size, system.batches, kind=dataset.spec.kind)
+    many = rules.many(system.update, draw, 20)
     step = parallel.spread(many, own)
     state, arrays, key = parallel.replicate((system.init(rng.named(key, "init")), dataset.arrays, key), own)
 

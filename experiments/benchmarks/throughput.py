@@ -64,7 +64,7 @@ def _compare(module: Any, config: Any, rounds: int, seconds: float) -> dict[str,
     system = module.build(config, dataset.spec)
     key = rng.key(0)
     device = jax.local_devices()[:1]
-    draw = data.batches(len(dataset.arrays["image"]), config.batch_size, system.batches)
+    draw = data.batches(len(dataset.arrays["image"]), config.batch_size, system.batches, kind=dataset.spec.kind)
     arguments = parallel.replicate((dataset.arrays, key), device)
     ways = {"gan_jax": looped(system, draw, arguments), "stock": _stock(system, draw, arguments)}
     states = {name: parallel.replicate(system.init(rng.named(key, "init")), device) for name in ways}

@@ -218,7 +218,7 @@ def _iterations(name: str, settings: dict[str, Any]) -> Callable[[int], None]:
     found = data.load(config.dataset)
     system = experiment.build(config, found.spec)
     key, device = rng.key(0), jax.local_devices()[:1]
-    draw = data.batches(len(found.arrays["image"]), config.batch_size, system.batches)
+    draw = data.batches(len(found.arrays["image"]), config.batch_size, system.batches, kind=found.spec.kind)
     go_on = looped(system, draw, parallel.replicate((found.arrays, key), device))
     state = parallel.replicate(system.init(rng.named(key, "init")), device)
 

@@ -65,14 +65,14 @@ def scored(directory: Path, count_per_class: int, seed: int, classifier_steps: i
     began = time.monotonic()
     run = runs.open_run(directory)
     train, test = runs.dataset(run.record), runs.held_out(run.record)
-    shape, classes = train.spec.shape, train.spec.classes
-    if len(shape) != 3 or not classes:
+    classes = train.spec.classes
+    if not train.spec.kind.is_image or not classes:
         raise UserError(f"{directory} was trained on {train.name}, which is not a set of labelled images")
     asked = np.tile(np.arange(classes), count_per_class)
     images = sample.labelled(run, seed, asked.tolist())
     chosen = of_each_class(train.arrays["label"], classes, count_per_class, seed)
     judge = scoring.features_of("classifier", train.name, train.spec, run.record["config"].get("resolution"))
-    extract = features.extractor(judge, features.of_data)
+    extract = features.extractor(judge, features.of_data(train.spec.kind))
 
     def judged(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x, p = (np.concatenate(batches) for batches in zip(*extract(None, images), strict=True))

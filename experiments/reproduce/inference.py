@@ -12,14 +12,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from experiments.reproduce import running
 from experiments.reproduce.translation import distances
 from gan_jax import evaluate, pictures, runs, sample
 from gan_jax.cli import cli
-from gan_jax.data.batches import scale
 from gan_jax.metrics import protocol
 from gan_jax.metrics.menu import Name
 from gan_jax.metrics.scoring import TRAINING
@@ -103,7 +101,8 @@ def _neighbour(run: Restored) -> float:
     """Returns the share of test images with the class of the training image whose latent is nearest."""
     assert run.system.encode is not None
     known, asked = runs.dataset(run.record).arrays, runs.held_out(run.record).arrays
-    a, b = (sample.evaluated(run.system.encode, run.ema, scale(jnp.asarray(each["image"]))) for each in (asked, known))
+    images = (run.spec.kind.to_network(each["image"]) for each in (asked, known))
+    a, b = (sample.evaluated(run.system.encode, run.ema, each) for each in images)
     squares = np.sum(b**2, axis=1)
     nearest = np.concatenate([np.argmin(squares - 2 * part @ b.T, axis=1) for part in np.array_split(a, 20)])
     return float(np.mean(known["label"][nearest] == asked["label"]))

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
@@ -19,7 +18,6 @@ from scipy.optimize import linear_sum_assignment
 from experiments.reproduce import running
 from gan_jax import pictures, runs, sample
 from gan_jax.cli import cli
-from gan_jax.data.batches import scale
 from gan_jax.runs import records
 from gan_jax.types import Array
 
@@ -79,7 +77,7 @@ def _row(run: Path, settings: str, seed: int) -> dict[str, Any]:
         return jax.nn.log_softmax(images[:, :classes])
 
     def said(images: ArrayLike) -> np.ndarray:
-        return sample.evaluated(read, None, scale(jnp.asarray(images)))
+        return sample.evaluated(read, None, opened.spec.kind.to_network(images))
 
     codes = np.arange(SAMPLES) % classes
     told = said(sample.labelled(opened, seed, codes.tolist(), "digit"))[np.arange(SAMPLES), codes]

@@ -8,12 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
-
 from experiments.reproduce import running
 from gan_jax import pictures, runs, sample
 from gan_jax.cli import cli
-from gan_jax.data.batches import scale
 from gan_jax.game import averaged_network
 from gan_jax.runs import records
 from gan_jax.types import Array
@@ -78,7 +75,7 @@ def _errors(run: Path) -> dict[str, Any]:
         return classify(ema, images)["classes"]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
     test = runs.dataset(opened.record, "test").arrays
-    said = sample.evaluated(read, opened.ema, scale(jnp.asarray(test["image"]))).argmax(1)
+    said = sample.evaluated(read, opened.ema, opened.spec.kind.to_network(test["image"])).argmax(1)
     return {"wrong": int((said != test["label"]).sum()), "of": len(said), "steps": opened.step}
 
 

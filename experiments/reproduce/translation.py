@@ -106,7 +106,7 @@ def distances(about: dict[str, Any], made: np.ndarray, true: np.ndarray) -> dict
     spec = data.load(name, "test", resolution).spec
     kind = None if spec.classes else "pixels"
     judge = scoring.features_of(kind, name, spec, resolution)
-    read = features.extractor(judge, features.of_data)
+    read = features.extractor(judge, features.of_data(spec.kind))
     vectors = [np.concatenate([batch for batch, _ in read(None, images)]) for images in (made, true)]
     vectors = [each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-12) for each in vectors]  # 0 stays 0
     apart = float(np.mean(np.linalg.norm(vectors[0] - vectors[1], axis=1)))

@@ -1,4 +1,4 @@
-"""The baseline's networks: DCGAN's or residual ones for images, fully connected ones for points."""
+"""The baseline's networks: DCGAN's or residual ones for images, fully connected ones for other kinds."""
 
 from typing import Any, Literal
 
@@ -38,7 +38,7 @@ def latent(config: Latents) -> Latent:
 def generator_module(
     config: Widths, spec: Spec, norm: AnyNorm = "batch", architecture: Architecture = "dcgan"
 ) -> nn.Module:
-    """Returns the generator's module: DCGAN's or residual for images; for points an MLP of two hidden layers.
+    """Returns the generator's module: DCGAN's or residual for images; for other kinds an MLP of two hidden layers.
 
     Args:
         config: Holds the width.
@@ -47,12 +47,12 @@ def generator_module(
         architecture: Architecture, for images.
 
     Raises:
-        UserError: If a width or size is below 1, or `architecture` is "resnet" for points.
+        UserError: If a width or size is below 1, or `architecture` is "resnet" for what is no image.
     """
     _require_width("g_width", config.g_width)
-    if len(spec.shape) == 1:
+    if not spec.kind.is_image:
         if architecture != "dcgan":
-            raise UserError(f"network={architecture!r}: it is for images, and these are points; leave it out")
+            raise UserError(f"network={architecture!r}: it is for images, and these are {spec.kind.noun}; leave it out")
         return mlp.Generator(spec.shape, (4 * config.g_width,) * 2, norm="none", bounded=False)
     module = dcgan.Generator if architecture == "dcgan" else resnet.Generator
     return module(spec.shape, config.g_width, norm)
@@ -66,17 +66,17 @@ def _require_width(name: str, width: int) -> None:
 def discriminator_module(
     config: Widths, spec: Spec, norm: AnyNorm = "batch", architecture: Architecture = "dcgan", **options: Any
 ) -> nn.Module:
-    """Returns the discriminator's module: DCGAN's or residual for images; for points an MLP of two hidden layers.
+    """Returns the discriminator's module: DCGAN's or residual for images; for other kinds an MLP of two hidden layers.
 
     Args:
         config: Holds the width.
         spec: Shape of the examples.
-        norm: Normalisation; for points "batch" means none.
+        norm: Normalisation; for what is no image "batch" means none.
         architecture: Architecture, for images.
         options: Other attributes of the module, such as `with_features`.
     """
     _require_width("d_width", config.d_width)
-    if len(spec.shape) == 1:
+    if not spec.kind.is_image:
         return mlp.Discriminator((4 * config.d_width,) * 2, "none" if norm == "batch" else norm, **options)
     module = dcgan.Discriminator if architecture == "dcgan" else resnet.Discriminator
     return module(spec.shape, config.d_width, norm, **options)

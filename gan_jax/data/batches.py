@@ -11,15 +11,22 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax import rng
+from gan_jax.data import kinds
+from gan_jax.data.kinds import Kind
 from gan_jax.devices import parallel
 from gan_jax.errors import UserError
 from gan_jax.types import Array, Batch
 
 PASSES = 6
+EXAMPLES = ("image", "source", "few_image")  # arrays of the data set's kind; others are labels and the like
 
 
 def batches(
-    count: int, batch_size: int, repeats: int = 1, apart: tuple[tuple[str, ...], ...] = ()
+    count: int,
+    batch_size: int,
+    repeats: int = 1,
+    apart: tuple[tuple[str, ...], ...] = (),
+    kind: Kind = kinds.image,
 ) -> Callable[[dict[str, Array], Array, Array], Batch]:
     """Makes the function that draws the batches of step t.
 
@@ -33,13 +40,14 @@ def batches(
         batch_size: Examples in the global batch, B.
         repeats: Batches per step.
         apart: Groups of arrays, by name, that are drawn independently; rows of one group stay together. See `Dataset`.
+        kind: Kind of the examples, which scales them for networks.
 
     Returns:
         `draw(arrays, key, step)` of arrays `[count, ...]`, a typed key and a step i32[], for use inside jit. It returns
         leaves `[b, ...]`, or `[repeats, b, ...]` if repeats > 1; b = B / devices, this device's rows of the global
-        batch. uint8 becomes float32 in [-1, 1] by (x - 127.5) / 127.5; other types are unchanged. While tracing it
-        raises UserError if the number of devices does not divide B, if an array does not have `count` rows, or if the
-        arrays of a group are missing, differ in their number of rows, or have fewer than B.
+        batch, see `for_networks`. While tracing it raises UserError if the number of devices does not divide B, if an
+        array does not have `count` rows, or if the arrays of a group are missing, differ in their number of rows, or
+        have fewer than B.
 
     Raises:
         UserError: If batch_size is not in [1, count], repeats is below 1, or an array is in two groups.
@@ -72,12 +80,17 @@ def batches(
         places = dict.fromkeys(together, chosen(key, count))
         for group, rows_of_group in zip(apart, counts, strict=True):
             places |= dict.fromkeys(group, chosen(rng.named(key, f"apart {group[0]}"), rows_of_group))
-        return {
-            name: scale(jnp.asarray(array).at[places[name]].get(mode="promise_in_bounds"))
-            for name, array in arrays.items()
+        rows_of = {
+            name: jnp.asarray(array).at[places[name]].get(mode="promise_in_bounds") for name, array in arrays.items()
         }
+        return for_networks(rows_of, kind)
 
     return draw
+
+
+def for_networks(arrays: dict[str, Array], kind: Kind) -> Batch:
+    """Scales a batch: examples (`EXAMPLES`) by their kind, other arrays of uint8 as images; the rest is unchanged."""
+    return {name: (kind if name in EXAMPLES else kinds.image).to_network(x) for name, x in arrays.items()}
 
 
 def examples(key: Array, number: Array, count: int, batch_size: int, rows: Array) -> Array:
@@ -153,9 +166,3 @@ def _rows(batch_size: int) -> int:
         near = f"{below} or {below + devices}" if below else f"{devices}"
         raise UserError(f"batch_size={batch_size} cannot be shared evenly by {devices} devices; use {near}")
     return batch_size // devices
-
-
-def scale(x: Array) -> Array:
-    """Scales uint8 to float32 in [-1, 1] by (x - 127.5) / 127.5; returns other types unchanged."""
-    # Not x / 127.5 - 1: compiled, that maps 255 to 1 + 1e-7. This maps 0 and 255 to -1 and 1, and is odd about 127.5.
-    return (x.astype(jnp.float32) - 127.5) / 127.5 if x.dtype == jnp.uint8 else x

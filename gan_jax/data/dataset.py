@@ -7,16 +7,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gan_jax.data import kinds
+from gan_jax.data.kinds import Kind
+
 
 class Spec(NamedTuple):
     """The properties of a data set that its networks depend on.
 
     Attributes:
-        shape: Shape of one example: `(height, width, channels)`, or `(2,)` for points in the plane.
+        shape: Shape of one example as stored: of an image `(height, width, channels)`.
         classes: Number of classes; 0 where there are no labels.
         source: Shape of one example of `source`, the input of translation; None where there are no sources.
         unpaired: Whether sources and images are drawn independently, so that no image's source is known.
         few_labels: Whether only a few examples have labels; they are `few_image` and `few_label`, drawn independently.
+        kind: The kind of the examples: how they are scaled for networks, drawn and written to files.
     """
 
     shape: tuple[int, ...]
@@ -24,6 +28,7 @@ class Spec(NamedTuple):
     source: tuple[int, ...] | None = None
     unpaired: bool = False
     few_labels: bool = False
+    kind: Kind = kinds.image
 
 
 class Dataset(NamedTuple):
@@ -32,9 +37,9 @@ class Dataset(NamedTuple):
     Attributes:
         name: The name passed to `load`, with absolute paths.
         split: Name of the split.
-        arrays: `image`, uint8 `[N, H, W, C]` in [0, 255], or float32 `[N, 2]` for points in the plane; `label`, int32
-            `[N]` in [0, classes), where there are labels; and the further arrays of a task, see `tasks`.
-        spec: Shape of one example, number of classes, and task.
+        arrays: `image`, the examples as their kind stores them, such as uint8 `[N, H, W, C]`; `label`, int32 `[N]` in
+            [0, classes), where there are labels; and the further arrays of a task, see `tasks`.
+        spec: Shape and kind of the examples, number of classes, and task.
         fingerprint: Hash of the arrays; it depends on their contents alone.
         apart: Groups of arrays that are drawn independently of the others and may have another number of rows; all
             other arrays have N rows, which belong together.
@@ -92,28 +97,35 @@ def dataset(
     classes: int = 0,
     others: dict[str, np.ndarray] | None = None,
     apart: tuple[tuple[str, ...], ...] = (),
+    kind: Kind = kinds.image,
 ) -> Dataset:
     """Makes a `Dataset` from examples, optional labels and optional further arrays.
 
     Args:
         name: The name passed to `load`.
         split: Name of the split.
-        image: Examples `[N, ...]`, uint8 or float32.
+        image: Examples `[N, ...]`, of any kind.
         label: Labels `[N]` in [0, classes), of any integer type.
         classes: Number of classes; ignored without labels.
         others: Further arrays by name, such as `source`.
         apart: Groups of them that are drawn independently, see `Dataset`.
+        kind: Kind of the examples.
 
     Returns:
         The data set, with C-contiguous arrays.
+
+    Raises:
+        UserError: If the examples are not of the kind.
     """
+    kind.require(f"data set {name!r}", image)
     arrays = {"image": np.ascontiguousarray(image)}
     if label is not None:
         arrays["label"] = np.ascontiguousarray(label, np.int32)
     arrays |= {key: np.ascontiguousarray(array) for key, array in (others or {}).items()}
     source = arrays["source"].shape[1:] if "source" in arrays else None
     drawn = {key for group in apart for key in group}
-    spec = Spec(image.shape[1:], 0 if label is None else classes, source, "source" in drawn, "few_label" in drawn)
+    few_labels, classes = "few_label" in drawn, 0 if label is None else classes
+    spec = Spec(image.shape[1:], classes, source, "source" in drawn, few_labels, kind)
     return Dataset(name, split, arrays, spec, fingerprint(arrays), apart)
 
 

@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax.data.batches import examples, scale
+from gan_jax.data import kinds
+from gan_jax.data.batches import examples, for_networks
 from gan_jax.data.dataset import Dataset, Stream, dataset
 from gan_jax.data.reading.images import Damaged, require_size, stack
 from gan_jax.errors import UserError
@@ -37,7 +38,7 @@ def draw(repeats: int = 1) -> Callable[[dict[str, Any], Array, Array], Batch]:
 
     def take(chunk: dict[str, Any], key: Array, step: Array) -> Batch:
         own = jax.tree.map(lambda x: x[step - chunk["first"]], chunk["arrays"])
-        return {name: scale(x if repeats > 1 else x[0]) for name, x in own.items()}
+        return for_networks({name: x if repeats > 1 else x[0] for name, x in own.items()}, kinds.image)
 
     return take
 

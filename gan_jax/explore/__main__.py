@@ -140,20 +140,20 @@ def draw(run: Path, shared: Shared, **kinds: Draw) -> None:
     rng.require_seed(shared.seed)
     dataset = shared.dataset if isinstance(shared, Data) else None
     opened = runs.open_run(run, shared.step, shared.best, dataset, shared.safe)
-    if len(opened.record["data"]["shape"]) != 3:
-        raise UserError(f"{run} makes points, so there are no images to look into; its samples/ show the points")
+    if not (kind := opened.spec.kind).is_image:
+        raise UserError(f"{run} makes {kind.noun}, so there are no images to look into; its samples/ show them")
     folder = run / "explore" if shared.out is None else shared.out
     files.require_writable(folder / "picture.png")
-    for kind, view in kinds.items():
+    for name, view in kinds.items():
         try:
             made = view(opened, shared.seed, shared.count)
         except UserError as error:
             if len(kinds) == 1:
                 raise
-            print(f"{kind} left out: {error}")
+            print(f"{name} left out: {error}")
             continue
-        for name, picture in made.items():
-            target = folder / f"{name}-step{opened.step}-seed{shared.seed}"
+        for part, picture in made.items():
+            target = folder / f"{part}-step{opened.step}-seed{shared.seed}"
             if isinstance(picture, list):
                 pictures.save_gif(target := target.with_name(f"{target.name}.gif"), picture, 70, 70)
             else:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from gan_jax import game
 from gan_jax.errors import UserError
-from gan_jax.metrics.features import Features, of_data
+from gan_jax.metrics.features import Features
 from gan_jax.runs import Restored
 from gan_jax.sample import generate, latents_of
 from gan_jax.types import Array, PyTree
@@ -31,7 +31,7 @@ class Inversion(NamedTuple):
 
     Attributes:
         latents: The best latent for each image, float32 `[n, size]`.
-        images: The generator's images of these latents, uint8 `[n, H, W, C]`, or points float32 `[n, 2]`.
+        images: The generator's examples of these latents, as stored: images as uint8 `[n, H, W, C]`.
         errors: Root mean squared error of each image, for pixels in [-1, 1], `[n]`.
         all_errors: The same for every start, `[n, starts]`.
     """
@@ -71,7 +71,7 @@ def invert(
 
     Args:
         run: An opened run, by `runs.open_run`.
-        images: uint8, or float in [-1, 1], `[n, H, W, C]` of the generator's shape; or points `[n, 2]`.
+        images: Examples of the generator's shape, as stored; images also as float in [-1, 1].
         starts: Searches per image, from random latents; the one with the lowest sum of the first two terms is kept.
         iterations: Iterations of Adam per search.
         learning_rate: Initial rate; about the size of an iteration's step, in deviations of the latent.
@@ -162,11 +162,12 @@ def _target(run: Restored, images: ArrayLike) -> np.ndarray:
             f"images {given.shape}: this generator makes {shape}; give [n, {', '.join(map(str, shape))}], n at least "
             "1, resized by data.load(..., resolution=) where they are larger"
         )
-    if given.dtype == np.uint8 and len(shape) == 3:
-        return np.asarray(of_data(None, jnp.asarray(given)))
-    limit = 1.0 + 1e-3 if len(shape) == 3 else np.finfo(np.float32).max
-    if not np.issubdtype(given.dtype, np.floating) or not (np.abs(given) <= limit).all():
-        raise UserError(
-            f"images of {given.dtype} in [{given.min()}, {given.max()}]: give uint8, or floating point in [-1, 1]"
-        )
-    return given.astype(np.float32)
+    kind = run.spec.kind
+    if np.issubdtype(given.dtype, np.floating):
+        given = given.astype(np.float32)
+        if not np.isfinite(given).all() or (kind.is_image and np.abs(given).max() > 1.0 + 1e-3):
+            raise UserError(f"images in [{given.min()}, {given.max()}]: give uint8, or floating point in [-1, 1]")
+        if kind.is_image:
+            return given
+    kind.require("images", given)
+    return np.asarray(kind.to_network(jnp.asarray(given)))

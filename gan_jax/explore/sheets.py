@@ -6,9 +6,11 @@ Euclidean distances of features `[n, D]`, by default their pixels in [-1, 1].
 
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gan_jax.data import kinds
 from gan_jax.errors import UserError
 from gan_jax.explore.tables import Cell, below, beside, table, tinted
 from gan_jax.metrics.nearest_neighbours import nearest
@@ -150,10 +152,9 @@ def _images(**given: ArrayLike) -> list[np.ndarray]:
     """Checks that all are images of one shape."""
     images, first = {name: np.asarray(value) for name, value in given.items()}, next(iter(given))
     for name, value in images.items():
-        if value.ndim == 2:
-            raise UserError(f"{name} {value.shape}: points have no pixels to look at; pictures.scatter draws them")
-        if value.dtype != np.uint8 or value.ndim != 4 or value.shape[3] not in (1, 3) or not len(value):
-            raise UserError(f"{name}: got {value.dtype} {value.shape}, expected uint8 [n, H, W, 1 or 3], n at least 1")
+        kinds.image.require(name, value)
+        if not len(value):
+            raise UserError(f"{name}: there are none; give at least 1")
         if value.shape[1:] != images[first].shape[1:]:
             raise UserError(f"{name} {value.shape}: {first} is {images[first].shape}; give images of one size")
     return list(images.values())
@@ -161,7 +162,7 @@ def _images(**given: ArrayLike) -> list[np.ndarray]:
 
 def _features(features: Sequence[ArrayLike], images: Sequence[np.ndarray]) -> list[np.ndarray]:
     found = [np.asarray(value) for value in features] or [
-        (image.reshape(len(image), -1) - np.float32(127.5)) / np.float32(127.5) for image in images
+        np.asarray(kinds.image.to_network(jnp.asarray(image))).reshape(len(image), -1) for image in images
     ]
     if [len(value) for value in found] != [len(image) for image in images]:
         shapes = ", ".join(str(value.shape) for value in found)

@@ -1,7 +1,7 @@
 """Pictures of a run, one function per kind.
 
 Each draws the averaged generator, and returns name -> picture, uint8 `[H, W, 3]`, or a list of them, the frames of an
-animation. They are for images; for points in the plane, see the scatter plots of a run.
+animation. They are for images.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from typing import Literal
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax import data, evaluate, latents, pictures, runs, sample
+from gan_jax import evaluate, latents, pictures, runs, sample
 from gan_jax.data.reading.images import stack
 from gan_jax.data.reading.listing import SUFFIXES
 from gan_jax.errors import UserError
@@ -131,7 +131,7 @@ def load_images(run: Restored, paths: Sequence[Path]) -> np.ndarray:
     Raises:
         UserError: If there are none, or one cannot be read.
     """
-    height, width, channels = run.record["data"]["shape"]
+    height, width, channels = run.spec.shape
     files = [
         file
         for path in paths
@@ -154,8 +154,7 @@ def _named(layer: str | None) -> str:
 
 def _features(run: Restored, kind: evaluate.Kind, *images: np.ndarray) -> tuple[list[np.ndarray], str]:
     """Returns features of arrays of images, and the name of the features."""
-    about = run.record["data"]
-    spec = data.Spec(tuple(about["shape"]), about["classes"])
-    features = scoring.features_of(kind, about["name"], spec, run.record["config"].get("resolution"))
-    compute = extractor(features, of_data)
+    name, resolution = run.record["data"]["name"], run.record["config"].get("resolution")
+    features = scoring.features_of(kind, name, run.spec, resolution)
+    compute = extractor(features, of_data(run.spec.kind))
     return [np.concatenate([batch for batch, _ in compute(None, each)]) for each in images], features.name

@@ -43,7 +43,7 @@ class Feeding(NamedTuple):
 def whole(dataset: Dataset, batch_size: int, repeats: int, capacity: int, devices: Sequence[Any]) -> Feeding:
     """Places a data set on every device."""
     arrays = parallel.replicate(dataset.arrays, devices)
-    draw = batches(dataset.count, batch_size, repeats, dataset.apart)
+    draw = batches(dataset.count, batch_size, repeats, dataset.apart, dataset.spec.kind)
     text = f"{memory.text(memory.size(dataset.arrays))} on each device"
     return Feeding(
         draw, capacity, parallel.WHOLE, lambda key, step, calls: nullcontext(lambda: (arrays, 0.0)), dataset, text

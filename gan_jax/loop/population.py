@@ -213,7 +213,7 @@ def _alone(
     ) -> tuple[TrainState, Metrics]:
         own = replace(config, **values)
         system = build(own, dataset.spec)
-        draw = batches(len(arrays["image"]), config.batch_size, system.batches, dataset.apart)
+        draw = batches(len(arrays["image"]), config.batch_size, system.batches, dataset.apart, dataset.spec.kind)
         many = rules.many(system.update, draw, validated(config.run).steps_per_call)
         state, metrics = many(state, arrays, rng.key(own.seed), count)
         return state, jax.tree.map(lambda x: jnp.sum(x, axis=0), metrics)

@@ -48,7 +48,7 @@ def state(system: System, spec: Spec) -> TrainState:
         raise UserError(f"the networks have an array that is too large for JAX ({error}): {LOWER}") from error
     made = _made(system, like, spec)
     if made != spec.shape:
-        resized = ", or give --resolution, to which the data are resized" if len(spec.shape) == 3 else ""
+        resized = ", or give --resolution, to which the data are resized" if spec.kind.is_image else ""
         raise UserError(
             f"the generator makes examples of shape {made}, and the data's are {spec.shape}: build its network for "
             f"spec.shape{resized}"
@@ -82,7 +82,9 @@ def _made(system: System, like: TrainState, spec: Spec) -> tuple[int, ...]:
     """Returns the shape of one sample or translation."""
     if system.translate is not None:
         sources = jax.ShapeDtypeStruct((2, *(spec.source or spec.shape)), jnp.float32)
-        return jax.eval_shape(system.translate, like.ema, sources).shape[1:]
-    latent, generate = game.sampler(system)
-    drawn = jax.eval_shape(lambda key: latent.draw(rng.numbered(key, 2)), rng.key(0))
-    return jax.eval_shape(generate, like.ema, drawn).shape[1:]
+        made = jax.eval_shape(system.translate, like.ema, sources)
+    else:
+        latent, generate = game.sampler(system)
+        drawn = jax.eval_shape(lambda key: latent.draw(rng.numbered(key, 2)), rng.key(0))
+        made = jax.eval_shape(generate, like.ema, drawn)
+    return jax.eval_shape(spec.kind.from_network, made).shape[1:]

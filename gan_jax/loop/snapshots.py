@@ -9,10 +9,10 @@ import numpy as np
 
 from gan_jax import game, pictures, rng
 from gan_jax.data import Dataset
-from gan_jax.data.batches import scale
+from gan_jax.data.kinds import Kind
 from gan_jax.devices import parallel
 from gan_jax.latents import codes
-from gan_jax.types import Array, PyTree, System, TrainState
+from gan_jax.types import Array, Averaged, PyTree, System, TrainState
 
 
 def grids(system: System, key: Array, dataset: Dataset, run: Path) -> Callable[[TrainState, int], None]:
@@ -21,45 +21,50 @@ def grids(system: System, key: Array, dataset: Dataset, run: Path) -> Callable[[
     Args:
         system: The system whose averaged generator is sampled.
         key: Selects the latents.
-        dataset: The data: images give grids of 64, points a scatter plot of 1,024 over as many real ones.
+        dataset: The data, whose kind draws the samples: images as a grid, points over real ones.
         run: The run directory.
 
     Returns:
-        `(state, step)`, which writes `samples/STEP.png`. If latents hold a class, a row has one noise and a column one
-        class. If they hold any codes, `codes.png` in the run directory varies one code after another. A translator's
-        grid has 32 sources, each above its translation, and that above the true partner if it is known.
+        `(state, step)`, which writes `samples/STEP.png`, or `.gif` where examples move. If latents hold a class, a row
+        has one noise and a column one class. If they hold any codes, `codes.png` in the run directory varies one code
+        after another. A translator's grid has 32 sources, each above its translation, and that above the true partner
+        if it is known.
     """
+    kind = dataset.spec.kind
     if system.translate is not None:
-        return _translations(jax.jit(system.translate), dataset, run)
+        return _translations(_stored(system.translate, kind), dataset, run)
     latent, generate = game.sampler(system)
-    generate = jax.jit(generate)
-    points = len(dataset.spec.shape) == 1
-    keys = rng.numbered(key, 1024 if points else 64)
-    drawn = latent.draw(keys)
-    table = None if points else codes.by_class(latent, drawn, rows=8)
+    generate = _stored(generate, kind)
+    drawn = latent.draw(rng.numbered(key, kind.shown))
+    table = None if kind.overlaid else codes.by_class(latent, drawn, rows=8)
     columns = None if table is None else len(table) // 8
     values = drawn if table is None else table
 
     def picture(state: TrainState, step: int) -> None:
         ema = parallel.first(state.ema)
-        samples = generate(ema, values)
-        shown = pictures.scatter(samples, dataset.arrays["image"][:1024]) if points else pictures.grid(samples, columns)
-        pictures.save_png(run / "samples" / f"{step:08d}.png", shown)
-        if latent.parts and not points:
+        sheet = kind.sheet(generate(ema, values), columns, dataset.arrays["image"][: kind.shown])
+        pictures.save(run / "samples" / f"{step:08d}", sheet)
+        if latent.parts and not kind.overlaid:
             moved = codes.traversals(latent, drawn[0], steps=10, low=-2.0, high=2.0)
-            pictures.save_png(run / "codes.png", pictures.grid(generate(ema, moved), 10))
+            pictures.save(run / "codes", kind.sheet(generate(ema, moved), 10))
 
     return picture
 
 
+def _stored(function: Averaged, kind: Kind) -> Callable[[dict[str, PyTree], Array], np.ndarray]:
+    """Compiles a generator or translator, and the conversion of its output to the form in which it is stored."""
+    compiled, stored = jax.jit(function), jax.jit(kind.from_network)
+    return lambda ema, inputs: np.asarray(stored(compiled(ema, inputs)))
+
+
 def _translations(
-    generate: Callable[[dict[str, PyTree], Array], Array], dataset: Dataset, run: Path
+    generate: Callable[[dict[str, PyTree], Array], np.ndarray], dataset: Dataset, run: Path
 ) -> Callable[[TrainState, int], None]:
     sources, partners = dataset.arrays["source"][:32], dataset.arrays["image"][:32]
     held = [sources] if dataset.apart else [sources, partners]
 
     def picture(state: TrainState, step: int) -> None:
-        made = pictures.to_uint8(generate(parallel.first(state.ema), scale(jnp.asarray(sources))))
+        made = generate(parallel.first(state.ema), dataset.spec.kind.to_network(jnp.asarray(sources)))
         pictures.save_png(run / "samples" / f"{step:08d}.png", pictures.compared([held[0], made, *held[1:]]))
 
     return picture
@@ -73,8 +78,8 @@ def drop_after(run: Path, step: int) -> None:
 
 
 def animate(run: Path, most: int = 60) -> None:
-    """Writes `animation.gif` of at most `most` of a run's pictures, evenly spaced, if there are any."""
-    paths = list(pictures.by_step(run / "samples").values())
+    """Writes `animation.gif` of at most `most` of a run's pictures, evenly spaced, if any stand still."""
+    paths = [path for path in pictures.by_step(run / "samples").values() if path.suffix == ".png"]
     chosen = sorted({round(i) for i in np.linspace(0, len(paths) - 1, min(most, len(paths)))})
     if chosen:
         pictures.save_gif(run / "animation.gif", [pictures.load_png(paths[i]) for i in chosen])

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from gan_jax import rng, rules
-from gan_jax.data import batches
+from gan_jax.data import batches, kinds
+from gan_jax.data.kinds import Kind
 from gan_jax.errors import UserError
 from gan_jax.types import Array, PyTree, System, TrainState
 
@@ -21,6 +22,7 @@ def trajectories(
     seeds: Sequence[int],
     watch: Callable[[TrainState], PyTree] = lambda state: None,
     every: int | None = None,
+    kind: Kind = kinds.image,
 ) -> tuple[TrainState, PyTree]:
     """Trains a system from several seeds at once, on one device, by `vmap` over the seeds.
 
@@ -35,6 +37,7 @@ def trajectories(
         seeds: One run each.
         watch: `(state) -> pytree`, called at step 0 and after every `every` iterations.
         every: Iterations between calls of `watch`; by default `steps`.
+        kind: Kind of the data, which scales them for networks.
 
     Returns:
         The last states, and the results of `watch`; leaves `[seeds, ...]` and `[seeds, 1 + steps // every, ...]`.
@@ -47,7 +50,8 @@ def trajectories(
     every = every or steps
     if steps < 1 or steps % every:
         raise UserError(f"steps={steps}: it must be a positive multiple of every={every}")
-    many = rules.many(system.update, batches(len(arrays["image"]), batch_size, system.batches), every)
+    draw = batches(len(arrays["image"]), batch_size, system.batches, kind=kind)
+    many = rules.many(system.update, draw, every)
 
     def run(seed: Array, arrays: dict[str, Array]) -> tuple[TrainState, PyTree]:
         key = rng.key(seed)

@@ -18,6 +18,8 @@ from jax import lax
 
 from gan_jax import data, rng, rules
 from gan_jax.checks import require
+from gan_jax.data import kinds
+from gan_jax.data.kinds import Kind
 from gan_jax.errors import UserError
 from gan_jax.types import Array, Metrics, Player, System, TrainState
 
@@ -75,6 +77,7 @@ def duality_gap(
     moves: int = 100,
     batches: int = 10,
     seed: int = 0,
+    kind: Kind = kinds.image,
 ) -> Gap:
     """Measures the duality gap: what each player gains by training alone (Grnarova et al. 2019, arXiv:1811.05512).
 
@@ -104,6 +107,7 @@ def duality_gap(
         batches: Number of batches over which V is averaged. More than `held_out` has repeat its examples in another
             order, which the standard error ignores.
         seed: Seed of batches and latents: equal seeds give equal gaps.
+        kind: Kind of the data, which scales them for networks.
 
     Raises:
         UserError: If a player is missing, a set is smaller than a batch, or the objective has no metric "loss".
@@ -113,7 +117,7 @@ def duality_gap(
     players = tuple(_player(system, name)._replace(active=None) for name in ("discriminator", "generator"))
     for name, arrays in (("train", train), ("held_out", held_out)):
         _require_batch(name, arrays, batch_size)
-    return _duality_gap(players, state, dict(train), dict(held_out), rng.key(seed), batch_size, moves, batches)
+    return _duality_gap(players, state, dict(train), dict(held_out), rng.key(seed), batch_size, moves, batches, kind)
 
 
 def equilibrium(
@@ -124,6 +128,7 @@ def equilibrium(
     batch_size: int,
     batches: int | None = None,
     seed: int = 0,
+    kind: Kind = kinds.image,
 ) -> Equilibrium:
     """Measures how far the discriminator's accuracy on real examples and fresh samples is from 50/50.
 
@@ -144,6 +149,7 @@ def equilibrium(
         batch_size: Examples in each batch.
         batches: Number of batches; None takes N // batch_size: each example once, except a remainder.
         seed: Seed of batches and latents.
+        kind: Kind of the data, which scales them for networks.
 
     Raises:
         UserError: If there is no discriminator, the set is smaller than a batch, or a metric is missing.
@@ -152,10 +158,10 @@ def equilibrium(
     batches = _count(held_out) // batch_size if batches is None else batches
     require(lambda: batches >= 1, f"batches={batches}: there must be at least 1; None takes all examples once")
     player = _player(system, "discriminator")
-    return _equilibrium(player, state, dict(held_out), rng.key(seed), batch_size, batches)
+    return _equilibrium(player, state, dict(held_out), rng.key(seed), batch_size, batches, kind)
 
 
-@functools.partial(jax.jit, static_argnames=("players", "batch_size", "moves", "batches"))
+@functools.partial(jax.jit, static_argnames=("players", "batch_size", "moves", "batches", "kind"))
 def _duality_gap(
     players: tuple[Player, ...],
     state: TrainState,
@@ -165,8 +171,9 @@ def _duality_gap(
     batch_size: int,
     moves: int,
     batches: int,
+    kind: Kind,
 ) -> Gap:
-    draw = data.batches(_count(train), batch_size)
+    draw = data.batches(_count(train), batch_size, kind=kind)
     moved = [
         rules.many(rules.descend(player), draw, moves)(state, train, rng.named(key, player.name), moves)[0]
         for player in players
@@ -178,7 +185,7 @@ def _duality_gap(
         params, stats = nets
         there = replace(state, params=params, stats=stats)
         evaluation = rng.named(key, "evaluation")  # one for all three
-        return -_metrics(players[0], there, held_out, evaluation, batch_size, batches, ["loss"])["loss"]
+        return -_metrics(players[0], there, held_out, evaluation, batch_size, batches, ["loss"], kind)["loss"]
 
     worst_discriminator, worst_generator, now = lax.map(value, nets)  # [batches] each
     gaps = worst_discriminator - worst_generator
@@ -186,11 +193,11 @@ def _duality_gap(
     return Gap(*means, standard_error=_error(gaps))
 
 
-@functools.partial(jax.jit, static_argnames=("player", "batch_size", "batches"))
+@functools.partial(jax.jit, static_argnames=("player", "batch_size", "batches", "kind"))
 def _equilibrium(
-    player: Player, state: TrainState, held_out: dict[str, Array], key: Array, batch_size: int, batches: int
+    player: Player, state: TrainState, held_out: dict[str, Array], key: Array, batch_size: int, batches: int, kind: Kind
 ) -> Equilibrium:
-    seen = _metrics(player, state, held_out, key, batch_size, batches, Equilibrium._fields[3:])
+    seen = _metrics(player, state, held_out, key, batch_size, batches, Equilibrium._fields[3:], kind)
     accuracies = (seen["accuracy_real"] + seen["accuracy_fake"]) / 2
     accuracy = jnp.mean(accuracies)
     return Equilibrium(jnp.abs(accuracy - 0.5), accuracy, _error(accuracies), **jax.tree.map(jnp.mean, seen))
@@ -204,9 +211,10 @@ def _metrics(
     batch_size: int,
     batches: int,
     names: Sequence[str],
+    kind: Kind,
 ) -> Metrics:
     """Returns metrics of a player's objective on each batch, `[batches]` by name; equal keys give equal batches."""
-    draw = data.batches(_count(arrays), batch_size)
+    draw = data.batches(_count(arrays), batch_size, kind=kind)
 
     def one(t: Array) -> Metrics:
         batch = draw(arrays, rng.named(key, "data"), t)

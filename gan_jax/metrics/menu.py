@@ -162,8 +162,8 @@ def scorer(
     latent, generate = game.sampler(system)
     held = 4 * count * (latent.size + keep * features_.size)
     memory.require(held, f"{count:,} samples to be scored, and what is kept of them", "give fewer, or fewer metrics")
-    of_images = features.extractor(features_, features.of_data)
-    of_samples = features.extractor(features_, generate)
+    of_images = features.extractor(features_, features.of_data(real.spec.kind))
+    of_samples = features.extractor(features_, features.of_samples(real.spec.kind, generate))
     reference = summarise(of_images(None, real.arrays["image"]), len(real.arrays["image"]), groups=1, keep=keep)
     seen = None
     if train is not None and "copying" in metrics:

@@ -39,7 +39,7 @@ def features_of(
 
     Args:
         kind: "classifier": that of the data set, trained once; "inception": the network of published scores; "pixels":
-            raw values; None: the classifier for images, coordinates for points.
+            raw values; None: the classifier for images, raw values for other kinds.
         name: Name of the data set.
         spec: Its specification.
         resolution: The resolution at which it was loaded.
@@ -47,12 +47,17 @@ def features_of(
         resize: How images are resized for Inception.
 
     Raises:
-        UserError: If the data set has no labels, so that there is no classifier.
+        UserError: If the data set has no labels, so that there is no classifier, or networks for images are to judge
+            another kind.
     """
+    if not spec.kind.is_image:
+        if kind in ("classifier", "inception"):
+            raise UserError(f"features={kind!r}: it judges images, and {name} has {spec.kind.noun}; leave it out")
+        return features.raw(spec)
     if kind == "inception":
         return inception.features(weights, resize)
-    if kind == "pixels" or len(spec.shape) == 1:
-        return features.pixels(spec)
+    if kind == "pixels":
+        return features.raw(spec)
     if not spec.classes:
         raise UserError(
             f"features: {name} has no labels, so no classifier; give --features inception, or pixels, which say little"
@@ -87,14 +92,14 @@ def in_training(
     test = data.load(train.name, "test", resolution, skip_damaged=True)
     mend = "raise --eval-count or, if the images are too few, give --eval-metrics and --best without fid, such as kid"
     counts = {"samples": count, "test_images": test.count, "training_images": train.count}
-    if kind == "classifier" or (kind is None and len(train.spec.shape) > 1):
+    if kind == "classifier" or (kind is None and train.spec.kind.is_image):
         enough(metrics, classifier.SIZE, mend, **counts)  # before it is trained, which takes minutes
     judge = features_of(kind, train.name, train.spec, resolution)
     enough(metrics, judge.size, mend, **counts)
     made = scorer(system, judge, metrics, test, train, count=count)
     protocol.write(workdir, yardstick(made, train, count, 0))
     print(
-        f"scores by {judge.name}, beside {len(test.arrays['image']):,} test images: prepared in "
+        f"scores by {judge.name}, beside {test.count:,} test {train.spec.kind.noun}: prepared in "
         f"{time.monotonic() - began:.0f} s",
         flush=True,
     )
@@ -103,7 +108,7 @@ def in_training(
 
 def equilibrium(system: System, state: TrainState, real: Dataset, batch_size: int, seed: int) -> Score:
     """Scores the distance of the discriminator's accuracy from 50/50 on held-out images and fresh samples."""
-    found = gap.equilibrium(system, state, real.arrays, batch_size=batch_size, seed=seed)
+    found = gap.equilibrium(system, state, real.arrays, batch_size=batch_size, seed=seed, kind=real.spec.kind)
     value, batches = (found.distance, found.standard_error), len(real.arrays["image"]) // batch_size
     return _of_players("equilibrium", value, f"batch={batch_size}", batches * batch_size, real, state, seed)
 
@@ -112,7 +117,7 @@ def duality_gap(
     system: System, state: TrainState, train: Dataset, real: Dataset, batch_size: int, moves: int, seed: int
 ) -> Score:
     """Scores the duality gap after `moves` updates of each player, see `gan_jax.metrics.duality_gap`."""
-    options = {"batch_size": batch_size, "moves": moves, "batches": GAP_BATCHES, "seed": seed}
+    options = {"batch_size": batch_size, "moves": moves, "batches": GAP_BATCHES, "seed": seed, "kind": real.spec.kind}
     found = gap.duality_gap(system, state, train.arrays, real.arrays, **options)
     value, settings = (found.gap, found.standard_error), f"batch={batch_size}, moves={moves}"
     return _of_players("duality_gap", value, settings, GAP_BATCHES * batch_size, real, state, seed)

@@ -12,8 +12,8 @@ from gan_jax.metrics import protocol
 
 NOTES = {  # name of a usual chart, in order -> its caption
     "loss": "of the game, without the terms beside it",
-    "accuracy": "share of images the discriminator tells rightly",
-    "probability": "D(x) of real images, D(G(z)) of fake ones",
+    "accuracy": "share of examples the discriminator classifies correctly",
+    "probability": "D(x) of real examples, D(G(z)) of samples",
 }
 Line = dict[int, float]  # step -> value
 
@@ -91,7 +91,7 @@ def _note(score: Mapping[str, Any]) -> str:
         f"{features} {str(score.get('features', ''))[:8]}" if features else "",
         f"resize {resize}" if resize not in ("", "none") else "",
         settings,
-        f"{real} {score.get('split', '')} images of {score.get('data_name', 'the data')}, {fake} samples",
+        f"{real} {score.get('split', '')} examples of {score.get('data_name', 'the data')}, {fake} samples",
     ]
     return ", ".join(str(part) for part in parts if part)
 

@@ -45,6 +45,7 @@ def describe(build: Callable, dataset: Dataset | Stream, config: Any) -> Record:
     """
     shape = list(dataset.spec.shape)
     data = {"name": dataset.name, "split": dataset.split, "shape": shape, "classes": dataset.spec.classes}
+    data |= {"kind": dataset.spec.kind.name}
     data |= {"source": list(dataset.spec.source)} if dataset.spec.source else {}
     data |= {"unpaired": dataset.spec.unpaired, "few_labels": dataset.spec.few_labels}
     data |= {"count": dataset.count} | marks(dataset)

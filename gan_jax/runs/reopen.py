@@ -17,12 +17,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
 from gan_jax import rng
-from gan_jax.data import Dataset, Spec, load, names
+from gan_jax.data import Dataset, Spec, kinds, load, names
 from gan_jax.data.dataset import marks, same
 from gan_jax.errors import NotFound, UserError
 from gan_jax.runs import checkpoint, records
@@ -42,12 +42,14 @@ class Restored(NamedTuple):
         ema: The averaged networks of one checkpoint.
         step: That checkpoint's step.
         record: The run's record.
+        spec: The shape and kind of the examples.
     """
 
     system: System
     ema: dict[str, PyTree]
     step: int
     record: Record
+    spec: Spec
 
 
 def open_run(
@@ -61,26 +63,29 @@ def open_run(
         best: Whether to use the best checkpoint, which `--best` keeps, instead.
         dataset: New name of the run's data, as in `data.load`, if they have moved.
         safe: Whether to run this repository's experiment of the same name instead of the directory's code. If the two
-            differ, images may differ, or an error may follow.
+            differ, samples may differ, or an error may follow. It refuses a kind of examples that neither the package
+            nor that experiment defines.
 
     Raises:
         NotFound: If it is no run directory, or has no checkpoint yet, or no best one.
-        UserError: If the checkpoint and the experiment's code do not fit each other, or the code raises an error.
+        UserError: If the checkpoint and the experiment's code do not fit each other, the code raises an error, or the
+            kind of the examples is not found.
     """
     ema, record = checkpoint.restore_averaged(_checkpoints(directory, step, best), step)
     records.require_same_numerics(record, directory)
     token = _opening.set(directory)
     try:
         experiment = _load_experiment(record, directory, safe)
+        spec = _spec(record, experiment, safe)
         with _blamed(Path(str(experiment.__file__))):
-            system = _rebuild(record, experiment)
+            system = experiment.build(_config(record, experiment), spec)
             expected = jax.eval_shape(system.init, rng.key(0)).ema
     finally:
         _opening.reset(token)
     _require_shapes(expected, ema, directory)
     if dataset is not None:
         record = record | {"data": record["data"] | {"name": names.resolved(dataset)}}
-    return Restored(system, jax.tree.map(jax.numpy.asarray, ema), record["step"], record)
+    return Restored(system, jax.tree.map(jax.numpy.asarray, ema), record["step"], record, spec)
 
 
 def require_none_opening() -> None:
@@ -116,7 +121,7 @@ def dataset(record: Record, split: str | None = None) -> Dataset:
     If an image cannot be read, the next one replaces it, with a warning.
 
     Raises:
-        UserError: If the data have moved or have another shape, or the training images have changed.
+        UserError: If the data have moved or have another shape, or the training examples have changed.
     """
     about = record["data"]
     try:
@@ -158,17 +163,24 @@ def _checkpoints(directory: Path, step: int | None, best: bool) -> Path:
     return directory / (BEST if best else "checkpoints")
 
 
-def _rebuild(record: Record, experiment: ModuleType) -> System:
+def _config(record: Record, experiment: ModuleType) -> Any:
+    """Returns the experiment's config of a record."""
     known = {field.name for field in dataclasses.fields(experiment.Config)}
     config = records.settings(record, known)
     if unknown := config.keys() - known:
         raise UserError(f"the run's config has {sorted(unknown)}, which {experiment.__file__} no longer knows")
-    about = record["data"]
+    return experiment.Config(**config)
+
+
+def _spec(record: Record, experiment: ModuleType, safe: bool) -> Spec:
+    """Returns the spec of a record's data; a kind of the experiment's own is that of the imported module."""
+    about, module = record["data"], record["experiment"]
+    stem = Path(module["file"] or "experiment").stem
+    kind = kinds.find(kinds.of_record(about), safe, {module["module"] or stem: experiment, stem: experiment})
     task = names.parsed(about["name"]).task  # for records of format 1, which lack the other entries
     unpaired, few_labels = about.get("unpaired", task == "unpaired"), about.get("few_labels", task == "few")
     source = tuple(about["source"]) if "source" in about else None
-    spec = Spec(tuple(about["shape"]), about["classes"], source, unpaired, few_labels)
-    return experiment.build(experiment.Config(**config), spec)
+    return Spec(tuple(about["shape"]), about["classes"], source, unpaired, few_labels, kind)
 
 
 def _require_shapes(expected: dict[str, PyTree], ema: dict[str, PyTree], directory: Path) -> None:

@@ -19,6 +19,7 @@ import tyro
 
 from gan_jax import files, pictures
 from gan_jax.cli import cli
+from gan_jax.data import kinds
 from gan_jax.errors import NotFound
 from gan_jax.runs import charts
 
@@ -79,17 +80,17 @@ def write(run: Path | str) -> Path:
     first, later = list(samples)[:1], list(samples)[1:]
     if len(later) > 7:  # evenly on a logarithmic scale
         later = sorted({min(later, key=lambda s: abs(np.log(s / t))) for t in np.geomspace(later[0], later[-1], 7)})
-    codes = [_picture(path, "one code after another, all else held", 0) for path in run.glob("codes.png")]
+    codes = [_picture(path, "one code after another, all else held", 0) for path in run.glob("codes.*")]
     small = [_picture(samples[step], f"step {step:,}", 230) for step in first + later]
     events = []
     for event in (record for record in log if "event" in record):
         told = (f"{k} {v}".removeprefix("message ") for k, v in event.items() if k not in ("step", "event"))
         events.append((f"{event['step']:,} {event['event']}", ", ".join(told)))
-    kinds = ("grid", "images", "npz", "interpolation", "traversal")
+    outputs = ("grid", "files", "npz", "interpolation", "traversal")
     explored = _explored(run / "explore")
     missing = [kind for kind in EXPLORATIONS if not any(path.name.startswith(kind) for path, _ in explored)]
-    asked = [("sample", kind) for kind in kinds]
-    asked += [("explore", kind) for kind in missing if len(data.get("shape", ())) == 3]
+    asked = [("sample", kind) for kind in outputs]
+    asked += [("explore", kind) for kind in missing if kinds.of_record(data) == kinds.image.name]
     if "source" in data:
         asked = [("translate", "--input DIRECTORY --output DIRECTORY")]
     commands = "\n".join(f"python -m gan_jax.{module} {shlex.quote(str(run))} {kind}" for module, kind in asked)

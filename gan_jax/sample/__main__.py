@@ -1,21 +1,20 @@
 """The command line `python -m gan_jax.sample RUN`: one function for each sub-command."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import jax.numpy as jnp
 import numpy as np
 
-from gan_jax import files, game, latents, pictures, runs, sample
+from gan_jax import game, latents, pictures, runs, sample
 from gan_jax.cli import Checkpoint, cli
 from gan_jax.errors import UserError
+from gan_jax.files import require_writable
 from gan_jax.latents import codes as parts
 from gan_jax.runs import Restored
 from gan_jax.sample.generation import along
-from gan_jax.types import Array, Latent
+from gan_jax.types import Array
 
 
 @dataclass(frozen=True)
@@ -25,15 +24,15 @@ class Shared(Checkpoint):
     seed: int = 0
     """Selects the samples; sample i depends on checkpoint, seed and i alone."""
     out: Path | None = None
-    """Output file, or directory for images; by default in the run directory, named after its content."""
+    """Output file, or directory for files; by default in the run directory, named after its content."""
 
 
 @dataclass(frozen=True)
 class Draw:
-    """Shared by grid, images and npz."""
+    """Shared by grid, files and npz."""
 
     count: int | None = None
-    """Number of samples; by default 64, or in a grid of a conditional generator 8 of each class."""
+    """Number of samples; by default 64 images or 1,024 points, or in a grid of a conditional generator 8 per class."""
     truncation: float | None = None
     """Redraw values of the latent beyond this threshold: less variety, more typical samples."""
     labels: tuple[int, ...] = ()
@@ -44,31 +43,33 @@ class Draw:
 
 def grid(run: Path, shared: Shared, draw: Draw) -> None:
     """Samples in one picture; of a conditional generator, one column per class."""
-    opened, target = _opened(run, shared, "grid", ".png", draw)
-    values, table = _drawn(opened, shared, draw), None
-    if draw.count is None and not draw.labels and not draw.codes:
+    opened, target = _opened(run, shared, "grid", draw)
+    kind, values, table = opened.spec.kind, _drawn(opened, shared, draw), None
+    if draw.count is None and not (draw.labels or draw.codes or kind.overlaid):
         table = parts.by_class(game.sampler(opened.system)[0], values, rows=8)
     made = sample.generate(opened, values if table is None else table)
-    pictures.save_png(target, _picture(made, None if table is None else len(table) // 8))
+    _save(target, opened, made, kind.sheet(made, None if table is None else len(table) // 8))
+
+
+def files(run: Path, shared: Shared, draw: Draw) -> None:
+    """Samples as files, one for each, in a directory: images as PNG."""
+    opened, target = _opened(run, shared, "files", draw, "")
+    if target.exists() and any(target.iterdir()):
+        raise UserError(f"--out {target}: the directory has files already; empty it, or give another")
+    made = sample.generate(opened, _drawn(opened, shared, draw))
+    for i, example in enumerate(made):
+        opened.spec.kind.write(target / f"{i:06d}", example)
     _tell(target, opened, made)
 
 
 def images(run: Path, shared: Shared, draw: Draw) -> None:
-    """Samples as PNG files, one for each, in a directory."""
-    opened, target = _opened(run, shared, "images", "", draw)
-    if len(opened.record["data"]["shape"]) != 3:
-        raise UserError("images: this run makes points in the plane; ask for npz or grid")
-    if target.exists() and any(target.iterdir()):
-        raise UserError(f"--out {target}: the directory has files already; empty it, or give another")
-    made = sample.generate(opened, _drawn(opened, shared, draw))
-    for i, image in enumerate(made):
-        pictures.save_png(target / f"{i:06d}.png", image)
-    _tell(target, opened, made)
+    """Another name of files."""
+    files(run, shared, draw)
 
 
 def npz(run: Path, shared: Shared, draw: Draw) -> None:
     """Samples as one array, named "image", in a NumPy .npz file."""
-    opened, target = _opened(run, shared, "npz", ".npz", draw)
+    opened, target = _opened(run, shared, "npz", draw, ".npz")
     made = sample.generate(opened, _drawn(opened, shared, draw))
     pictures.save_npz(target, image=made)
     _tell(target, opened, made)
@@ -90,9 +91,9 @@ def interpolation(
         path: On the great circle or on the straight line.
         gif: Write an animation, forward and back, instead of a grid.
     """
-    opened, target = _opened(run, shared, "interpolation", ".gif" if gif else ".png")
+    opened, target = _opened(run, shared, "interpolation", suffix=".gif" if gif else None)
     made = sample.interpolation(opened, shared.seed, rows, steps, getattr(latents, path))
-    _save_rows(target, opened, made, steps, gif)
+    _save(target, opened, made, _rows(opened, made, steps, gif))
 
 
 def traversal(
@@ -120,14 +121,15 @@ def traversal(
     if not (math.isfinite(low) and math.isfinite(high)):
         raise UserError(f"--low {low}, --high {high}: give finite numbers")
     given = Draw(1, labels=labels, codes=codes)
-    opened, target = _opened(run, shared, "traversal", ".gif" if gif else ".png", given)
+    opened, target = _opened(run, shared, "traversal", given, ".gif" if gif else None)
     sample.require_memory(opened, steps * max(1, len(dimensions)))
     latent, value = game.sampler(opened.system)[0], _drawn(opened, shared, given)[0]
     if latent.parts and not dimensions:
         values = parts.traversals(latent, value, steps, low, high)
     else:
         values = along(value, dimensions or range(min(8, latent.size)), steps, low, high)
-    _save_rows(target, opened, sample.generate(opened, values), steps, gif)
+    made = sample.generate(opened, values)
+    _save(target, opened, made, _rows(opened, made, steps, gif))
 
 
 def reconstruction(run: Path, shared: Shared, count: int = 64, dataset: str | None = None) -> None:
@@ -139,34 +141,40 @@ def reconstruction(run: Path, shared: Shared, count: int = 64, dataset: str | No
     """
     if count < 1:
         raise UserError(f"--count {count}: give at least 1")
-    opened, target = _opened(run, shared, "reconstruction", ".png", dataset=dataset)
-    held = runs.held_out(opened.record).arrays["image"]
-    held = held[
-        np.random.default_rng(shared.seed).permutation(len(held))[:count]
-    ]  # files may be in the order of classes
+    opened, target = _opened(run, shared, "reconstruction", dataset=dataset)
+    held, kind = runs.held_out(opened.record).arrays["image"], opened.spec.kind
+    held = held[np.random.default_rng(shared.seed).permutation(len(held))[:count]]  # as they may be sorted
     made = sample.reconstructions(opened, held)
-    pictures.save_png(target, pictures.compared([held, made]))
-    _tell(target, opened, made)
+    rows = [part[i : i + 8] for i in range(0, len(held), 8) for part in (held, made)]
+    sheet = kind.sheet(made, real=held) if kind.overlaid else kind.sheet(np.concatenate(rows), 8)
+    _save(target, opened, made, sheet)
 
 
 def _opened(
-    run: Path, shared: Shared, name: str, suffix: str, draw: Draw | None = None, dataset: str | None = None
+    run: Path,
+    shared: Shared,
+    name: str,
+    draw: Draw | None = None,
+    suffix: str | None = None,
+    dataset: str | None = None,
 ) -> tuple[Restored, Path]:
-    """Opens a run; returns it and the output's path, which can be written to."""
+    """Opens a run; returns it and the output's path, which can be written to. `suffix` is by default a sheet's."""
     opened = runs.open_run(run, shared.step, shared.best, dataset, shared.safe)
+    if suffix is None:
+        suffix = ".gif" if opened.spec.kind.moving else ".png"
     name = f"{name}-step{opened.step}-seed{shared.seed}"
     if draw:
         name += "" if draw.truncation is None else f"-truncation{draw.truncation}"
         name += f"-labels{','.join(map(str, draw.labels))}" if draw.labels else ""
         name += "".join(f"-{code}" for code in draw.codes)
     target = shared.out or run / f"{name}{suffix}"
-    files.require_writable(target if suffix else target / "000000.png", suffix)
+    require_writable(target if suffix else target / "000000", suffix)
     return opened, target
 
 
 def _drawn(opened: Restored, shared: Shared, draw: Draw) -> Array:
     """Draws latents, with the given classes and codes."""
-    latent, count = game.sampler(opened.system)[0], 64 if draw.count is None else draw.count
+    latent, count = game.sampler(opened.system)[0], opened.spec.kind.shown if draw.count is None else draw.count
     if draw.labels and not any(part.name == "label" for part in latent.parts):
         known = " or ".join(f"--codes {part.name}=..." for part in latent.parts)
         raise UserError(f"--labels: this generator takes none; {known or 'leave them out'}")
@@ -174,51 +182,33 @@ def _drawn(opened: Restored, shared: Shared, draw: Draw) -> Array:
     values = sample.latents_of(opened, shared.seed, count, draw.truncation)
     if draw.labels:
         values = parts.with_labels(latent, values, np.resize(draw.labels, len(values)))
-    return _coded(latent, values, draw.codes)
+    return parts.with_codes(latent, values, draw.codes)
 
 
-def _coded(latent: Latent, values: Array, codes: Sequence[str]) -> Array:
-    """Sets codes given as "name=value" or "name=value,value"."""
-    for code in codes:
-        name, _, given = code.partition("=")
-        try:
-            numbers = [float(number) for number in given.split(",")]
-        except ValueError:
-            raise UserError(f"--codes {code}: it is not of the form name=number or name=number,number") from None
-        if not all(map(math.isfinite, numbers)):
-            raise UserError(f"--codes {code}: give finite numbers")
-        size = parts.read(latent, values, name).shape[-1]
-        if len(numbers) == size:
-            values = parts.put(latent, values, name, jnp.asarray(numbers))
-        elif len(numbers) == 1 and numbers[0].is_integer():
-            values = parts.with_labels(latent, values, np.full(len(values), int(numbers[0])), name)
-        else:
-            takes = f"{size} values" if size > 1 else "1 value"
-            raise UserError(f"--codes {code} gives {len(numbers)}; {name} takes {takes}, or the number of a class")
-    return values
+def _rows(opened: Restored, made: np.ndarray, steps: int, gif: bool) -> np.ndarray:
+    """Draws rows of `steps` samples as a sheet, or as an animation: one frame for each column, forward and back."""
+    kind = opened.spec.kind
+    if not gif:
+        return kind.sheet(made, steps)
+    sheets = [kind.sheet(moment) for moment in made.reshape(-1, steps, *made.shape[1:]).swapaxes(0, 1)]
+    return (np.concatenate if kind.moving else np.stack)([*sheets, *sheets[-2:0:-1]])
 
 
-def _save_rows(target: Path, opened: Restored, made: np.ndarray, steps: int, gif: bool) -> None:
-    """Writes rows of `steps` images as a grid, or as an animation with one frame for each column."""
-    if gif:
-        moments = made.reshape(-1, steps, *made.shape[1:]).swapaxes(0, 1)
-        frames = [_picture(moment) for moment in moments]
-        pictures.save_gif(target, [*frames, *frames[-2:0:-1]], hold=120)
+def _save(target: Path, opened: Restored, made: np.ndarray, picture: np.ndarray) -> None:
+    """Writes a picture or an animation of samples."""
+    if picture.ndim == 4:
+        pictures.save_gif(target, [*picture], hold=120)
     else:
-        pictures.save_png(target, _picture(made, steps))
+        pictures.save_png(target, picture)
     _tell(target, opened, made)
 
 
-def _picture(made: np.ndarray, columns: int | None = None) -> np.ndarray:
-    return pictures.scatter(made) if made.ndim == 2 else pictures.grid(made, columns, padding=2 if len(made) > 1 else 0)
-
-
 def _tell(target: Path, opened: Restored, made: np.ndarray) -> None:
-    print(f"{target}: {len(made)} images of step {opened.step}")
+    print(f"{target}: {len(made)} {opened.spec.kind.noun} of step {opened.step}")
 
 
 if __name__ == "__main__":
     cli(
-        [grid, images, npz, interpolation, traversal, reconstruction],
+        [grid, files, images, npz, interpolation, traversal, reconstruction],
         "Samples from a checkpoint of the run directory RUN, such as runs/dcgan-digits.",
     )

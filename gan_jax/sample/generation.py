@@ -1,7 +1,7 @@
-"""Images of a run's averaged generator, as functions of an opened run.
+"""Samples of a run's averaged generator, as functions of an opened run.
 
-Image i depends on the checkpoint, the seed and i alone, bit for bit, whatever the count: images are generated in padded
-batches of one size, and image i always has the same place in the same batch.
+Sample i depends on the checkpoint, the seed and i alone, bit for bit, whatever the count: samples are generated in
+padded batches of one size, and sample i always has the same place in the same batch.
 """
 
 import math
@@ -13,15 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from gan_jax import game, latents, pictures
-from gan_jax.data.batches import scale
+from gan_jax import game, latents
 from gan_jax.devices import memory
 from gan_jax.errors import UserError
 from gan_jax.latents import codes as parts
 from gan_jax.runs import Restored
 from gan_jax.types import Array
 
-BATCH = 64  # images per call of the generator
+BATCH = 64  # samples per call of the generator
 
 
 def latents_of(run: Restored, seed: int, count: int, truncation: float | None = None) -> Array:
@@ -45,8 +44,8 @@ def require_memory(run: Restored, count: int) -> None:
     Raises:
         OutOfMemory: If it cannot, with the number of bytes.
     """
-    each = game.sampler(run.system)[0].size + math.prod(run.record["data"]["shape"])
-    memory.require(4 * each * count, f"{count:,} images", "ask for fewer")
+    each = game.sampler(run.system)[0].size + math.prod(run.spec.shape)
+    memory.require(4 * each * count, f"{count:,} {run.spec.kind.noun}", "ask for fewer")
 
 
 def generate(run: Restored, values: Array) -> np.ndarray:
@@ -57,7 +56,7 @@ def generate(run: Restored, values: Array) -> np.ndarray:
         values: Latents `[n, size]`.
 
     Returns:
-        Images `[n, H, W, C]` uint8, or points `[n, 2]` float32.
+        Examples `[n, ...]` in the form in which their kind stores them: images as uint8 `[n, H, W, C]`.
 
     Raises:
         UserError: If the latents do not have the generator's size.
@@ -65,15 +64,26 @@ def generate(run: Restored, values: Array) -> np.ndarray:
     latent, function = game.sampler(run.system)
     if values.ndim != 2 or values.shape[1] != latent.size or not len(values):
         raise UserError(f"values {values.shape}: this generator takes latents [n, {latent.size}], n at least 1")
-    images = evaluated(function, run.ema, values)
-    return pictures.to_uint8(images) if images.ndim == 4 else images
+    return evaluated(function, run.ema, values, run.spec.kind.from_network)
 
 
-def evaluated(function: Callable[[Any, Array], Array], ema: Any, rows: ArrayLike) -> np.ndarray:
-    """Compiles `(ema, rows) -> output` and applies it to rows `[n, ...]`, in padded batches of one size."""
-    compiled, values = jax.jit(function), jnp.asarray(rows)
+def evaluated(
+    function: Callable[[Any, Array], Array],
+    ema: Any,
+    rows: ArrayLike,
+    stored: Callable[[Array], Array] = lambda output: output,
+) -> np.ndarray:
+    """Compiles `(ema, rows) -> output`, and `stored` of the output, and applies them in padded batches of one size.
+
+    Args:
+        function: Such as `System.sample`.
+        ema: Its first argument.
+        rows: Its second argument, `[n, ...]`.
+        stored: The form in which the output is kept, such as a kind's `from_network`.
+    """
+    compiled, kept, values = jax.jit(function), jax.jit(stored), jnp.asarray(rows)
     padded = jnp.pad(values, ((0, -len(values) % BATCH), *[(0, 0)] * (values.ndim - 1)))
-    made = [compiled(ema, batch) for batch in padded.reshape(-1, BATCH, *values.shape[1:])]
+    made = [kept(compiled(ema, batch)) for batch in padded.reshape(-1, BATCH, *values.shape[1:])]
     return np.concatenate(made)[: len(values)]
 
 
@@ -99,14 +109,14 @@ def reconstructions(run: Restored, images: np.ndarray) -> np.ndarray:
 
     Args:
         run: An opened run of a system with an encoder.
-        images: uint8 `[n, H, W, C]`, of the size that the run was trained on.
+        images: Examples as stored, `[n, ...]`, of the shape that the run was trained on.
 
     Raises:
         UserError: If there is no encoder.
     """
     if run.system.encode is None:
         raise UserError("this run has no encoder: bigan and vae have; for others see gan_jax.explore, inversion")
-    return generate(run, jnp.asarray(evaluated(run.system.encode, run.ema, scale(jnp.asarray(images)))))
+    return generate(run, jnp.asarray(evaluated(run.system.encode, run.ema, run.spec.kind.to_network(images))))
 
 
 def samples(run: Restored, seed: int, count: int, truncation: float | None = None) -> np.ndarray:

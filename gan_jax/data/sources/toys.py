@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gan_jax.data import kinds
 from gan_jax.data.dataset import Dataset, dataset
 from gan_jax.data.reading.images import LIMIT
 from gan_jax.errors import UserError
@@ -174,10 +175,10 @@ def load(name: str, split: str = "train") -> Dataset:
     seed = list(SIZES).index(split)
     if name in MIXTURES:
         mixture = MIXTURES[name]()
-        return dataset(name, split, *draw(mixture, SIZES[split], seed), classes=len(mixture.centers))
+        return dataset(name, split, *draw(mixture, SIZES[split], seed), classes=len(mixture.centers), kind=kinds.points)
     curves = CURVES[name]()
     points, arm = trace(curves, SIZES[split], seed)
-    return dataset(name, split, points, arm if len(curves.paths) > 1 else None, len(curves.paths))
+    return dataset(name, split, points, arm if len(curves.paths) > 1 else None, len(curves.paths), kind=kinds.points)
 
 
 def _archimedes(start: float, end: float, radius: float, turn: float = 0.0) -> np.ndarray:

@@ -33,7 +33,7 @@ def few(whole: Dataset, per_class: int, draw: int) -> Dataset:
     image, label = whole.arrays["image"], whole.arrays["label"]
     chosen = choose(label, whole.spec.classes, per_class, draw)
     others = {"few_image": image[chosen], "few_label": label[chosen]}
-    made = dataset(name, whole.split, image, others=others, apart=APART)
+    made = dataset(name, whole.split, image, others=others, apart=APART, kind=whole.spec.kind)
     return made._replace(spec=made.spec._replace(classes=whole.spec.classes))
 
 

@@ -149,9 +149,9 @@ def _require_same_names(name: str, sources: str, images: str) -> None:
 
 def _require(task: str, found: Dataset) -> None:
     """Raises UserError if a data set does not suit a task."""
-    shape = found.spec.shape
-    if len(shape) != 3:
-        raise UserError(f"{task}:{found.name}: {found.name} is made of points; give a set of images")
+    shape, kind = found.spec.shape, found.spec.kind
+    if not kind.is_image:
+        raise UserError(f"{task}:{found.name}: {found.name} is made of {kind.noun}; give a set of images")
     if found.spec.source or found.apart:
         raise UserError(f"{task}:{found.name}: {found.name} is made for a task already; give a set of plain images")
     if task == "grey" and shape[-1] != 3:

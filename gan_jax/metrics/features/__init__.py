@@ -13,8 +13,8 @@ from gan_jax.metrics.features.extraction import (
     function,
     of_classifier,
     of_data,
-    pixels,
-    round8,
+    of_samples,
+    raw,
 )
 
 __all__ = [
@@ -25,6 +25,6 @@ __all__ = [
     "function",
     "of_classifier",
     "of_data",
-    "pixels",
-    "round8",
+    "of_samples",
+    "raw",
 ]

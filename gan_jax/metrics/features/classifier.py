@@ -16,6 +16,7 @@ from flax import linen as nn
 from flax import traverse_util
 from numpy.typing import ArrayLike
 
+from gan_jax.data import kinds
 from gan_jax.data.dataset import fingerprint
 from gan_jax.errors import UserError
 from gan_jax.networks import linen
@@ -93,7 +94,7 @@ def classifier(arrays: dict[str, np.ndarray]) -> Classifier:
         results = []
         for start in range(0, max(len(images), 1), PADDED):
             # Always a full batch: another size would compile anew and change the last bits.
-            part = images[start : start + PADDED].astype(np.float32) / 127.5 - 1
+            part = np.asarray(kinds.image.to_network(images[start : start + PADDED]))
             padding = np.zeros((PADDED - len(part), *part.shape[1:]), np.float32)
             results.append(np.asarray(judge(params, jnp.asarray(np.concatenate([part, padding])))[output]))
         return np.concatenate(results)[: len(images)]

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from gan_jax.data import Spec
 from gan_jax.data.dataset import fingerprint
+from gan_jax.data.kinds import Kind
 from gan_jax.devices import parallel
 from gan_jax.metrics.features.classifier import Classifier
 from gan_jax.types import Array, PyTree
@@ -34,8 +35,9 @@ class Features(NamedTuple):
         size: Number of features D.
         classes: Number of classes K; 0 where it gives no probabilities.
         params: Its weights.
-        apply: `(params, images [b, H, W, C]) -> (features [b, D], probabilities [b, K])`: pure, and independent of the
-            other images. Images are float32 in [-1, 1] with 8-bit values (after `round8`), or points `[b, 2]`.
+        apply: `(params, examples [b, ...]) -> (features [b, D], probabilities [b, K])`: pure, and independent of the
+            other examples. Examples are as `to_network` of their kind returns them: images are float32 in [-1, 1], with
+            8-bit values.
     """
 
     name: str
@@ -81,36 +83,28 @@ def function(name: str, apply: Callable[[PyTree, Array], Array], spec: Spec, par
     return Features(name, mark, "none", int(np.prod(shape[1:])), 0, params, flat)
 
 
-def pixels(spec: Spec) -> Features:
+def raw(spec: Spec) -> Features:
     """Returns the raw values as features: suited to points in the plane, poor for images."""
-    return function("pixels" if len(spec.shape) == 3 else "points", lambda _, images: images, spec)
-
-
-def round8(images: Array) -> Array:
-    """Rounds images in [-1, 1] to 8 bits, as saving does, and as real images are; points are unchanged."""
-    if images.ndim != 4:
-        return images
-    images = jnp.nan_to_num(images, nan=0.0)  # a diverged generator should score badly, not fail
-    return (jnp.round((jnp.clip(images, -1, 1) + 1) * 127.5) - 127.5) / 127.5
+    name = "pixels" if spec.kind.is_image else spec.kind.noun
+    return function(name, lambda _, examples: examples.astype(jnp.float32), spec)
 
 
 def extractor(features: Features, make: Callable[[PyTree, Array], Array]) -> Callable[[PyTree, ArrayLike], Stream]:
-    """Compiles a function that makes images and extracts their features, with each batch split over the devices.
+    """Compiles a function that makes examples and extracts their features, with each batch split over the devices.
 
     Args:
         features: The features.
-        make: `(params, inputs [b, ...]) -> images [b, H, W, C]` in [-1, 1], or points: a generator of latents, or
-            `of_data`.
+        make: `(params, inputs [b, ...]) -> examples [b, ...]`, as networks take them: `of_data` or `of_samples`.
 
     Returns:
         `(params, inputs [n, ...]) -> stream`: features and probabilities in batches of at most 256; the next batch is
-        computed while one is used. An image's features do not depend on the number of images.
+        computed while one is used. An example's features do not depend on the number of examples.
     """
     devices = jax.local_devices()
     count = max(n for n in range(1, len(devices) + 1) if BATCH % n == 0)
     mesh = parallel.mesh(devices[:count])
     whole, rows = NamedSharding(mesh, P()), NamedSharding(mesh, P(parallel.AXIS))
-    compiled = jax.jit(lambda weights, params, x: features.apply(weights, round8(make(params, x))))
+    compiled = jax.jit(lambda weights, params, x: features.apply(weights, make(params, x)))
 
     def run(params: PyTree, inputs: ArrayLike) -> Stream:
         placed, ahead = jax.device_put((features.params, params), whole), None
@@ -128,9 +122,14 @@ def extractor(features: Features, make: Callable[[PyTree, Array], Array]) -> Cal
     return run
 
 
-def of_data(params: PyTree, examples: Array) -> Array:
-    """Scales examples of a data set for networks: uint8 `[b, H, W, C]` to [-1, 1]; points are unchanged."""
-    return (examples.astype(jnp.float32) - 127.5) / 127.5 if examples.dtype == jnp.uint8 else examples
+def of_data(kind: Kind) -> Callable[[PyTree, Array], Array]:
+    """Returns the function that scales stored examples of a kind for networks, for `extractor`."""
+    return lambda _, examples: kind.to_network(examples)
+
+
+def of_samples(kind: Kind, generate: Callable[[PyTree, Array], Array]) -> Callable[[PyTree, Array], Array]:
+    """Returns the function that generates samples as networks see them once stored, as real examples are."""
+    return lambda params, inputs: kind.to_network(kind.from_network(generate(params, inputs)))
 
 
 def _fetch(found: tuple[Array, Array], count: int) -> tuple[np.ndarray, np.ndarray]:

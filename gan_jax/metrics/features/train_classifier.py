@@ -27,7 +27,7 @@ from jax.scipy.ndimage import map_coordinates
 
 from gan_jax import data, rng
 from gan_jax.cli import cli
-from gan_jax.data import Dataset
+from gan_jax.data import Dataset, kinds
 from gan_jax.errors import UserError
 from gan_jax.metrics.features.classifier import STEPS, Classifier, Net, classifier, verdict
 from gan_jax.networks import linen
@@ -53,8 +53,8 @@ def train(train_set: Dataset, test_set: Dataset, seed: int = 0, steps: int = STE
     Raises:
         UserError: If the data set has no labels, or is not of images.
     """
-    if len(train_set.spec.shape) != 3:
-        raise UserError(f"{train_set.name} is made of points: a classifier judges images")
+    if not train_set.spec.kind.is_image:
+        raise UserError(f"{train_set.name} is made of {train_set.spec.kind.noun}: a classifier judges images")
     if "label" not in train_set.arrays:
         raise UserError(f"{train_set.name} has no labels, so no classifier can be trained on it; take a set that has")
     print(f"training a classifier of {train_set.name}: minutes on a CPU", flush=True)
@@ -96,12 +96,12 @@ def sureness(judge: Classifier, test_set: Dataset) -> dict[str, float]:
         test_set: Held-out real images.
     """
     draws, image, label = np.random.default_rng(0), test_set.arrays["image"], test_set.arrays["label"]
-    real = image / np.float32(127.5) - 1
+    real = np.asarray(kinds.image.to_network(image))
     other = draws.permutation(len(real))
     differ = label != label[other]
     top = np.arange(real.shape[1])[:, None, None] < real.shape[1] // 2
     flat = np.linspace(-1, 1, 101, dtype=np.float32).reshape(-1, 1, 1, 1)
-    kinds = {
+    sets = {
         "real": real,
         "uniform noise": draws.uniform(-1, 1, real.shape),
         "black and white noise": np.sign(draws.uniform(-1, 1, real.shape)),
@@ -110,7 +110,7 @@ def sureness(judge: Classifier, test_set: Dataset) -> dict[str, float]:
         "overlays, the brighter of two classes": np.maximum(real, real[other])[differ],
         "upper half of one class, lower of another": np.where(top, real, real[other])[differ],
     }
-    return {kind: verdict(judge.probabilities(images)).sure for kind, images in kinds.items()}
+    return {kind: verdict(judge.probabilities(images)).sure for kind, images in sets.items()}
 
 
 def main(path: tyro.conf.Positional[Path] = OURS) -> None:

@@ -1,0 +1,49 @@
+"""Finding a kind by the name in a run's record."""
+
+import importlib
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from gan_jax.data.kinds.kind import Kind
+from gan_jax.data.kinds.pixels import image, piano_roll, video, voxels
+from gan_jax.data.kinds.values import points, tokens, vector
+from gan_jax.errors import UserError
+
+BUILT_IN = {kind.name: kind for kind in (image, points, video, tokens, piano_roll, voxels, vector)}
+
+
+def find(name: str, safe: bool = False, loaded: Mapping[str, ModuleType] | None = None) -> Kind:
+    """Returns the kind of a name.
+
+    Args:
+        name: A built-in name, or "module:attribute".
+        safe: Whether to refuse a kind that is not built in, as finding it runs its module.
+        loaded: Modules by name, which are not imported again: a run's own copy of its experiment.
+
+    Raises:
+        UserError: If there is no such kind, or it is refused.
+    """
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    module, _, attribute = name.partition(":")
+    if not module or not attribute:
+        raise UserError(f"kind {name!r}: give 'module:attribute', or one of {', '.join(BUILT_IN)}")
+    if safe:
+        raise UserError(
+            f"--safe: the kind of examples {name!r} is code outside the package; if you trust it, leave --safe out"
+        )
+    try:
+        kind = getattr((loaded or {}).get(module) or importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UserError(
+            f"kind {name!r}: {error}; put its folder on PYTHONPATH, or restore it under that name"
+        ) from error
+    if not isinstance(kind, Kind):
+        raise UserError(f"kind {name!r}: it is a {type(kind).__name__}, not a data.kinds.Kind")
+    return kind
+
+
+def of_record(data: Mapping[str, Any]) -> str:
+    """Returns the name of the kind in a record's entry "data"; older ones lack it, and are of images or points."""
+    return data.get("kind") or ("image" if len(data.get("shape", ())) == 3 else "points")
