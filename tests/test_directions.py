@@ -7,7 +7,7 @@ from flax import linen as nn
 from gan_jax import latents, sample
 from gan_jax.data import Spec, kinds
 from gan_jax.explore import directions
-from gan_jax.game import Game, system
+from gan_jax.game import Game, sampler, system
 from gan_jax.networks import linen
 from gan_jax.rules.controllers import ema
 from gan_jax.runs import Restored
@@ -42,7 +42,9 @@ def run_of(network: Network, latent, seed=0):
     }
     still = Rule((), lambda state, batch, key: (state, {}))
     made = system(Game({"generator": network}, latent=latent), still, [ema("generator", 0.0)])
-    return Restored(made, {"generator": average}, 0, {}, Spec((UNITS,), 0, kind=kinds.vector))
+    shape = jax.eval_shape(sampler(made)[1], {"generator": average}, jnp.zeros((1, latent.size))).shape[1:]
+    kind = kinds.image if len(shape) == 3 else kinds.vector
+    return Restored(made, {"generator": average}, 0, {}, Spec(shape, 0, kind=kind))
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Data sets: `load` returns a split as host arrays; `batches` draws batches from it inside the compiled step.
 
-A new kind of data is one file in `sources` or `tasks` and one branch in `catalog`; see README.md in this folder.
+A new data set is one file in `sources` or `tasks` and one branch in `catalog`; a new kind of examples is a
+`kinds.Kind`. See README.md in this folder.
 """
 
 from gan_jax.data.batches import batches, permutation

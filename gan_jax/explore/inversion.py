@@ -164,10 +164,13 @@ def _target(run: Restored, images: ArrayLike) -> np.ndarray:
         )
     kind = run.spec.kind
     if np.issubdtype(given.dtype, np.floating):
+        limit = 1.0 + 1e-3 if kind.is_image else np.finfo(np.float32).max
+        if not (np.abs(given) <= limit).all():
+            raise UserError(
+                f"images of {given.dtype} in [{given.min()}, {given.max()}]: give uint8, or floating point in [-1, 1]"
+            )
         given = given.astype(np.float32)
-        if not np.isfinite(given).all() or (kind.is_image and np.abs(given).max() > 1.0 + 1e-3):
-            raise UserError(f"images in [{given.min()}, {given.max()}]: give uint8, or floating point in [-1, 1]")
         if kind.is_image:
             return given
     kind.require("images", given)
-    return np.asarray(kind.to_network(jnp.asarray(given)))
+    return np.asarray(kind.to_network(given))

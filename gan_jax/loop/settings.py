@@ -43,7 +43,7 @@ class Run:
     eval_count: int = 2_000
     """Samples per score."""
     eval_features: Kind | None = None
-    """Features of the scores; by default those of the data set's classifier, fitted once, or for points their
+    """Features of the scores; by default those of the data set's classifier, fitted once, or for other kinds their
     coordinates."""
     best: Name | None = None
     """Metric by which the best checkpoint is kept, in best/."""

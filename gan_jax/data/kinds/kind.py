@@ -50,7 +50,7 @@ class Kind(NamedTuple):
     form: str
     fits: Callable[[tuple[int, ...], np.dtype[Any]], bool]
     to_network: Callable[[Any], Array]
-    from_network: Callable[[Array], Array]
+    from_network: Callable[[Any], Array]
     sheet: Sheet = drawing.lines
     write: Callable[[Path, np.ndarray], Path] = drawing.write_npy
     shown: int = 64
