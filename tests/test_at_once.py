@@ -72,6 +72,23 @@ def test_players_of_one_network_cannot_move_at_once():
             rule([BILINEAR[0], BILINEAR[0]._replace(name="other")])
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        rules.simultaneous,
+        rules.extragradient,
+        functools.partial(rules.consensus, strength=1.0),
+        rules.symplectic,
+    ],
+)
+def test_players_that_move_at_once_take_equal_numbers_of_batches(rule):
+    for counts, taken in (((1, 1), 1), ((3, 3), 3)):
+        assert rule([each._replace(batches=n) for each, n in zip(BILINEAR, counts, strict=True)]).batches == taken
+    for counts in ((1, 2), (3, 2), (0, 0)):
+        with pytest.raises(ValueError, match=rf"batches: .*at once take equal numbers .*{sorted(set(counts))[-1]}\]"):
+            rule([each._replace(batches=n) for each, n in zip(BILINEAR, counts, strict=True)])
+
+
 def test_optimistic_gradients_are_an_optimiser_and_converge_where_plain_ones_do_not():
     # Daskalakis et al. 2018: x_{t+1} = x_t - 2 r g_t + r g_{t-1}; before the first gradient stands itself
     optimizer = optax.optimistic_gradient_descent(RATE)

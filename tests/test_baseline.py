@@ -109,3 +109,32 @@ def test_points_are_not_bounded_and_images_are():
         made = jax.jit(lambda p, s, z, n=network: n.apply(p, s, z, train=False)[0])
         largest = jnp.max(jnp.abs(made(jax.tree.map(lambda x: 10 * x, params), stats, 100 * jnp.ones((2, 3)))))
         assert (largest <= 1) == bounded
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"g_learning_rate": 0.0}, "learning rate: 0.0; it must be positive"),
+        ({"beta1": 1.0}, r"beta1, beta2: \(1.0, 0.99\)"),
+        ({"decay_steps": -1}, "decay_steps=-1"),
+        ({"decay_start": 3}, "decay_start=3: the learning rates do not fall; give --decay-steps"),
+        ({"warm_up": -1}, "warm_up=-1"),
+        ({"g_width": 0}, "g_width=0: give at least 1"),
+        ({"d_width": -2}, "d_width=-2: give at least 1"),
+        ({"latent_size": 0}, "size=0"),
+    ],
+)
+def test_bad_settings_are_refused(settings, message):
+    config = dataclasses.replace(CONFIG, **settings)
+    with pytest.raises(ValueError, match=message):
+        game = Game(baseline.networks(config, POINTS), losses.hinge(), baseline.latent(config))
+        baseline.generator(config, game)
+
+
+def test_a_config_without_settings_of_adam_needs_an_optimiser():
+    config = baseline.Networks()
+    game = Game(baseline.networks(config, POINTS), losses.hinge(), baseline.latent(config))
+    for player in (baseline.discriminator, baseline.generator):
+        with pytest.raises(ValueError, match="optimizer: give one"):
+            player(config, game)
+        assert player(config, game, optimizer=optimizers.sgd(0.1)).optimizer.init({"x": jnp.zeros(2)}) is not None

@@ -150,7 +150,7 @@ def test_real_and_fake_are_judged_beside_the_condition():
     batch = {"image": jnp.zeros((6, 2)), "label": labels}
     objectives.discriminator(game)(state, batch, jax.random.key(0))
     assert len(seen) == 2 and all(each[0] is labels for each in seen)
-    with pytest.raises(ValueError, match=r"no \['label'\], only \['image'\]"):
+    with pytest.raises(ValueError, match=r"no 'label', only \['image'\]"):
         objectives.discriminator(game)(state, {"image": batch["image"]}, jax.random.key(0))
 
 

@@ -70,7 +70,7 @@ def test_images_are_played_by_convolutions():
         ({"d_norm": "batch"}, r"batch norm\?"),
         ({"weight": -1.0}, "weight=-1.0"),
         ({"loss": "began", "d_norm": "spectral"}, "energies of an autoencoder"),
-        ({"rule": "consensus", "d_steps": 2}, "repeats: rules.consensus"),
+        ({"rule": "consensus", "d_steps": 2}, "d_steps=2: under consensus all players move at once"),
     ],
 )
 def test_choices_that_make_no_game_are_refused_when_built(changes, message):

@@ -67,7 +67,7 @@ def test_accumulated_batches_make_one_move_by_their_mean_and_repeats_take_their_
     x -= RATE * (x - 20.0)
     assert float(state.params["x"]) == pytest.approx(x, rel=1e-6)
     assert float(metrics["x/target"]) == pytest.approx(11.0) and float(state.extra["seen"]) == pytest.approx(20.0)
-    once, _ = rules.simultaneous((mover, BILINEAR[1]))(start, {"image": batch["image"][2:]}, KEY)
+    once, _ = rules.simultaneous((mover, BILINEAR[1]._replace(batches=2)))(start, {"image": batch["image"][2:]}, KEY)
     assert float(once.params["x"]) == pytest.approx(RATE * 20.0)
 
 
@@ -87,6 +87,16 @@ def test_accumulating_a_game_is_the_move_by_the_mean_of_its_batches_gradients():
     assert game.batches == 3 and points_game(accumulate=3, repeats={"discriminator": 2}).batches == 6
     with pytest.raises(ValueError, match="batches=0"):
         points_game(accumulate=0)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "repeats", "batches"),
+    [(1, 1, {}, 1), (1, 1, {"x": 3}, 3), (2, 1, {}, 2), (2, 1, {"x": 3}, 6), (2, 5, {"x": 2}, 5), (2, 5, {"x": 3}, 6)],
+)
+def test_an_iteration_takes_the_batches_of_the_player_that_takes_most(x, y, repeats, batches):
+    players = [each._replace(batches=count) for each, count in zip(BILINEAR, (x, y), strict=True)]
+    assert rules.alternating(players, repeats).batches == batches
+    assert rules.unrolled(players, 2, "x", "y", repeats).batches == batches
 
 
 def test_repeats_and_players_draw_different_randomness():
@@ -233,6 +243,7 @@ def test_negative_momentum_makes_alternating_players_converge(momentum, converge
         (lambda: rules.alternating(BILINEAR, {"z": 2}), "no player is called 'z'"),
         (lambda: rules.alternating(BILINEAR, {"x": 0}), r"repeats\['x'\]=0"),
         (lambda: rules.alternating(BILINEAR[:1] * 2), "differ"),
+        (lambda: rules.alternating([BILINEAR[0]._replace(batches=0)]), "batches=0: 'x' takes at least 1"),
         (lambda: rules.unrolled(BILINEAR, 0, "x", "y"), "steps=0"),
         (lambda: rules.unrolled(BILINEAR, 1, "x", "x"), "opponent='x': a player foresees another's"),
         (lambda: rules.unrolled(BILINEAR, 1, "x", "z"), "opponent: no player is called 'z'"),

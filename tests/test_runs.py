@@ -12,6 +12,7 @@ from test_loop import config
 from experiments import dcgan, vae
 from gan_jax import data, loop, rng, runs, sample
 from gan_jax.errors import UserError
+from gan_jax.game import sampler
 from gan_jax.runs import checkpoint, records
 
 

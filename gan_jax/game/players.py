@@ -60,6 +60,9 @@ def _require_terms(terms: Sequence[Term], player: str) -> None:
     if isinstance(terms, Term):
         raise UserError("terms: give a list, such as [penalties.r1(1.0)], even of one")
     for term in terms:
-        if not isinstance(term, Term) or term.player not in ("", player):
-            whose = f"is the {term.player}'s" if isinstance(term, Term) else f"is a {type(term).__name__}, not a Term"
-            raise UserError(f"terms: one {whose}; give the {player}'s terms, such as [penalties.r1(1.0)]")
+        if not isinstance(term, Term):
+            raise UserError(f"terms: one is a {type(term).__name__}, not a Term; call it, as in penalties.r1(1.0)")
+        if term.player not in ("", player):
+            raise UserError(
+                f"terms: {term.name!r} is the {term.player}'s, not the {player}'s; give it to the {term.player}"
+            )
