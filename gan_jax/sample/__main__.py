@@ -45,10 +45,11 @@ def grid(run: Path, shared: Shared, draw: Draw) -> None:
     """Samples in one picture; of a conditional generator, one column per class."""
     opened, target = _opened(run, shared, "grid", draw)
     kind, values, table = opened.spec.kind, _drawn(opened, shared, draw), None
+    rows = min(8, len(values))
     if draw.count is None and not (draw.labels or draw.codes or kind.overlaid):
-        table = parts.by_class(game.sampler(opened.system)[0], values, rows=8)
+        table = parts.by_class(game.sampler(opened.system)[0], values, rows)
     made = sample.generate(opened, values if table is None else table)
-    _save(target, opened, made, kind.sheet(made, None if table is None else len(table) // 8))
+    _save(target, opened, made, kind.sheet(made, None if table is None else len(table) // rows))
 
 
 def files(run: Path, shared: Shared, draw: Draw) -> None:
@@ -87,7 +88,7 @@ def interpolation(
 
     Args:
         rows: Number of interpolations, one row each.
-        steps: Images per row, both ends included.
+        steps: Samples per row, both ends included.
         path: On the great circle or on the straight line.
         gif: Write an animation, forward and back, instead of a grid.
     """
@@ -110,7 +111,7 @@ def traversal(
     """Traversals of the first sample's latent: each row varies one dimension and holds the others.
 
     Args:
-        steps: Images per row, both ends included.
+        steps: Samples per row, both ends included.
         dimensions: Latent dimensions to vary, one row each; by default the codes, or else the first 8 dimensions.
         low: First value of a dimension.
         high: Last value of a dimension.
