@@ -14,6 +14,7 @@ from PIL import Image
 
 from experiments import dcgan
 from gan_jax import data, pictures, runs, sample
+from gan_jax.data import kinds
 from gan_jax.errors import UserError
 from gan_jax.explore import __main__ as command
 from gan_jax.explore import filters, views
@@ -158,8 +159,8 @@ def test_a_run_that_is_read_only_is_looked_into_elsewhere(workdir, tmp_path, mon
 
 
 def test_points_are_refused_with_a_reason(run, monkeypatch, tmp_path):
-    about = run.record["data"] | {"shape": [2]}
-    monkeypatch.setattr(runs, "open_run", lambda *_, **__: run._replace(record=run.record | {"data": about}))
+    points = run._replace(spec=run.spec._replace(kind=kinds.points))
+    monkeypatch.setattr(runs, "open_run", lambda *_, **__: points)
     with pytest.raises(ValueError, match="makes points"):
         command.main(tmp_path)
 
