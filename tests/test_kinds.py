@@ -160,6 +160,14 @@ def test_kinds_are_found_by_name_and_code_of_others_only_if_trusted(tmp_path, mo
     shapes = {(28, 28, 1): "image", (2,): "points"}
     assert {shape: kinds.of_record({"shape": list(shape)}) for shape in shapes} == shapes  # older records name none
     assert kinds.of_record({"shape": [8, 8, 8], "kind": "voxels"}) == "voxels"
+    assert all(kinds.find(kinds.to_record(kind)) == kind for kind in BUILT_IN.values())
+    assert kinds.to_record(waveform) == waveform.name
+    for kind, message in (
+        (waveform._replace(name="wave"), "'module:attribute'"),
+        (text._replace(name="tokens"), "differs"),
+    ):
+        with pytest.raises(UserError, match=message):
+            kinds.to_record(kind)
     with pytest.raises(UserError, match=r"abca.*twice"):
         kinds.text("some:text", "abca")
 
