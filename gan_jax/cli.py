@@ -1,12 +1,14 @@
 """Command-line interfaces from functions and dataclasses, with readable error messages."""
 
+import functools
 import inspect
 import io
 import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +34,27 @@ def _path(about: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
     )
 
 
-def cli(main: Callable[..., Any], description: str | None = None) -> None:
+@dataclass(frozen=True)
+class Checkpoint:
+    """The checkpoint of the run."""
+
+    step: int | None = None
+    """Step of the checkpoint; by default the newest undamaged one."""
+    best: bool = False
+    """Use the best checkpoint, which training with --best keeps."""
+    safe: bool = False
+    """Run this repository's experiment of the same name instead of the code in the run directory."""
+
+
+def cli(main: Callable[..., Any] | Sequence[Callable[..., Any]], description: str | None = None) -> None:
     """Runs a function with arguments from the command line.
 
     Errors that the user can do something about (`errors.UserError`, and the operating system's errors that name a cause
     or a file) print their message alone, and exit with status 1. Every other exception keeps its traceback.
 
     Args:
-        main: A function; its arguments, or the fields of its one dataclass, become flags.
+        main: A function; its arguments, or the fields of its dataclasses, become flags. Or several, the sub-commands
+            `RUN NAME`: their first argument is the path RUN, and the first of them runs if no NAME is given.
         description: First paragraphs of `--help`; by default the function's docstring.
     """
     _outlast_readers()
@@ -51,12 +66,18 @@ def cli(main: Callable[..., Any], description: str | None = None) -> None:
 
             cluster.join()
         spec = sys.modules["__main__"].__spec__
-        prog = f"python -m {spec.name.removesuffix('.__main__')}" if spec else None
+        prog = f"python -m {spec.name.removesuffix('.__main__')}" if spec else Path(sys.argv[0]).name
+        arguments = sys.argv[1:]
+        if not callable(main):
+            prog = f"{prog} RUN"
+            main, arguments, name = _subcommand(main, description, prog, arguments)
+            prog, description = f"{prog} {name}", None
         tyro.cli(
             main,
+            args=arguments,
             prog=prog,
             description=description,
-            config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
+            config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
             registry=TYPES,
         )
     except SystemExit as end:
@@ -84,25 +105,41 @@ def cli(main: Callable[..., Any], description: str | None = None) -> None:
     raise SystemExit(status)
 
 
-def require_used(
-    main: Callable[..., Any], what: str, uses: Mapping[str, Sequence[str]], given: Mapping[str, Any]
-) -> None:
-    """Checks that no flag is set that has no effect on the requested output.
-
-    Args:
-        main: The command's function; a flag is set if it differs from the function's default.
-        what: The requested output.
-        uses: Flag -> the outputs that it has an effect on; flags not named affect all.
-        given: The arguments, by name.
+def _subcommand(
+    functions: Sequence[Callable[..., Any]], description: str | None, prog: str, words: Sequence[str]
+) -> tuple[Callable[..., Any], list[str], str]:
+    """Returns a sub-command bound to its run, its flags and its name; or prints the list of sub-commands, for --help.
 
     Raises:
-        UserError: If there is such a flag; names it.
+        UserError: If there is no run or no such sub-command, or a flag belongs to another sub-command.
     """
-    for name, parameter in inspect.signature(main).parameters.items():
-        if what not in uses.get(name, (what,)) and given[name] != parameter.default:
-            raise UserError(
-                f"--{name.replace('_', '-')}: it is for {', '.join(uses[name])}, not for {what}; leave it out"
-            )
+    known = {function.__name__: function for function in functions}
+    run, name, flags = words[0] if words else "--", next(iter(known)), list(words[1:])
+    if {run, *flags[:1]} & {"-h", "--help"}:
+        print(f"usage: {prog} [SUBCOMMAND] [FLAGS]\n\n{description}\n\nsub-commands (by default {name}):")
+        for each, function in known.items():
+            print(f"  {each:15} {(inspect.getdoc(function) or '').splitlines()[0]}")
+        print(f"\n`{prog} SUBCOMMAND --help` lists the flags of a sub-command.")
+        raise SystemExit
+    if run.startswith("-"):
+        raise UserError(f"RUN: give a run directory first, then a sub-command and flags: {prog} {name}")
+    if flags and not flags[0].startswith("-"):
+        name = flags.pop(0)
+    if name not in known:
+        raise UserError(f"{name}: there is no such sub-command; give one of {', '.join(known)}")
+    for flag in (word.partition("=")[0].replace("_", "-") for word in flags if word.startswith("--")):
+        takers = [each for each, function in known.items() if flag in _flags(function)]
+        if takers and name not in takers:
+            raise UserError(f"{flag} is a flag of {', '.join(takers)}, not of {name}; leave it out")
+    return functools.partial(known[name], Path(os.path.expanduser(run))), flags, name
+
+
+def _flags(function: Callable[..., Any]) -> Iterator[str]:
+    """Yields a function's flags, those of its dataclasses included."""
+    for parameter in inspect.signature(function, eval_str=True).parameters.values():
+        about = parameter.annotation
+        names = [each.name for each in fields(about)] if is_dataclass(about) else [parameter.name]
+        yield from (f"--{name.replace('_', '-')}" for name in names)
 
 
 def message(error: Exception) -> str | None:

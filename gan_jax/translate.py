@@ -7,7 +7,7 @@ import numpy as np
 import tyro
 
 from gan_jax import pictures, runs, sample
-from gan_jax.cli import cli
+from gan_jax.cli import Checkpoint, cli
 from gan_jax.data.sources import folder
 from gan_jax.errors import UserError
 from gan_jax.runs import Restored
@@ -44,10 +44,8 @@ def main(
     run: tyro.conf.Positional[Path],
     input: Path,
     output: Path,
+    checkpoint: Checkpoint,
     backward: bool = False,
-    step: int | None = None,
-    best: bool = False,
-    safe: bool = False,
 ) -> None:
     """Translates the images of a folder and its subfolders, as squares of the run's size, to PNG files of the same
     names.
@@ -57,11 +55,9 @@ def main(
         input: Folder of images to translate.
         output: Folder for the translations; it must be new or empty.
         backward: Translate from the target's domain to the source's.
-        step: Step of the checkpoint; by default the newest undamaged one.
-        best: Use the best checkpoint, which training with --best keeps.
-        safe: Run this repository's experiment of the same name instead of the code in the run directory.
+        checkpoint: The checkpoint.
     """
-    restored = runs.open_run(run, step, best, safe=safe)
+    restored = runs.open_run(run, checkpoint.step, checkpoint.best, safe=checkpoint.safe)
     if output.exists() and any(output.iterdir()):
         raise UserError(f"--output {output}: the directory has files already; empty it, or give another")
     data = restored.record["data"]

@@ -4,6 +4,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from gan_jax import cli
 
 CODE = """
@@ -62,3 +64,64 @@ def test_the_home_directory_is_meant_in_every_path(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["x", "--workdir", "~/runs"])
     cli.cli(experiment)
     assert given == [(tmp_path / "a b", (tmp_path / "1", Path("2")), tmp_path / "3", "~"), tmp_path / "runs"]
+
+
+@dataclass(frozen=True)
+class Shared(cli.Checkpoint):
+    """Shared."""
+
+    seed: int = 0
+
+
+def squares(run: Path, shared: Shared, side: int = 1) -> None:
+    """Squares.
+
+    Args:
+        side: Length of a side.
+    """
+    print("squares", run, shared.step, shared.seed, side)
+
+
+def circles(run: Path, shared: Shared, radius: float = 1.0) -> None:
+    """Circles. They are round."""
+    print("circles", run, shared.step, shared.seed, radius)
+
+
+@pytest.mark.parametrize(
+    ("given", "printed"),
+    [
+        ("runs/a", "squares runs/a None 0 1"),
+        ("runs/a --side 3 --step 2", "squares runs/a 2 0 3"),
+        ("runs/a circles", "circles runs/a None 0 1.0"),
+        ("circles circles --radius=2 --seed 5", "circles circles None 5 2.0"),
+        ("--help", "squares         Squares."),
+        ("runs/a --help", "circles         Circles. They are round."),
+        ("runs/a circles --help", "--radius FLOAT"),
+    ],
+)
+def test_a_subcommand_follows_its_run_and_the_first_is_the_default(monkeypatch, capsys, given, printed):
+    monkeypatch.setattr(sys, "argv", ["x", *given.split()])
+    try:
+        cli.cli([squares, circles])
+    except SystemExit as end:
+        assert "--help" in given and not end.code
+    told = capsys.readouterr().out
+    assert printed in told and ("--radius" in told) == (given == "runs/a circles --help")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("", "RUN: give a run directory first"),
+        ("--side 3 runs/a", "RUN: give a run directory first"),
+        ("runs/a triangles", "triangles: there is no such sub-command; give one of squares, circles"),
+        ("runs/a circles --side=3", "--side is a flag of squares, not of circles; leave it out"),
+        ("runs/a --radius 3", "--radius is a flag of circles, not of squares; leave it out"),
+        ("runs/a --colour red", "Unrecognized options: --colour"),
+    ],
+)
+def test_a_wrong_subcommand_or_flag_is_refused_with_those_that_there_are(monkeypatch, capsys, given, message):
+    monkeypatch.setattr(sys, "argv", ["x", *given.split()])
+    with pytest.raises(SystemExit) as end:
+        cli.cli([squares, circles])
+    assert end.value.code and message in capsys.readouterr().err

@@ -11,6 +11,7 @@ from experiments import dcgan
 from gan_jax import data, evaluate, loop, pictures, runs, sample
 from gan_jax.data import kinds
 from gan_jax.errors import UserError
+from gan_jax.evaluate import Shared
 from gan_jax.metrics import features, protocol, scoring
 from gan_jax.metrics.features import pretrained
 from gan_jax.metrics.fid import fid
@@ -78,7 +79,8 @@ def test_the_samples_scored_are_those_that_sampling_makes(digits):
 
 
 def test_the_command_scores_checkpoints_with_a_yardstick(digits, capsys):
-    evaluate.main(digits, weights=("averaged", "raw"), every=True, count=200, players=True, moves=2)
+    evaluate.samples(digits, Shared(every=True), weights=("averaged", "raw"), count=200)
+    evaluate.players(digits, Shared(), moves=2)
     found = protocol.read(digits)
     curve = {(s.metric, s.weights, s.step) for s in found}
     for metric in (*evaluate.DEFAULT, *evaluate.WITH_CLASSES):
@@ -96,7 +98,7 @@ def test_the_command_scores_checkpoints_with_a_yardstick(digits, capsys):
 
 @pytest.mark.slow
 def test_points_are_scored_by_their_coordinates(points):
-    evaluate.main(points, metrics=("fid", "coverage", "copying"), count=500)
+    evaluate.samples(points, Shared(), metrics=("fid", "coverage", "copying"), count=500)
     found = {s.metric: s for s in protocol.read(points) if s.weights == "averaged"}
     assert found["fid"].features_name == "points" and found["fid"].step == 6
     assert 0 <= found["copying"].value <= 1 and math.isfinite(found["copying"].error)
@@ -106,29 +108,27 @@ def test_points_are_scored_by_their_coordinates(points):
     ("options", "message"),
     [
         ({"metrics": ("fid",), "count": 20}, "20 samples for 64 features.*--few"),
-        ({"metrics": ("kid",), "few": True}, "--few does not apply"),
-        ({"moves": 3}, "--moves does not apply here: give --players"),
-        ({"resize": "clean"}, "--resize does not apply here: give --features inception"),
-        ({"steps": (2,), "every": True}, "--steps does not apply"),
-        ({"best": True, "every": True}, "--best does not apply"),
+        ({"metrics": ("kid",), "few": True}, "--few: it is for fid alone"),
+        ({"resize": "clean"}, "--inception, --resize: they are for .* give --features inception"),
         ({"metrics": ("kid",), "count": 1}, "count=1"),
         ({"metrics": ("kid",), "count": 0}, "count=0"),
         ({"count": 10**12}, "1,000,000,000,000 samples to be scored, .* GB at least"),
-        ({"inception": Path("weights.pth")}, "--inception does not apply here"),
+        ({"inception": Path("weights.pth")}, "--inception, --resize: they are for"),
         ({"metrics": ("classes",), "features": "pixels"}, "classes needs probabilities"),
         ({"metrics": ("copying",), "split": "train"}, "copying compares with images held out"),
-        ({"steps": (3,)}, "step 3 is not in"),
-        ({"best": True}, "keeps no best checkpoint"),
+        ({"shared": Shared(steps=(3,))}, "step 3 is not in"),
+        ({"shared": Shared(best=True)}, "keeps no best checkpoint"),
+        ({"shared": Shared(best=True, every=True)}, "step 2 and --best: give one of them"),
     ],
 )
 def test_bad_requests_are_refused(digits, options, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        evaluate.main(digits, **options)
+        evaluate.samples(digits, **{"shared": Shared()} | options)
 
 
 def test_what_is_no_run_and_what_has_no_labels_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="is not a run directory"):
-        evaluate.main(tmp_path)
+        evaluate.samples(tmp_path, Shared())
     with pytest.raises(ValueError, match=r"faces has no labels.*--features inception"):
         scoring.features_of(None, "faces", data.Spec((64, 64, 3), 0))
 
@@ -137,7 +137,7 @@ def test_a_run_on_data_that_have_changed_is_refused(points, monkeypatch):
     changed = data.load("ring")._replace(fingerprint="other")
     monkeypatch.setattr(reopen, "load", lambda *_, **__: changed)
     with pytest.raises(ValueError, match="other contents of 'ring'"):
-        evaluate.main(points)
+        evaluate.samples(points, Shared())
 
 
 def test_an_fid_of_few_images_is_refused_before_a_classifier_is_fitted(tmp_path, monkeypatch):
@@ -157,5 +157,5 @@ def test_scores_of_a_run_that_is_read_only_are_shown(points, monkeypatch, capsys
 
     monkeypatch.setattr(protocol, "write", refuse)
     with pytest.raises(UserError, match=f"the scores above are not kept, as {points} cannot be written to: .*denied"):
-        evaluate.main(points, metrics=("fid",), count=500)
+        evaluate.samples(points, Shared(), metrics=("fid",), count=500)
     assert "step 6 averaged:  fid" in capsys.readouterr().out

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
-from typing import get_args
 
 import jax
 import numpy as np
@@ -14,9 +13,11 @@ from PIL import Image
 
 from experiments import dcgan
 from gan_jax import data, pictures, runs, sample
+from gan_jax.data import kinds
 from gan_jax.errors import UserError
 from gan_jax.explore import __main__ as command
 from gan_jax.explore import filters, views
+from gan_jax.explore.__main__ import Compared, Data, Shared
 from gan_jax.runs import checkpoint, records, report
 
 
@@ -51,8 +52,18 @@ def run(workdir):
 
 @pytest.mark.slow
 def test_all_kinds_are_made_and_gathered_and_what_cannot_be_is_told(workdir, capsys):
-    quick = partial(command.main, count=2, samples=40, steps=2, keys=2, starts=2, iterations=2)
-    quick(workdir, "all", layer="Dense_0")  # which gives no maps to be dissected
+    few = {"features": "pixels", "samples": 40}
+    command.draw(
+        workdir,
+        Shared(count=2),
+        neighbours=views.neighbours,
+        memorisation=partial(views.memorisation, **few),
+        collapse=partial(views.collapse, **few),
+        directions=partial(views.directions, steps=2, layer="Dense_0"),
+        interpolation=partial(views.interpolation, steps=2, keys=2),
+        filters=partial(views.assembly, layer="Dense_0"),  # which gives no maps to be dissected
+        inversion=partial(views.inversion, starts=2, iterations=2),
+    )
     names = {path.name for path in (workdir / "explore").iterdir()}
     told = capsys.readouterr().out
     kinds = {"neighbours-pixels.png", "memorisation-pixels.png", "collapse-pixels.png", "directions-sefa-Dense_0.png"}
@@ -74,7 +85,7 @@ def test_filters_are_of_the_first_sample(run):
 
 
 def test_the_report_knows_the_kinds():
-    assert get_args(command.What) == report.EXPLORATIONS
+    assert tuple(each.__name__ for each in command.COMMANDS[1:]) == report.EXPLORATIONS
 
 
 def test_interpolations_pass_the_samples_and_end_where_they_begin(run):
@@ -130,41 +141,40 @@ def test_images_to_be_found_are_read_from_files_and_folders_in_the_size_of_the_r
 
 
 @pytest.mark.parametrize(
-    ("what", "options", "message"),
+    ("make", "shared", "options", "message"),
     [
-        ("filters", {"count": 0}, "--count 0: give at least 1"),
-        ("inversion", {"seed": -1}, "--seed -1: give a number from 0 to"),
-        ("inversion", {"keys": 3}, "--keys: it is for interpolation, not for inversion"),
-        ("interpolation", {"steps": 10**12}, "images: .* GB at least"),
-        ("directions", {"steps": 10**12}, "images: .* GB at least"),
-        ("memorisation", {"samples": 10**12}, "images: .* GB at least"),
-        ("inversion", {"starts": 10**12}, "latents: .* GB at least"),
+        (command.filters, Shared(count=0), {}, "--count 0: give at least 1"),
+        (command.inversion, Data(seed=-1), {}, "--seed -1: give a number from 0 to"),
+        (command.interpolation, Shared(), {"steps": 10**12}, "images: .* GB at least"),
+        (command.directions, Shared(), {"steps": 10**12}, "images: .* GB at least"),
+        (command.memorisation, Compared(), {"samples": 10**12}, "images: .* GB at least"),
+        (command.inversion, Data(), {"starts": 10**12}, "latents: .* GB at least"),
     ],
 )
-def test_what_cannot_be_made_or_is_of_no_use_is_refused(workdir, what, options, message):
+def test_what_cannot_be_made_is_refused_and_nothing_is_written(workdir, make, shared, options, message):
     before = sorted(workdir.rglob("*"))
     with pytest.raises(UserError, match=message):
-        command.main(workdir, what, **options)
+        make(workdir, shared, **options)
     assert sorted(workdir.rglob("*")) == before
 
 
 def test_a_run_that_is_read_only_is_looked_into_elsewhere(workdir, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(os, "access", lambda path, mode: workdir not in (Path(path), *Path(path).parents))
     with pytest.raises(UserError, match=r"nothing can be written in .*; give another place by --out"):
-        command.main(workdir, "interpolation")
-    command.main(workdir, "interpolation", count=1, keys=2, steps=2, out=tmp_path / "new")
+        command.interpolation(workdir, Shared())
+    command.interpolation(workdir, Shared(count=1, out=tmp_path / "new"), keys=2, steps=2)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["interpolation-step2-seed0.gif"]
     assert "report.html" not in capsys.readouterr().out
 
 
 def test_points_are_refused_with_a_reason(run, monkeypatch, tmp_path):
-    about = run.record["data"] | {"shape": [2]}
-    monkeypatch.setattr(runs, "open_run", lambda *_, **__: run._replace(record=run.record | {"data": about}))
+    points = run._replace(spec=run.spec._replace(kind=kinds.points))
+    monkeypatch.setattr(runs, "open_run", lambda *_, **__: points)
     with pytest.raises(ValueError, match="makes points"):
-        command.main(tmp_path)
+        command.everything(tmp_path, Data())
 
 
 def test_the_command_line_says_what_there_is_to_look_at():
     command = [sys.executable, "-m", "gan_jax.explore", "--help"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert all(f"{kind}: " in text.replace("\n", " ") for kind in report.EXPLORATIONS)
+    assert all(f"\n  {kind} " in text for kind in report.EXPLORATIONS)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from toy import gan
 
 from gan_jax import data, latents, loop, losses, pictures, runs, sample
 from gan_jax.data import kinds
@@ -18,11 +19,12 @@ from gan_jax.data.dataset import dataset
 from gan_jax.data.kinds import Kind
 from gan_jax.data.kinds.find import BUILT_IN
 from gan_jax.errors import UserError
-from gan_jax.game import gan
 from gan_jax.loop import rehearsal
 from gan_jax.metrics import scoring
 from gan_jax.metrics.menu import scorer
 from gan_jax.networks import linen, mlp
+from gan_jax.sample import __main__ as command
+from gan_jax.sample.__main__ import Draw, Shared
 
 waveform = Kind(
     name="test_kinds:waveform",
@@ -158,6 +160,14 @@ def test_kinds_are_found_by_name_and_code_of_others_only_if_trusted(tmp_path, mo
     shapes = {(28, 28, 1): "image", (2,): "points"}
     assert {shape: kinds.of_record({"shape": list(shape)}) for shape in shapes} == shapes  # older records name none
     assert kinds.of_record({"shape": [8, 8, 8], "kind": "voxels"}) == "voxels"
+    assert all(kinds.find(kinds.to_record(kind)) == kind for kind in BUILT_IN.values())
+    assert kinds.to_record(waveform) == waveform.name
+    for kind, message in (
+        (waveform._replace(name="wave"), "'module:attribute'"),
+        (text._replace(name="tokens"), "differs"),
+    ):
+        with pytest.raises(UserError, match=message):
+            kinds.to_record(kind)
     with pytest.raises(UserError, match=r"abca.*twice"):
         kinds.text("some:text", "abca")
 
@@ -195,9 +205,9 @@ def test_a_kind_of_ones_own_is_trained_on_reopened_and_sampled(waves, tmp_path):
     made = sample.samples(opened, 0, 5)
     assert made.dtype == np.int16 and made.shape == (5, 64)
     np.testing.assert_array_equal(made, sample.samples(opened, 0, 7)[:5])
-    sample.main(workdir, "grid", count=5, out=tmp_path / "grid.png")
+    command.grid(workdir, Shared(out=tmp_path / "grid.png"), Draw(5))
     np.testing.assert_array_equal(pictures.load_png(tmp_path / "grid.png"), waveform.sheet(made))
-    sample.main(workdir, "images", count=5, out=tmp_path / "each")
+    command.files(workdir, Shared(out=tmp_path / "each"), Draw(5))
     written = [np.load(path) for path in sorted((tmp_path / "each").glob("*.npy"))]
     np.testing.assert_array_equal(written, made)
 

@@ -10,6 +10,8 @@ from test_loop import train
 
 from gan_jax import latents, pictures, runs, sample
 from gan_jax.errors import UserError
+from gan_jax.sample import __main__ as command
+from gan_jax.sample.__main__ import Draw, Shared
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +85,10 @@ def test_truncation_bounds_every_value_and_keeps_the_rest_of_the_law(run):
         (lambda run: sample.samples(run, 0, 3, truncation=math.nan), "truncation=nan"),
         (lambda run: sample.samples(run, 0, 0), "count=0"),
         (lambda run: sample.samples(run, 0, 10**12), r"1,000,000,000,000 points: 2.4e\+04 GB at least"),
-        (lambda run: sample.interpolation(run, 0, 10**6, 10**6), "1,000,000,000,000 points: .* ask for fewer"),
+        (
+            lambda run: sample.interpolation(run, 0, 10**6, 10**6),
+            "1,000,000,000,000 points: .* ask for fewer",
+        ),
         (lambda run: sample.latents_of(run, 0, 10**12), r"1,000,000,000,000 latents: 1.6e\+04 GB"),
         (
             lambda run: sample.generate(run, jnp.zeros((3, 5))),
@@ -102,45 +107,44 @@ def test_what_is_no_run_is_named(tmp_path):
 
 
 def test_the_command_writes_each_kind(workdir, tmp_path):
-    options = {"grid": {}, "interpolation": {"rows": 2, "steps": 3}, "traversal": {"steps": 3, "dimensions": (0,)}}
-    for what in ("grid", "interpolation", "traversal"):
-        sample.main(workdir, what, **options[what], out=tmp_path / f"{what}.png")
-        assert pictures.load_png(tmp_path / f"{what}.png").ndim == 3
-    sample.main(workdir, "npz", count=5, out=tmp_path / "five.npz")
+    command.grid(workdir, Shared(out=tmp_path / "grid.png"), Draw())
+    command.interpolation(workdir, Shared(out=tmp_path / "interpolation.png"), rows=2, steps=3)
+    command.traversal(workdir, Shared(out=tmp_path / "traversal.png"), steps=3, dimensions=(0,))
+    for name in ("grid", "interpolation", "traversal"):
+        assert pictures.load_png(tmp_path / f"{name}.png").ndim == 3
+    command.npz(workdir, Shared(out=tmp_path / "five.npz"), Draw(5))
     np.testing.assert_array_equal(np.load(tmp_path / "five.npz")["image"], sample.samples(runs.open_run(workdir), 0, 5))
 
 
 @pytest.mark.parametrize(
-    ("what", "options", "message"),
+    ("make", "shared", "options", "message"),
     [
-        ("grid", {"count": 0}, "--count 0: give at least 1"),
-        ("npz", {"count": -3}, "--count -3: give at least 1"),
-        ("grid", {"count": 10**12}, "at least, and this machine has"),
-        ("traversal", {"steps": 10**13}, "at least, and this machine has"),
-        ("grid", {"gif": True}, "--gif: it is for interpolation, traversal, not for grid"),
-        ("interpolation", {"truncation": 0.5}, "--truncation: it is for grid, images, npz, not for interpolation"),
-        ("traversal", {"count": 5}, "--count: it is for"),
-        ("traversal", {"low": math.nan}, "--low nan, --high 1.0: give finite numbers"),
-        ("grid", {"seed": 2**32}, "--seed 4294967296: give a number from 0 to 4294967295"),
-        ("grid", {"seed": -1}, "--seed -1: give a number from 0 to 4294967295"),
-        ("grid", {"out": "a.jpg"}, r"a.jpg: a PNG file .* ends in \.png"),
-        ("npz", {"out": "a"}, r"a: a NPZ file"),
-        ("grid", {"out": "."}, r"\. is a folder|ends in"),
-        ("grid", {"codes": ("style=nan",)}, "--codes style=nan: give finite numbers"),
+        (command.grid, {}, {"draw": Draw(0)}, "count=0: give at least 1"),
+        (command.npz, {}, {"draw": Draw(-3)}, "count=-3: give at least 1"),
+        (command.reconstruction, {}, {"count": -3}, "--count -3: give at least 1"),
+        (command.grid, {}, {"draw": Draw(10**12)}, "at least, and this machine has"),
+        (command.traversal, {}, {"steps": 10**13}, "at least, and this machine has"),
+        (command.traversal, {}, {"low": math.nan}, "--low nan, --high 1.0: give finite numbers"),
+        (command.grid, {"seed": 2**32}, {"draw": Draw()}, "--seed 4294967296: give a number from 0 to 4294967295"),
+        (command.grid, {"seed": -1}, {"draw": Draw()}, "--seed -1: give a number from 0 to 4294967295"),
+        (command.grid, {"out": Path("a.jpg")}, {"draw": Draw()}, r"a.jpg: a PNG file .* ends in \.png"),
+        (command.npz, {"out": Path("a")}, {"draw": Draw()}, r"a: a NPZ file"),
+        (command.grid, {"out": Path(".")}, {"draw": Draw()}, r"\. is a folder|ends in"),
+        (command.grid, {}, {"draw": Draw(codes=("style=nan",))}, "--codes style=nan: give finite numbers"),
     ],
 )
-def test_what_cannot_be_made_or_is_of_no_use_is_refused(workdir, tmp_path, monkeypatch, what, options, message):
+def test_what_cannot_be_made_is_refused_and_nothing_is_written(
+    workdir, tmp_path, monkeypatch, make, shared, options, message
+):
     monkeypatch.chdir(tmp_path)
-    if "out" in options:
-        options = options | {"out": Path(options["out"])}
     before = sorted(workdir.iterdir())
     with pytest.raises(UserError, match=message):
-        sample.main(workdir, what, **options)
+        make(workdir, Shared(**shared), **options)
     assert sorted(workdir.iterdir()) == before and not list(tmp_path.iterdir())
 
 
 def test_a_run_that_is_read_only_is_sampled_elsewhere(workdir, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: workdir not in (Path(path), *Path(path).parents))
     with pytest.raises(UserError, match=r"nothing can be written in .*; give another place by --out"):
-        sample.main(workdir)
-    sample.main(workdir, count=3, out=tmp_path / "grid.png")
+        command.grid(workdir, Shared(), Draw())
+    command.grid(workdir, Shared(out=tmp_path / "grid.png"), Draw(3))

@@ -8,9 +8,12 @@ import pytest
 from PIL import Image
 
 from gan_jax import data, evaluate, loop, pictures, runs, sample, translate
+from gan_jax.cli import Checkpoint
 from gan_jax.game import sampler
 from gan_jax.latents import codes
 from gan_jax.metrics import scoring
+from gan_jax.sample import __main__ as command
+from gan_jax.sample.__main__ import Draw, Shared
 
 
 def trained(name, workdir, **settings):
@@ -36,7 +39,7 @@ def test_a_folder_is_translated_name_by_name_both_ways(translator, tmp_path):
     for i in range(3):
         pictures.save_png(tmp_path / "in" / "deep" / f"{i}.png", images["source"][i])
     Image.fromarray(images["source"][0]).resize((60, 60)).save(tmp_path / "in" / "large.jpg")
-    translate.main(translator, tmp_path / "in", tmp_path / "out")
+    translate.main(translator, tmp_path / "in", tmp_path / "out", Checkpoint())
     found = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png"))
     assert found == ["deep/0.png", "deep/1.png", "deep/2.png", "large.png"]
     opened = runs.open_run(translator)
@@ -46,7 +49,7 @@ def test_a_folder_is_translated_name_by_name_both_ways(translator, tmp_path):
     back = translate.translated(opened, images["image"][:3], backward=True)
     assert back.shape == images["source"][:3].shape and not np.array_equal(back, made)
     with pytest.raises(ValueError, match=r"--output .* has files already"):
-        translate.main(translator, tmp_path / "in", tmp_path / "out")
+        translate.main(translator, tmp_path / "in", tmp_path / "out", Checkpoint())
     with pytest.raises(ValueError, match=r"images \(8, 8, 3\): this run translates images of \[28, 28, 3\]"):
         translate.translated(opened, np.zeros((1, 8, 8, 3), np.uint8))
 
@@ -63,12 +66,12 @@ def test_grey_images_are_translated_to_files_and_none_replaces_another(tmp_path)
     sources = data.load("edges:digits").arrays["source"][:2]
     for name, image in zip(("a.png", "b.png"), sources, strict=True):
         pictures.save_png(tmp_path / "in" / name, np.repeat(image, 3, axis=2))
-    translate.main(tmp_path / "run", tmp_path / "in", tmp_path / "out")
+    translate.main(tmp_path / "run", tmp_path / "in", tmp_path / "out", Checkpoint())
     expected = translate.translated(opened, sources)
     np.testing.assert_array_equal(pictures.load_png(tmp_path / "out" / "b.png"), np.repeat(expected[1], 3, axis=2))
     (tmp_path / "in" / "a.png").rename(tmp_path / "in" / "b.jpg")
     with pytest.raises(ValueError, match=r"b.jpg and b.png would both become .*b.png; rename one"):
-        translate.main(tmp_path / "run", tmp_path / "in", tmp_path / "again")
+        translate.main(tmp_path / "run", tmp_path / "in", tmp_path / "again", Checkpoint())
 
 
 def test_a_game_needs_the_right_data(tmp_path):
@@ -84,10 +87,10 @@ def test_a_game_needs_the_right_data(tmp_path):
 
 
 def test_a_translator_is_not_scored_and_one_player_has_no_game(translator, tmp_path):
-    with pytest.raises(ValueError, match="--players: this run has only generator; leave it out"):
-        evaluate.main(trained("vae", tmp_path / "vae"), players=True)
+    with pytest.raises(ValueError, match="players: this run has only generator"):
+        evaluate.players(trained("vae", tmp_path / "vae"), evaluate.Shared())
     with pytest.raises(ValueError, match="a translator draws no samples"):
-        evaluate.main(translator)
+        evaluate.samples(translator, evaluate.Shared())
     with pytest.raises(ValueError, match="eval_every, best: a translator's images"):
         opened, found = runs.open_run(translator), data.load("unpaired:recoloured:digits")
         scoring.in_training(opened.system, found, None, tmp_path, ("fid",), None, 100)
@@ -106,13 +109,13 @@ def test_samples_of_classes_are_those_of_their_latents(conditional, tmp_path):
     made = sample.labelled(opened, 5, labels.tolist())
     values = codes.with_labels(sampler(opened.system)[0], sample.latents_of(opened, 5, 4), labels)
     np.testing.assert_array_equal(made, sample.generate(opened, values))
-    sample.main(conditional, "npz", count=4, seed=5, labels=(3, 1, 9, 3), out=tmp_path / "a.npz")
+    command.npz(conditional, Shared(seed=5, out=tmp_path / "a.npz"), Draw(4, labels=(3, 1, 9, 3)))
     np.testing.assert_array_equal(np.load(tmp_path / "a.npz")["image"], made)
-    sample.main(conditional, "npz", count=4, seed=5, codes=("label=9",), out=tmp_path / "b.npz")
+    command.npz(conditional, Shared(seed=5, out=tmp_path / "b.npz"), Draw(4, codes=("label=9",)))
     np.testing.assert_array_equal(np.load(tmp_path / "b.npz")["image"][2], made[2])
-    sample.main(conditional, out=tmp_path / "grid.png")
+    command.grid(conditional, Shared(out=tmp_path / "grid.png"), Draw())
     assert pictures.load_png(tmp_path / "grid.png").shape == (8 * 30 + 2, 10 * 30 + 2, 3)
-    sample.main(conditional, "traversal", steps=10, out=tmp_path / "line.png")
+    command.traversal(conditional, Shared(out=tmp_path / "line.png"), steps=10)
     assert pictures.load_png(tmp_path / "line.png").shape == (32, 10 * 30 + 2, 3)
     assert (conditional / "codes.png").exists() and "Codes" in (conditional / "report.html").read_text()
 
@@ -125,14 +128,32 @@ def test_samples_of_classes_are_those_of_their_latents(conditional, tmp_path):
         ({"codes": ("label=x",)}, "--codes label=x: it is not of the form"),
         ({"codes": ("label=1,2",)}, "gives 2; label takes 10 values"),
         ({"codes": ("label=10",)}, "label 10: there are the classes 0 to 9"),
-        ({"what": "interpolation", "labels": (1,)}, "--labels: it is for .*, not for interpolation"),
-        ({"what": "traversal", "labels": (1,), "dimensions": (0,)}, "with --dimensions they have no effect"),
-        ({"what": "reconstruction"}, "no encoder: bigan and vae have"),
     ],
 )
 def test_labels_and_codes_that_are_not_there_are_refused(conditional, options, message):
-    with pytest.raises(ValueError, match=message):
-        sample.main(conditional, **options)
+    for make in (
+        lambda: command.grid(conditional, Shared(), Draw(**options)),
+        lambda: command.traversal(conditional, Shared(), **options),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make()
+
+
+def test_a_traversal_holds_what_is_given(conditional, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        sample, "generate", lambda run, values: shown.append(np.asarray(values)) or np.zeros((3, 8, 8, 1))
+    )
+    shown = []
+    command.traversal(conditional, Shared(out=tmp_path / "a.png"), steps=3, dimensions=(0,), labels=(7,))
+    (values,) = shown
+    np.testing.assert_allclose(values[:, 0], (-1, 0, 1))
+    label = next(part for part in sampler(runs.open_run(conditional).system)[0].parts if part.name == "label")
+    np.testing.assert_array_equal(values[:, label.start : label.start + label.size], np.tile(np.eye(10)[7], (3, 1)))
+
+
+def test_a_run_without_an_encoder_reconstructs_nothing(conditional):
+    with pytest.raises(ValueError, match="no encoder: bigan and vae have"):
+        command.reconstruction(conditional, Shared())
 
 
 def test_reconstructions_are_those_of_the_averaged_encoder(conditional):

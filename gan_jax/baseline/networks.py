@@ -1,4 +1,4 @@
-"""The baseline's networks: DCGAN's or residual ones for images, fully connected ones for points."""
+"""The baseline's networks: DCGAN's or residual ones for images, fully connected ones for other kinds."""
 
 from typing import Any, Literal
 
@@ -38,8 +38,7 @@ def latent(config: Latents) -> Latent:
 def generator_module(
     config: Widths, spec: Spec, norm: AnyNorm = "batch", architecture: Architecture = "dcgan"
 ) -> nn.Module:
-    """Returns the generator's module: DCGAN's or residual for images; for other kinds an MLP of two
-    hidden layers.
+    """Returns the generator's module: DCGAN's or residual for images; for other kinds an MLP of two hidden layers.
 
     Args:
         config: Holds the width.
@@ -67,8 +66,7 @@ def _require_width(name: str, width: int) -> None:
 def discriminator_module(
     config: Widths, spec: Spec, norm: AnyNorm = "batch", architecture: Architecture = "dcgan", **options: Any
 ) -> nn.Module:
-    """Returns the discriminator's module: DCGAN's or residual for images; for other kinds an MLP of two
-    hidden layers.
+    """Returns the discriminator's module: DCGAN's or residual for images; for other kinds an MLP of two hidden layers.
 
     Args:
         config: Holds the width.

@@ -1,132 +1,167 @@
-"""The command line `python -m gan_jax.explore RUN`."""
+"""The command line `python -m gan_jax.explore RUN`: one function for each picture."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
-
-import numpy as np
-import tyro
+from typing import Literal
 
 from gan_jax import evaluate, files, pictures, rng, runs
-from gan_jax.cli import cli, require_used
+from gan_jax.cli import Checkpoint, cli
 from gan_jax.errors import UserError
 from gan_jax.explore import views
-from gan_jax.runs import report
+from gan_jax.runs import Restored, report
 
-What = Literal["neighbours", "memorisation", "collapse", "directions", "interpolation", "filters", "inversion"]
-
-USES = {  # flag -> the pictures that it affects; other flags affect all
-    "features": ("neighbours", "memorisation", "collapse"),
-    "samples": ("memorisation", "collapse"),
-    "method": ("directions",),
-    "layer": ("directions", "filters"),
-    "steps": ("directions", "interpolation"),
-    "keys": ("interpolation",),
-    "images": ("inversion",),
-    "starts": ("inversion",),
-    "iterations": ("inversion",),
-    "dataset": ("neighbours", "memorisation", "collapse", "inversion"),
-}
+Draw = Callable[[Restored, int, int], views.Made]  # of a run, a seed and a count
 
 
-def main(
-    run: tyro.conf.Positional[Path],
-    what: tyro.conf.Positional[What | Literal["all"]] = "all",
-    count: int = 8,
-    seed: int = 0,
-    step: int | None = None,
-    best: bool = False,
-    features: evaluate.Kind = "pixels",
-    samples: int = 2000,
-    method: Literal["sefa", "pca"] = "sefa",
-    layer: str | None = None,
-    steps: int = 11,
-    keys: int = 6,
-    images: tuple[Path, ...] = (),
-    starts: int = 32,
-    iterations: int = 300,
-    out: Path | None = None,
-    dataset: str | None = None,
-    safe: bool = False,
-) -> None:
-    """Draws pictures of what a checkpoint has learnt, in RUN/explore, where the report shows them, or in --out.
+@dataclass(frozen=True)
+class Shared(Checkpoint):
+    """Shared by all sub-commands."""
 
-    - neighbours: samples, and the training images nearest to them.
-    - memorisation: the samples most like copies of training images, next to the test images most like some.
-    - collapse: the most similar samples, and the densest cluster, above the same for real images.
-    - directions: images along the latent directions of most change, found without labels.
-    - interpolation: an animation through samples and back to the first.
-    - filters: the generator's filters that contribute most to an image, layer by layer, and their maps.
-    - inversion: given images, and the nearest images that the generator reaches.
+    count: int = 8
+    """Number of samples, neighbours, pairs, directions, walks, filters per layer, or images."""
+    seed: int = 0
+    """Selects the samples and test images; filters are those of the first sample."""
+    out: Path | None = None
+    """Folder for the pictures; by default RUN/explore, where the report shows them."""
+
+
+@dataclass(frozen=True)
+class Data(Shared):
+    """Shared by sub-commands that need the run's data."""
+
+    dataset: str | None = None
+    """New name of the run's data, if they have moved."""
+
+
+@dataclass(frozen=True)
+class Compared(Data):
+    """Shared by sub-commands that compare images."""
+
+    features: evaluate.Kind = "pixels"
+    """Features by which images are compared: pixels, the data set's classifier, or Inception."""
+
+
+def everything(run: Path, shared: Data) -> None:
+    """All pictures that the run has, each with default settings."""
+    draw(
+        run,
+        shared,
+        neighbours=views.neighbours,
+        memorisation=views.memorisation,
+        collapse=views.collapse,
+        directions=views.directions,
+        interpolation=views.interpolation,
+        filters=views.assembly,
+        inversion=views.inversion,
+    )
+
+
+def neighbours(run: Path, shared: Compared) -> None:
+    """Samples, and the training images nearest to them."""
+    draw(run, shared, neighbours=partial(views.neighbours, features=shared.features))
+
+
+def memorisation(run: Path, shared: Compared, samples: int = 2000) -> None:
+    """The samples most like copies of training images, next to the test images most like some.
 
     Args:
-        run: A run directory, such as runs/dcgan-digits.
-        what: Picture to draw; by default all.
-        count: Number of samples, neighbours, pairs, directions, walks, filters per layer, or images.
-        seed: Selects the samples and test images; filters are those of the first sample.
-        step: Step of the checkpoint; by default the newest undamaged one.
-        best: Use the best checkpoint, which training with --best keeps.
-        features: Features by which images are compared: pixels, the data set's classifier, or Inception (neighbours,
-            memorisation, collapse).
-        samples: Number of samples to search (memorisation, collapse).
-        method: sefa, by a layer's derivative, or pca, by its values (directions).
-        layer: Layer of the generator, such as ConvTranspose_0; by default that of the method (directions), or all whose
-            channels contribute to the image through filters (filters).
-        steps: Images per row, or from one sample to the next (directions, interpolation).
-        keys: Samples per walk (interpolation).
-        images: Image files or folders to invert, of which the first --count; by default test images (inversion).
-        starts: Searches per image (inversion).
-        iterations: Iterations per search (inversion).
-        out: Folder for the pictures; by default RUN/explore.
-        dataset: New name of the run's data, if they have moved (neighbours, memorisation, collapse, inversion).
-        safe: Run this repository's experiment of the same name instead of the code in the run directory.
+        samples: Number of samples to search.
     """
-    if what != "all":
-        require_used(main, what, USES, locals())
-    if count < 1:
-        raise UserError(f"--count {count}: give at least 1")
-    rng.require_seed(seed)
-    opened = runs.open_run(run, step, best, dataset, safe)
-    if not opened.spec.kind.is_image:
-        raise UserError(
-            f"{run} makes {opened.spec.kind.noun}, so there are no images to look into; its samples/ show them"
-        )
-    folder = run / "explore" if out is None else out
-    files.require_writable(folder / f"{what}.png")
+    draw(run, shared, memorisation=partial(views.memorisation, features=shared.features, samples=samples))
 
-    def given() -> np.ndarray:
-        if images:
-            return views.load_images(opened, images)[:count]
-        return views.some(runs.held_out(opened.record).arrays["image"], count, seed)
 
-    makers: dict[What, Callable[[], views.Made]] = {
-        "neighbours": partial(views.neighbours, opened, seed, count, features),
-        "memorisation": partial(views.memorisation, opened, seed, count, features, samples),
-        "collapse": partial(views.collapse, opened, seed, count, features, samples),
-        "directions": partial(views.directions, opened, seed, count, steps, method, layer),
-        "interpolation": partial(views.interpolation, opened, seed, count, steps, keys),
-        "filters": partial(views.assembly, opened, seed, count, layer),
-        "inversion": lambda: views.inversion(opened, seed, given(), starts, iterations),
-    }
-    for kind in get_args(What) if what == "all" else (what,):
+def collapse(run: Path, shared: Compared, samples: int = 2000) -> None:
+    """The most similar samples, and the densest cluster, above the same for real images.
+
+    Args:
+        samples: Number of samples to search.
+    """
+    draw(run, shared, collapse=partial(views.collapse, features=shared.features, samples=samples))
+
+
+def directions(
+    run: Path, shared: Shared, method: Literal["sefa", "pca"] = "sefa", layer: str | None = None, steps: int = 11
+) -> None:
+    """Images along the latent directions of most change, found without labels.
+
+    Args:
+        method: sefa, by a layer's derivative, or pca, by its values.
+        layer: Layer of the generator, such as ConvTranspose_0; by default that of the method.
+        steps: Images per row.
+    """
+    draw(run, shared, directions=partial(views.directions, method=method, layer=layer, steps=steps))
+
+
+def interpolation(run: Path, shared: Shared, keys: int = 6, steps: int = 11) -> None:
+    """An animation through samples and back to the first.
+
+    Args:
+        keys: Samples per walk.
+        steps: Images from one sample to the next.
+    """
+    draw(run, shared, interpolation=partial(views.interpolation, keys=keys, steps=steps))
+
+
+def filters(run: Path, shared: Shared, layer: str | None = None) -> None:
+    """The generator's filters that contribute most to an image, layer by layer, and their maps.
+
+    Args:
+        layer: Layer of the generator, such as ConvTranspose_0; by default all whose channels contribute to the image
+            through filters.
+    """
+    draw(run, shared, filters=partial(views.assembly, layer=layer))
+
+
+def inversion(run: Path, shared: Data, images: tuple[Path, ...] = (), starts: int = 32, iterations: int = 300) -> None:
+    """Given images, and the nearest images that the generator reaches.
+
+    Args:
+        images: Image files or folders to invert, of which the first --count; by default test images.
+        starts: Searches per image.
+        iterations: Iterations per search.
+    """
+    view = partial(views.inversion, paths=images, starts=starts, iterations=iterations)
+    draw(run, shared, inversion=view)
+
+
+COMMANDS = [everything, neighbours, memorisation, collapse, directions, interpolation, filters, inversion]
+
+
+def draw(run: Path, shared: Shared, **kinds: Draw) -> None:
+    """Draws pictures of a run and writes them, each to a file; one of several that cannot be drawn is left out.
+
+    Raises:
+        UserError: If the only one cannot be drawn, or none can be written.
+    """
+    if shared.count < 1:
+        raise UserError(f"--count {shared.count}: give at least 1")
+    rng.require_seed(shared.seed)
+    dataset = shared.dataset if isinstance(shared, Data) else None
+    opened = runs.open_run(run, shared.step, shared.best, dataset, shared.safe)
+    if not (kind := opened.spec.kind).is_image:
+        raise UserError(f"{run} makes {kind.noun}, so there are no images to look into; its samples/ show them")
+    folder = run / "explore" if shared.out is None else shared.out
+    files.require_writable(folder / "picture.png")
+    for name, view in kinds.items():
         try:
-            made = makers[kind]()
+            made = view(opened, shared.seed, shared.count)
         except UserError as error:
-            if what != "all":
+            if len(kinds) == 1:
                 raise
-            print(f"{kind} left out: {error}")
+            print(f"{name} left out: {error}")
             continue
-        for name, picture in made.items():
-            target = folder / f"{name}-step{opened.step}-seed{seed}"
+        for part, picture in made.items():
+            target = folder / f"{part}-step{opened.step}-seed{shared.seed}"
             if isinstance(picture, list):
                 pictures.save_gif(target := target.with_name(f"{target.name}.gif"), picture, 70, 70)
             else:
                 pictures.save_png(target := target.with_name(f"{target.name}.png"), picture)
             print(target, flush=True)
-    if out is None and (run / "run.json").is_file():
+    if shared.out is None and (run / "run.json").is_file():
         print(f"{report.write(run)} shows them")
 
 
 if __name__ == "__main__":
-    cli(main)
+    cli(COMMANDS, "Pictures of what a checkpoint of the run directory RUN has learnt, such as runs/dcgan-digits.")

@@ -108,11 +108,14 @@ def assembly(run: Restored, seed: int, count: int = 8, layer: str | None = None)
     return {name: filter_sheets.assembly(layers, count), f"{name}-maps": filter_sheets.outputs(layers)}
 
 
-def inversion(run: Restored, seed: int, images: np.ndarray, starts: int = 32, iterations: int = 300) -> Made:
-    """Draws images, uint8 `[n, H, W, C]`, and their inversions by `inversion.invert`."""
-    found = invert(run, images, starts=starts, iterations=iterations, seed=seed)
-    title = f"given images, and the nearest that was found from {starts} starts; root mean squared error"
-    return {"inversion": sheets.inversion(images, found.images, found.errors, title)}
+def inversion(
+    run: Restored, seed: int, count: int = 8, paths: Sequence[Path] = (), starts: int = 32, iterations: int = 300
+) -> Made:
+    """Draws the first `count` images of files and folders, or random test images, above their inversions."""
+    images = load_images(run, paths)[:count] if paths else some(runs.held_out(run.record).arrays["image"], count, seed)
+    inverted = invert(run, images, starts=starts, iterations=iterations, seed=seed)
+    title = f"given images, and the nearest of {starts} searches; root mean squared error"
+    return {"inversion": sheets.inversion(images, inverted.images, inverted.errors, title)}
 
 
 def load_images(run: Restored, paths: Sequence[Path]) -> np.ndarray:

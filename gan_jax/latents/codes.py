@@ -1,5 +1,8 @@
 """Labels and codes in latents (`latents.joined`): reading, setting, class tables and traversals."""
 
+import math
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,6 +51,27 @@ def with_labels(latent: Latent, values: Array, labels: ArrayLike, name: str = "l
     if wrong := sorted({int(i) for i in np.asarray(labels) if not 0 <= i < found.size}):
         raise UserError(f"{name} {wrong[0]}: there are the classes 0 to {found.size - 1}; give one of them")
     return put(latent, values, name, jax.nn.one_hot(jnp.asarray(labels), found.size))
+
+
+def with_codes(latent: Latent, values: Array, codes: Sequence[str]) -> Array:
+    """Returns latents with parts set as text says: "name=number", "name=number,number", or "name=class"."""
+    for code in codes:
+        name, _, given = code.partition("=")
+        try:
+            numbers = [float(number) for number in given.split(",")]
+        except ValueError:
+            raise UserError(f"--codes {code}: it is not of the form name=number or name=number,number") from None
+        if not all(map(math.isfinite, numbers)):
+            raise UserError(f"--codes {code}: give finite numbers")
+        size = read(latent, values, name).shape[-1]
+        if len(numbers) == size:
+            values = put(latent, values, name, jnp.asarray(numbers))
+        elif len(numbers) == 1 and numbers[0].is_integer():
+            values = with_labels(latent, values, np.full(len(values), int(numbers[0])), name)
+        else:
+            takes = f"{size} values" if size > 1 else "1 value"
+            raise UserError(f"--codes {code} gives {len(numbers)}; {name} takes {takes}, or the number of a class")
+    return values
 
 
 def by_class(latent: Latent, values: Array, rows: int) -> Array | None:

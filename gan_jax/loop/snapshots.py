@@ -9,6 +9,7 @@ import numpy as np
 
 from gan_jax import game, pictures, rng
 from gan_jax.data import Dataset
+from gan_jax.data.kinds import Kind
 from gan_jax.devices import parallel
 from gan_jax.latents import codes
 from gan_jax.types import Array, Averaged, PyTree, System, TrainState
@@ -29,16 +30,11 @@ def grids(system: System, key: Array, dataset: Dataset, run: Path) -> Callable[[
         after another. A translator's grid has 32 sources, each above its translation, and that above the true partner
         if it is known.
     """
-    kind, stored = dataset.spec.kind, jax.jit(dataset.spec.kind.from_network)
-
-    def compiled(function: Averaged) -> Callable[[dict[str, PyTree], Array], np.ndarray]:
-        jitted = jax.jit(function)
-        return lambda ema, inputs: np.asarray(stored(jitted(ema, inputs)))
-
+    kind = dataset.spec.kind
     if system.translate is not None:
-        return _translations(compiled(system.translate), dataset, run)
+        return _translations(_stored(system.translate, kind), dataset, run)
     latent, generate = game.sampler(system)
-    generate = compiled(generate)
+    generate = _stored(generate, kind)
     drawn = latent.draw(rng.numbered(key, kind.shown))
     table = None if kind.overlaid else codes.by_class(latent, drawn, rows=8)
     columns = None if table is None else len(table) // 8
@@ -53,6 +49,12 @@ def grids(system: System, key: Array, dataset: Dataset, run: Path) -> Callable[[
             pictures.save(run / "codes", kind.sheet(generate(ema, moved), 10))
 
     return picture
+
+
+def _stored(function: Averaged, kind: Kind) -> Callable[[dict[str, PyTree], Array], np.ndarray]:
+    """Compiles a generator or translator, and the conversion of its output to the form in which it is stored."""
+    compiled, stored = jax.jit(function), jax.jit(kind.from_network)
+    return lambda ema, inputs: np.asarray(stored(compiled(ema, inputs)))
 
 
 def _translations(

@@ -19,7 +19,7 @@ from typing import Any
 
 import jax
 
-from gan_jax.data import Dataset, Stream, names
+from gan_jax.data import Dataset, Stream, kinds, names
 from gan_jax.data.dataset import marks, same
 from gan_jax.errors import UserError
 from gan_jax.files import atomic, write_json
@@ -45,7 +45,7 @@ def describe(build: Callable, dataset: Dataset | Stream, config: Any) -> Record:
     """
     shape = list(dataset.spec.shape)
     data = {"name": dataset.name, "split": dataset.split, "shape": shape, "classes": dataset.spec.classes}
-    data |= {"kind": dataset.spec.kind.name}
+    data |= {"kind": kinds.to_record(dataset.spec.kind)}
     data |= {"source": list(dataset.spec.source)} if dataset.spec.source else {}
     data |= {"unpaired": dataset.spec.unpaired, "few_labels": dataset.spec.few_labels}
     data |= {"count": dataset.count} | marks(dataset)

@@ -86,7 +86,7 @@ def write(run: Path | str) -> Path:
     for event in (record for record in log if "event" in record):
         told = (f"{k} {v}".removeprefix("message ") for k, v in event.items() if k not in ("step", "event"))
         events.append((f"{event['step']:,} {event['event']}", ", ".join(told)))
-    outputs = ("grid", "images", "npz", "interpolation", "traversal")
+    outputs = ("grid", "files", "npz", "interpolation", "traversal")
     explored = _explored(run / "explore")
     missing = [kind for kind in EXPLORATIONS if not any(path.name.startswith(kind) for path, _ in explored)]
     asked = [("sample", kind) for kind in outputs]

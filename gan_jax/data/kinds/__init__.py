@@ -3,7 +3,7 @@
 A new kind is one value, `Kind(...)`, in a module of your own; nothing is registered. See ../README.md.
 """
 
-from gan_jax.data.kinds.find import find, of_record
+from gan_jax.data.kinds.find import find, of_record, to_record
 from gan_jax.data.kinds.kind import Kind
 from gan_jax.data.kinds.pixels import image, piano_roll, video, voxels
 from gan_jax.data.kinds.values import points, text, tokens, vector
@@ -16,6 +16,7 @@ __all__ = [
     "piano_roll",
     "points",
     "text",
+    "to_record",
     "tokens",
     "vector",
     "video",

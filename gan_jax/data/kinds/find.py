@@ -1,4 +1,4 @@
-"""Finding a kind by the name in a run's record."""
+"""The name of a kind in a run's record, and the kind of such a name."""
 
 import importlib
 from collections.abc import Mapping
@@ -26,9 +26,7 @@ def find(name: str, safe: bool = False, loaded: Mapping[str, ModuleType] | None 
     """
     if name in BUILT_IN:
         return BUILT_IN[name]
-    module, _, attribute = name.partition(":")
-    if not module or not attribute:
-        raise UserError(f"kind {name!r}: give 'module:attribute', or one of {', '.join(BUILT_IN)}")
+    module, attribute = _parts(name)
     if safe and module not in (loaded or {}):
         raise UserError(
             f"--safe: the kind of examples {name!r} is code outside the package; if you trust it, leave --safe out"
@@ -44,6 +42,22 @@ def find(name: str, safe: bool = False, loaded: Mapping[str, ModuleType] | None 
     return kind
 
 
+def to_record(kind: Kind) -> str:
+    """Returns the name of a kind for a record; raises UserError if it is none by which `find` could return the kind."""
+    if kind.name not in BUILT_IN:
+        _parts(kind.name)
+    elif kind != BUILT_IN[kind.name]:
+        raise UserError(f"kind {kind.name!r} differs from the built-in one; name it 'module:attribute'")
+    return kind.name
+
+
 def of_record(data: Mapping[str, Any]) -> str:
     """Returns the name of the kind in a record's entry "data"; older ones lack it, and are of images or points."""
     return data.get("kind") or ("image" if len(data.get("shape", ())) == 3 else "points")
+
+
+def _parts(name: str) -> tuple[str, str]:
+    module, _, attribute = name.partition(":")
+    if not module or not attribute:
+        raise UserError(f"kind {name!r}: give 'module:attribute', or one of {', '.join(BUILT_IN)}")
+    return module, attribute

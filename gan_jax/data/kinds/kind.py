@@ -40,6 +40,7 @@ class Kind(NamedTuple):
         write: `(path without suffix, one stored example) -> path`: writes a file, by default .npy; returns its path.
         shown: Number of examples on a sheet of samples.
         overlaid: Whether a sheet draws all examples in one plot, so that `columns` has no meaning.
+        moving: Whether a sheet is frames, which are written as a GIF.
         is_image: Whether stored examples are uint8 `[H, W, 1 or 3]`, scaled as `image`, so that convolutions,
             classifiers, Inception and views of filters apply.
     """
@@ -54,6 +55,7 @@ class Kind(NamedTuple):
     write: Callable[[Path, np.ndarray], Path] = drawing.write_npy
     shown: int = 64
     overlaid: bool = False
+    moving: bool = False
     is_image: bool = False
 
     def require(self, name: str, examples: np.ndarray) -> None:

@@ -79,7 +79,17 @@ image = Kind(
 )
 """Images, uint8 `[H, W, 1 or 3]`; networks see [-1, 1]. Files are PNG."""
 
-video = Kind("video", "videos", "uint8 [T, H, W, 1 or 3]", _is((4,), (1, 3)), scale, to_uint8, _video_sheet, shown=16)
+video = Kind(
+    "video",
+    "videos",
+    "uint8 [T, H, W, 1 or 3]",
+    _is((4,), (1, 3)),
+    scale,
+    to_uint8,
+    _video_sheet,
+    shown=16,
+    moving=True,
+)
 """Videos, uint8 `[T, H, W, 1 or 3]`; networks see [-1, 1]. A sheet moves; files are .npy, as GIF has 256 colours."""
 
 piano_roll = Kind(
