@@ -17,6 +17,7 @@ from gan_jax import augment, data, latents, losses, optimizers, penalties, rng, 
 from gan_jax.checks import require, require_weight
 from gan_jax.data import Spec
 from gan_jax.data.sources import toys
+from gan_jax.devices.batched import in_batches
 from gan_jax.errors import UserError
 from gan_jax.game import PLAYERS, gan
 from gan_jax.loop.trajectories import trajectories
@@ -224,7 +225,7 @@ def scores(choice: Choice, system: System, states: TrainState) -> list[dict[str,
 
     def samples(ema: PyTree, count: int) -> np.ndarray:
         drawn = system.latent.draw(rng.numbered(rng.key(1), count))
-        return np.concatenate([np.asarray(generate(ema, part)) for part in jnp.split(drawn, count // 500)])
+        return in_batches(functools.partial(generate, ema), 500, drawn)
 
     def score(ema: PyTree) -> dict[str, float]:
         if choice.dataset in toys.MIXTURES:

@@ -4,6 +4,7 @@ Image i depends on the checkpoint, the seed and i alone, bit for bit, whatever t
 batches of one size, and image i always has the same place in the same batch.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from gan_jax import files, latents, pictures, runs
 from gan_jax.cli import cli, require_used
 from gan_jax.data.batches import scale
 from gan_jax.devices import memory
+from gan_jax.devices.batched import in_batches
 from gan_jax.errors import UserError
 from gan_jax.latents import codes as parts
 from gan_jax.runs import Restored
@@ -89,10 +91,7 @@ def generate(run: Restored, values: Array) -> np.ndarray:
 
 def evaluated(function: Callable[[Any, Array], Array], ema: Any, rows: ArrayLike) -> np.ndarray:
     """Compiles `(ema, rows) -> output` and applies it to rows `[n, ...]`, in padded batches of one size."""
-    compiled, values = jax.jit(function), jnp.asarray(rows)
-    padded = jnp.pad(values, ((0, -len(values) % BATCH), *[(0, 0)] * (values.ndim - 1)))
-    made = [compiled(ema, batch) for batch in padded.reshape(-1, BATCH, *values.shape[1:])]
-    return np.concatenate(made)[: len(values)]
+    return in_batches(functools.partial(jax.jit(function), ema), BATCH, rows)
 
 
 def labelled(run: Restored, seed: int, labels: Sequence[int], name: str = "label") -> np.ndarray:

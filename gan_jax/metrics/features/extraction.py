@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from gan_jax.data import Spec
 from gan_jax.data.dataset import fingerprint
-from gan_jax.devices import parallel
+from gan_jax.devices import batched, parallel
 from gan_jax.metrics.features.classifier import Classifier
 from gan_jax.types import Array, PyTree
 
@@ -113,17 +113,8 @@ def extractor(features: Features, make: Callable[[PyTree, Array], Array]) -> Cal
     compiled = jax.jit(lambda weights, params, x: features.apply(weights, round8(make(params, x))))
 
     def run(params: PyTree, inputs: ArrayLike) -> Stream:
-        placed, ahead = jax.device_put((features.params, params), whole), None
-        inputs = np.asarray(inputs)
-        for start in range(0, len(inputs), BATCH):
-            part = inputs[start : start + BATCH]
-            padded = np.concatenate([part, np.zeros((BATCH - len(part), *part.shape[1:]), part.dtype)])
-            now = compiled(*placed, jax.device_put(padded, rows)), len(part)
-            if ahead is not None:
-                yield _fetch(*ahead)
-            ahead = now
-        if ahead is not None:
-            yield _fetch(*ahead)
+        placed = jax.device_put((features.params, params), whole)
+        return batched.stream(lambda batch: compiled(*placed, jax.device_put(batch, rows)), BATCH, inputs)
 
     return run
 
@@ -131,7 +122,3 @@ def extractor(features: Features, make: Callable[[PyTree, Array], Array]) -> Cal
 def of_data(params: PyTree, examples: Array) -> Array:
     """Scales examples of a data set for networks: uint8 `[b, H, W, C]` to [-1, 1]; points are unchanged."""
     return (examples.astype(jnp.float32) - 127.5) / 127.5 if examples.dtype == jnp.uint8 else examples
-
-
-def _fetch(found: tuple[Array, Array], count: int) -> tuple[np.ndarray, np.ndarray]:
-    return np.asarray(found[0])[:count], np.asarray(found[1])[:count]
