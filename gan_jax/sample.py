@@ -16,7 +16,7 @@ import numpy as np
 import tyro
 from jax.typing import ArrayLike
 
-from gan_jax import files, latents, pictures, runs
+from gan_jax import files, latents, pictures, plots, runs
 from gan_jax.cli import cli, require_used
 from gan_jax.data.batches import scale
 from gan_jax.devices import memory
@@ -321,7 +321,7 @@ def _coded(latent: Latent, values: Array, codes: Sequence[str]) -> Array:
 
 
 def _picture(made: np.ndarray, columns: int | None = None) -> np.ndarray:
-    return pictures.scatter(made) if made.ndim == 2 else pictures.grid(made, columns, padding=2 if len(made) > 1 else 0)
+    return plots.scatter(made) if made.ndim == 2 else pictures.grid(made, columns, padding=2 if len(made) > 1 else 0)
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ def _images(**given: ArrayLike) -> list[np.ndarray]:
     images, first = {name: np.asarray(value) for name, value in given.items()}, next(iter(given))
     for name, value in images.items():
         if value.ndim == 2:
-            raise UserError(f"{name} {value.shape}: points have no pixels to look at; pictures.scatter draws them")
+            raise UserError(f"{name} {value.shape}: points have no pixels to look at; plots.scatter draws them")
         if value.dtype != np.uint8 or value.ndim != 4 or value.shape[3] not in (1, 3) or not len(value):
             raise UserError(f"{name}: got {value.dtype} {value.shape}, expected uint8 [n, H, W, 1 or 3], n at least 1")
         if value.shape[1:] != images[first].shape[1:]:

@@ -16,7 +16,7 @@ from gan_jax.loop import compilation_cache, feeding, rehearsal, rollback, signal
 from gan_jax.loop.settings import Config, Run, validated
 from gan_jax.loop.train import Job, train, watched_metric
 from gan_jax.metrics import scoring
-from gan_jax.runs import checkpoint, lock, records, report
+from gan_jax.runs import checkpoint, directories, lock, records, report
 from gan_jax.types import System, TrainState
 
 __all__ = ["Config", "Run", "run"]
@@ -50,14 +50,14 @@ def run(build: Callable[..., System], dataset: Dataset | Stream, config: Config)
         compilation_cache.keep()
     devices = _devices(options.devices, config.batch_size)
     record = records.describe(build, dataset, config)
-    workdir = options.workdir or records.default_directory(record)
-    records.require_directory(workdir, options.fresh)
-    if options.fresh and records.holds_run(workdir) and not cluster.restarted():
+    workdir = options.workdir or directories.default_directory(record)
+    directories.require_directory(workdir, options.fresh)
+    if options.fresh and directories.holds_run(workdir) and not cluster.restarted():
         cluster.wait("fresh")
         if cluster.chief():
             with lock.held(workdir):
                 pass  # raises if another process trains the run
-            print(f"moved the old run to {records.move_aside(workdir)}")
+            print(f"moved the old run to {directories.move_aside(workdir)}")
         cluster.wait("moved")
     with lock.held(workdir), cluster.notes(workdir) as notes, memory.explained():
         return _run(build, dataset, config, options, devices, record, workdir, notes)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax import pictures, rng
+from gan_jax import pictures, plots, rng
 from gan_jax.data import Dataset
 from gan_jax.data.batches import scale
 from gan_jax.devices import parallel
@@ -42,7 +42,7 @@ def grids(system: System, key: Array, dataset: Dataset, run: Path) -> Callable[[
     def picture(state: TrainState, step: int) -> None:
         ema = parallel.first(state.ema)
         samples = generate(ema, values)
-        shown = pictures.scatter(samples, dataset.arrays["image"][:1024]) if points else pictures.grid(samples, columns)
+        shown = plots.scatter(samples, dataset.arrays["image"][:1024]) if points else pictures.grid(samples, columns)
         pictures.save_png(run / "samples" / f"{step:08d}.png", shown)
         if system.latent.parts and not points:
             moved = codes.traversals(system.latent, drawn[0], steps=10, low=-2.0, high=2.0)
