@@ -107,7 +107,7 @@ def read(tmp_path):
 
 
 def equal(found, expected):
-    assert list(found) == list(expected)
+    assert found.keys() == expected.keys()
     for name, array in expected.items():
         assert found[name].dtype == array.dtype, name
         np.testing.assert_array_equal(found[name], array, strict=True)
