@@ -17,6 +17,7 @@ from gan_jax import augment, data, latents, losses, optimizers, penalties, rng, 
 from gan_jax.checks import require, require_weight
 from gan_jax.data import Spec
 from gan_jax.data.sources import toys
+from gan_jax.devices.batched import in_batches
 from gan_jax.errors import UserError
 from gan_jax.game import Game, discriminator, generator, sampler, system
 from gan_jax.loop import Run, population
@@ -233,7 +234,7 @@ def scores(choice: Choice, trained: System, states: TrainState) -> list[dict[str
 
     def samples(ema: PyTree, count: int) -> np.ndarray:
         drawn = latent.draw(rng.numbered(rng.key(1), count))
-        return np.concatenate([np.asarray(generate(ema, part)) for part in jnp.split(drawn, count // 500)])
+        return in_batches(functools.partial(generate, ema), 500, drawn)
 
     def score(ema: PyTree) -> dict[str, float]:
         if choice.dataset in toys.MIXTURES:

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.laboratory import MENU, Choice, networks, play, scores
-from gan_jax import data, files, game, pictures, rng
+from gan_jax import data, files, game, pictures, plots, rng
 from gan_jax.cli import cli
 from gan_jax.data import kinds
 from gan_jax.errors import UserError
@@ -72,7 +72,7 @@ def main(config: Config) -> None:
         print(f"seed {seed}: " + ", ".join(f"{name} {value:.4g}" for name, value in line.items()))
     first = {name: np.asarray(x[0]) for name, x in seen.items()}
     drawn = [
-        pictures.field(points, real, np.asarray(axis), logits, gradient, limit)
+        plots.field(points, real, np.asarray(axis), logits, gradient, limit)
         for points, logits, gradient in zip(first["points"], first["logits"], first["gradient"], strict=True)
     ]
     pictures.save_gif(config.workdir / "animation.gif", drawn)

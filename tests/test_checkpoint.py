@@ -20,6 +20,7 @@ import pytest
 from gan_jax.devices import cluster, parallel
 from gan_jax.errors import UserError
 from gan_jax.runs import checkpoint
+from gan_jax.runs.checkpoint import reading
 from gan_jax.types import TrainState
 
 
@@ -279,16 +280,16 @@ def test_what_fails_while_reading_is_raised_as_what_it_is(run, monkeypatch, erro
 
 
 def test_a_step_that_is_deleted_while_it_is_read_gives_way_to_the_newer_one(run, monkeypatch):
-    read = checkpoint._read
+    read = reading._read
 
     def late(*args: Any) -> Any:
         monkeypatch.undo()
         save(run, make_state(3), keep=1)
         return read(*args)
 
-    monkeypatch.setattr(checkpoint, "_read", late)
+    monkeypatch.setattr(reading, "_read", late)
     assert_same(checkpoint.restore(run, make_state())[0], make_state(3))
-    monkeypatch.setattr(checkpoint, "_read", lambda *args: shutil.rmtree(args[0]) or read(*args))
+    monkeypatch.setattr(reading, "_read", lambda *args: shutil.rmtree(args[0]) or read(*args))
     with pytest.raises(FileNotFoundError, match="is not a directory of checkpoints"):
         checkpoint.restore(run, make_state(), step=3)
 

@@ -18,7 +18,7 @@ from test_loop import config
 from gan_jax import data, latents, rng
 from gan_jax.data import cache
 from gan_jax.errors import UserError
-from gan_jax.runs import records, reopen, report
+from gan_jax.runs import importing, records, report
 
 ROOT = Path(__file__).parents[1]
 
@@ -57,9 +57,9 @@ def test_an_experiment_of_a_notebook_trains_and_its_run_says_what_it_needs_to_be
     report.write(tmp_path)
     assert (tmp_path / "run.json").exists() and not (tmp_path / "experiment.py").exists()
     with pytest.raises(UserError, match=r"defined in no file.*write Config, build.*experiment\.py"):
-        reopen._load_experiment(record, tmp_path)
+        importing.load_experiment(record, tmp_path)
     (tmp_path / "experiment.py").write_text(source)
-    assert reopen._load_experiment(record, tmp_path).build
+    assert importing.load_experiment(record, tmp_path).build
 
 
 @pytest.fixture
@@ -126,4 +126,4 @@ def test_a_run_opens_where_the_package_of_its_experiment_is_not_on_the_path(tmp_
     (folder / "own.py").write_text("from a_package_of_mine.shared import VALUE")
     monkeypatch.setattr(sys, "path", [*sys.path])
     experiment = {"module": "a_package_of_mine.own", "file": str(folder / "own.py")}
-    assert reopen._load_experiment({"experiment": experiment}, tmp_path / "run").VALUE == 5
+    assert importing.load_experiment({"experiment": experiment}, tmp_path / "run").VALUE == 5

@@ -2,6 +2,7 @@ import errno
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def test_any_function_makes_features_with_a_fingerprint_of_its_own():
 
 
 def test_what_is_scored_is_what_would_be_saved():
-    images = np.linspace(-1.1, 1.1, 4 * 16, dtype=np.float32).reshape(4, 4, 4, 1)
+    images: Any = np.linspace(-1.1, 1.1, 4 * 16, dtype=np.float32).reshape(4, 4, 4, 1)
     seen = {kind: features.of_samples(kind, lambda _, x: x)(None, images) for kind in (kinds.image, kinds.points)}
     np.testing.assert_array_equal(kinds.image.from_network(images), pictures.to_uint8(images))
     np.testing.assert_array_equal(seen[kinds.image], kinds.image.to_network(pictures.to_uint8(images)))

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -292,7 +293,8 @@ def test_what_cannot_be_scored_is_refused():
         equilibrium(game, state, ONES, batch_size=4, batches=0)
     for name in ("moves", "batches", "batch_size"):
         with pytest.raises(ValueError, match=f"{name}=0"):
-            duality_gap(game, state, ONES, ONES, **{"batch_size": 4, name: 0})
+            sizes: Any = {"batch_size": 4, name: 0}
+            duality_gap(game, state, ONES, ONES, **sizes)
     discriminator, generator = game.players
     renamed = game._replace(players=(discriminator._replace(name="critic"), generator))
     with pytest.raises(ValueError, match=r"\['critic', 'generator'\].*'discriminator'"):

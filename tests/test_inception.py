@@ -15,8 +15,7 @@ import pytest
 
 from gan_jax import data
 from gan_jax.data import kinds
-from gan_jax.metrics import features as extraction
-from gan_jax.metrics.features import inception, resize, weights
+from gan_jax.metrics.features import extraction, inception, inception_network, resize, weights
 
 # Blocks, and of what their outputs are joined, in this order; those that halve the image add its maxima.
 A = ("branch1x1", "branch5x5_2", "branch3x3dbl_3", "branch_pool")
@@ -156,9 +155,9 @@ def test_layers_are_those_of_the_published_network(judge):
 
 def test_pools_leave_out_what_is_outside_the_image():
     x = np.random.default_rng(0).standard_normal((2, 5, 4, 3)).astype(np.float32) - 3
-    np.testing.assert_allclose(inception.average(jnp.asarray(x)), average(x), rtol=1e-5)
-    np.testing.assert_array_equal(inception.maximum(jnp.asarray(x)), maximum(x))
-    np.testing.assert_allclose(inception.average(jnp.ones((1, 3, 3, 1))), 1)  # with zeros: 4/9 in a corner
+    np.testing.assert_allclose(inception_network.average(jnp.asarray(x)), average(x), rtol=1e-5)
+    np.testing.assert_array_equal(inception_network.maximum(jnp.asarray(x)), maximum(x))
+    np.testing.assert_allclose(inception_network.average(jnp.ones((1, 3, 3, 1))), 1)  # with zeros: 4/9 in a corner
 
 
 def test_blocks_average_except_the_last_which_takes_maxima(seen):
@@ -229,7 +228,7 @@ def test_grey_is_repeated_and_chunks_and_devices_change_nothing(judge, seen, mon
 
 def test_inputs_by_protocol(state, monkeypatch):
     monkeypatch.setattr(weights, "read", lambda path, limit: state)
-    monkeypatch.setattr(inception.Net, "apply", lambda self, variables, x: (x, x))
+    monkeypatch.setattr(inception_network.Net, "apply", lambda self, variables, x: (x, x))
     x, names = images(2, side=40), set()
     flat = jnp.linspace(-1, 1, 256)[:, None, None, None]  # one image of every value of 8 bits
     v = np.arange(256)

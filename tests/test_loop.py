@@ -20,7 +20,7 @@ from toy_experiment import Config
 from gan_jax import data, loop, pictures, runs
 from gan_jax.errors import UserError
 from gan_jax.loop import session
-from gan_jax.runs import checkpoint, lock, log, records
+from gan_jax.runs import checkpoint, directories, lock, log
 
 
 def config(workdir, batch_size=16, learning_rate=1e-3, seed=0, **options):
@@ -273,7 +273,7 @@ def test_another_seed_has_a_directory_of_its_own_where_there_is_a_run_already(tm
 
     def directory(seed):
         config = {"config": {"seed": seed}, "data": {"name": "digits"}}
-        return records.default_directory(config | {"experiment": {"module": "experiments.own"}})
+        return directories.default_directory(config | {"experiment": {"module": "experiments.own"}})
 
     def make(path):
         path.mkdir(parents=True)

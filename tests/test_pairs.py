@@ -10,7 +10,7 @@ from gan_jax.data.sources import folder
 from gan_jax.data.tasks import image_maps
 from gan_jax.loop import feeding
 from gan_jax.loop.settings import Job, Run
-from gan_jax.runs import records, reopen
+from gan_jax.runs import directories, importing, records, reopen
 
 RANDOM = np.random.RandomState(0)
 
@@ -292,7 +292,7 @@ def test_a_record_keeps_the_shape_of_sources(tmp_path):
         "from dataclasses import dataclass\n\n\n@dataclass\nclass Config:\n    pass\n\n\n"
         "def build(config, spec):\n    return spec\n"
     )
-    own = reopen._load_experiment({"experiment": {"module": None, "file": str(file)}}, tmp_path)
+    own = importing.load_experiment({"experiment": {"module": None, "file": str(file)}}, tmp_path)
     for name in ("recoloured:digits", "digits"):
         dataset = load(name, "test")
         record = records.describe(own.build, dataset, own.Config())
@@ -312,4 +312,4 @@ def test_a_record_keeps_the_shape_of_sources(tmp_path):
 def test_directories_of_runs_are_named_after_what_is_translated(name, directory):
     record = {"experiment": {"module": "experiments.own", "file": "own.py"}, "data": {"name": name}}
     record["config"] = {"seed": 0}
-    assert records.default_directory(record).name == directory
+    assert directories.default_directory(record).name == directory

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax import files, pictures
+from gan_jax import files, pictures, plots
 from gan_jax.errors import UserError
 
 
@@ -95,14 +95,14 @@ def ink(picture):
 
 def test_scatter_puts_points_where_they_are():
     cloud = np.random.default_rng(0).normal(size=(200, 2)) * 0.05
-    right, up = (ink(pictures.scatter(cloud + centre, limit=2.0)) for centre in np.eye(2))
+    right, up = (ink(plots.scatter(cloud + centre, limit=2.0)) for centre in np.eye(2))
     assert right[0] > 0.15 and abs(right[1]) < 0.05
     assert up[1] > 0.15 and abs(up[0]) < 0.05
 
 
 def test_scatter_is_a_picture_on_one_scale_for_one_reference():
     reference = np.random.default_rng(0).normal(size=(50, 2))
-    near, far = (pictures.scatter(reference * factor, reference) for factor in (0.1, 100.0))
+    near, far = (plots.scatter(reference * factor, reference) for factor in (0.1, 100.0))
     assert near.dtype == np.uint8 and near.shape == far.shape and near.shape[2] == 3
     corner = np.s_[-30:, :]  # the tick labels: the same limits, whatever the points
     np.testing.assert_array_equal(near[corner], far[corner])
@@ -110,14 +110,14 @@ def test_scatter_is_a_picture_on_one_scale_for_one_reference():
 
 @pytest.mark.parametrize("points", [np.zeros((0, 2)), np.full((4, 2), np.nan), np.zeros((4, 2))])
 def test_scatter_draws_an_empty_plane_rather_than_fail(points):
-    assert pictures.scatter(points).shape[2] == 3
+    assert plots.scatter(points).shape[2] == 3
 
 
 def test_scatter_refuses_images_and_names_which():
     with pytest.raises(ValueError, match=r"points: got .*\(4, 3\), expected \[N, 2\]"):
-        pictures.scatter(np.zeros((4, 3)))
+        plots.scatter(np.zeros((4, 3)))
     with pytest.raises(ValueError, match=r"reference: got"):
-        pictures.scatter(np.zeros((4, 2)), np.zeros(4))
+        plots.scatter(np.zeros((4, 2)), np.zeros(4))
 
 
 AXIS = np.linspace(-2, 2, 24)
@@ -139,7 +139,7 @@ def blue(picture):
 
 def test_field_is_deeper_where_logits_are_larger():
     for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1)):
-        right, up = blue(pictures.field(NONE, None, AXIS, slope(x, y)))
+        right, up = blue(plots.field(NONE, None, AXIS, slope(x, y)))
         np.testing.assert_array_equal(np.sign(np.round([right, up])), [x, y])
 
 
@@ -147,7 +147,7 @@ def test_field_changes_only_where_logits_do():
     bump = np.where((AXIS[None] > 1) & (AXIS[:, None] > 1), 3.0, 0.0)
     level = slope(1, 0)
     level[[0, -1], :], level[:, 0], level[:, -1] = 0, -30, 30  # the 2nd and 98th percentiles stay as they are
-    changed = (pictures.field(NONE, None, AXIS, level) != pictures.field(NONE, None, AXIS, level - bump)).any(axis=2)
+    changed = (plots.field(NONE, None, AXIS, level) != plots.field(NONE, None, AXIS, level - bump)).any(axis=2)
     rows, columns = np.nonzero(changed)
     assert changed.mean() > 0.01
     assert rows.max() < 0.35 * len(changed) and columns.min() > 0.65 * len(changed)  # the corner, up and to the right
@@ -155,48 +155,48 @@ def test_field_changes_only_where_logits_do():
 
 def test_field_does_not_see_the_scale_of_logits():
     logits = np.random.default_rng(0).integers(-8, 9, (24, 24)).astype(np.float32)  # exact in what follows
-    picture = pictures.field(NONE, None, AXIS, logits)
+    picture = plots.field(NONE, None, AXIS, logits)
     for factor, offset in ((1, 0), (2.0**40, 0), (2.0**-40, 0), (1, 1024), (4, -64)):
-        np.testing.assert_array_equal(pictures.field(NONE, None, AXIS, factor * logits + offset), picture)
-    assert (pictures.field(NONE, None, AXIS, -logits) != picture).any()
+        np.testing.assert_array_equal(plots.field(NONE, None, AXIS, factor * logits + offset), picture)
+    assert (plots.field(NONE, None, AXIS, -logits) != picture).any()
 
 
 def test_field_draws_points_where_scatter_does():
     cloud = np.random.default_rng(0).normal(size=(200, 2)) * 0.05 + [1, 0.5]
-    over = pictures.field(cloud, -cloud, AXIS, slope(1, 2), np.ones((8, 8, 2)))
-    alone = pictures.scatter(cloud, -cloud, limit=2.0)
+    over = plots.field(cloud, -cloud, AXIS, slope(1, 2), np.ones((8, 8, 2)))
+    alone = plots.scatter(cloud, -cloud, limit=2.0)
     assert over.dtype == np.uint8 and over.shape == alone.shape
     np.testing.assert_allclose(ink(over), ink(alone), atol=2e-3)  # half a pixel in 480 is 1e-3
     np.testing.assert_array_equal(over[-30:], alone[-30:])  # the same tick labels
 
 
 def test_field_has_one_size_and_no_logits_are_one_flat_colour():
-    flat = pictures.field(NONE, None, AXIS, np.zeros((24, 24)))
+    flat = plots.field(NONE, None, AXIS, np.zeros((24, 24)))
     assert len(np.unique(flat[60:-60, 60:-60].reshape(-1, 3), axis=0)) == 1
     for same in (np.full((24, 24), -3.0), np.full((24, 24), np.nan), np.full((24, 24), np.inf)):
-        np.testing.assert_array_equal(pictures.field(NONE, None, AXIS, same), flat)
+        np.testing.assert_array_equal(plots.field(NONE, None, AXIS, same), flat)
     holes = slope(1, 0)
     holes[:12, :8], holes[3, 3], holes[20, 20] = np.nan, np.inf, -np.inf
-    shown = pictures.field(NONE, None, AXIS, holes)
+    shown = plots.field(NONE, None, AXIS, holes)
     assert shown.shape == flat.shape
     hole = np.s_[300:400, 60:140]  # below, to the left
     np.testing.assert_array_equal(shown[hole], flat[hole])
-    far = pictures.field(100 * np.ones((4, 2)), np.full((4, 2), np.nan), AXIS, slope(1, 0), limit=9.0)
+    far = plots.field(100 * np.ones((4, 2)), np.full((4, 2), np.nan), AXIS, slope(1, 0), limit=9.0)
     assert far.shape == flat.shape
 
 
 def test_field_arrows_have_a_direction_and_no_length():
     random = np.random.default_rng(0).normal(size=(6, 6, 2))
-    bare = pictures.field(NONE, None, AXIS, slope(1, 0))
-    arrows = pictures.field(NONE, None, AXIS, slope(1, 0), random)
+    bare = plots.field(NONE, None, AXIS, slope(1, 0))
+    arrows = plots.field(NONE, None, AXIS, slope(1, 0), random)
     lengths = 2.0 ** np.arange(-18, 18).reshape(6, 6, 1)  # exact factors
-    np.testing.assert_array_equal(pictures.field(NONE, None, AXIS, slope(1, 0), random * lengths), arrows)
-    assert (pictures.field(NONE, None, AXIS, slope(1, 0), -random) != arrows).any()
+    np.testing.assert_array_equal(plots.field(NONE, None, AXIS, slope(1, 0), random * lengths), arrows)
+    assert (plots.field(NONE, None, AXIS, slope(1, 0), -random) != arrows).any()
     for none in (np.zeros((6, 6, 2)), np.full((6, 6, 2), np.nan)):
-        np.testing.assert_array_equal(pictures.field(NONE, None, AXIS, slope(1, 0), none), bare)
+        np.testing.assert_array_equal(plots.field(NONE, None, AXIS, slope(1, 0), none), bare)
     one = np.zeros((5, 5, 2))
     one[3, 1] = 1e-9, 0  # at x = -1, y = 1, to the right: wider than high
-    changed = (pictures.field(NONE, None, AXIS, slope(1, 0), one) != bare).any(axis=2)
+    changed = (plots.field(NONE, None, AXIS, slope(1, 0), one) != bare).any(axis=2)
     rows, columns = np.nonzero(changed)
     assert np.ptp(columns) > 2 * np.ptp(rows) > 0
     plane = 0.88 * len(bare)  # the square shown; a quarter of it to the left of the arrow, and above
@@ -215,7 +215,7 @@ def test_field_refuses_shapes_and_names_which():
         ("gradient", np.zeros((8, 7, 2)), r"gradient: .*\(8, 7, 2\), expected \[m, m, 2\]"),
     ):
         with pytest.raises(ValueError, match=message):
-            pictures.field(**{**fine, name: wrong})
+            plots.field(**{**fine, name: wrong})
 
 
 def test_png_round_trip_is_exact(tmp_path):

@@ -94,7 +94,7 @@ def test_halving_drops_the_worse_and_those_that_stay_continue_exactly():
     found = halving.train(build, RING, configs, samples, score, (1 / 3, 2 / 3))
     assert np.isnan(found.scores[-1]) and found.steps[-1] == 10  # the one that diverges
     alive = list(range(len(CONFIGS)))
-    for stop, count in enumerate((-(-len(configs) // 2), -(-(-(-len(configs) // 2)) // 2)), 1):
+    for stop, count in enumerate((4, 2), 1):
         scores = {place: score(whole().watched[place, stop]) for place in alive}
         staying = sorted(alive, key=scores.__getitem__)[:count]
         for place in set(alive) - set(staying):

@@ -1,35 +1,24 @@
 """Weights are read equal from every format, and a file can neither run code nor read beyond its own contents."""
 
-import hashlib
-import http.server
 import io
-import json
 import os
 import pickle
 import struct
-import threading
 import tracemalloc
-import urllib.request
 import zipfile
 from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
-from gan_jax.data import cache
 from gan_jax.metrics.features import weights
 
 # A writer of PyTorch's pickles, opcode by opcode, so that their reader is tested where PyTorch is missing.
 STORAGES = {"f8": "Double", "f4": "Float", "f2": "Half", "i8": "Long", "i4": "Int", "i2": "Short"}
 STORAGES |= {"i1": "Char", "u1": "Byte", "b1": "Bool", "V2": "BFloat16"}
-SAFE = {"f8": "F64", "f4": "F32", "f2": "F16", "i8": "I64", "i4": "I32", "i2": "I16"}
-SAFE |= {"i1": "I8", "u1": "U8", "b1": "BOOL", "V2": "BF16"}
 EMPTY = b"ccollections\nOrderedDict\n)R"
-
-
-def name_of(values, names):
-    return names[values.dtype.str[1:]]
 
 
 def text(string):
@@ -46,7 +35,7 @@ def number(n):
 
 def tensor(key, storage, shape, strides, offset=0, view=b""):
     """The pickle of a tensor whose values lie in a storage."""
-    kind = f"ctorch\n{name_of(storage, STORAGES)}Storage\n".encode()
+    kind = f"ctorch\n{STORAGES[storage.dtype.str[1:]]}Storage\n".encode()
     place = many(text("storage"), kind, text(key), text("cpu"), number(storage.size), view) + b"Q"
     arguments = place, number(offset), many(*map(number, shape)), many(*map(number, strides)), b"\x89", EMPTY
     return b"ctorch._utils\n_rebuild_tensor_v2\n" + many(*arguments) + b"R"
@@ -91,21 +80,11 @@ def npz(arrays):
     return file.getvalue()
 
 
-def safetensors(arrays):
-    header: dict = {"__metadata__": {"format": "pt"}}
-    start = 0
-    for name, array in arrays.items():
-        places = [start, start := start + array.nbytes]
-        header[name] = {"dtype": name_of(array, SAFE), "shape": array.shape, "data_offsets": places}
-    head = json.dumps(header).encode()
-    return struct.pack("<Q", len(head)) + head + b"".join(array.tobytes() for array in arrays.values())
-
-
 FORMATS = {
     "zip": lambda arrays: zipped(*plain(arrays)),
     "legacy": lambda arrays: legacy(*plain(arrays, view=b"N")),
     "npz": npz,
-    "safetensors": safetensors,
+    "safetensors": save,
 }
 ARCHIVES = {"zip": zipped, "legacy": legacy}
 
@@ -128,7 +107,7 @@ def read(tmp_path):
 
 
 def equal(found, expected):
-    assert list(found) == list(expected)
+    assert found.keys() == expected.keys()
     for name, array in expected.items():
         assert found[name].dtype == array.dtype, name
         np.testing.assert_array_equal(found[name], array, strict=True)
@@ -249,14 +228,11 @@ def bombs():
     """Files of a few kB that hold far more, by name; each array of theirs is within the limit."""
     zeros = np.zeros(10_000, np.float32)
     many_names = mapping({str(i): tensor("0", zeros, (10_000,), (1,)) for i in range(200)})
-    ranges = {str(i): {"dtype": "F32", "shape": [10_000], "data_offsets": [0, 40_000]} for i in range(200)}
-    head = json.dumps(ranges).encode()
     large = npz({"x": np.zeros(2_000_000, np.float32)})
     member = zipfile.ZipFile(io.BytesIO(large)).read("x.npy")
     return {
         "one storage named 200 times": zipped(many_names, {"0": zeros}),
         "one storage named 200 times, legacy": legacy(many_names, {"0": zeros}),
-        "one range named 200 times": struct.pack("<Q", len(head)) + head + zeros.tobytes(),
         "unpacks to much": squeezed({"x.npy": member}),
         "unpacks to much, unused": squeezed({"archive/data.pkl": mapping({}), "archive/data/0": bytes(8_000_000)}),
         "larger than the limit": large,
@@ -325,7 +301,7 @@ def test_damage_within_an_archive(read, arrays):
         (legacy(mapping({}), {}, little_endian=False), "not little-endian"),
         (2 * pickle.dumps(1001, 2), "of another format"),
         (b"what", "cannot be read as"),
-        (safetensors({"x": np.ones(3)}).replace(b"F64", b"F65"), "F65"),
+        (save({"x": np.ones(3)}).replace(b"F64", b"F65"), "F65"),
     ],
 )
 def test_other_contents_are_refused(read, content, message):
@@ -370,65 +346,3 @@ def test_torch_reads_what_this_test_writes(arrays, form):
     torch = pytest.importorskip("torch", reason="pip install torch; then pytest tests/test_weights.py")
     found = torch.load(io.BytesIO(FORMATS[form](arrays)), weights_only=True)
     equal({name: value.numpy() for name, value in found.items()}, arrays)
-
-
-def published(folder, content=b"weights"):
-    """Writes a file whose name carries its checksum."""
-    path = folder / f"weights-{hashlib.sha256(content).hexdigest()[:8]}.pth"
-    path.write_bytes(content)
-    return path
-
-
-def test_downloads_once(tmp_path, monkeypatch, capsys):
-    source = published(tmp_path)
-    path = weights.downloaded(source.as_uri())
-    assert path.parent == cache.directory() and path.read_bytes() == b"weights"
-    assert f"downloading {source.as_uri()} to {cache.directory()}, once" in capsys.readouterr().err
-    monkeypatch.setattr(urllib.request, "urlopen", lambda *a, **k: pytest.fail("downloads again"))
-    assert weights.downloaded(source.as_uri()) == path
-
-
-def test_wrong_checksums_are_refused_and_not_kept(tmp_path):
-    source = published(tmp_path)
-    source.write_bytes(b"others")
-    with pytest.raises(ValueError, match=f"SHA-256 is .*{source.name} begins with .*delete it, and download it anew"):
-        weights.downloaded(source.as_uri())
-    assert not list(cache.directory().iterdir())
-    (cache.directory() / source.name).write_bytes(b"damaged")  # put there by hand
-    with pytest.raises(ValueError, match=rf"weights '{cache.directory()}.*begins with"):
-        weights.downloaded(source.as_uri())
-
-
-class Server(http.server.BaseHTTPRequestHandler):
-    """Promises 100 bytes and sends 7; or finds nothing."""
-
-    def do_GET(self):
-        if "missing" in self.path:
-            return self.send_error(404)
-        self.send_response(200)
-        self.send_header("Content-Length", "100")
-        self.end_headers()
-        self.wfile.write(b"weights")
-
-    def log_message(self, *_):
-        pass
-
-
-def test_failing_downloads_say_what_to_do(tmp_path):
-    with http.server.HTTPServer(("127.0.0.1", 0), Server) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        address = f"http://127.0.0.1:{server.server_port}"
-        try:
-            with pytest.raises(ConnectionError, match=r"404.*fetch it on another machine, and give its path"):
-                weights.downloaded(f"{address}/missing-01234567.pth")
-            with pytest.raises(ValueError, match="begins with 01234567"):
-                weights.downloaded(f"{address}/weights-01234567.pth")
-        finally:
-            server.shutdown()
-            thread.join()
-    with pytest.raises(ConnectionError, match=f"cannot be downloaded.*or put it into {cache.directory()}"):
-        weights.downloaded(f"{address}/weights-01234567.pth")  # nobody listens any more
-    with pytest.raises(ConnectionError, match="No such file"):
-        weights.downloaded((tmp_path / "missing-01234567.pth").as_uri())
-    assert not list(cache.directory().iterdir())

@@ -17,6 +17,7 @@ import tyro
 
 from gan_jax import files, runs, sample
 from gan_jax.cli import cli
+from gan_jax.devices.batched import joined
 from gan_jax.errors import UserError
 from gan_jax.metrics import by_class, features, scoring
 from gan_jax.metrics.by_class import ByClass
@@ -75,7 +76,7 @@ def scored(directory: Path, count_per_class: int, seed: int, classifier_steps: i
     extract = features.extractor(judge, features.of_data(train.spec.kind))
 
     def judged(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        x, p = (np.concatenate(batches) for batches in zip(*extract(None, images), strict=True))
+        x, p = joined(extract(None, images))
         return x, p.argmax(1)
 
     truth = test.arrays["label"]

@@ -15,6 +15,7 @@ import tyro
 from experiments.reproduce import running
 from gan_jax import data, pictures, runs
 from gan_jax.cli import cli
+from gan_jax.devices.batched import joined
 from gan_jax.metrics import features, scoring
 from gan_jax.runs import records
 from gan_jax.translate import translated
@@ -107,7 +108,7 @@ def distances(about: dict[str, Any], made: np.ndarray, true: np.ndarray) -> dict
     kind = None if spec.classes else "pixels"
     judge = scoring.features_of(kind, name, spec, resolution)
     read = features.extractor(judge, features.of_data(spec.kind))
-    vectors = [np.concatenate([batch for batch, _ in read(None, images)]) for images in (made, true)]
+    vectors = [joined(read(None, images))[0] for images in (made, true)]
     vectors = [each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-12) for each in vectors]  # 0 stays 0
     apart = float(np.mean(np.linalg.norm(vectors[0] - vectors[1], axis=1)))
     l1 = float(np.mean(np.abs(made.astype(np.float32) - true))) / 255

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gan_jax import sample
+from gan_jax.devices.batched import in_batches
 from gan_jax.errors import UserError
 from gan_jax.runs import Restored
 from gan_jax.types import Array, Network, PyTree
@@ -93,10 +94,8 @@ def rebuild(network: Network, average: PyTree, latent: Array, path: str, mean: A
     Returns:
         The variants, `[n, H, W, C]`.
     """
-    keep = np.asarray(keep, bool)
-    padded = np.concatenate([keep, np.ones((-len(keep) % ROWS, keep.shape[1]), bool)])
-    made = [_variants(network, average, latent, path, mean, rows) for rows in padded.reshape(-1, ROWS, keep.shape[1])]
-    return np.concatenate(made)[: len(keep)]
+    variants = functools.partial(_variants, network, average, latent, path, mean)
+    return in_batches(variants, ROWS, np.asarray(keep, bool))
 
 
 @functools.partial(jax.jit, static_argnames=("network", "path"))

@@ -16,6 +16,7 @@ from jax import lax
 from numpy.typing import ArrayLike
 
 from gan_jax import game
+from gan_jax.devices.batched import in_batches
 from gan_jax.errors import UserError
 from gan_jax.metrics.features import Features
 from gan_jax.runs import Restored
@@ -93,13 +94,13 @@ def invert(
     away = _distance(run, features, feature_weight)
     search = jax.jit(_search(away, drawn[:TYPICAL], iterations, learning_rate, prior))
     weights = None if features is None else features.params
-    rows = min(ROWS, len(target) * starts)
-    index = np.arange(-(-len(target) * starts // rows) * rows) % (len(target) * starts)  # image by image; padded
-    found = [search(run.ema, weights, drawn[part % starts], target[part // starts]) for part in index.reshape(-1, rows)]
-    latents, losses, errors = (
-        np.concatenate(each)[: len(target) * starts].reshape(len(target), starts, -1)
-        for each in zip(*found, strict=True)
+    index = np.arange(len(target) * starts)  # image by image
+    found = in_batches(
+        lambda part: search(run.ema, weights, drawn[part % starts], target[part // starts]),
+        min(ROWS, len(index)),
+        index,
     )
+    latents, losses, errors = (each.reshape(len(target), starts, -1) for each in found)
     best = np.arange(len(target)), np.nan_to_num(losses[:, :, 0], nan=np.inf).argmin(axis=1)
     return Inversion(latents[best], generate(run, jnp.asarray(latents[best])), errors[best][:, 0], errors[:, :, 0])
 

@@ -14,6 +14,7 @@ import numpy as np
 from gan_jax import evaluate, latents, pictures, runs, sample
 from gan_jax.data.reading.images import stack
 from gan_jax.data.reading.listing import SUFFIXES
+from gan_jax.devices.batched import joined
 from gan_jax.errors import UserError
 from gan_jax.explore import directions as axes
 from gan_jax.explore import filter_sheets, filters, sheets
@@ -157,4 +158,4 @@ def _features(run: Restored, kind: evaluate.Kind, *images: np.ndarray) -> tuple[
     name, resolution = run.record["data"]["name"], run.record["config"].get("resolution")
     features = scoring.features_of(kind, name, run.spec, resolution)
     compute = extractor(features, of_data(run.spec.kind))
-    return [np.concatenate([batch for batch, _ in compute(None, each)]) for each in images], features.name
+    return [joined(compute(None, each))[0] for each in images], features.name

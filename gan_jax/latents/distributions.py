@@ -6,9 +6,11 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gan_jax import rng
 from gan_jax.devices import memory
+from gan_jax.devices.batched import in_batches
 from gan_jax.errors import UserError
 from gan_jax.types import Array, Latent, Part
 
@@ -142,13 +144,12 @@ def numbered(latent: Latent, seed: int, count: int, truncation: float | None = N
         raise UserError(f"count={count}: give at least 1")
     memory.require(4 * latent.size * count, f"{count:,} latents", "ask for fewer")
     key, draw = rng.named(rng.key(seed), "sample"), _drawer(latent, truncation)
-    # always BATCH at a time: another size would compile again, and could change the last bits
-    return jnp.concatenate([draw(key, start + jnp.arange(BATCH)) for start in range(0, count, BATCH)])[:count]
+    return jnp.asarray(in_batches(functools.partial(draw, key), BATCH, np.arange(count)))
 
 
 @functools.lru_cache(64)  # else each call would compile again
 def _drawer(latent: Latent, truncation: float | None) -> Callable[[Array, Array], Array]:
-    return jax.jit(lambda key, i: latent.draw(jax.vmap(lambda j: jax.random.fold_in(key, j))(i), truncation))
+    return jax.jit(lambda key, i: latent.draw(rng.numbered(key, i), truncation))
 
 
 def _require_size(size: int) -> None:

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -13,7 +13,6 @@ from gan_jax.devices.parallel import Devices
 from gan_jax.errors import UserError
 from gan_jax.loop import population
 from gan_jax.loop.population import Members, Watch
-from gan_jax.loop.settings import Config
 from gan_jax.types import PyTree, System
 
 
@@ -36,7 +35,7 @@ class Halved(NamedTuple):
 def train(
     build: Callable[..., System],
     dataset: Dataset,
-    configs: Sequence[Config],
+    configs: Sequence[Any],
     watch: Watch,
     score: Callable[[PyTree], float],
     fractions: Sequence[float],

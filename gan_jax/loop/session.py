@@ -19,7 +19,7 @@ from gan_jax.loop.guard import Alarm
 from gan_jax.loop.settings import Config, Job, Run, validated
 from gan_jax.loop.train import Program, train
 from gan_jax.metrics import scoring
-from gan_jax.runs import checkpoint, lock, records, report
+from gan_jax.runs import checkpoint, directories, lock, records, report
 from gan_jax.types import Array, System, TrainState
 
 
@@ -76,14 +76,14 @@ def run(build: Callable[..., System], dataset: Dataset | Stream, config: Config)
 
 def _directory(options: Run, record: records.Record) -> Path:
     """Returns the run directory; with --fresh, once an old run is moved aside."""
-    workdir = options.workdir or records.default_directory(record)
-    records.require_directory(workdir, options.fresh)
-    if options.fresh and records.holds_run(workdir) and not cluster.restarted():
+    workdir = options.workdir or directories.default_directory(record)
+    directories.require_directory(workdir, options.fresh)
+    if options.fresh and directories.holds_run(workdir) and not cluster.restarted():
         cluster.wait("fresh")
         if cluster.chief():
             with lock.held(workdir):
                 pass  # raises if another process trains the run
-            print(f"moved the old run to {records.move_aside(workdir)}")
+            print(f"moved the old run to {directories.move_aside(workdir)}")
         cluster.wait("moved")
     return workdir
 

@@ -9,6 +9,7 @@ import numpy as np
 from gan_jax import game, latents
 from gan_jax.data import Dataset
 from gan_jax.devices import memory
+from gan_jax.devices.batched import joined
 from gan_jax.errors import UserError
 from gan_jax.metrics import classes, features, fid, inception_score, kid, precision_recall
 from gan_jax.metrics.estimate import Estimate
@@ -167,7 +168,7 @@ def scorer(
     reference = summarise(of_images(None, real.arrays["image"]), len(real.arrays["image"]), groups=1, keep=keep)
     seen = None
     if train is not None and "copying" in metrics:
-        seen = np.concatenate([batch for batch, _ in of_images(None, train.arrays["image"])])
+        seen = joined(of_images(None, train.arrays["image"]))[0]
     drawn = latents.numbered(latent, seed, count)
 
     def scores(stream: Stream, size: int, weights: str, step: int | None) -> list[Score]:

@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 from numpy.typing import ArrayLike
 
+from gan_jax.devices import batched
 from gan_jax.errors import UserError
 from gan_jax.types import Array
 
@@ -43,16 +44,17 @@ def nearest(
         raise UserError(f"count={count}: there are {len(y)} references; pass 1 to {len(y) - exclude_self}")
     size = _size(x, y)
     with jax.enable_x64(True):
-        blocks, middle = [jnp.asarray(block) for block in _blocks(y, size)], y.mean(0, dtype=np.float64)
-        indices = []
-        for start, block in zip(range(0, len(x), size), _blocks(x, size), strict=True):
-            own = start + np.arange(size) if exclude_self else np.full(size, -1)
+        blocks, middle = _blocks(y, size), y.mean(0, dtype=np.float64)
+
+        def search(block: np.ndarray, own: np.ndarray) -> Array:
             best = jnp.full((size, count), jnp.inf, jnp.float32), jnp.zeros((size, count), int)
             rows = _centred(block, middle)
             for first, others in zip(range(0, len(y), size), blocks, strict=True):
                 best = _closer(best, rows, _centred(others, middle), first, len(y), own)
-            indices.append(np.asarray(best[1]))
-    found = np.concatenate(indices)[: len(x)]
+            return best[1]
+
+        own = np.arange(len(x)) if exclude_self else np.full(len(x), -1)
+        found = batched.in_batches(search, size, x, own)
     return _measured(x, y, found)
 
 
@@ -76,11 +78,11 @@ def inside(points: ArrayLike, centers: ArrayLike, radii: ArrayLike) -> tuple[np.
         raise UserError(f"radii has shape {r.shape}: pass [{len(y)}, R], one row a center")
     size = _size(x, y)
     with jax.enable_x64(True):
-        blocks, middle = [jnp.asarray(block) for block in _blocks(y, size)], y.mean(0, dtype=np.float64)
-        sizes = [jnp.asarray(block) for block in _blocks((EDGE * r) ** 2, size)]
+        blocks, middle = _blocks(y, size), y.mean(0, dtype=np.float64)
+        sizes = _blocks((EDGE * r) ** 2, size)
         balls, holds = [], [0] * len(blocks)
-        for start, block in zip(range(0, len(x), size), _blocks(x, size), strict=True):
-            rows, real, lies = _centred(block, middle), start + np.arange(size) < len(x), 0
+        for (block, real), _ in batched.padded(size, x, np.ones(len(x), bool)):
+            rows, lies = _centred(block, middle), 0
             for i, (others, squares) in enumerate(zip(blocks, sizes, strict=True)):
                 in_balls, held = _held(rows, _centred(others, middle), squares, real)
                 lies, holds[i] = lies + in_balls, holds[i] + held
@@ -144,9 +146,8 @@ def _size(x: np.ndarray, y: np.ndarray) -> int:
     return min(BLOCK, max(128, 1 << (max(len(x), len(y)) - 1).bit_length()))
 
 
-def _blocks(x: np.ndarray, size: int) -> list[np.ndarray]:
-    padded = np.concatenate([x, np.zeros((-len(x) % size, x.shape[1]), x.dtype)])
-    return np.split(padded, len(padded) // size)
+def _blocks(x: np.ndarray, size: int) -> list[Array]:
+    return [jnp.asarray(block) for (block,), _ in batched.padded(size, x)]
 
 
 def _pair(name: str, x: ArrayLike, other: str, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

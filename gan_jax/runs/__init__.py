@@ -1,7 +1,7 @@
 """Run directories: records, checkpoints, logs, reports, and reopening.
 
-`checkpoint` reads and writes checkpoints, and alone imports Orbax; `records` describes a run; `reopen` rebuilds a
-system from its directory. See README.md in this folder.
+`checkpoint` reads and writes checkpoints, and alone imports Orbax; `records` describes a run, `directories` says where
+it is kept; `reopen` rebuilds a system from its directory. See README.md in this folder.
 """
 
 from gan_jax.runs.reopen import BEST, Restored, dataset, held_out, open_run, require_none_opening, restore_state

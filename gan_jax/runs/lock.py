@@ -12,6 +12,7 @@ import filelock
 
 from gan_jax.devices import cluster
 from gan_jax.errors import UserError
+from gan_jax.files import write_json
 
 LOCK, HOLDER = "training.lock", "training.json"
 UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP)  # errors of file systems without locks
@@ -45,7 +46,7 @@ def held(directory: Path) -> Iterator[None]:
             raise
         print(f"warning: {directory} is on a file system without locks: train in it from one process only")
     try:
-        (directory / HOLDER).write_text(json.dumps({"host": socket.gethostname(), "process": os.getpid()}))
+        write_json(directory / HOLDER, {"host": socket.gethostname(), "process": os.getpid()})
         yield
     finally:
         with suppress(OSError):  # the directory may be gone; it must not hide the error that ended the run
@@ -54,7 +55,7 @@ def held(directory: Path) -> Iterator[None]:
 
 
 def _holder(directory: Path) -> str:
-    with suppress(OSError, ValueError, KeyError):  # the file may be half written
+    with suppress(OSError, ValueError, KeyError):  # the file may not be written yet
         holder = json.loads((directory / HOLDER).read_text())
         return f"process {holder['process']} on {holder['host']}"
     return "another process"

@@ -3,7 +3,6 @@
 import dataclasses
 import importlib.metadata
 import inspect
-import itertools
 import json
 import os
 import platform
@@ -12,7 +11,6 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,6 @@ from gan_jax.data import Dataset, Stream, kinds, names
 from gan_jax.data.dataset import marks, same
 from gan_jax.errors import UserError
 from gan_jax.files import atomic, write_json
-from gan_jax.runs import lock
 
 Record = dict[str, Any]
 
@@ -90,43 +87,6 @@ def environment() -> dict[str, Any]:
     }
 
 
-def default_directory(record: Record) -> Path:
-    """Returns runs/EXPERIMENT-DATASET, relative; with "-seedN" if that directory holds a run of another seed."""
-    parts = record["data"]["name"].removeprefix("folder:").split(":")
-    data = "-".join(part.rstrip("/").split("/")[-1] for part in parts)
-    plain = Path("runs") / f"{_stem(record['experiment'])}-{data}"
-    seed = record["config"].get("seed")
-    own = plain.with_name(f"{plain.name}-seed{seed}")
-    if holds_run(own):
-        return own  # the same command resumes there, even if the other run is gone
-    with suppress(OSError, ValueError, KeyError):
-        if json.loads((plain / "run.json").read_text())["config"]["seed"] != seed:
-            return own
-    return plain
-
-
-def holds_run(directory: Path) -> bool:
-    """Returns whether a directory is a run directory."""
-    return (directory / "run.json").is_file() or (directory / "checkpoints").is_dir()
-
-
-def require_directory(directory: Path, fresh: bool) -> None:
-    """Refuses to train in a directory of other files, where that is likely a mistake.
-
-    Raises:
-        UserError: If the directory holds files but no run, and is the working directory (also as `--workdir ""`), or
-            `fresh` would move the files away.
-    """
-    if not directory.exists() or holds_run(directory):
-        return
-    if {path.name for path in directory.iterdir()} <= {lock.LOCK, lock.HOLDER}:  # empty, or killed at its start
-        return
-    if fresh:
-        raise UserError(f"--fresh: {directory} holds no run, and its files would be moved away: give another --workdir")
-    if directory == Path():
-        raise UserError("--workdir: it is the working directory, which holds other files and no run: give another name")
-
-
 def write(record: Record, directory: Path, step: int) -> None:
     """Writes a run's record, and a copy of its experiment's source.
 
@@ -145,17 +105,16 @@ def write(record: Record, directory: Path, step: int) -> None:
         file.write(source)
 
 
-def move_aside(directory: Path) -> Path:
-    """Renames a directory to the first free NAME.old-1, NAME.old-2, …; returns the new path."""
-    aside = next(p for i in itertools.count(1) if not (p := directory.with_name(f"{directory.name}.old-{i}")).exists())
-    return directory.rename(aside)
-
-
 def summary(record: Record) -> str:
     """Returns a run's experiment and data in one line."""
     data = record["data"]
     shape = "x".join(map(str, data["shape"]))
-    return f"{_stem(record['experiment'])} on {data['name']} ({data['count']:,} examples, {shape})"
+    return f"{stem(record['experiment'])} on {data['name']} ({data['count']:,} examples, {shape})"
+
+
+def stem(experiment: Record) -> str:
+    """Returns an experiment's name: the last part of its module's, or its file's."""
+    return (experiment["module"] or Path(experiment["file"] or "notebook").stem).split(".")[-1]
 
 
 def defaults(config: Any) -> dict[str, Any]:
@@ -184,7 +143,7 @@ def require_same(record: Record, found: Record, directory: Path, defaults: dict[
         UserError: If they differ; names the difference and the remedies.
     """
     mend = "give another --workdir, or --fresh to move the old run aside"
-    name, old_name = (_stem(r["experiment"]) for r in (record, found))
+    name, old_name = (stem(r["experiment"]) for r in (record, found))
     if name != old_name:
         raise UserError(f"{directory} holds a run of {old_name}, and this is {name}: {mend}")
     config, before = record["config"], defaults or {}
@@ -259,7 +218,3 @@ def _module_name(build: Callable) -> str | None:
 def _main_spec() -> ModuleSpec | None:
     """Returns the spec of the module that `python -m` runs, None for a script, a notebook or a prompt."""
     return getattr(sys.modules["__main__"], "__spec__", None)
-
-
-def _stem(experiment: Record) -> str:
-    return (experiment["module"] or Path(experiment["file"] or "notebook").stem).split(".")[-1]

@@ -15,6 +15,7 @@ from jax.typing import ArrayLike
 
 from gan_jax import game, latents
 from gan_jax.devices import memory
+from gan_jax.devices.batched import in_batches
 from gan_jax.errors import UserError
 from gan_jax.latents import codes as parts
 from gan_jax.runs import Restored
@@ -81,10 +82,8 @@ def evaluated(
         rows: Its second argument, `[n, ...]`.
         stored: The form in which the output is kept, such as a kind's `from_network`.
     """
-    compiled, kept, values = jax.jit(function), jax.jit(stored), jnp.asarray(rows)
-    padded = jnp.pad(values, ((0, -len(values) % BATCH), *[(0, 0)] * (values.ndim - 1)))
-    made = [kept(compiled(ema, batch)) for batch in padded.reshape(-1, BATCH, *values.shape[1:])]
-    return np.concatenate(made)[: len(values)]
+    compiled, kept = jax.jit(function), jax.jit(stored)
+    return in_batches(lambda batch: kept(compiled(ema, batch)), BATCH, rows)
 
 
 def labelled(run: Restored, seed: int, labels: Sequence[int], name: str = "label") -> np.ndarray:

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax import pictures
+from gan_jax import plots
 from gan_jax.data.kinds import drawing
 from gan_jax.data.kinds.kind import Kind
 from gan_jax.errors import UserError
@@ -19,7 +19,7 @@ def _float32(x: Array) -> Array:
 
 
 def _scatter(examples: np.ndarray, columns: int | None = None, real: np.ndarray | None = None) -> np.ndarray:
-    return pictures.scatter(examples, real)
+    return plots.scatter(examples, real)
 
 
 points = Kind(

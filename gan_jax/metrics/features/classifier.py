@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from gan_jax.data import kinds
 from gan_jax.data.dataset import fingerprint
+from gan_jax.devices.batched import in_batches
 from gan_jax.errors import UserError
 from gan_jax.networks import linen
 from gan_jax.networks.layers.conv import Conv
@@ -88,20 +89,14 @@ def classifier(arrays: dict[str, np.ndarray]) -> Classifier:
             raise UserError(f"images of shape {images.shape[1:]}: this classifier was trained on images of {shape}")
         return _judge(params, images, classes)
 
-    def run(images: ArrayLike, output: int) -> np.ndarray:
+    def run(images: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         images = np.asarray(images)
         images = images if images.dtype == np.uint8 else to_uint8(images)
-        results = []
-        for start in range(0, max(len(images), 1), PADDED):
-            # Always a full batch: another size would compile anew and change the last bits.
-            part = np.asarray(kinds.image.to_network(images[start : start + PADDED]))
-            padding = np.zeros((PADDED - len(part), *part.shape[1:]), np.float32)
-            results.append(np.asarray(judge(params, jnp.asarray(np.concatenate([part, padding])))[output]))
-        return np.concatenate(results)[: len(images)]
+        return in_batches(lambda part: judge(params, kinds.image.to_network(part)), PADDED, images)
 
     return Classifier(
-        probabilities=lambda images: run(images, 1),
-        features=lambda images: run(images, 0),
+        probabilities=lambda images: run(images)[1],
+        features=lambda images: run(images)[0],
         size=arrays["logits/kernel"].shape[0],
         classes=classes,
         params=params,

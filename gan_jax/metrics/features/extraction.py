@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from gan_jax.data import Spec
 from gan_jax.data.dataset import fingerprint
 from gan_jax.data.kinds import Kind
-from gan_jax.devices import parallel
+from gan_jax.devices import batched, parallel
 from gan_jax.metrics.features.classifier import Classifier
 from gan_jax.types import Array, PyTree
 
@@ -107,17 +107,8 @@ def extractor(features: Features, make: Callable[[PyTree, Array], Array]) -> Cal
     compiled = jax.jit(lambda weights, params, x: features.apply(weights, make(params, x)))
 
     def run(params: PyTree, inputs: ArrayLike) -> Stream:
-        placed, ahead = jax.device_put((features.params, params), whole), None
-        inputs = np.asarray(inputs)
-        for start in range(0, len(inputs), BATCH):
-            part = inputs[start : start + BATCH]
-            padded = np.concatenate([part, np.zeros((BATCH - len(part), *part.shape[1:]), part.dtype)])
-            now = compiled(*placed, jax.device_put(padded, rows)), len(part)
-            if ahead is not None:
-                yield _fetch(*ahead)
-            ahead = now
-        if ahead is not None:
-            yield _fetch(*ahead)
+        placed = jax.device_put((features.params, params), whole)
+        return batched.stream(lambda batch: compiled(*placed, jax.device_put(batch, rows)), BATCH, inputs)
 
     return run
 
@@ -130,7 +121,3 @@ def of_data(kind: Kind) -> Callable[[PyTree, Array], Array]:
 def of_samples(kind: Kind, generate: Callable[[PyTree, Array], Array]) -> Callable[[PyTree, Array], Array]:
     """Returns the function that generates samples as networks see them once stored, as real examples are."""
     return lambda params, inputs: kind.to_network(kind.from_network(generate(params, inputs)))
-
-
-def _fetch(found: tuple[Array, Array], count: int) -> tuple[np.ndarray, np.ndarray]:
-    return np.asarray(found[0])[:count], np.asarray(found[1])[:count]

@@ -1,16 +1,9 @@
-"""Reads weights of networks trained elsewhere, without the libraries that wrote them or running their code."""
+"""Reads weights of networks trained elsewhere, without PyTorch and without running code that a file may hold."""
 
-import hashlib
-import http.client
 import io
-import json
 import math
 import pickle
 import re
-import shutil
-import sys
-import urllib.error
-import urllib.request
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,30 +12,27 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from safetensors import safe_open
 
-from gan_jax.data import cache
 from gan_jax.devices import memory
-from gan_jax.errors import Unreachable, UserError
-from gan_jax.files import atomic
+from gan_jax.errors import UserError
 
 LIMIT = 10**9  # bytes
 DIMENSIONS = 64  # most dimensions of an array, as in NumPy
-TIMEOUT = 30.0  # seconds without data
 MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001  # the first two pickles of torch.save before its zip format
 
-_TYPES = {  # names in safetensors and of PyTorch's storages
-    ("F64", "DoubleStorage"): np.dtype("<f8"),
-    ("F32", "FloatStorage"): np.dtype("<f4"),
-    ("F16", "HalfStorage"): np.dtype("<f2"),
-    ("BF16", "BFloat16Storage"): np.dtype(jnp.bfloat16),
-    ("I64", "LongStorage"): np.dtype("<i8"),
-    ("I32", "IntStorage"): np.dtype("<i4"),
-    ("I16", "ShortStorage"): np.dtype("<i2"),
-    ("I8", "CharStorage"): np.dtype("i1"),
-    ("U8", "ByteStorage"): np.dtype("u1"),
-    ("BOOL", "BoolStorage"): np.dtype("?"),
+_TYPES = {
+    "DoubleStorage": np.dtype("<f8"),
+    "FloatStorage": np.dtype("<f4"),
+    "HalfStorage": np.dtype("<f2"),
+    "BFloat16Storage": np.dtype(jnp.bfloat16),
+    "LongStorage": np.dtype("<i8"),
+    "IntStorage": np.dtype("<i4"),
+    "ShortStorage": np.dtype("<i2"),
+    "CharStorage": np.dtype("i1"),
+    "ByteStorage": np.dtype("u1"),
+    "BoolStorage": np.dtype("?"),
 }
-_OF_NAME = {name: dtype for names, dtype in _TYPES.items() for name in names}
 
 
 class _Tensor(NamedTuple):
@@ -77,52 +67,11 @@ def read(path: Path | str, limit: int = LIMIT) -> dict[str, np.ndarray]:
         content = path.read_bytes()
         if content.startswith(b"PK"):
             return _from_zip(content, limit)
-        return _from_safetensors(content, limit) if content[8:9] == b"{" else _from_legacy(io.BytesIO(content), limit)
+        return _from_safetensors(path) if content[8:9] == b"{" else _from_legacy(io.BytesIO(content), limit)
     except Exception as error:  # a damaged file can fail in any way
         raise UserError(
             f"weights {str(path)!r}: it cannot be read as .pth, .npz or .safetensors: {error or repr(error)}"
         ) from error
-
-
-def downloaded(url: str) -> Path:
-    """Returns a file from the cache; on first use it is downloaded, completely or not at all.
-
-    Args:
-        url: The address; its file name has the first digits of the file's SHA-256: "name-0123abcd.pth".
-
-    Raises:
-        Unreachable: If it cannot be downloaded.
-        UserError: If it has another checksum.
-    """
-    path = cache.directory() / url.rpartition("/")[2]
-    if not path.exists():
-        print(f"downloading {url} to {path.parent}, once ...", file=sys.stderr)
-        try:
-            with atomic(path) as file, urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
-                shutil.copyfileobj(answer, file)
-                file.flush()
-                verify(Path(file.name), path.name)
-        except (OSError, http.client.HTTPException) as error:
-            if isinstance(error, urllib.error.HTTPError):
-                error.close()
-            raise Unreachable(
-                f"{url} cannot be downloaded ({error}); fetch it on another machine, and give its path, or put it "
-                f"into {path.parent}"
-            ) from error
-    verify(path, path.name)
-    return path
-
-
-def verify(path: Path, name: str) -> None:
-    """Raises UserError unless a file's SHA-256 begins with the digits in `name`, such as "name-0123abcd.pth"."""
-    said = re.findall("-([0-9a-f]{8,64})[.]", name)[-1]
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if not digest.startswith(said):
-        raise UserError(
-            f"weights {str(path)!r}: its SHA-256 is {digest}, that of {name} begins with {said}: it is damaged or "
-            "another file; delete it, and download it anew"
-        )
 
 
 def _require(size: int, limit: int) -> None:
@@ -158,22 +107,15 @@ def _from_legacy(file: io.BytesIO, limit: int) -> dict[str, np.ndarray]:
     if not _unpickled(file)["little_endian"]:
         raise UserError("its byte order is not little-endian; save it anew on another machine")
     state, storages = _state(_unpickled(file), limit), {}
-    types = {tensor.storage: _OF_NAME[tensor.type] for tensor in state.values()}
+    types = {tensor.storage: _TYPES[tensor.type] for tensor in state.values()}
     for key in _unpickled(file):
         storages[key] = file.read(int.from_bytes(file.read(8), "little") * types[key].itemsize)
     return _arrays(state, storages)
 
 
-def _from_safetensors(content: bytes, limit: int) -> dict[str, np.ndarray]:
-    """Reads safetensors: the size of the header (8 bytes), the header (JSON), and the values at its offsets."""
-    start, arrays = 8 + int.from_bytes(content[:8], "little"), {}
-    entries = {k: entry for k, entry in json.loads(content[8:start]).items() if k != "__metadata__"}
-    _require(sum(max(0, end - begin) for begin, end in (entry["data_offsets"] for entry in entries.values())), limit)
-    for name, entry in entries.items():
-        begin, end = entry["data_offsets"]
-        values = np.frombuffer(memoryview(content)[start:][begin:end], _OF_NAME[entry["dtype"]])
-        arrays[name] = values.reshape(entry["shape"])  # fails where values are cut off
-    return arrays
+def _from_safetensors(path: Path) -> dict[str, np.ndarray]:
+    with safe_open(path, framework="numpy") as file:  # which refuses arrays that share bytes, so the file bounds them
+        return {name: file.get_tensor(name) for name in file.offset_keys()}
 
 
 def _unpickled(file: io.BytesIO) -> Any:
@@ -193,7 +135,7 @@ def _unpickled(file: io.BytesIO) -> Any:
 
     class Restricted(pickle.Unpickler):
         def find_class(self, module: str, name: str) -> Any:
-            if module in ("torch", "torch.cuda") and name.endswith("Storage") and name in _OF_NAME:
+            if module in ("torch", "torch.cuda") and name in _TYPES:
                 return name
             if (module, name) in admitted:
                 return admitted[module, name]
@@ -204,7 +146,7 @@ def _unpickled(file: io.BytesIO) -> Any:
 
         def persistent_load(self, identifier: Any) -> _Tensor:
             kind, dtype, key, _, _, *view = identifier
-            if kind != "storage" or dtype not in _OF_NAME:
+            if kind != "storage" or dtype not in _TYPES:
                 raise UserError(f"its pickle holds {str(kind)!r} of {str(dtype)!r} beside tensors")
             return _Tensor(str(key), dtype, view[0][1] if view and view[0] else 0)
 
@@ -218,7 +160,7 @@ def _state(loaded: Any, limit: int) -> dict[str, _Tensor]:
     for name, value in loaded.items():
         if not isinstance(value, _Tensor):
             raise UserError(f"{name} is a {type(value).__name__} and no tensor; save the state_dict alone")
-    _require(sum(max(0, math.prod(t.shape)) * _OF_NAME[t.type].itemsize for t in loaded.values()), limit)
+    _require(sum(max(0, math.prod(t.shape)) * _TYPES[t.type].itemsize for t in loaded.values()), limit)
     return dict(loaded)
 
 
@@ -228,7 +170,7 @@ def _arrays(state: dict[str, _Tensor], storages: dict[str, bytes]) -> dict[str, 
 
 def _array(name: str, tensor: _Tensor, storage: bytes) -> np.ndarray:
     """Copies a tensor's values out of its storage."""
-    values, (offset, shape, strides) = np.frombuffer(storage, _OF_NAME[tensor.type]), tensor[2:]
+    values, (offset, shape, strides) = np.frombuffer(storage, _TYPES[tensor.type]), tensor[2:]
     size = math.prod(shape)
     last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
     # Checked first: a view beyond the storage would read other memory.
