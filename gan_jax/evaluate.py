@@ -17,7 +17,7 @@ from gan_jax.metrics import protocol
 from gan_jax.metrics.features.inception import Resize
 from gan_jax.metrics.menu import Name, enough, scorer
 from gan_jax.metrics.protocol import Score
-from gan_jax.metrics.scoring import Kind, duality_gap, equilibrium, features_of, yardstick
+from gan_jax.metrics.scoring import FeatureName, duality_gap, equilibrium, features_of, yardstick
 from gan_jax.runs import checkpoint, report
 
 DEFAULT: tuple[Name, ...] = ("fid", "kid", "precision", "recall", "density", "coverage")
@@ -47,7 +47,7 @@ def samples(
     run: Path,
     shared: Shared,
     metrics: tuple[Name, ...] = (),
-    features: Kind | None = None,
+    features: FeatureName | None = None,
     weights: tuple[Literal["averaged", "raw"], ...] = ("averaged",),
     count: int | None = None,
     split: str = "test",

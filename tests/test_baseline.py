@@ -114,7 +114,7 @@ def test_points_are_not_bounded_and_images_are():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"g_learning_rate": 0.0}, "learning rate: 0.0; it must be positive"),
+        ({"g_learning_rate": 0.0}, "learning rate 0.0: give --g-learning-rate"),
         ({"beta1": 1.0}, r"beta1, beta2: \(1.0, 0.99\)"),
         ({"decay_steps": -1}, "decay_steps=-1"),
         ({"decay_start": 3}, "decay_start=3: the learning rates do not fall; give --decay-steps"),

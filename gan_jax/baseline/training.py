@@ -37,7 +37,7 @@ def scheduled(config: Any, learning_rate: float) -> optimizers.Rate:
     """Returns a learning rate with the config's decay and warm-up: a schedule, or the number if there are none."""
     assert isinstance(config, Schedule)
     decay, start, warm = config.decay_steps, config.decay_start, config.warm_up
-    require(lambda: learning_rate > 0, f"learning rate: {learning_rate}; it must be positive")
+    require(lambda: learning_rate > 0, f"learning rate {learning_rate}: give --g-learning-rate and others above 0")
     require(lambda: decay >= 0, f"decay_steps={decay}: give 0 to keep the learning rates, or more")
     require(lambda: warm >= 0, f"warm_up={warm}: give 0 for none, or more")
     require(lambda: not start or decay, f"decay_start={start}: the learning rates do not fall; give --decay-steps too")
@@ -60,7 +60,7 @@ def discriminator(
     """
     if optimizer is None:
         optimizer = adam(config, _rates(config).d_learning_rate)
-    return games.discriminator(game, optimizer, terms, batches=config.accumulate, **options)
+    return games.discriminator(game, optimizer, terms, batches=_batches(config), **options)
 
 
 def generator(
@@ -69,7 +69,12 @@ def generator(
     """Returns `game.generator`, by default with Adam and `g_learning_rate`; arguments as in `discriminator`."""
     if optimizer is None:
         optimizer = adam(config, _rates(config).g_learning_rate)
-    return games.generator(game, optimizer, terms, batches=config.accumulate, **options)
+    return games.generator(game, optimizer, terms, batches=_batches(config), **options)
+
+
+def _batches(config: Common) -> int:
+    require(lambda: config.accumulate >= 1, f"accumulate={config.accumulate}: give at least 1")
+    return config.accumulate
 
 
 def _rates(config: Common) -> Adam:

@@ -39,7 +39,7 @@ class Data(Shared):
 class Compared(Data):
     """Shared by sub-commands that compare images."""
 
-    features: evaluate.Kind = "pixels"
+    features: evaluate.FeatureName = "pixels"
     """Features by which images are compared: pixels, the data set's classifier, or Inception."""
 
 

@@ -27,14 +27,14 @@ from gan_jax.runs import Restored
 Made = dict[str, np.ndarray | list[np.ndarray]]
 
 
-def neighbours(run: Restored, seed: int, count: int = 8, features: evaluate.Kind = "pixels") -> Made:
+def neighbours(run: Restored, seed: int, count: int = 8, features: evaluate.FeatureName = "pixels") -> Made:
     """Draws `count` samples, and the `count` training images nearest to each, by features as in `evaluate`."""
     images = sample.samples(run, seed, count), runs.dataset(run.record).arrays["image"]
     return {f"neighbours-{features}": sheets.neighbours(*images, *_features(run, features, *images), count)}
 
 
 def memorisation(
-    run: Restored, seed: int, count: int = 8, features: evaluate.Kind = "pixels", samples: int = 2000
+    run: Restored, seed: int, count: int = 8, features: evaluate.FeatureName = "pixels", samples: int = 2000
 ) -> Made:
     """Draws those of `samples` samples that are most like copies of training images, next to such test images."""
     images = (
@@ -45,7 +45,7 @@ def memorisation(
     return {f"memorisation-{features}": sheets.memorisation(*images, *_features(run, features, *images), count)}
 
 
-def collapse(run: Restored, seed: int, count: int = 8, features: evaluate.Kind = "pixels", samples: int = 2000) -> Made:
+def collapse(run: Restored, seed: int, count: int = 8, features: evaluate.FeatureName = "pixels", samples: int = 2000) -> Made:
     """Draws the most similar of `samples` samples, and of as many training images."""
     images = sample.samples(run, seed, samples), some(runs.dataset(run.record).arrays["image"], 2 * samples, seed)
     return {f"collapse-{features}": sheets.collapse(*images, *_features(run, features, *images), count)}
@@ -153,7 +153,7 @@ def _named(layer: str | None) -> str:
     return "" if layer is None else f"-{layer.replace('/', '.')}"
 
 
-def _features(run: Restored, kind: evaluate.Kind, *images: np.ndarray) -> tuple[list[np.ndarray], str]:
+def _features(run: Restored, kind: evaluate.FeatureName, *images: np.ndarray) -> tuple[list[np.ndarray], str]:
     """Returns features of arrays of images, and the name of the features."""
     name, resolution = run.record["data"]["name"], run.record["config"].get("resolution")
     features = scoring.features_of(kind, name, run.spec, resolution)

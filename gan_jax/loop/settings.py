@@ -10,7 +10,7 @@ import jax
 from gan_jax.errors import UserError
 from gan_jax.loop.guard import Policy
 from gan_jax.metrics.menu import Name
-from gan_jax.metrics.scoring import Kind
+from gan_jax.metrics.scoring import FeatureName
 from gan_jax.runs.records import Record
 
 LONGEST = 10_000  # iterations per call, which holds the metrics of each; longer calls gain nothing
@@ -44,7 +44,7 @@ class Run:
     """Metrics to compute; see python -m gan_jax.evaluate."""
     eval_count: int = 2_000
     """Samples per score."""
-    eval_features: Kind | None = None
+    eval_features: FeatureName | None = None
     """Features of the scores; by default those of the data set's classifier, fitted once, or for other kinds their
     coordinates."""
     best: Name | None = None

@@ -18,7 +18,7 @@ from gan_jax.metrics.menu import Name, Scorer, enough, scorer
 from gan_jax.metrics.protocol import Score
 from gan_jax.types import Array, System, TrainState
 
-Kind = Literal["classifier", "inception", "pixels"]
+FeatureName = Literal["classifier", "inception", "pixels"]
 
 
 GAP_BATCHES = 10  # batches over which the duality gap is averaged
@@ -28,7 +28,7 @@ TRAINING = "training images"  # scored as samples: the reference value of a perf
 
 
 def features_of(
-    kind: Kind | None,
+    kind: FeatureName | None,
     name: str,
     spec: Spec,
     resolution: int | None = None,
@@ -72,7 +72,7 @@ def in_training(
     resolution: int | None,
     workdir: Path,
     metrics: Sequence[Name],
-    kind: Kind | None,
+    kind: FeatureName | None,
     count: int,
 ) -> Scorer:
     """Prepares the scores of a run that is about to start, against its test images; trains the classifier if needed.
