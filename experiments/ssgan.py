@@ -49,7 +49,10 @@ class Config(baseline.Adam, baseline.Latents, baseline.Common):
 def build(config: Config, spec: Spec) -> System:
     """Assembles a generator and a classifier, whose logits of K classes also tell real from fake."""
     if not spec.few_labels:
-        raise UserError(f"dataset={config.dataset}: say how few labels are kept; give few:10:0:{config.dataset}")
+        raise UserError(
+            f"dataset={config.dataset}: ssgan needs a data set with few labels; give few:10:0:{config.dataset}, which "
+            "keeps 10 per class"
+        )
     networks = {
         "generator": baseline.network(config, mlp.Generator(spec.shape, (500, 500)), (config.latent_size,)),
         "discriminator": baseline.network(config, Classifier(spec.classes), spec.shape),
