@@ -69,7 +69,7 @@ def main(seeds: tuple[int, ...] = (0,), settings: str = SETTINGS, workdir: Path 
 
 def markdown(record: dict[str, Any]) -> str:
     """Returns the Markdown table of a record, medians over seeds."""
-    head = "| | FID | precision | recall | L1 | feature distance | nearest latent has the class | minutes |"
+    head = "| | FID | precision | recall | L1 | feature distance | nearest latent in the right class | minutes |"
     lines = [head, "| --- |" + " --- |" * 7]
     for name in dict.fromkeys(row["name"] for row in record["rows"]):
         found = _middle(record, name)
