@@ -46,7 +46,7 @@ def main(
         restarts: Number of restarts before the launcher gives up.
     """
     if processes < 1 or restarts < 0:
-        raise UserError(f"processes={processes}, restarts={restarts}: give at least 1 process and 0 restarts")
+        raise UserError(f"processes={processes}, restarts={restarts}: give at least 1 process, and 0 restarts or more")
     if not command or shutil.which(command[0]) is None:
         raise UserError(f"command {' '.join(command[:1])!r} is no program; give one after --, such as python")
     asked: list[int] = []

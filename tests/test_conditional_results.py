@@ -33,10 +33,11 @@ def record(experiment="conditional_dcgan", data="fashion_mnist", **changes):
 
 def test_the_sentence_of_a_record():
     said = (
-        "One run of 20,000 iterations on fashion_mnist, 12.3 minutes on 2 CPU cores: the classifier puts 90.0% of 3,000 "
-        "samples, 1,000 per class, in the requested class (test images: 93.0%); in the worst class, shirt, 75.0%. "
-        "Within classes, recall is 0.46 (training images: 0.79) and FID 6.12 (1.21). A classifier trained on the "
-        "samples alone classifies 85.0% of the test images correctly; trained on as many training images, 90.2%."
+        "One run of 20,000 iterations on fashion_mnist, 12.3 minutes on 2 CPU cores: the classifier puts 90.0% of "
+        "3,000 samples, 1,000 per class, in the requested class (test images: 93.0%); in the worst class, shirt, "
+        "75.0%. Within classes, recall is 0.46 (training images: 0.79) and FID 6.12 (1.21). A classifier trained "
+        "on the samples alone classifies 85.0% of the test images correctly; trained on as many training images, "
+        "90.2%."
     )
     assert sentence(record()) == sentence(json.loads(json.dumps(record()))) == said
 

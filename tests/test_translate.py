@@ -75,7 +75,7 @@ def test_grey_images_are_translated_to_files_and_none_replaces_another(tmp_path)
 
 
 def test_a_game_needs_the_right_data(tmp_path):
-    with pytest.raises(ValueError, match=r"edges:digits: has source images.* use pix2pix or cyclegan"):
+    with pytest.raises(ValueError, match=r"edges:digits has source images.* use pix2pix or cyclegan"):
         trained("dcgan", tmp_path, dataset="edges:digits")
     for name in ("pix2pix", "cyclegan"):
         with pytest.raises(ValueError, match="the data have no source images to translate"):
