@@ -42,9 +42,9 @@ class Config(baseline.Baseline):
     components: int = 4
     """T, the number of components."""
     steps_per_component: int = 2_750
-    """Iterations per component; after T times as many, samples no longer change."""
+    """Iterations per component; samples no longer change after T times this number."""
     classifier_steps: int = 300
-    """Iterations of these in which only the classifier trains; the first component trains from the start."""
+    """Iterations at the start of each component, except the first, in which only the classifier trains."""
     pool: int = 8
     """Data batches from which each weighted batch is drawn."""
     d_norm: Norm = "batch"
@@ -55,7 +55,10 @@ def build(config: Config, spec: Spec) -> System:
     """Assembles the game of one component, its classifier, the weighting of batches and the change of components."""
     steps, alone = config.steps_per_component, config.classifier_steps
     require(lambda: alone < steps, f"classifier_steps={alone}: give fewer than steps_per_component={steps}")
-    require(lambda: config.accumulate == 1, f"accumulate={config.accumulate}: its pools are drawn for single batches")
+    require(
+        lambda: config.accumulate == 1,
+        f"accumulate={config.accumulate}: adagan cannot accumulate batches; leave --accumulate at 1",
+    )
     networks = baseline.networks(config, spec, config.d_norm)
     networks["generator"] = generator = mixture.boosted(networks["generator"], config.components)
     judge = baseline.discriminator_module(config, spec, "layer")

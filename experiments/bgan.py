@@ -21,7 +21,7 @@ once, before training, and its networks have two 5x5 convolutions and a layer of
 average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
 
 What to expect: One run of 3,000 iterations on digits, 6.9 minutes on 1 CPU core: the classifier is sure of 40% of the
-samples (worst run 40%; of real test images 97%, of an untrained generator's 0%), and the rarest class makes up 1.5%.
+samples (worst run 40%; real test images 97%; untrained generator 0%), and the rarest class makes up 1.5%.
 """
 
 from dataclasses import dataclass

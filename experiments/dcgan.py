@@ -14,7 +14,7 @@ use; `--ema-decay 0` turns it off.
 What to expect, from runs that were made (`experiments/results/`):
 
 3 runs of 11,000 iterations on digits, 5.8 minutes on 2 CPU cores: the classifier is sure of 86% of the samples (worst
-run 85%; of real test images 97%, of an untrained generator's 0%), and the rarest class makes up 7.0%.
+run 85%; real test images 97%; untrained generator 0%), and the rarest class makes up 7.0%.
 
 One run of 4,000 iterations on cifar10, 32.8 minutes on 1 CPU core.
 

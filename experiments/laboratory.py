@@ -106,7 +106,7 @@ class Choice:
     loss: str = "non_saturating"
     """Name of the loss on the menu; the rule unrolled takes zero_sum, softmax or a relativistic loss."""
     terms: tuple[str, ...] = ("r1",)
-    """Names of regularisation terms on the menu; none for none."""
+    """Names of regularisation terms on the menu, or none."""
     weight: float = 1.0
     """Factor on the weights of all terms."""
     rule: str = "alternating"
@@ -138,8 +138,8 @@ def networks(choice: Choice, spec: Spec) -> dict[str, Network]:
     energies = choice.loss in ("energy", "began")
     if energies and (spec.kind.is_image or choice.d_norm != "none"):
         raise UserError(
-            f"loss={choice.loss!r}: it takes the energies of an autoencoder, which is for points and has no norm here; "
-            "choose another loss, or a data set of points and d_norm='none'"
+            f"loss={choice.loss!r} needs an autoencoder as the discriminator, which is only available for points and "
+            "without normalisation; choose another loss, or a data set of points and d_norm='none'"
         )
     if spec.kind.is_image:
         critic = dcgan.Discriminator(spec.shape, choice.width, choice.d_norm, with_features=True)
@@ -171,9 +171,11 @@ def build(choice: Choice, spec: Spec) -> System:
     require_weight("weight", choice.weight)
     if choice.d_steps > 1:
         if choice.rule not in IN_TURNS:
-            raise UserError(f"d_steps={choice.d_steps}: under {choice.rule} all players move at once; leave it out")
+            raise UserError(
+                f"d_steps={choice.d_steps}: rule {choice.rule!r} moves all players at once; leave d_steps out"
+            )
         rule = functools.partial(rule, repeats={"discriminator": choice.d_steps})
-    require(lambda: choice.steps >= 1, f"steps={choice.steps}: at least 1 iteration is made")
+    require(lambda: choice.steps >= 1, f"steps={choice.steps}: give at least 1")
     scale = optax.constant_schedule(choice.weight)
 
     def terms_of(player: str) -> list[Term]:

@@ -63,7 +63,7 @@ def main(
     """
     for field, many in (("dataset", "datasets"), ("loss", "losses"), ("terms", "term_sets"), ("rule", "rules")):
         if getattr(choice, field) != getattr(Choice(), field):
-            raise UserError(f"{field}: the zoo plays several of them; give {many}")
+            raise UserError(f"{field}: the loss zoo trains several of them; give {many} instead")
     games = STANDING if not losses else _product(losses, term_sets, rules)
     for dataset, changes in itertools.product(datasets, games.values()):  # a refusal comes before hours of training
         traced(dataclasses.replace(choice, dataset=dataset, **changes), data.load(dataset).spec)

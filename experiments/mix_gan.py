@@ -79,8 +79,10 @@ def logged(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState,
 
 def build(config: Config, spec: Spec) -> System:
     """Assembles two mixtures of networks, the loss over all pairs, and the terms on the mixture weights."""
-    require(lambda: config.entropy >= 0, f"entropy={config.entropy}: give 0 to do without, or more")
-    bounded = f"loss='wasserstein', d_norm={config.d_norm!r}: critics need bounded slopes; give --d-norm spectral"
+    require(
+        lambda: config.entropy >= 0, f"entropy={config.entropy}: give 0 to leave the terms out, or a positive number"
+    )
+    bounded = f"loss='wasserstein', d_norm={config.d_norm!r}: critics must have bounded slopes; give --d-norm spectral"
     require(lambda: config.loss != "wasserstein" or config.d_norm == "spectral", bounded)
     networks = baseline.networks(config, spec, config.d_norm)
     networks["generator"] = mixture.generators(networks["generator"], config.components)

@@ -37,7 +37,7 @@ class Config(baseline.Baseline):
 
 def build(config: Config, spec: Spec) -> System:
     """Assembles the baseline with a discriminator of m examples at once."""
-    apart = f"pack={config.pack}: batch_size={config.batch_size} does not fall into such packs; give a divisor of it"
+    apart = f"pack={config.pack} does not divide batch_size={config.batch_size}; give a divisor of the batch size"
     require(lambda: config.pack > 0 and config.batch_size % config.pack == 0, apart)
     *places, channels = spec.shape
     joined = spec._replace(shape=(*places, channels * config.pack))

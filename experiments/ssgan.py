@@ -12,7 +12,7 @@ weight norm in D, whose hidden scales are initialised from data and then fixed. 
 averaged weights of G and D; the paper averages D's alone.
 
 What to expect: 3 draws of 100 labels of mnist, 18,000 iterations, 22.9 (22.7 to 23.5) minutes on 1 CPU core: 153 (144
-to 241) of 10,000 test images wrong; by the labels alone 2455 (2427 to 2690).
+to 241) of 10,000 test images wrong; trained on the labels alone, 2455 (2427 to 2690).
 """
 
 from dataclasses import dataclass
@@ -49,7 +49,10 @@ class Config(baseline.Adam, baseline.Latents, baseline.Common):
 def build(config: Config, spec: Spec) -> System:
     """Assembles a generator and a classifier, whose logits of K classes also tell real from fake."""
     if not spec.few_labels:
-        raise UserError(f"dataset={config.dataset}: say how few labels are kept; give few:10:0:{config.dataset}")
+        raise UserError(
+            f"dataset={config.dataset}: ssgan needs a data set with few labels; give few:10:0:{config.dataset}, which "
+            "keeps 10 per class"
+        )
     networks = {
         "generator": baseline.network(config, mlp.Generator(spec.shape, (500, 500)), (config.latent_size,)),
         "discriminator": baseline.network(config, Classifier(spec.classes), spec.shape),

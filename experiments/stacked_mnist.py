@@ -74,7 +74,9 @@ def score(run: Path, count: int = 26_000, seed: int = 0) -> None:
 def main(config: Config) -> None:
     """Trains on stacked digits, then counts the modes."""
     if config.dataset not in stacked.SOURCES:
-        raise UserError(f"dataset={config.dataset!r}: modes are counted on {' or '.join(stacked.SOURCES)}")
+        raise UserError(
+            f"dataset={config.dataset!r}: modes can be counted only on {' or '.join(stacked.SOURCES)}; give one of them"
+        )
     workdir = config.run.workdir or Path("runs") / f"stacked_mnist-{config.dataset}"
     baseline.train(build, replace(config, run=replace(config.run, workdir=workdir)))
     score(workdir, config.run.eval_count)

@@ -35,7 +35,7 @@ class Config:
 
     choice: Choice = field(default_factory=Choice)
     frames: int = 40
-    """Most frames of the animation; their number is the largest divisor of steps up to this."""
+    """Maximum number of frames in the animation; the actual number is the largest divisor of steps up to this."""
     workdir: Path = Path("runs/toy2d")
     """Directory of the scores and pictures."""
 
@@ -44,7 +44,10 @@ def main(config: Config) -> None:
     """Trains and scores all seeds, and draws the first."""
     choice, dataset = config.choice, data.load(config.choice.dataset)
     if dataset.spec.kind != kinds.points:
-        raise UserError(f"dataset={choice.dataset}: not points in the plane; experiments.loss_zoo takes images")
+        raise UserError(
+            f"dataset={choice.dataset}: toy2d draws only points in the plane; give ring or grid, or use "
+            "experiments.loss_zoo for images"
+        )
     if config.frames < 1:
         raise UserError(f"frames={config.frames}: give at least 1")
     frames = max(n for n in range(1, min(config.frames, choice.steps) + 1) if choice.steps % n == 0)
@@ -65,7 +68,9 @@ def main(config: Config) -> None:
         slope = jax.grad(lambda points: logit(points).sum())(coarse)
         return {"points": fake, "logits": logit(plane).reshape(64, 64), "gradient": slope.reshape(16, 16, 2)}
 
-    print(f"{len(choice.seeds)} runs of {choice.steps:,} iterations on {choice.dataset}, in one call", flush=True)
+    print(
+        f"{len(choice.seeds)} runs of {choice.steps:,} iterations on {choice.dataset}, in one compiled call", flush=True
+    )
     system, last, seen = play(choice, watch, choice.steps // frames)
     found = scores(choice, system, last)
     for seed, line in zip(choice.seeds, found, strict=True):

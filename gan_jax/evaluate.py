@@ -67,7 +67,7 @@ def samples(
         weights: Weights of the generator: averaged, raw, or both.
         count: Number of samples; by default that of the real images, up to 10,000.
         split: Split of the real images: test, or train as in many papers.
-        few: Accept fewer images than features, for which an FID means nothing.
+        few: Compute FID even from fewer images than features, where it is meaningless.
         inception: File of Inception's weights (pt_inception-2015-12-05-6726825d.pth, or .npz, .safetensors); by default
             downloaded once.
         resize: Resizing of images for Inception: as in pytorch-fid (reference, the default), as in clean-fid (clean),
@@ -77,9 +77,9 @@ def samples(
         UserError: If a flag does not apply, or the run cannot be scored as asked.
     """
     if features != "inception" and (inception or resize):
-        raise UserError("--inception, --resize: they are for Inception's features; give --features inception too")
+        raise UserError("--inception and --resize need Inception's features; give --features inception too")
     if few and metrics and "fid" not in metrics:
-        raise UserError("--few: it is for fid alone; leave it out")
+        raise UserError("--few applies only to fid; leave it out, or add fid to --metrics")
     opened, steps = _opened(run, shared)
     record, system = opened.record, opened.system
     train, real = runs.dataset(record), runs.dataset(record, split)
@@ -89,8 +89,8 @@ def samples(
     names = metrics or DEFAULT + (WITH_CLASSES if features != "inception" and judge.classes else ())
     count = min(len(real.arrays["image"]), 10_000) if count is None else count
     if not few:
-        mend = "raise --count, or give --split train, or --metrics without fid, or --few to score it all the same"
-        enough(names, judge.size, mend, samples=count, real_images=real.count)
+        remedy = "raise --count, or give --split train, or --metrics without fid, or --few to compute fid anyway"
+        enough(names, judge.size, remedy, samples=count, real_images=real.count)
     made = scorer(system, judge, names, real, train, count=count, seed=shared.seed, few=few)
     scores = [] if real.fingerprint == train.fingerprint else yardstick(made, train, count, shared.seed)
     for step in steps:
@@ -112,7 +112,7 @@ def players(run: Path, shared: Shared, moves: int = 100) -> None:
     opened, steps = _opened(run, shared)
     names = [player.name for player in opened.system.players]
     if "discriminator" not in names:
-        raise UserError(f"players: this run has only {', '.join(names)}; score its samples")
+        raise UserError(f"players: this run has no discriminator, only {', '.join(names)}; score its samples instead")
     train, real = runs.dataset(opened.record), runs.held_out(opened.record)
     batch_size, scores = opened.record["config"]["batch_size"], []
     for step in steps:
@@ -127,7 +127,7 @@ def _opened(run: Path, shared: Shared) -> tuple[runs.Restored, list[int | None]]
     steps = checkpoint.steps(run / "checkpoints") if shared.every else sorted(set(shared.steps))
     opened = runs.open_run(run, next(iter(steps), None), shared.best, shared.dataset, shared.safe)
     if opened.system.sample is None:
-        raise UserError(f"{run}: a translator draws no samples; see python -m experiments.reproduce.translation")
+        raise UserError(f"{run} is a translator and draws no samples; see python -m experiments.reproduce.translation")
     return opened, [*steps] or [None]
 
 
@@ -139,7 +139,7 @@ def _finish(run: Path, scores: list[Score]) -> None:
         report.write(run)
     except OSError as error:
         raise UserError(
-            f"the scores above are not kept, as {run} cannot be written to: {error.strerror or error}"
+            f"the scores above are not saved, because {run} cannot be written to: {error.strerror or error}"
         ) from error
     print(f"{run / protocol.FILE}: {len(scores)} scores; curves are in {run / 'report.html'}")
 

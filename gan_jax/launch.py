@@ -46,9 +46,9 @@ def main(
         restarts: Number of restarts before the launcher gives up.
     """
     if processes < 1 or restarts < 0:
-        raise UserError(f"processes={processes}, restarts={restarts}: give at least 1 process, and no negative number")
+        raise UserError(f"processes={processes}, restarts={restarts}: give at least 1 process, and 0 restarts or more")
     if not command or shutil.which(command[0]) is None:
-        raise UserError(f"command: {' '.join(command[:1]) or 'none'} cannot be run; give one after --, such as python")
+        raise UserError(f"command {' '.join(command[:1])!r} is no program; give one after --, such as python")
     asked: list[int] = []
     for number in signals.asking():
         signal.signal(number, lambda n, frame: asked.append(n))
@@ -62,9 +62,9 @@ def main(
         if asked or status in FINAL:
             raise SystemExit(status if status > 0 else 128 - status)
         if attempt < restarts:
-            text = f"launch: starting all {processes} again, from the last checkpoint ({attempt + 1} of {restarts})"
+            text = f"launch: restarting all {processes} from the last checkpoint (restart {attempt + 1} of {restarts})"
             print(text, file=sys.stderr, flush=True)
-    raise SystemExit(f"launch: gave up after {restarts} restarts; the same command goes on from the last checkpoint")
+    raise SystemExit(f"launch: gave up after {restarts} restarts; the same command continues from the last checkpoint")
 
 
 def _run(command: Sequence[str], count: int, attempt: int, asked: list[int]) -> tuple[int, int] | None:

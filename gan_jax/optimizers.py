@@ -54,7 +54,7 @@ def adam(learning_rate: Rate, b1: Rate = 0.9, b2: Rate = 0.999, eps: float = 1e-
     """
     _require_rate("learning_rate", learning_rate)
     for name, beta in (("b1", b1), ("b2", b2)):
-        require(lambda beta=beta: callable(beta) or 0 <= beta < 1, f"{name}={beta}: give a number from 0 to below 1")
+        require(lambda beta=beta: callable(beta) or 0 <= beta < 1, f"{name}={beta}: give a number in [0, 1)")
 
     def update(
         updates: PyTree, state: PyTree, params: PyTree = None, *, iteration: Array | int = 0, **_: Any

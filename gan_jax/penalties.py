@@ -193,4 +193,4 @@ def _packs(critic: Critic, inputs: Array) -> int:
 
 
 def _require_target(target: float) -> None:
-    require(lambda: target >= 0, f"target={target}: a gradient's norm is at least 0, and so is what it aims at")
+    require(lambda: target >= 0, f"target={target}: a gradient's norm cannot be negative; give at least 0")

@@ -57,7 +57,7 @@ def field(
     """
     axis, logits = np.asarray(axis, np.float64), np.asarray(logits, np.float64)
     expect(axis.ndim == 1 and len(axis) > 1 and bool((np.diff(axis) > 0).all()), "axis", axis, "[n], increasing")
-    expect(logits.shape == 2 * axis.shape, "logits", logits, f"[{len(axis)}, {len(axis)}], as axis has it")
+    expect(logits.shape == 2 * axis.shape, "logits", logits, f"[{len(axis)}, {len(axis)}], the length of axis")
     arrows = np.asarray(np.empty((0, 0, 2)) if gradient is None else gradient, np.float64)
     expect(arrows.ndim == 3 and arrows.shape == (len(arrows), len(arrows), 2), "gradient", arrows, "[m, m, 2]")
 

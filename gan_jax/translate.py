@@ -31,11 +31,11 @@ def translated(run: Restored, images: np.ndarray, backward: bool = False) -> np.
     """
     source, target = run.record["data"].get("source"), run.record["data"]["shape"]
     if run.system.translate is None:
-        raise UserError("this run does not translate images: pix2pix and cyclegan do; see gan_jax.sample")
+        raise UserError("this run does not translate images; use a run of pix2pix or cyclegan, or see gan_jax.sample")
     if backward and run.system.translate_back is None:
         raise UserError("--backward: this run translates one way only; cyclegan translates both ways")
     if list(images.shape[1:]) != list(target if backward else source):
-        raise UserError(f"images {images.shape[1:]}: this run translates images of {target if backward else source}")
+        raise UserError(f"images of shape {images.shape[1:]}: this run translates {target if backward else source}")
     way = run.system.translate_back if backward and run.system.translate_back else run.system.translate
     return sample.evaluated(way, run.ema, run.spec.kind.to_network(jnp.asarray(images)), run.spec.kind.from_network)
 
@@ -59,7 +59,7 @@ def main(
     """
     restored = runs.open_run(run, checkpoint.step, checkpoint.best, safe=checkpoint.safe)
     if output.exists() and any(output.iterdir()):
-        raise UserError(f"--output {output}: the directory has files already; empty it, or give another")
+        raise UserError(f"--output {output}: the directory is not empty; empty it, or give another")
     data = restored.record["data"]
     side, _, channels = data["shape"] if backward else data.get("source") or data["shape"]
     names, images = folder.read(str(input), side, channels)
@@ -70,7 +70,7 @@ def main(
         targets[target] = name
     for target, image in zip(targets, translated(restored, images, backward), strict=True):
         pictures.save_png(target, image)
-    print(f"{output}: {len(images)} images translated by step {restored.step}")
+    print(f"{output}: {len(images)} images translated by the checkpoint of step {restored.step}")
 
 
 if __name__ == "__main__":

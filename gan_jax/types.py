@@ -15,7 +15,7 @@ Metrics = dict[str, Array]
 
 
 def _opaque(*arguments: Any, **options: Any) -> Any:
-    raise UserError("network: it is not made by `linen`, so its layers cannot be looked at; give it an `inspect`")
+    raise UserError("network: it was not built by `linen`, so its layers cannot be inspected; give it an `inspect`")
 
 
 class Network(NamedTuple):
@@ -98,7 +98,7 @@ Slots = Callable[[dict[str, PyTree]], dict[str, PyTree]]  # {network name: param
 
 
 def _no_networks(name: str, *inputs: Any) -> Any:
-    raise UserError(f"a term applies the network {name!r}, and this context has none")
+    raise UserError(f"a term applies the network {name!r}, but this context has no networks")
 
 
 class Context(NamedTuple):

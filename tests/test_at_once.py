@@ -68,7 +68,7 @@ def test_strengths_that_are_not_positive_are_refused(rule, strength):
 
 def test_players_of_one_network_cannot_move_at_once():
     for rule in (rules.simultaneous, rules.extragradient, rules.symplectic):
-        with pytest.raises(ValueError, match="moved by two players"):
+        with pytest.raises(ValueError, match="two of them move the same network"):
             rule([BILINEAR[0], BILINEAR[0]._replace(name="other")])
 
 
@@ -85,7 +85,7 @@ def test_players_that_move_at_once_take_equal_numbers_of_batches(rule):
     for counts, taken in (((1, 1), 1), ((3, 3), 3)):
         assert rule([each._replace(batches=n) for each, n in zip(BILINEAR, counts, strict=True)]).batches == taken
     for counts in ((1, 2), (3, 2), (0, 0)):
-        with pytest.raises(ValueError, match=rf"batches: .*at once take equal numbers .*{sorted(set(counts))[-1]}\]"):
+        with pytest.raises(ValueError, match=rf"batches: .*at once need equal numbers .*{sorted(set(counts))[-1]}\]"):
             rule([each._replace(batches=n) for each, n in zip(BILINEAR, counts, strict=True)])
 
 

@@ -115,9 +115,9 @@ def test_points_are_not_bounded_and_images_are():
     ("settings", "message"),
     [
         ({"g_learning_rate": 0.0}, "learning rate 0.0: give --g-learning-rate"),
-        ({"beta1": 1.0}, r"beta1, beta2: \(1.0, 0.99\)"),
+        ({"beta1": 1.0}, r"beta1, beta2 = \(1.0, 0.99\)"),
         ({"decay_steps": -1}, "decay_steps=-1"),
-        ({"decay_start": 3}, "decay_start=3: the learning rates do not fall; give --decay-steps"),
+        ({"decay_start": 3}, "decay_start=3 has no effect without --decay-steps"),
         ({"warm_up": -1}, "warm_up=-1"),
         ({"g_width": 0}, "g_width=0: give at least 1"),
         ({"d_width": -2}, "d_width=-2: give at least 1"),

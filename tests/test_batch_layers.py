@@ -59,9 +59,9 @@ def test_equal_examples_deviate_by_the_epsilon_alone_and_their_gradient_is_finit
 
 
 def test_batches_and_features_that_do_not_divide_are_refused():
-    with pytest.raises(ValueError, match="group=4: a global batch of 6"):
+    with pytest.raises(ValueError, match="group=4 does not divide the global batch of 6"):
         minibatch_deviation(normal(1, 6, 5))
-    with pytest.raises(ValueError, match="channels=2: 5 features"):
+    with pytest.raises(ValueError, match="channels=2 does not divide the 5 features"):
         minibatch_deviation(normal(1, 8, 5), channels=2)
 
 
@@ -168,7 +168,7 @@ def test_a_linear_critic_of_packs_sums_over_their_consecutive_examples(shape):
 
 def test_a_batch_that_does_not_fall_into_packs_is_refused():
     network = packed(linen(Linear(), (9,)), 3)
-    with pytest.raises(ValueError, match=r"count=3: a batch of 4 a device .* multiple of 3 times"):
+    with pytest.raises(ValueError, match=r"count=3 does not divide the batch of 4 .* multiple of 3 times"):
         jax.eval_shape(lambda x: network.apply(*network.init(KEY), x, train=True), normal(1, 4, 3))
     with pytest.raises(ValueError, match="count=0"):
         packed(network, 0)

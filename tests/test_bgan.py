@@ -203,7 +203,7 @@ def test_layers_of_the_sampler_are_those_of_the_means():
 
 
 def test_what_cannot_be_is_refused():
-    with pytest.raises(ValueError, match=r"shape=\(2,\): points have no pixels"):
+    with pytest.raises(ValueError, match=r"shape=\(2,\): only images have"):
         bgan.build(bgan.Config(), Spec((2,), 8, kind=kinds.points))
     with pytest.raises(ValueError, match="samples=1"):
         binary_pixels.boundary_seeking(2, 1)

@@ -48,13 +48,13 @@ def test_labels_are_put_where_they_belong_and_others_are_refused():
     np.testing.assert_array_equal(
         jnp.delete(changed, jnp.arange(3, 7), axis=1), jnp.delete(drawn, jnp.arange(3, 7), axis=1)
     )
-    with pytest.raises(ValueError, match="digit 4: there are the classes 0 to 3"):
+    with pytest.raises(ValueError, match="digit 4 does not exist; give a class from 0 to 3"):
         codes.with_labels(LATENT, drawn, jnp.array([3, 4, 1]), "digit")
     with pytest.raises(ValueError, match="'label': this generator has no such code; it has digit, style"):
         codes.with_labels(LATENT, drawn, jnp.array([3, 0, 1]))
     with pytest.raises(ValueError, match="style: it is a code of 2 values"):
         codes.with_labels(LATENT, drawn, jnp.array([0, 0, 1]), "style")
-    with pytest.raises(ValueError, match="classes=0: the data have no labels; give a set that has"):
+    with pytest.raises(ValueError, match="classes=0: the data have no labels; give a labelled data set"):
         latents.labelled(latents.normal(3), 0)
 
 

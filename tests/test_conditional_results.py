@@ -33,11 +33,11 @@ def record(experiment="conditional_dcgan", data="fashion_mnist", **changes):
 
 def test_the_sentence_of_a_record():
     said = (
-        "One run of 20,000 iterations on fashion_mnist, 12.3 minutes on 2 CPU cores: of 3,000 samples, 1,000 a class, "
-        "the classifier puts 90.0% in the class that was asked for, of the worst class, shirt, 75.0% (of real test "
-        "images 93.0%); within the classes their recall is 0.46 (training images: 0.79) and their FID 6.12 (1.21); a "
-        "classifier that learns from them alone is right on 85.0% of the real test images (from as many training "
-        "images 90.2%)."
+        "One run of 20,000 iterations on fashion_mnist, 12.3 minutes on 2 CPU cores: the classifier puts 90.0% of "
+        "3,000 samples, 1,000 per class, in the requested class (test images: 93.0%); in the worst class, shirt, "
+        "75.0%. Within classes, recall is 0.46 (training images: 0.79) and FID 6.12 (1.21). A classifier trained "
+        "on the samples alone classifies 85.0% of the test images correctly; trained on as many training images, "
+        "90.2%."
     )
     assert sentence(record()) == sentence(json.loads(json.dumps(record()))) == said
 
@@ -67,7 +67,7 @@ def test_as_many_images_of_each_class_are_chosen_once_each():
     np.testing.assert_array_equal(np.bincount(labels[chosen]), [5, 5, 5])
     np.testing.assert_array_equal(chosen, of_each_class(labels, 3, 5, seed=0))
     assert set(chosen) != set(of_each_class(labels, 3, 5, seed=1))
-    with pytest.raises(ValueError, match="count_per_class=6: 5 training images are of class 0"):
+    with pytest.raises(ValueError, match="count_per_class=6: class 0 has only 5 training images"):
         of_each_class(labels, 3, 6, seed=0)
 
 

@@ -229,7 +229,7 @@ def test_spectral_norm_wraps_it():
     [
         (lambda: conv(jnp.ones((8, 8, 1)), jnp.ones((3, 3, 1, 1))), r"x has shape \(8, 8, 1\).*x\[None\]"),
         (lambda: conv(jnp.ones((1, 8, 8, 1)), jnp.ones((3, 3, 2, 1))), r"kernel has shape .* need \[kh, kw, 1"),
-        (lambda: conv(jnp.ones((1, 3, 3, 1)), jnp.ones((4, 4, 1, 1)), 1, "VALID"), "does not fit .* pad more"),
+        (lambda: conv(jnp.ones((1, 3, 3, 1)), jnp.ones((4, 4, 1, 1)), 1, "VALID"), "does not fit .* add padding"),
         (lambda: conv(jnp.ones((1, 3, 3, 1)), jnp.ones((1, 1, 1, 1)), 1, "same"), "padding is 'same': pass 'SAME'"),  # pyright: ignore[reportArgumentType]
     ],
 )

@@ -165,7 +165,7 @@ def test_walks_are_measured_in_deviations_of_the_latent(linear):
         (lambda run: directions.sefa(run, 0), "count=0"),
         (lambda run: directions.pca(run, samples=1), "samples=1"),
         (lambda run: directions.pca(run, layer="still", samples=16), "layer='still': its activations do not vary"),
-        (lambda run: directions.traverse(run, 0, np.eye(4), 3), r"vectors \(4, 4\): .* take \[count, 5\]"),
+        (lambda run: directions.traverse(run, 0, np.eye(4), 3), r"vectors have shape \(4, 4\): give \[count, 5\]"),
         (lambda run: directions.traverse(run, 0, np.zeros((1, 5)), 3), "must be finite and above 0"),
         (lambda run: directions.traverse(run, 0, np.eye(5), 1), "steps=1"),
         (lambda run: directions.traverse(run, 0, np.eye(5), 3, extent=0.0), "extent=0.0"),
@@ -183,5 +183,5 @@ def test_a_generator_deaf_to_its_latent_and_one_that_cannot_be_looked_into_are_r
         directions.sefa(linear._replace(ema=deaf))
     network = linear.system.networks["generator"]
     opaque = Network(network.init, network.apply, network.batch_dependent)
-    with pytest.raises(ValueError, match="not made by `linen`"):
+    with pytest.raises(ValueError, match="not built by `linen`"):
         directions.sefa(linear._replace(system=linear.system._replace(networks={"generator": opaque})))

@@ -292,7 +292,7 @@ def test_a_fixed_point_may_lie_anywhere():
 
 
 def test_a_point_that_moves_is_refused_and_told_how_far():
-    with pytest.raises(ValueError, match=r"moves it by 0\.25, so it is no fixed point"):
+    with pytest.raises(ValueError, match=r"moves it by 0\.25, so it is not a fixed point"):
         stability(moved(lambda x, y: (x + 0.25, y)), state_of(x=1.0, y=2.0))
 
 

@@ -109,12 +109,12 @@ def test_points_are_scored_by_their_coordinates(points):
     ("options", "message"),
     [
         ({"metrics": ("fid",), "count": 20}, "20 samples for 64 features.*--few"),
-        ({"metrics": ("kid",), "few": True}, "--few: it is for fid alone"),
-        ({"resize": "clean"}, "--inception, --resize: they are for .* give --features inception"),
+        ({"metrics": ("kid",), "few": True}, "--few applies only to fid"),
+        ({"resize": "clean"}, "--inception and --resize need .* give --features inception"),
         ({"metrics": ("kid",), "count": 1}, "count=1"),
         ({"metrics": ("kid",), "count": 0}, "count=0"),
         ({"count": 10**12}, "1,000,000,000,000 samples to be scored, .* GB at least"),
-        ({"inception": Path("weights.pth")}, "--inception, --resize: they are for"),
+        ({"inception": Path("weights.pth")}, "--inception and --resize need"),
         ({"metrics": ("classes",), "features": "pixels"}, "classes needs probabilities"),
         ({"metrics": ("copying",), "split": "train"}, "copying compares with images held out"),
         ({"shared": Shared(steps=(3,))}, "step 3 is not in"),
@@ -157,6 +157,6 @@ def test_scores_of_a_run_that_is_read_only_are_shown(points, monkeypatch, capsys
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(run / protocol.FILE))
 
     monkeypatch.setattr(protocol, "write", refuse)
-    with pytest.raises(UserError, match=f"the scores above are not kept, as {points} cannot be written to: .*denied"):
+    with pytest.raises(UserError, match=f"not saved, because {points} cannot be written to: .*denied"):
         evaluate.samples(points, Shared(), metrics=("fid",), count=500)
     assert "step 6 averaged:  fid" in capsys.readouterr().out

@@ -135,5 +135,5 @@ def test_layers_without_maps_are_refused(linear):
         filters.dissect(*linear, paths=["maps/Dense_0"])
     network = linen(mlp.Generator((4, 4, 1), (8,)), (SIZE,))
     params, stats = network.init(jax.random.key(0))
-    with pytest.raises(ValueError, match="network: none of its layers gives maps"):
+    with pytest.raises(ValueError, match="network: none of its layers outputs maps"):
         filters.dissect(network, {"params": params, "stats": stats}, linear[2], linear[3])

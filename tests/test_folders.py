@@ -120,7 +120,7 @@ def test_runs_within_the_data_are_no_data(classes):
 
 def test_a_run_is_not_begun_in_the_folder_of_its_data(classes):
     run = SimpleNamespace(workdir=classes / "a" / "..", stream=False, skip_damaged=False)
-    with pytest.raises(UserError, match="the images lie there; give another --workdir"):
+    with pytest.raises(UserError, match="is the folder of the data; give another"):
         baseline.train(None, SimpleNamespace(dataset=str(classes), run=run))  # pyright: ignore[reportArgumentType]
 
 

@@ -48,7 +48,7 @@ def test_collapse_alarms_within_a_tenth_of_the_run_and_once_for_each_stretch():
     records += [record(s) for s in range(1000, 2000, 50)]
     records += [record(s, diversity=0.1) for s in range(2000, 5050, 50)]
     first, second = alarms(records)
-    assert first.signal == second.signal == "collapse" and "0.01 times as much" in first.message
+    assert first.signal == second.signal == "collapse" and "0.01 times the variance" in first.message
     assert (first.since, first.step) == (150, 250)  # 3% of grace, 2% of patience
     assert (second.since, second.step) == (1950, 2050)
 
@@ -86,7 +86,7 @@ def test_a_score_that_stays_far_from_its_best_alarms():
     values = [50, 20, 10, 25, 19, 21, 22, 23, 24, 9, 19, 19, 19, 19]
     raised = alarms([{"step": 100 * i, "score/fid": float(v)} for i, v in enumerate(values)], metric="fid")
     assert [(a.signal, a.step) for a in raised] == [("score", 700), ("score", 1200)]
-    assert "is 23, and was 10 at best" in raised[0].message
+    assert "is 23, far worse than its best, 10" in raised[0].message
     rising = [{"step": 100 * i, "score/recall": v} for i, v in enumerate([0.5, 0.9, 0.4, math.nan, 0.3])]
     assert [a.step for a in alarms(rising, metric="recall", higher=True)] == [400]
     assert alarms(rising) == []  # watched by another name

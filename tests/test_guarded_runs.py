@@ -93,11 +93,11 @@ def test_scores_change_nothing_and_a_run_in_two_parts_has_the_same(scored, tmp_p
 def test_collapse_stops_the_run_within_a_tenth_at_a_checkpoint_from_before_it(tmp_path):
     state = train(game(strike(400)), tmp_path, guard="stop", save_every=20)
     (stopped,) = events(tmp_path, "stopped")
-    assert stopped["from"] <= 400 + STEPS / 10 and "samples vary" in stopped["message"]
+    assert stopped["from"] <= 400 + STEPS / 10 and "times the variance of real images" in stopped["message"]
     assert int(state.step) == stopped["step"] == 400 == checkpoint.steps(tmp_path / "checkpoints")[-1]
     assert list((tmp_path / "checkpoints").glob("discarded-*")), "later checkpoints are kept aside"
     assert (tmp_path / "metrics-abandoned-1.jsonl").exists()
-    assert "samples vary" in (tmp_path / "report.html").read_text()
+    assert "times the variance of real images" in (tmp_path / "report.html").read_text()
 
 
 def test_collapse_is_warned_of_once_and_training_goes_on(tmp_path, capsys):

@@ -137,8 +137,12 @@ def test_features_are_weighed_against_pixels():
 @pytest.mark.parametrize(
     ("images", "options", "message"),
     [
-        (np.zeros((2, 4, 4, 3), np.uint8), {}, r"images \(2, 4, 4, 3\): this generator makes \(4, 4, 1\); give \[n, 4"),
-        (np.zeros((4, 4, 1), np.uint8), {}, r"images \(4, 4, 1\)"),
+        (
+            np.zeros((2, 4, 4, 3), np.uint8),
+            {},
+            r"images have shape \(2, 4, 4, 3\), .* makes \(4, 4, 1\): give \[n, 4",
+        ),
+        (np.zeros((4, 4, 1), np.uint8), {}, r"images have shape \(4, 4, 1\)"),
         (np.zeros((0, 4, 4, 1), np.uint8), {}, "n at least 1"),
         (np.full((1, 4, 4, 1), 255.0), {}, r"images of float64 in \[255.0, 255.0\]: give uint8, or floating point in"),
         (np.full((1, 4, 4, 1), np.nan), {}, "images of float64"),

@@ -241,7 +241,7 @@ def test_a_generator_of_tokens_returns_logits():
     }
     game = gan(networks, losses.non_saturating(), latent, optax.sgd(0.1))
     rehearsal.state(game, spec)
-    with pytest.raises(UserError, match=r"examples of shape \(12,\), and the data's are \(13,\)"):
+    with pytest.raises(UserError, match=r"examples of shape \(12,\), but the data have \(13,\)"):
         rehearsal.state(game, spec._replace(shape=(13,)))
 
 

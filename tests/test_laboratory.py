@@ -65,9 +65,9 @@ def test_images_are_played_by_convolutions():
         ({"loss": "hinged"}, "loss: 'hinged' is not on the menu; choose from minimax, "),
         ({"terms": ("r3",)}, "terms: 'r3' is not on the menu"),
         ({"rule": "random"}, "rule: 'random' is not on the menu"),
-        ({"d_norm": "batch"}, r"batch norm\?"),
+        ({"d_norm": "batch"}, r"batch norm or"),
         ({"weight": -1.0}, "weight=-1.0"),
-        ({"loss": "began", "d_norm": "spectral"}, "energies of an autoencoder"),
+        ({"loss": "began", "d_norm": "spectral"}, "needs an autoencoder"),
         ({"rule": "consensus", "d_steps": 2}, "d_steps=2: under consensus all players move at once"),
     ],
 )

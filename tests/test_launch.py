@@ -61,7 +61,7 @@ def undisturbed(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("whole")
     status, said = run(workdir, 2, 1500)
     assert status == 0, said
-    assert "2 x cpu of 2 processes" in said and said.count("done, in") == 1  # one process speaks
+    assert "2 x cpu of 2 processes" in said and said.count("done, with") == 1  # one process speaks
     assert [line["step"] for line in log.read(workdir) if "generator/loss" in line] == [*range(100, 1501, 100)]
     return workdir
 
@@ -83,9 +83,9 @@ def test_a_process_killed_in_mid_run_is_started_again_and_the_run_ends_as_though
     said = launcher.communicate(timeout=300)[0]
     assert launcher.returncode == 0, said
     assert re.search(
-        r"process 1 was killed by SIGKILL\n.*starting all 2 again, from the last checkpoint \(1 of 3\)", said
+        r"process 1 was killed by SIGKILL\n.*restarting all 2 from the last checkpoint \(restart 1 of 3\)", said
     )
-    assert "goes on from step" in said
+    assert "continues from step" in said
     jax.tree.map(np.testing.assert_array_equal, final(tmp_path), final(undisturbed))
 
 
@@ -95,10 +95,10 @@ def test_sigterm_to_one_process_makes_all_save_at_one_step_and_the_run_goes_on_e
     os.kill(second, signal.SIGTERM)
     said = launcher.communicate(timeout=120)[0]
     assert launcher.returncode == 0, said
-    (step,) = re.findall(r"stopped by SIGTERM at step (\d+), saved; the same command goes on", said)
+    (step,) = re.findall(r"stopped by SIGTERM at step (\d+) and saved; the same command continues", said)
     assert int(step) == checkpoint.steps(tmp_path / "checkpoints")[-1] < 1500
     status, said = run(tmp_path, 2, 1500)
-    assert status == 0 and f"goes on from step {step}" in said, said
+    assert status == 0 and f"continues from step {step}" in said, said
     jax.tree.map(np.testing.assert_array_equal, final(tmp_path), final(undisturbed))
 
 
@@ -109,7 +109,7 @@ def test_sigterm_is_heeded_also_where_every_call_ends_in_a_checkpoint(tmp_path):
     os.kill(second, signal.SIGTERM)
     said = launcher.communicate(timeout=120)[0]
     assert launcher.returncode == 0, said
-    assert re.search(r"stopped by SIGTERM at step \d+, saved", said), said
+    assert re.search(r"stopped by SIGTERM at step \d+ and saved", said), said
     assert checkpoint.steps(tmp_path / "checkpoints")[-1] < 1500
 
 
@@ -141,7 +141,7 @@ def test_without_a_launcher_a_dead_process_is_noticed_and_the_others_end(tmp_pat
 
 def test_what_fails_by_itself_is_not_repeated(tmp_path):
     status, said = run(tmp_path, 2, 5, "--batch-size", "15")
-    assert status == 1 and "batch_size=15 is not divisible by the 2 devices" in said
+    assert status == 1 and "batch_size=15 is not divisible by 2 devices" in said
     assert "again" not in said
 
 
@@ -189,7 +189,7 @@ def test_a_launcher_that_is_killed_leaves_no_process_behind(tmp_path):
     launcher, _ = start_and_wait_for_a_checkpoint(tmp_path, 10**6)
     launcher.kill()
     said = launcher.communicate(timeout=100)[0]  # returns when the others have ended too, which write there
-    assert re.search(r"stopped by SIGTERM at step \d+, saved", said), said
+    assert re.search(r"stopped by SIGTERM at step \d+ and saved", said), said
 
 
 @pytest.mark.slow
@@ -197,7 +197,7 @@ def test_an_interrupt_of_one_process_makes_all_save_and_end(tmp_path):
     launcher, (_, second) = start_and_wait_for_a_checkpoint(tmp_path, 10**6)
     os.kill(second, signal.SIGINT)
     said = launcher.communicate(timeout=100)[0]
-    assert re.search(r"stopped by SIGTERM at step \d+, saved", said) and "again" not in said, said
+    assert re.search(r"stopped by SIGTERM at step \d+ and saved", said) and "again" not in said, said
 
 
 @pytest.mark.parametrize(("host", "bound"), [("127.0.0.1", "127.0.0.1:1"), ("localhost", "localhost:1"), ("b", None)])

@@ -178,7 +178,7 @@ def test_divergence_stops_names_the_step_and_keeps_the_last_good_checkpoint(tmp_
     [
         ({"learning_rate": 5e-4}, "learning_rate=0.001, and this one has learning_rate=0.0005.*--workdir"),
         ({"seed": 1}, "seed=0, and this one has seed=1"),
-        ({"batch_size": 15, "devices": 4}, "batch_size=15 is not divisible by the 4 devices.*16"),
+        ({"batch_size": 15, "devices": 4}, "batch_size=15 is not divisible by 4 devices.*16"),
         ({"devices": 9}, "devices=9: this machine has 4"),
         ({"log_every": 0}, "log_every=0 must be at least 1"),
         ({"batch_size": 10**6}, "batch_size=1000000 exceeds"),
@@ -234,7 +234,7 @@ def test_settings_of_jax_that_change_what_is_drawn_are_refused(whole, setting, v
 def test_a_finished_run_is_left_alone(whole, capsys):
     state = train(whole[1])
     assert_same_bits(state, whole[0])
-    assert "has made 6 iterations, and --steps is 6" in capsys.readouterr().out
+    assert "has already run 6 iterations, and --steps is 6" in capsys.readouterr().out
 
 
 def test_fresh_moves_the_old_run_aside(tmp_path):
@@ -322,7 +322,7 @@ def test_a_finished_run_that_gets_a_signal_says_that_it_is_done(tmp_path, monkey
         train(tmp_path / "my run", steps=1)
     assert stopped.value.code == 128 + signal.SIGTERM
     said = capsys.readouterr().out
-    assert "done, in" in said and "goes on" not in said
+    assert "done, with" in said and "continues" not in said
     assert f"python -m gan_jax.sample '{tmp_path / 'my run'}'\n" in said  # to be pasted into a shell
 
 
@@ -332,7 +332,7 @@ def test_a_report_that_cannot_be_written_is_told_and_hides_no_error(tmp_path, ca
             _ = 1 / 0
         finally:
             session._shown(tmp_path / "gone")
-    assert "warning: no report" in capsys.readouterr().out
+    assert "warning: cannot write the report" in capsys.readouterr().out
 
 
 def test_a_run_goes_on_with_another_number_of_devices(whole, tmp_path):

@@ -61,7 +61,7 @@ def test_entries_that_the_batch_lacks_are_named(name):
     asked = [lambda batch: from_batch(name)(KEYS, batch), lambda batch: given(name)(state_of(x=0.0), batch, KEYS)]
     asked += [lambda batch: labelled(latent)(KEYS, batch)] if name == "label" else []
     for ask in asked:
-        with pytest.raises(ValueError, match=rf"no '{name}', only \['image', 'other'\]; use a data set that has"):
+        with pytest.raises(ValueError, match=rf"no '{name}', only \['image', 'other'\]; use a data set with it"):
             ask({"other": 1, "image": 2})
 
 
@@ -95,7 +95,7 @@ def test_the_discriminator_moves_the_body_and_what_it_trains_and_the_generator_n
     [
         (generator, [penalties.r1(1.0)], "terms: 'r1' is the discriminator's, not the generator's"),
         (discriminator, [penalties.r1], "terms: one is a function, not a Term"),
-        (discriminator, penalties.r1(1.0), r"terms: give a list, such as \[penalties.r1\(1.0\)\]"),
+        (discriminator, penalties.r1(1.0), r"terms: give a list, even for one, such as \[penalties.r1\(1.0\)\]"),
         (discriminator, [penalties.r1(1.0), penalties.r1(2.0)], "terms: two are called 'r1'"),
     ],
 )
@@ -107,9 +107,9 @@ def test_terms_that_a_player_cannot_have_are_refused(player, terms, message):
 @pytest.mark.parametrize(
     ("game", "message"),
     [
-        (GAME._replace(loss=None), "game: give it an adversarial loss"),
-        (GAME._replace(latent=None), "game: give it a distribution of latents, or inputs"),
-        (GAME._replace(networks={"generator": NETWORKS["generator"]}), r"networks: there is no \['discriminator'\]"),
+        (GAME._replace(loss=None), "game: it has no adversarial loss"),
+        (GAME._replace(latent=None), "game: the generator has no input; give the game a latent, or inputs"),
+        (GAME._replace(networks={"generator": NETWORKS["generator"]}), r"networks: \['discriminator'\] missing"),
     ],
 )
 def test_a_game_that_lacks_a_part_has_no_players(game, message):
@@ -161,8 +161,8 @@ def test_players_and_controllers_of_networks_that_are_not_there_are_refused():
 @pytest.mark.parametrize(
     ("controllers", "message"),
     [
-        ([], r"controllers: samples come from an average: add controllers.ema\('generator', 0.999\)"),
-        ([ema("discriminator", 0.999)], "samples come from an average"),
+        ([], r"controllers: samples come from the averaged generator; add controllers.ema\('generator', 0.999\)"),
+        ([ema("discriminator", 0.999)], "samples come from the averaged generator"),
         (ema("generator", 0.999), "controllers: give a list"),
         ([ema("generator", 0.9), ema("generator", 0.99)], "two are called 'average generator'"),
     ],
@@ -177,7 +177,7 @@ def test_two_players_cannot_carry_one_slot():
     one = discriminator(GAME, SGD, [slow])
     for other, refused in ((slow._replace(name="slow", player=""), True), (Term("none", lambda context: 0.0), False)):
         built = system(GAME, rules.alternating([one, generator(GAME, SGD, [other])]), [ema("generator", 0.0)])
-        with pytest.raises(ValueError, match="carry the slot") if refused else contextlib.nullcontext():
+        with pytest.raises(ValueError, match="use the slot") if refused else contextlib.nullcontext():
             built.init(KEY)
 
 

@@ -102,5 +102,5 @@ def test_a_pool_of_none_gives_all_images_back_and_no_pool_passes_a_gradient():
 def test_sizes_and_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="size=-1"):
         empty(-1, SHAPE)
-    with pytest.raises(ValueError, match=r"images are \(2, 1, 1\).*shape=\(3, 3, 1\)"):
+    with pytest.raises(ValueError, match=r"images have shape \(2, 1, 1\).*shape=\(3, 3, 1\)"):
         swap(empty(2, (3, 3, 1)), images(0, 2), KEY)

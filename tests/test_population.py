@@ -142,11 +142,11 @@ def decides(config, spec):
         ({"width": 8}, {}, r"width: it differs between configs, \[16, 8\], but it is no float"),
         ({"run": loop.Run(steps=31)}, {}, r"run.steps: it differs between configs, \[30, 31\]"),
         ({"r1": -1.0}, {}, "weight=-1.0: a term's weight must be positive"),
-        ({"seed": 2**31}, {}, r"seed: \[0, 2147483648\] do not all fit in signed integers of 32 bits"),
-        ({"r1": None}, {}, r"r1: it differs between configs, \[1.0, None\], but it is no float"),
-        ({"r1": 2.0}, {"build": decides}, r"r1: it differs between configs, \[1.0, 2.0\], but .* decides something in"),
-        ({}, {"every": 0}, "steps=30: from step 0 it must be a positive multiple of every=0"),
-        ({}, {"every": 7}, "steps=30: from step 0 it must be a positive multiple of every=7"),
+        ({"seed": 2**31}, {}, r"seed: \[0, 2147483648\] do not all fit in signed 32-bit integers"),
+        ({"r1": None}, {}, r"r1 differs between configs, \[1.0, None\], but it is not a float"),
+        ({"r1": 2.0}, {"build": decides}, r"r1 differs between configs, \[1.0, 2.0\], but .* depends on its"),
+        ({}, {"every": 0}, "steps=30: 30 from step 0 is not a positive multiple of every=0"),
+        ({}, {"every": 7}, "steps=30: 30 from step 0 is not a positive multiple of every=7"),
     ],
 )
 def test_what_makes_no_population_is_refused(changes, options, message):
@@ -156,7 +156,7 @@ def test_what_makes_no_population_is_refused(changes, options, message):
 
 
 def test_configs_are_of_one_experiment():
-    with pytest.raises(ValueError, match=r"configs: of \[\]; give at least one"):
+    with pytest.raises(ValueError, match=r"configs have the types \[\]; give at least one"):
         population.train(build, RING, [])
 
 

@@ -30,18 +30,18 @@ def build(name, spec=DIGITS, **settings):
 @pytest.mark.parametrize("name", ["dcgan", "wgan_gp", "pacgan", "mix_gan"])
 def test_a_generator_of_other_examples_than_the_datas_is_refused(name):
     rehearsal.state(build(name, g_width=4, d_width=4), DIGITS)
-    with pytest.raises(UserError, match=r"\(32, 32, 1\), and the data's are \(28, 28, 1\).*--resolution"):
+    with pytest.raises(UserError, match=r"\(32, 32, 1\), but the data have \(28, 28, 1\).*--resolution"):
         rehearsal.state(build(name, Spec((32, 32, 1), 10), g_width=4, d_width=4), DIGITS)
-    with pytest.raises(UserError, match=r"\(2,\), and the data's are \(28, 28, 1\)"):
+    with pytest.raises(UserError, match=r"\(2,\), but the data have \(28, 28, 1\)"):
         rehearsal.state(points_game(), DIGITS)
 
 
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (lambda x: jnp.mean(x), r"logits \(\) of examples \(8, 2\)"),
+        (lambda x: jnp.mean(x), r"logits of shape \(\) for examples of shape \(8, 2\)"),
         (lambda x: x.reshape(-1), None),
-        (lambda x: jnp.tile(x, (3, 1)), r"logits \(24, 2\) of examples \(8, 2\)"),
+        (lambda x: jnp.tile(x, (3, 1)), r"logits of shape \(24, 2\) for examples of shape \(8, 2\)"),
         (lambda x: {"logit": x}, r"returns \['logit'\]"),
     ],
 )

@@ -62,7 +62,7 @@ def test_the_best_is_gone_back_to_and_holds_the_roll_back(workdir):
 @pytest.mark.parametrize(("since", "step"), [(3, 2), (4, 4), (1, 2)])
 def test_past_a_damaged_best_one_the_newest_from_before_the_trouble_is_taken(workdir, since, step):
     flip(data_file(workdir / runs.BEST / "step_00000003/state"))
-    with pytest.warns(UserWarning, match="going back past a damaged checkpoint: .*step 3 is damaged"):
+    with pytest.warns(UserWarning, match="skipped a damaged checkpoint: .*step 3 is damaged"):
         state, past = go_back(workdir, since)
     assert_same(state, make_state(step))
     assert past.rollbacks == 3

@@ -77,7 +77,7 @@ def test_truncation_bounds_every_value_and_keeps_the_rest_of_the_law(run):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda run: sample.traversal(run, 0, (4,), 3), "dimension 4: the latent has 4"),
+        (lambda run: sample.traversal(run, 0, (4,), 3), "dimension 4 does not exist; the latent has dimensions 0 to 3"),
         (lambda run: sample.interpolation(run, 0, 1, 1), "steps=1"),
         (lambda run: sample.interpolation(run, 0, 0, 3), "rows=0"),
         (lambda run: sample.traversal(run, 0, (), 3), "at least 2 steps and 1 dimension"),
@@ -92,7 +92,7 @@ def test_truncation_bounds_every_value_and_keeps_the_rest_of_the_law(run):
         (lambda run: sample.latents_of(run, 0, 10**12), r"1,000,000,000,000 latents: 1.6e\+04 GB"),
         (
             lambda run: sample.generate(run, jnp.zeros((3, 5))),
-            r"values \(3, 5\): this generator takes latents \[n, 4\]",
+            r"values have shape \(3, 5\): give latents \[n, 4\]",
         ),
     ],
 )

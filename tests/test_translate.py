@@ -48,9 +48,9 @@ def test_a_folder_is_translated_name_by_name_both_ways(translator, tmp_path):
     np.testing.assert_array_equal(translate.translated(opened, images["source"][1:2])[0], made[1])
     back = translate.translated(opened, images["image"][:3], backward=True)
     assert back.shape == images["source"][:3].shape and not np.array_equal(back, made)
-    with pytest.raises(ValueError, match=r"--output .* has files already"):
+    with pytest.raises(ValueError, match=r"--output .* directory is not empty"):
         translate.main(translator, tmp_path / "in", tmp_path / "out", Checkpoint())
-    with pytest.raises(ValueError, match=r"images \(8, 8, 3\): this run translates images of \[28, 28, 3\]"):
+    with pytest.raises(ValueError, match=r"images \(8, 8, 3\): this run translates \[28, 28, 3\]"):
         translate.translated(opened, np.zeros((1, 8, 8, 3), np.uint8))
 
 
@@ -75,12 +75,12 @@ def test_grey_images_are_translated_to_files_and_none_replaces_another(tmp_path)
 
 
 def test_a_game_needs_the_right_data(tmp_path):
-    with pytest.raises(ValueError, match=r"edges:digits: its sources are for translators, pix2pix and cyclegan"):
+    with pytest.raises(ValueError, match=r"edges:digits has source images.* use pix2pix or cyclegan"):
         trained("dcgan", tmp_path, dataset="edges:digits")
     for name in ("pix2pix", "cyclegan"):
-        with pytest.raises(ValueError, match="the data have no source to translate"):
+        with pytest.raises(ValueError, match="the data have no source images to translate"):
             trained(name, tmp_path / name, dataset="digits")
-    with pytest.raises(ValueError, match="say how few labels are kept; give few:10:0:digits"):
+    with pytest.raises(ValueError, match="ssgan needs a data set with few labels; give few:10:0:digits"):
         trained("ssgan", tmp_path / "ssgan", dataset="digits")
     with pytest.raises(ValueError, match="pix2pix learns from pairs; leave out unpaired:"):
         trained("pix2pix", tmp_path / "apart", dataset="unpaired:edges:digits")
@@ -89,7 +89,7 @@ def test_a_game_needs_the_right_data(tmp_path):
 def test_a_translator_is_not_scored_and_one_player_has_no_game(translator, tmp_path):
     with pytest.raises(ValueError, match="players: this run has only generator"):
         evaluate.players(trained("vae", tmp_path / "vae"), evaluate.Shared())
-    with pytest.raises(ValueError, match="a translator draws no samples"):
+    with pytest.raises(ValueError, match="is a translator and draws no samples"):
         evaluate.samples(translator, evaluate.Shared())
     with pytest.raises(ValueError, match="eval_every, best: a translator's images"):
         opened, found = runs.open_run(translator), data.load("unpaired:recoloured:digits")
@@ -123,11 +123,11 @@ def test_samples_of_classes_are_those_of_their_latents(conditional, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"labels": (10,)}, "label 10: there are the classes 0 to 9"),
+        ({"labels": (10,)}, "label 10 does not exist; give a class from 0 to 9"),
         ({"codes": ("style=1",)}, "'style': this generator has no such code; it has label"),
         ({"codes": ("label=x",)}, "--codes label=x: it is not of the form"),
         ({"codes": ("label=1,2",)}, "gives 2; label takes 10 values"),
-        ({"codes": ("label=10",)}, "label 10: there are the classes 0 to 9"),
+        ({"codes": ("label=10",)}, "label 10 does not exist; give a class from 0 to 9"),
     ],
 )
 def test_labels_and_codes_that_are_not_there_are_refused(conditional, options, message):
@@ -152,7 +152,7 @@ def test_a_traversal_holds_what_is_given(conditional, tmp_path, monkeypatch):
 
 
 def test_a_run_without_an_encoder_reconstructs_nothing(conditional):
-    with pytest.raises(ValueError, match="no encoder: bigan and vae have"):
+    with pytest.raises(ValueError, match="no encoder; use a run of bigan or vae"):
         command.reconstruction(conditional, Shared())
 
 

@@ -27,7 +27,7 @@ from gan_jax.types import Array
 
 LOOPS = 3  # iterations in one call
 WAYS = ("convolutions", "products")
-HEAD = ["game", "batch", "convolutions", "products alone", "GFLOP/s of the convolutions", "of the products"]
+HEAD = ["game", "batch", "convolutions", "products alone", "GFLOP/s, convolutions", "GFLOP/s, products"]
 
 
 def main(

@@ -53,13 +53,13 @@ def main(count: int = 10_000, size: int = 2048, groups: int = 10, out: Path = Pa
     megabytes = {"peak": _peak() - before, "moments": moments, "beyond": _peak() - before - moments}
     megabytes = {name: round(value) for name, value in megabytes.items()}
     total = sum(wall for wall, _ in seconds.values()) - 3 * seconds["drawing, once"][0]
-    table = Table(f"{count:,} against {count:,}, {size:,} features", "seconds", "of processor")
+    table = Table(f"{count:,} against {count:,}, {size:,} features", "seconds", "CPU seconds")
     for name, (wall, cpu) in seconds.items():
         table.add_row(name, f"{wall:.2f}", f"{cpu:.2f}")
     table.add_row("all but drawing", f"{total:.2f}", "")
     Console().print(table)
-    print(f"FID {found.value:.3f} +- {found.error:.3f}; by theory {size * (size + 5) / (2 * count):.3f} and more")
-    print("megabytes: {peak:,} at the peak, of which moments {moments:,}, beyond them {beyond:,}".format(**megabytes))
+    print(f"FID {found.value:.3f} +- {found.error:.3f}; theory expects at least {size * (size + 5) / (2 * count):.3f}")
+    print("peak memory: {peak:,} MB, of this moments {moments:,} MB, the rest {beyond:,} MB".format(**megabytes))
     record = {"seconds": seconds | {"all but drawing": round(total, 2)}, "megabytes": megabytes, "fid": found._asdict()}
     record |= {"count": count, "size": size, "groups": groups, "environment": records.environment()}
     write_json(out, record)

@@ -94,7 +94,7 @@ def main(
         out: The JSON file.
     """
     if unknown := sorted(set(games) - set(GAMES)):
-        raise UserError(f"games: there is no {', '.join(unknown)}; choose from {', '.join(GAMES)}")
+        raise UserError(f"games: unknown {', '.join(unknown)}; choose from {', '.join(GAMES)}")
     with tempfile.TemporaryDirectory() as empty:
         # the processes share the GPU, and each compiles its programs anew
         os.environ |= {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "JAX_ENABLE_COMPILATION_CACHE": "false"}
@@ -111,7 +111,7 @@ def main(
         table.add_row(*line)
     Console().print(table)
     if torch_peers is None:
-        print("torch is not installed, so that nothing is compared: pip install torch")
+        print("torch is not installed, so only gan_jax was timed; to compare, pip install torch")
 
 
 def markdown(record: dict[str, Any]) -> str:
@@ -182,7 +182,7 @@ def _row(game: str, precision: Precision, peak: float, rounds: int, seconds: flo
     torch_ways = torch_peers.ways(GAMES[game].experiment, GAMES[game].shape) if torch_peers else []
     racers = {way: enter(start, way, game, precision) for way in ("gan_jax", *torch_ways)}
     if why := racers["gan_jax"].costs.get("failed"):
-        raise UserError(f"{game}: {why}")
+        raise UserError(f"{game}: gan_jax failed: {why}")
     speeds = race({way: racer for way, racer in racers.items() if "failed" not in racer.costs}, rounds, seconds)
     config, flops = build(game)[0], iteration_flops(game)
     ways = {way: racer.costs for way, racer in racers.items()}
@@ -209,7 +209,7 @@ def _products(way: str, size: int, precision: Precision) -> Run:
 
 def _cells(record: dict[str, Any]) -> list[list[str]]:
     """Returns the table's head, and a row for each way of each game."""
-    lines = [["game", "batch", "way", "images/s", "of the peak", "MB", "s to compile", "gan_jax is faster by", "goals"]]
+    lines = [["game", "batch", "way", "images/s", "share of peak", "MB", "compile, s", "gan_jax speed-up", "goals"]]
     for row in record["rows"]:
         name, compared = row["game"] + " bfloat16" * (row["precision"] == "bfloat16"), row["ratios"]
         for way in (*row["ways"], *["fastest"] * ("fastest" in compared)):

@@ -43,7 +43,10 @@ def main(
     """
     counts = [2**n for n in range(1, jax.local_device_count().bit_length())]
     if not counts:
-        raise UserError("this machine has one device; on a CPU, XLA_FLAGS=--xla_force_host_platform_device_count=4")
+        raise UserError(
+            "this machine has one device, and scaling needs at least 2; on a CPU, set "
+            "XLA_FLAGS=--xla_force_host_platform_device_count=4"
+        )
     rows = []
     one = _iterations(experiment, batch_size, 1)
     for count in counts:
@@ -60,7 +63,7 @@ def main(
 def markdown(record: dict[str, Any]) -> str:
     """Returns the Markdown table, as in README.md."""
     lines = [
-        "| scaling | devices | batch | images/s beside one device's | efficiency |",
+        "| scaling | devices | batch | images/s relative to one device | efficiency |",
         "| --- | --- | --- | --- | --- |",
     ]
     for row in record["rows"]:

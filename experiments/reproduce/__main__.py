@@ -76,7 +76,7 @@ def sentence(record: dict[str, Any]) -> str:
     rarest = min(each["smallest_share"] for each in record["figures"]["final"])
     return (
         f"{text}: the classifier is sure of {statistics.median(sure):.0%} of the samples (worst run {min(sure):.0%}; "
-        f"of real test images {record['figures']['real']['sure']:.0%}, of an untrained generator's {untrained:.0%}), "
+        f"real test images {record['figures']['real']['sure']:.0%}; untrained generator {untrained:.0%}), "
         f"and the rarest class makes up {rarest:.1%}."
     )
 

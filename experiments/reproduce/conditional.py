@@ -68,7 +68,9 @@ def scored(directory: Path, count_per_class: int, seed: int, classifier_steps: i
     train, test = runs.dataset(run.record), runs.held_out(run.record)
     classes = train.spec.classes
     if not train.spec.kind.is_image or not classes:
-        raise UserError(f"{directory} was trained on {train.name}, which is not a set of labelled images")
+        raise UserError(
+            f"{directory} was trained on {train.name}, not on labelled images; give a run on labelled images"
+        )
     asked = np.tile(np.arange(classes), count_per_class)
     images = sample.labelled(run, seed, asked.tolist())
     chosen = of_each_class(train.arrays["label"], classes, count_per_class, seed)
@@ -132,7 +134,7 @@ def of_each_class(labels: np.ndarray, classes: int, count: int, seed: int) -> np
     for label in range(classes):
         own = np.flatnonzero(labels == label)
         if len(own) < count:
-            raise UserError(f"count_per_class={count}: {len(own)} training images are of class {label}; give fewer")
+            raise UserError(f"count_per_class={count}: class {label} has only {len(own)} training images; give fewer")
         chosen.append(draws.choice(own, count, replace=False))
     return draws.permutation(np.concatenate(chosen))
 
@@ -148,18 +150,17 @@ def sentence(record: dict[str, Any]) -> str:
     )
     return (
         f"One run of {record['steps']:,} iterations on {record['data']['name']}, {record['minutes']:.1f} minutes on "
-        f"{record['device']}: of {total:,} samples, {count:,} a class, the classifier puts "
-        f"{samples['agreement']['overall'][0]:.1%} in the class that was asked for, of the worst class, {name}, "
-        f"{lowest:.1%} (of real test images {record[TEST]['agreement']['overall'][0]:.1%}); within the classes their "
-        f"recall is {recall[0]:.2f} ({TRAINING}: {recall[1]:.2f}) and their FID {fid[0]:.2f} ({fid[1]:.2f}); a "
-        f"classifier that learns from them alone is right on {learnt[0]:.1%} of the real test images (from as many "
-        f"{TRAINING} {learnt[1]:.1%})."
+        f"{record['device']}: the classifier puts {samples['agreement']['overall'][0]:.1%} of {total:,} samples, "
+        f"{count:,} per class, in the requested class ({TEST}: {record[TEST]['agreement']['overall'][0]:.1%}); in the "
+        f"worst class, {name}, {lowest:.1%}. Within classes, recall is {recall[0]:.2f} ({TRAINING}: {recall[1]:.2f}) "
+        f"and FID {fid[0]:.2f} ({fid[1]:.2f}). A classifier trained on the samples alone classifies {learnt[0]:.1%} of "
+        f"the {TEST} correctly; trained on as many {TRAINING}, {learnt[1]:.1%}."
     )
 
 
 def markdown(made: Sequence[dict[str, Any]]) -> str:
     """Returns the Markdown table: a row per record, and below a row of real images per data set."""
-    head = "| | of the class asked for | worst class | recall in classes | FID in classes | accuracy by them alone |"
+    head = "| | requested class | worst class | recall in classes | FID in classes | accuracy if trained on them |"
     rows, real = [], {}
     for record in made:
         data = record["data"]["name"]

@@ -69,7 +69,7 @@ def main(seeds: tuple[int, ...] = (0,), settings: str = SETTINGS, workdir: Path 
 
 def markdown(record: dict[str, Any]) -> str:
     """Returns the Markdown table of a record, medians over seeds."""
-    head = "| | FID | precision | recall | L1 | by features | class of the nearest latent | minutes |"
+    head = "| | FID | precision | recall | L1 | feature distance | nearest latent in the right class | minutes |"
     lines = [head, "| --- |" + " --- |" * 7]
     for name in dict.fromkeys(row["name"] for row in record["rows"]):
         found = _middle(record, name)
@@ -89,11 +89,11 @@ def sentence(record: dict[str, Any], name: str) -> str:
     seeds = sum(row["name"] == name for row in record["rows"])
     return (
         f"{f'{seeds} runs' if seeds > 1 else 'One run'} of {steps:,} iterations on {record['data']['name']}, "
-        f"{found['minutes']:.1f} minutes on {record['environment']['device']}: test images come back at an L1 of "
-        f"{found['l1']:.3f} and {found['features']:.2f} by features, where another one is at {chance['l1']:.3f} and "
-        f"{chance['features']:.2f}; the nearest latent has the right class for {found['neighbour']:.1%}; "
-        f"samples have an FID of {found['fid']:.2f} by the same features, and dcgan's "
-        f"{_middle(record, 'dcgan')['fid']:.2f}."
+        f"{found['minutes']:.1f} minutes on {record['environment']['device']}: reconstructions of test "
+        f"images have an L1 error of {found['l1']:.3f} and a feature distance of {found['features']:.2f} (another test "
+        f"image: {chance['l1']:.3f} and {chance['features']:.2f}); the nearest latent has the right class for "
+        f"{found['neighbour']:.1%}; the FID of samples by the same features is {found['fid']:.2f} (dcgan: "
+        f"{_middle(record, 'dcgan')['fid']:.2f})."
     )
 
 

@@ -53,8 +53,8 @@ def sentence(record: dict[str, Any]) -> str:
     return (
         f"{len(rows)} runs of {rows[0]['steps']:,} iterations on {record['data']['name']}, "
         f"{running.spread([row['minutes'] for row in rows], '.1f')} minutes on {record['environment']['device']}: "
-        f"I(c; G(z, c)) is at least {running.spread([row['bound'] for row in rows], '.2f')} nats of the "
-        f"{math.log(record['config']['classes']):.2f} that there are, and {accuracy} of the test images have their "
+        f"I(c; G(z, c)) is at least {running.spread([row['bound'] for row in rows], '.2f')} nats "
+        f"(maximum {math.log(record['config']['classes']):.2f}), and {accuracy} of the test images have their "
         f"class's code. Without the term: {control['bound']:.2f} nats, {control['accuracy']:.1%}."
     )
 

@@ -17,7 +17,6 @@ from gan_jax.types import Array
 
 SETTINGS = "--steps 18000 --decay-steps 18000"
 ALONE = "--steps 2000 --unsupervised 0"
-PUBLISHED = "93 ± 6.5 wrong of 10,000, by 300 epochs and 10 draws"
 
 
 def main(
@@ -63,7 +62,8 @@ def sentence(record: dict[str, Any]) -> str:
     return (
         f"{len(record['rows'])} draws of 100 labels of {record['data']['name'].split(':')[-1]}, {first['steps']:,} "
         f"iterations, {running.spread([each['minutes'] for each in both[0]], '.1f')} minutes on "
-        f"{record['environment']['device']}: {wrong} of {first['of']:,} test images wrong; by the labels alone {alone}."
+        f"{record['environment']['device']}: {wrong} of {first['of']:,} test images wrong; trained on the labels "
+        f"alone, {alone}."
     )
 
 

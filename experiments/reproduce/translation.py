@@ -75,7 +75,7 @@ def main(
 
 def markdown(record: dict[str, Any]) -> str:
     """Returns the Markdown table of a record, medians over seeds."""
-    lines = ["| loss | L1 | by features | minutes |", "| --- | --- | --- | --- |"]
+    lines = ["| loss | L1 | feature distance | minutes |", "| --- | --- | --- | --- |"]
     for way in dict.fromkeys(row["way"] for row in record["rows"]):
         rows = [row for row in record["rows"] if row["way"] == way]
         values = [float(np.median([row[key] for row in rows])) for key in ("l1", "features", "minutes")]
@@ -90,8 +90,9 @@ def sentence(record: dict[str, Any]) -> str:
     minutes, device = row["minutes"], record["environment"]["device"]
     return (
         f"{row['steps']:,} iterations on {record['data']['name']}, {minutes:.1f} minutes on {device}: on "
-        f"{record['pairs']:,} held-out pairs an L1 of {row['l1']:.4f} and {row['features']:.3f} by features; another "
-        f"pair's partner is at {record['chance']['l1']:.4f} and {record['chance']['features']:.3f}."
+        f"{record['pairs']:,} held-out pairs an L1 error of {row['l1']:.4f} and a feature distance of "
+        f"{row['features']:.3f} (another pair's partner: {record['chance']['l1']:.4f} and "
+        f"{record['chance']['features']:.3f})."
     )
 
 

@@ -150,7 +150,7 @@ def ada(
             have neither 1 nor 3 channels.
     """
     if not (blit or geometry or color or filtering or noise or cutout):
-        raise UserError("ada: every change is off; switch one on, or leave the augmentation out")
+        raise UserError("ada: all transforms are off; switch one on, or leave the augmentation out")
 
     def one(image: Array, key: Array, p: Array) -> Array:
         if blit or geometry:
@@ -173,7 +173,7 @@ def ada(
     def augment(images: Array, keys: Array, state: TrainState) -> Array:
         p = carried(state, slot, "controllers.adaptive_augmentation()")
         if color and images.shape[-1] not in (1, 3):
-            raise UserError(f"ada: images of {images.shape[-1]} channels; colour needs 1 or 3, or give color=False")
+            raise UserError(f"ada: color=True needs 1 or 3 channels, images have {images.shape[-1]}; give color=False")
         return _each(lambda image, key: one(image, key, p))(images, keys, state)
 
     return augment
@@ -184,7 +184,9 @@ def _each(one: Callable[[Array, Array], Array]) -> Augment:
 
     def augment(images: Array, keys: Array, state: TrainState) -> Array:
         if images.ndim != 4:
-            raise UserError(f"images of shape {images.shape}: give [b, H, W, C]; only instance_noise takes others")
+            raise UserError(
+                f"images of shape {images.shape}: give [b, H, W, C]; other shapes allow only instance_noise"
+            )
         return jax.vmap(one)(images, keys).astype(images.dtype)
 
     return augment
@@ -211,5 +213,5 @@ def _cut(image: Array, start: Array, sides: Array | np.ndarray) -> Array:
 
 
 def _require_share(name: str, value: float) -> None:
-    share = f"{name}={value}: give a share of the side in (0, 1), or leave the augmentation out"
+    share = f"{name}={value}: give a fraction of the side in (0, 1), or leave the augmentation out"
     require(lambda: 0 < value < 1, share)

@@ -28,13 +28,13 @@ class Common:
     pairs:DIRECTORY:DIRECTORY, each with the prefix unpaired: to train without pairs. For semi-supervised learning:
     few:10:0:NAME, with 10 labels per class, draw number 0."""
     resolution: int | None = None
-    """Side in pixels to resize images to; 28, 32 or 64 for DCGAN's and residual networks."""
+    """Side to resize images to, in pixels; 28, 32 or 64 for DCGAN and residual networks."""
     batch_size: int = 32
     """Examples per batch, over all devices."""
     ema_decay: float = 0.999
-    """Decay of the moving average of the generator that samples come from, in [0, 1); 0 samples the current one."""
+    """Decay of the moving average of the generator, which draws the samples, in [0, 1); 0 for no averaging."""
     accumulate: int = 1
-    """Gradient accumulation: batches whose mean gradient makes a move, one in memory at a time."""
+    """Gradient accumulation: number of batches averaged per update, one in memory at a time."""
     precision: Precision = "float32"
     """Precision of the networks' computations; parameters, statistics and losses stay float32. bfloat16 is faster on
     accelerators."""
@@ -64,7 +64,7 @@ class Widths:
     """Channels of the generator's largest hidden map; doubled in each smaller map, except in residual networks. For
     points, each of two hidden layers has four times as many units."""
     d_width: int = 24
-    """Channels of the discriminator's largest hidden map; otherwise as g_width."""
+    """Channels of the discriminator's largest hidden map; the rest as for g_width."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Schedule:
     """Schedule of all learning rates."""
 
     decay_steps: int = 0
-    """Iterations in which the learning rates decay to 0; 0 keeps them constant."""
+    """Iterations over which the learning rates decay to 0; 0 keeps them constant."""
     decay_start: int = 0
     """Iterations before the decay; needs decay_steps. In CycleGAN's paper, half of the run."""
     decay: Literal["linear", "cosine"] = "linear"

@@ -26,7 +26,7 @@ def source_shape(spec: Spec) -> tuple[int, ...]:
         UserError: If the data have none.
     """
     if spec.source is None:
-        raise UserError("the data have no source to translate; give pairs, such as --dataset edges:digits")
+        raise UserError("the data have no source images to translate; give pairs, such as --dataset edges:digits")
     return spec.source
 
 
@@ -52,7 +52,7 @@ def generator_module(
     _require_width("g_width", config.g_width)
     if not spec.kind.is_image:
         if architecture != "dcgan":
-            raise UserError(f"network={architecture!r}: it is for images, and these are {spec.kind.noun}; leave it out")
+            raise UserError(f"network={architecture!r} is for images, not {spec.kind.noun}; leave --network out")
         return mlp.Generator(spec.shape, (4 * config.g_width,) * 2, norm="none", bounded=False)
     module = dcgan.Generator if architecture == "dcgan" else resnet.Generator
     return module(spec.shape, config.g_width, norm)

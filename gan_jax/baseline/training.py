@@ -29,7 +29,7 @@ def adam(config: Any, learning_rate: float, **options: Any) -> Optimizer:
     """
     assert isinstance(config, Betas)
     betas = (config.beta1, config.beta2)
-    require(lambda: min(betas) >= 0 and max(betas) < 1, f"beta1, beta2: {betas}; give numbers from 0 to below 1")
+    require(lambda: min(betas) >= 0 and max(betas) < 1, f"beta1, beta2 = {betas}: give numbers in [0, 1)")
     return optimizers.adam(scheduled(config, learning_rate), *betas, **options)
 
 
@@ -38,9 +38,9 @@ def scheduled(config: Any, learning_rate: float) -> optimizers.Rate:
     assert isinstance(config, Schedule)
     decay, start, warm = config.decay_steps, config.decay_start, config.warm_up
     require(lambda: learning_rate > 0, f"learning rate {learning_rate}: give --g-learning-rate and others above 0")
-    require(lambda: decay >= 0, f"decay_steps={decay}: give 0 to keep the learning rates, or more")
-    require(lambda: warm >= 0, f"warm_up={warm}: give 0 for none, or more")
-    require(lambda: not start or decay, f"decay_start={start}: the learning rates do not fall; give --decay-steps too")
+    require(lambda: decay >= 0, f"decay_steps={decay}: give 0 for constant learning rates, or a positive number")
+    require(lambda: warm >= 0, f"warm_up={warm}: give 0 for none, or a positive number")
+    require(lambda: not start or decay, f"decay_start={start} has no effect without --decay-steps; give it too")
     shape = {"linear": optimizers.linear, "cosine": optimizers.cosine}[config.decay]
     falling = shape(learning_rate, decay, start) if decay else learning_rate
     return optimizers.warm_up(falling, warm) if warm else falling
@@ -79,7 +79,7 @@ def _batches(config: Common) -> int:
 
 def _rates(config: Common) -> Adam:
     if not isinstance(config, Adam):
-        raise UserError("optimizer: give one, as this config has no settings of Adam")
+        raise UserError("optimizer: give one, because this config has no settings of Adam")
     return config
 
 
@@ -118,12 +118,12 @@ def train(build: Callable[..., System], config: Common) -> None:
     options = config.run
     folders = [Path(folder).resolve() for folder in names.directories(names.resolved(config.dataset))]
     if options.workdir and options.workdir.expanduser().resolve() in folders:
-        raise UserError(f"workdir={options.workdir}: the images lie there; give another --workdir, such as a subfolder")
+        raise UserError(f"workdir={options.workdir} is the folder of the data; give another, such as a subfolder")
     source = data.stream if options.stream else data.load
     dataset = source(config.dataset, resolution=config.resolution, skip_damaged=options.skip_damaged)
     if dataset.spec.source and build(config, dataset.spec).translate is None:
         raise UserError(
-            f"dataset={config.dataset}: its sources are for translators, pix2pix and cyclegan; give a set of "
-            "images without sources"
+            f"dataset={config.dataset} has source images, and this experiment does not translate; use pix2pix or "
+            "cyclegan, or a data set without sources"
         )
     loop.run(build, dataset, config)

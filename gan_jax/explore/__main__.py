@@ -44,7 +44,7 @@ class Compared(Data):
 
 
 def everything(run: Path, shared: Data) -> None:
-    """All pictures that the run has, each with default settings."""
+    """All pictures that apply to the run, with default settings."""
     draw(
         run,
         shared,
@@ -64,7 +64,7 @@ def neighbours(run: Path, shared: Compared) -> None:
 
 
 def memorisation(run: Path, shared: Compared, samples: int = 2000) -> None:
-    """The samples most like copies of training images, next to the test images most like some.
+    """The samples most like copies of training images, next to the test images most like copies.
 
     Args:
         samples: Number of samples to search.
@@ -84,11 +84,11 @@ def collapse(run: Path, shared: Compared, samples: int = 2000) -> None:
 def directions(
     run: Path, shared: Shared, method: Literal["sefa", "pca"] = "sefa", layer: str | None = None, steps: int = 11
 ) -> None:
-    """Images along the latent directions of most change, found without labels.
+    """Images along the latent directions that change the image most, found without labels.
 
     Args:
         method: sefa, by a layer's derivative, or pca, by its values.
-        layer: Layer of the generator, such as ConvTranspose_0; by default that of the method.
+        layer: Layer of the generator, such as ConvTranspose_0; by default chosen by the method.
         steps: Images per row.
     """
     draw(run, shared, directions=partial(views.directions, method=method, layer=layer, steps=steps))
@@ -115,10 +115,10 @@ def filters(run: Path, shared: Shared, layer: str | None = None) -> None:
 
 
 def inversion(run: Path, shared: Data, images: tuple[Path, ...] = (), starts: int = 32, iterations: int = 300) -> None:
-    """Given images, and the nearest images that the generator reaches.
+    """Given images, and the nearest images that the generator can produce.
 
     Args:
-        images: Image files or folders to invert, of which the first --count; by default test images.
+        images: Image files or folders to invert, the first --count of them; by default test images.
         starts: Searches per image.
         iterations: Iterations per search.
     """
@@ -141,7 +141,7 @@ def draw(run: Path, shared: Shared, **kinds: Draw) -> None:
     dataset = shared.dataset if isinstance(shared, Data) else None
     opened = runs.open_run(run, shared.step, shared.best, dataset, shared.safe)
     if not (kind := opened.spec.kind).is_image:
-        raise UserError(f"{run} makes {kind.noun}, so there are no images to look into; its samples/ show them")
+        raise UserError(f"{run} generates {kind.noun}, and explore draws only images; see the pictures in samples/")
     folder = run / "explore" if shared.out is None else shared.out
     files.require_writable(folder / "picture.png")
     for name, view in kinds.items():
@@ -150,7 +150,7 @@ def draw(run: Path, shared: Shared, **kinds: Draw) -> None:
         except UserError as error:
             if len(kinds) == 1:
                 raise
-            print(f"{name} left out: {error}")
+            print(f"left out {name}: {error}")
             continue
         for part, picture in made.items():
             target = folder / f"{part}-step{opened.step}-seed{shared.seed}"
@@ -160,8 +160,8 @@ def draw(run: Path, shared: Shared, **kinds: Draw) -> None:
                 pictures.save_png(target := target.with_name(f"{target.name}.png"), picture)
             print(target, flush=True)
     if shared.out is None and (run / "run.json").is_file():
-        print(f"{report.write(run)} shows them")
+        print(f"open {report.write(run)}")
 
 
 if __name__ == "__main__":
-    cli(COMMANDS, "Pictures of what a checkpoint of the run directory RUN has learnt, such as runs/dcgan-digits.")
+    cli(COMMANDS, "Pictures of what a checkpoint has learnt; RUN is a run directory, such as runs/dcgan-digits.")

@@ -143,7 +143,7 @@ def pca(run: Restored, count: int = 8, layer: str | None = None, samples: int = 
     least = max(1e-4 * deviations[0], 1e-6 * math.sqrt(samples) * np.linalg.norm(mean))  # below it: rounding errors
     kept = min(count, size, int((deviations > least).sum()))
     if not kept:
-        raise UserError(f"layer={layer!r}: its activations do not vary with the latent; give another, of layers(run)")
+        raise UserError(f"layer={layer!r}: its activations do not vary with the latent; give another of layers(run)")
     vectors = components[:, :kept].T @ (values - values.mean(axis=0))
     return _directions(vectors, deviations[:kept] ** 2 / samples, layer)
 
@@ -169,12 +169,15 @@ def traverse(
     """
     size, along = game.sampler(run.system)[0].size, np.asarray(vectors, np.float32)
     if along.ndim != 2 or along.shape[1] != size or not len(along):
-        raise UserError(f"vectors {along.shape}: this generator's latents take [count, {size}], count at least 1")
+        raise UserError(f"vectors have shape {along.shape}: give [count, {size}], count at least 1")
     lengths = np.linalg.norm(along, axis=1, keepdims=True)
     if not (np.isfinite(lengths) & (lengths > 0)).all():
-        raise UserError(f"vectors: lengths {lengths[:, 0]}; each must be finite and above 0 to be a direction")
+        raise UserError(f"vectors have lengths {lengths[:, 0]}: each must be finite and above 0")
     if steps < 2 or samples < 1 or not 0 < extent < math.inf:
-        raise UserError(f"steps={steps}, samples={samples}, extent={extent}: give at least 2 and 1, and an extent > 0")
+        raise UserError(
+            f"steps={steps}, samples={samples}, extent={extent}: give at least 2 steps, at least 1 sample and a finite "
+            "extent above 0"
+        )
     require_memory(run, len(along) * samples * steps)
     along, drawn = along / lengths, np.asarray(latents_of(run, seed, max(samples, SCALE)))
     along = along * np.std(drawn @ along.T, axis=0)[:, None]
@@ -198,7 +201,7 @@ def _prepare(
         raise UserError(f"count={count}, samples={samples}: give at least 1 direction and 2 latents")
     names = list(layers(run))
     if layer is not None and layer not in names:
-        raise UserError(f"layer={layer!r}: the generator has {', '.join(names)}")
+        raise UserError(f"layer={layer!r} does not exist; the generator has {', '.join(names)}")
     drawn = np.asarray(latents_of(run, seed, samples))
     if layer is not None:
         return layer, drawn

@@ -28,22 +28,20 @@ def assembly(layers: Sequence[Layer], count: int = 8) -> np.ndarray:
         first = layer.order[:count]
         adds = tinted(layer.contributions[first], np.abs(layer.contributions[first]).max(), layer.assembly[-1])
         rows = {
-            "the image with\nso many maps": [
+            "image with\nthese maps": [
                 Cell(image, f"{kept} of {channels}")
                 for kept, image in zip(layer.counts, pictures.to_uint8(layer.assembly), strict=True)
             ],
-            "the map": [
-                Cell(image, f"number {c}") for image, c in zip(maps(layer.maps[..., first]), first, strict=True)
-            ],
-            "what it does\nto the image": [
+            "map": [Cell(image, f"number {c}") for image, c in zip(maps(layer.maps[..., first]), first, strict=True)],
+            "its effect on\nthe image": [
                 Cell(image, f"{layer.effects[c]:.3g}") for image, c in zip(adds, first, strict=True)
             ],
         }
         if layer.kernel is not None:
-            rows["the filter that\nmakes it"] = [Cell(tiles(layer.kernel[..., c])) for c in first]
+            rows["filter that\nproduces it"] = [Cell(tiles(layer.kernel[..., c])) for c in first]
         if layer.brush is not None:
-            rows["the filters that\npaint with it"] = [Cell(tiles(layer.brush[:, :, c])) for c in first]
-        title = f"{layer.path}: {channels} maps of {h}x{w}, those of the largest effect on the image"
+            rows["filters that\nuse it"] = [Cell(tiles(layer.brush[:, :, c])) for c in first]
+        title = f"{layer.path}: {channels} maps of {h}x{w}; those with the largest effect on the image"
         parts.append(table(list(rows.values()), title, list(rows)))
     return below(parts, 24)
 
@@ -59,7 +57,7 @@ def outputs(layers: Sequence[Layer], most: int = 64) -> np.ndarray:
     for layer in layers:
         cells = [Cell(image) for image in maps(layer.maps[..., layer.order[:most]])]
         h, w, channels = layer.maps.shape
-        title = f"{layer.path}: {len(cells)} of {channels} maps of {h}x{w}, that of the largest effect first"
+        title = f"{layer.path}: {len(cells)} of {channels} maps of {h}x{w}, by effect on the image, largest first"
         parts.append(table([cells[i : i + 16] for i in range(0, len(cells), 16)], title, side=56))
     return below(parts, 24)
 

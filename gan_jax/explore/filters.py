@@ -129,9 +129,9 @@ def dissect(
         painted = [path for path in shapes if path in kernels or path == next(iter(shapes))]
         paths = [path for path in painted if path != painted[-1] or path not in kernels]
     if unknown := [path for path in paths if path not in shapes]:
-        raise UserError(f"paths: {unknown[0]!r} gives no maps [h, w, channels]; give some of {list(shapes)}")
+        raise UserError(f"paths: layer {unknown[0]!r} outputs no maps [h, w, channels]; choose from {list(shapes)}")
     if not paths:
-        raise UserError("network: none of its layers gives maps [h, w, channels] for others to paint with")
+        raise UserError("network: none of its layers outputs maps [h, w, channels] that a later layer uses")
     maps = mean_maps(network, average, latent[None])  # the mean over one latent: its own maps
     found, order = [], list(shapes)
     for path in paths:

@@ -89,7 +89,9 @@ def invert(
         raise UserError(f"starts={starts}, iterations={iterations}: give at least 1 of each")
     for name, value in {"learning_rate": learning_rate, "prior": prior, "feature_weight": feature_weight}.items():
         if not 0 <= value < math.inf or (name == "learning_rate" and not value):
-            raise UserError(f"{name}={value}: give a finite number {'above' if name == 'learning_rate' else 'from'} 0")
+            raise UserError(
+                f"{name}={value}: give a finite number {'above' if name == 'learning_rate' else 'of at least'} 0"
+            )
     drawn = np.asarray(latents_of(run, seed, max(starts, TYPICAL)))
     away = _distance(run, features, feature_weight)
     search = jax.jit(_search(away, drawn[:TYPICAL], iterations, learning_rate, prior))
@@ -160,8 +162,8 @@ def _target(run: Restored, images: ArrayLike) -> np.ndarray:
     shape = jax.eval_shape(generate, run.ema, one).shape[1:]
     if given.shape[1:] != shape or not len(given):
         raise UserError(
-            f"images {given.shape}: this generator makes {shape}; give [n, {', '.join(map(str, shape))}], n at least "
-            "1, resized by data.load(..., resolution=) where they are larger"
+            f"images have shape {given.shape}, and this generator makes {shape}: give [n, "
+            f"{', '.join(map(str, shape))}], n at least 1; data.load(..., resolution=) resizes images"
         )
     kind = run.spec.kind
     if np.issubdtype(given.dtype, np.floating):

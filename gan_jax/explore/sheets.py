@@ -76,8 +76,8 @@ def memorisation(
             [Cell(shown[i], f"{ratios[i]:.2f}"), *_cells(images[1][indices[i]], distances[i])]
             for i in np.argsort(ratios, kind="stable")[:count]
         ]
-        title = f"{number:,} {what}, by {name}: {np.mean(ratios < 1):.1%} are nearer to a\n"
-        title += f"training image than that is to the next; median distance {np.median(distances[:, 0]):.3g}"
+        title = f"{number:,} {what}, by {name}: {np.mean(ratios < 1):.1%} are nearer to a training\n"
+        title += f"image than it is to the next training image; median distance {np.median(distances[:, 0]):.3g}"
         parts.append(table(rows, title, apart=1))
     return beside(parts)
 
@@ -107,7 +107,7 @@ def collapse(
     made, data = _features(features, images)
     number = min(len(made), len(data) // 2)
     if number < 2:
-        raise UserError(f"samples, real: got {len(made)} and {len(data)}; give at least 2 and 4 to find pairs among")
+        raise UserError(f"samples, real: got {len(made)} and {len(data)}; give at least 2 and 4")
     count, half, parts = min(count, number - 1), slice(number, 2 * number), []
     for what, shown, values in (("samples", images[0], made), ("real images", images[1][half], data[half])):
         values = values[:number]
@@ -117,12 +117,12 @@ def collapse(
         pairs = {frozenset((i, int(indices[i, 0]))): i for i in np.argsort(-alike, kind="stable")}  # the least is last
         first = sorted(pairs.values(), key=lambda i: alike[i])[:count]
         rows = [[Cell(shown[i]) for i in first], [Cell(shown[indices[i, 0]], f"{alike[i]:.2f}") for i in first]]
-        title = f"{number:,} {what}, by {name}: those most alike; distance of the two / to the nearest real image"
+        title = f"{number:,} {what}, by {name}: most similar pairs; their distance / that to the nearest real image"
         place = int(np.argmin(crowded))
         radius = distances[place, -1]
         near = int(np.sum(np.linalg.norm(data[:number] - values[place], axis=1) <= radius))
         row = [Cell(shown[place], f"{crowded[place]:.2f}"), *_cells(shown[indices[place]], distances[place])]
-        crowd = f"where they crowd most: {count} others within {radius:.3g}, and {near} of as many real images"
+        crowd = f"densest cluster: {count} others within {radius:.3g}, and {near} of as many real images"
         parts.append(below([table(rows, title), table([row], crowd, apart=1)]))
     return below(parts, 28)
 
@@ -144,7 +144,7 @@ def inversion(given: ArrayLike, found: ArrayLike, errors: ArrayLike, title: str 
         part = slice(start, start + columns)
         last = [Cell(image, f"{error:.3g}") for image, error in zip(difference[part], errors[part], strict=True)]
         rows = [[Cell(image) for image in images[part]] for images in (given, found)]
-        parts.append(table([*rows, last], "" if start else title, ["given", "found", "found less\ngiven"]))
+        parts.append(table([*rows, last], "" if start else title, ["given", "inverted", "difference"]))
     return below(parts)
 
 
@@ -154,9 +154,9 @@ def _images(**given: ArrayLike) -> list[np.ndarray]:
     for name, value in images.items():
         kinds.image.require(name, value)
         if not len(value):
-            raise UserError(f"{name}: there are none; give at least 1")
+            raise UserError(f"{name}: no images; give at least 1")
         if value.shape[1:] != images[first].shape[1:]:
-            raise UserError(f"{name} {value.shape}: {first} is {images[first].shape}; give images of one size")
+            raise UserError(f"{name} {value.shape}, {first} {images[first].shape}: give images of one size")
     return list(images.values())
 
 
@@ -166,7 +166,9 @@ def _features(features: Sequence[ArrayLike], images: Sequence[np.ndarray]) -> li
     ]
     if [len(value) for value in found] != [len(image) for image in images]:
         shapes = ", ".join(str(value.shape) for value in found)
-        raise UserError(f"features: got {shapes} for {', '.join(str(len(i)) for i in images)} images; give a row each")
+        raise UserError(
+            f"features: got {shapes} for {', '.join(str(len(i)) for i in images)} images; give one row per image"
+        )
     return found
 
 

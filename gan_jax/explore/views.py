@@ -62,7 +62,7 @@ def directions(
 ) -> Made:
     """Draws walks along the directions of most change: of image 0 as a table, of images 0 to 3 as an animation."""
     found = {"sefa": axes.sefa, "pca": axes.pca}[method](run, count, layer)
-    title = f"directions by {method} of {found.layer}, with their strengths; from -{extent:g} to {extent:g} deviations"
+    title = f"directions of {found.layer} by {method}, with strengths; -{extent:g} to {extent:g} standard deviations"
     labels = [f"{strength:.3g}" for strength in found.strengths]
 
     def cells(steps: int, samples: int) -> np.ndarray:
@@ -115,7 +115,7 @@ def inversion(
     """Draws the first `count` images of files and folders, or random test images, above their inversions."""
     images = load_images(run, paths)[:count] if paths else some(runs.held_out(run.record).arrays["image"], count, seed)
     inverted = invert(run, images, starts=starts, iterations=iterations, seed=seed)
-    title = f"given images, and the nearest of {starts} searches; root mean squared error"
+    title = f"given images, and the best of {starts} searches, with its root mean squared error"
     return {"inversion": sheets.inversion(images, inverted.images, inverted.errors, title)}
 
 
@@ -140,7 +140,9 @@ def load_images(run: Restored, paths: Sequence[Path]) -> np.ndarray:
         if not path.is_dir() or file.suffix.lower() in SUFFIXES
     ]
     if not files:
-        raise UserError(f"images: no {', '.join(SUFFIXES)} file in {', '.join(map(str, paths))}; give some")
+        raise UserError(
+            f"images: no {', '.join(SUFFIXES)} file in {', '.join(map(str, paths))}; give files, or folders with some"
+        )
     return stack([(str(file), file) for file in files], len(files), height if height == width else None, channels)
 
 

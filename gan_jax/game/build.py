@@ -45,15 +45,18 @@ def system(
     """
     networks, players = game.networks, rule.players
     if isinstance(controllers, Controller):
-        raise UserError("controllers: give a list, such as [controllers.ema('generator', 0.999)], even of one")
+        raise UserError("controllers: give a list, even for one, such as [controllers.ema('generator', 0.999)]")
     averaged = [name for controller in controllers for name in controller.averages]
     users: dict[str, Sequence[str]] = {f"player {player.name!r} moves": player.networks for player in players}
     users["a controller averages"] = averaged
     for who, names in users.items():
         if unknown := sorted(set(names) - set(networks)):
-            raise UserError(f"{who} {unknown[0]!r}; the networks are {sorted(networks)}")
+            raise UserError(f"{who} {unknown[0]!r}, which does not exist; the networks are {sorted(networks)}")
     if game.latent is not None and "generator" not in averaged:
-        raise UserError("controllers: samples come from an average: add controllers.ema('generator', 0.999), or 0.0")
+        raise UserError(
+            "controllers: samples come from the averaged generator; add controllers.ema('generator', 0.999), or with "
+            "decay 0.0 to sample the current one"
+        )
     slots = joined([each.slots for each in (*players, *controllers)])
 
     def init(key: Array) -> TrainState:
@@ -91,8 +94,8 @@ def sampler(system: System) -> tuple[Latent, Averaged]:
         UserError: If the system does not sample.
     """
     if system.latent is None or system.sample is None:
-        mend = "it translates: python -m gan_jax.translate RUN --input DIRECTORY --output DIRECTORY"
-        raise UserError(f"this system draws no samples; {mend if system.translate else 'its game has no latents'}")
+        remedy = "it translates: python -m gan_jax.translate RUN --input DIRECTORY --output DIRECTORY"
+        raise UserError(f"this system draws no samples; {remedy if system.translate else 'its game has no latents'}")
     return system.latent, system.sample
 
 

@@ -25,7 +25,7 @@ def labelled(latent: Latent, name: str = "label") -> Inputs:
     """
     classes = next((part.size for part in latent.parts if part.name == name), 0)
     if not classes:
-        raise UserError(f"latent: it has no part {name!r}; give one that has, such as latents.labelled(noise, 10)")
+        raise UserError(f"latent has no part {name!r}; give one that does, such as latents.labelled(noise, 10)")
 
     def inputs(keys: Array, batch: Batch) -> Array:
         return codes.put(latent, latent.draw(keys), name, jax.nn.one_hot(_entry(batch, name), classes))
@@ -50,5 +50,5 @@ def given(*names: str) -> Condition:
 
 def _entry(batch: Batch, name: str) -> Array:
     if name not in batch:
-        raise UserError(f"batch: the data have no {name!r}, only {sorted(batch)}; use a data set that has")
+        raise UserError(f"batch: the data have no {name!r}, only {sorted(batch)}; use a data set with it")
     return batch[name]

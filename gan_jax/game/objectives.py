@@ -134,7 +134,7 @@ def _play(game: Game, state: TrainState, batch: Batch, key: Array) -> _Played:
 
     def apply(name: str, *inputs: Array) -> PyTree:
         if name not in networks:
-            raise UserError(f"terms: one applies the network {name!r}; the game has {sorted(networks)}")
+            raise UserError(f"terms: one applies the network {name!r}, but the game has only {sorted(networks)}")
         own = rng.named(key, f"{name} of terms")
         return networks[name].apply(state.params[name], state.stats[name], *inputs, train=True, key=own)[0]
 
@@ -164,16 +164,16 @@ def _require_fit(real: Array, fake: Array, output: dict[str, PyTree]) -> None:
     """Checks, while tracing, that samples have the data's shape, and logits one row per example or pack."""
     if fake.shape[1:] != real.shape[1:]:
         raise UserError(
-            f"the generator makes examples of shape {fake.shape[1:]}, and the data's are {real.shape[1:]}: build its "
+            f"the generator makes examples of shape {fake.shape[1:]}, but the data have {real.shape[1:]}; build its "
             "network for the data's shape"
         )
     if "logits" not in output:
-        raise UserError(f"the discriminator returns {sorted(output)}; add its 'logits' to them")
+        raise UserError(f"the discriminator returns {sorted(output)} without 'logits'; return them too")
     rows = output["logits"].shape[:1]  # one per example, or per pack
     if not rows or len(real) % rows[0]:
         raise UserError(
-            f"the discriminator gives logits {output['logits'].shape} of examples {real.shape}: the first axis must "
-            "be that of the examples"
+            f"the discriminator returns logits of shape {output['logits'].shape} for examples of shape {real.shape}; "
+            "return one row of logits per example"
         )
 
 
@@ -236,16 +236,18 @@ def _inputs(game: Game) -> Inputs:
     if game.inputs is not None:
         return game.inputs
     if game.latent is None:
-        raise UserError("game: give it a distribution of latents, or inputs: what the generator is given in training")
+        raise UserError(
+            "game: the generator has no input; give the game a latent, or inputs (a function of key and batch)"
+        )
     return inputs.drawn(game.latent)
 
 
 def _require_playable(game: Game) -> None:
     """Refuses a game that lacks what its discriminator and generator need."""
     if missing := {"generator", "discriminator"} - set(game.networks):
-        raise UserError(f"networks: there is no {sorted(missing)}, only {sorted(game.networks)}")
+        raise UserError(f"networks: {sorted(missing)} missing, there are only {sorted(game.networks)}; add them")
     if game.loss is None:
-        raise UserError("game: give it an adversarial loss, such as losses.hinge()")
+        raise UserError("game: it has no adversarial loss; give one, such as losses.hinge()")
     _inputs(game)
 
 
@@ -253,11 +255,11 @@ def _require_terms(game: Game, terms: Sequence[Term]) -> None:
     """Refuses terms that share a name, and per-example terms on networks that depend on the whole batch."""
     names = [term.name for term in terms]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UserError(f"terms: two are called {twice[0]!r}; rename one: term._replace(name='another')")
+        raise UserError(f"terms: two are named {twice[0]!r}; rename one with term._replace(name='another')")
     named = {network for term in terms for network in term.per_example}
     for network in sorted(named | ({"body"} & set(game.networks) if "discriminator" in named else set())):
         if game.networks[network].batch_dependent():
             raise UserError(
-                f"terms: one differentiates what the {network} makes of each example, but that depends on the whole "
-                "batch (minibatch layer, batch norm?), so that does not exist; use spectral or layer norm, or none"
+                f"terms: one differentiates the output of the {network} for each example, but that output depends on "
+                "the whole batch (batch norm or a minibatch layer?); use spectral or layer norm, or none"
             )

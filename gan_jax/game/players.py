@@ -58,11 +58,11 @@ def generator(
 
 def _require_terms(terms: Sequence[Term], player: str) -> None:
     if isinstance(terms, Term):
-        raise UserError("terms: give a list, such as [penalties.r1(1.0)], even of one")
+        raise UserError("terms: give a list, even for one, such as [penalties.r1(1.0)]")
     for term in terms:
         if not isinstance(term, Term):
             raise UserError(f"terms: one is a {type(term).__name__}, not a Term; call it, as in penalties.r1(1.0)")
         if term.player not in ("", player):
             raise UserError(
-                f"terms: {term.name!r} is the {term.player}'s, not the {player}'s; give it to the {term.player}"
+                f"terms: {term.name!r} is a term of the {term.player}, not the {player}; give it to the {term.player}"
             )

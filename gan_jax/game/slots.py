@@ -21,7 +21,7 @@ def joined(each: Sequence[Slots]) -> Slots:
         for some in each:
             new = some(params)
             if twice := set(new) & set(values):
-                raise UserError(f"two terms or controllers carry the slot {sorted(twice)}; rename one of them")
+                raise UserError(f"two terms or controllers use the slot {sorted(twice)}; rename one of them")
             values |= jax.tree.map(lambda x: lax.convert_element_type(x, x.dtype), new)  # weak types compile twice
         return values
 

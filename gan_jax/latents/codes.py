@@ -47,9 +47,9 @@ def with_labels(latent: Latent, values: Array, labels: ArrayLike, name: str = "l
     """
     found = _part(latent, name)
     if not found.categorical:
-        raise UserError(f"{name}: it is a code of {found.size} values, not of classes; give it values")
+        raise UserError(f"{name} is a code of {found.size} continuous values, not of classes; give values")
     if wrong := sorted({int(i) for i in np.asarray(labels) if not 0 <= i < found.size}):
-        raise UserError(f"{name} {wrong[0]}: there are the classes 0 to {found.size - 1}; give one of them")
+        raise UserError(f"{name} {wrong[0]} does not exist; give a class from 0 to {found.size - 1}")
     return put(latent, values, name, jax.nn.one_hot(jnp.asarray(labels), found.size))
 
 
@@ -60,7 +60,7 @@ def with_codes(latent: Latent, values: Array, codes: Sequence[str]) -> Array:
         try:
             numbers = [float(number) for number in given.split(",")]
         except ValueError:
-            raise UserError(f"--codes {code}: it is not of the form name=number or name=number,number") from None
+            raise UserError(f"--codes {code}: give name=number or name=number,number") from None
         if not all(map(math.isfinite, numbers)):
             raise UserError(f"--codes {code}: give finite numbers")
         size = read(latent, values, name).shape[-1]
@@ -70,7 +70,9 @@ def with_codes(latent: Latent, values: Array, codes: Sequence[str]) -> Array:
             values = with_labels(latent, values, np.full(len(values), int(numbers[0])), name)
         else:
             takes = f"{size} values" if size > 1 else "1 value"
-            raise UserError(f"--codes {code} gives {len(numbers)}; {name} takes {takes}, or the number of a class")
+            raise UserError(
+                f"--codes {code} gives {len(numbers)} values; {name} takes {takes}, or the number of a class"
+            )
     return values
 
 

@@ -121,7 +121,7 @@ def labelled(noise: Latent, classes: int) -> Latent:
         classes: Number of classes; 0 means that the data have no labels, and raises UserError.
     """
     if not classes:
-        raise UserError("classes=0: the data have no labels; give a set that has, such as --dataset digits")
+        raise UserError("classes=0: the data have no labels; give a labelled data set, such as --dataset digits")
     return joined(noise, label=categorical(classes))
 
 
@@ -159,4 +159,4 @@ def _require_size(size: int) -> None:
 
 def _require_threshold(truncation: float) -> None:
     if not truncation > 0:  # nan too
-        raise UserError(f"truncation={truncation}: the threshold must be positive; None truncates nothing")
+        raise UserError(f"truncation={truncation}: the threshold must be positive; leave it out for no truncation")

@@ -74,7 +74,7 @@ def _whole(job: Job, dataset: Dataset, repeats: int) -> Feeding:
 def _streamed(job: Job, stream: Stream, repeats: int) -> Feeding:
     batch_size = job.config.batch_size
     if batch_size > stream.count:
-        raise UserError(f"batch_size={batch_size} exceeds the {stream.count} examples; use at most as many")
+        raise UserError(f"batch_size={batch_size} exceeds the {stream.count} examples; give at most that")
     most = max(1, CHUNK // (repeats * batch_size * math.prod(stream.spec.shape)))  # a call's images fit in CHUNK
     capacity = min(job.options.steps_per_call, most)
 

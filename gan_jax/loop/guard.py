@@ -167,13 +167,13 @@ def _bad(now: Mapping[str, float], medians: Mapping[str, float], limits: Limits)
     """Returns bad signal -> message, the gravest first."""
     messages, none = {}, math.nan  # which compares false with everything
     diversity, accuracy = now.get("diversity", none), now.get("accuracy", none)
-    collapsed = f"samples vary {diversity:.3g} times as much as real images"
+    collapsed = f"samples have {diversity:.3g} times the variance of real images"
     if diversity < limits.diversity:
         messages["collapse"] = collapsed
     elif diversity < limits.suspect and now.get("feature_variance", none) < limits.features:
-        messages["collapse"] = f"{collapsed}, and their features {now['feature_variance']:.3g}"
+        messages["collapse"] = f"{collapsed}, and their features {now['feature_variance']:.3g} times"
     elif diversity < limits.suspect and accuracy > limits.accuracy:
-        messages["collapse"] = f"{collapsed}, and the discriminator tells {accuracy:.1%} rightly"
+        messages["collapse"] = f"{collapsed}, and the discriminator's accuracy is {accuracy:.1%}"
     for name, median in medians.items():
         if now.get(name, none) > limits.runaway * median > 0:
             messages[name] = f"the {name} is {now[name]:.3g}, {now[name] / median:.0f} times its median"
@@ -194,5 +194,5 @@ def _score(
     memory = memory._replace(worse=memory.worse + 1 if far else 0)
     if memory.worse != limits.evaluations:
         return memory, None
-    message = f"the score is {value:.4g}, and was {best:.4g} at best; so for {memory.worse} evaluations"
+    message = f"the score is {value:.4g}, far worse than its best, {best:.4g}, for {memory.worse} evaluations"
     return memory, Alarm(step, step, "score", message)

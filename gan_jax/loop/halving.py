@@ -62,7 +62,8 @@ def train(
     cuts = [round(fraction * steps) for fraction in fractions] + [steps]
     if configs and any(a >= b for a, b in itertools.pairwise((0, *cuts))):
         raise UserError(
-            f"fractions={tuple(fractions)}: those of {steps} steps, in (0, 1) and ascending, are {cuts[:-1]}"
+            f"fractions={tuple(fractions)} of {steps} steps are steps {cuts[:-1]}; give ascending fractions in (0, 1), "
+            "at least one step apart"
         )
     alive, states = list(range(len(configs))), None
     scores, made = np.full(len(configs), np.nan), np.zeros(len(configs), int)

@@ -119,7 +119,7 @@ def program(
     steps = validated(configs[0].run).steps - begin
     every = steps if every is None else every
     if every < 1 or steps < 1 or steps % every:
-        raise UserError(f"steps={begin + steps}: from step {begin} it must be a positive multiple of every={every}")
+        raise UserError(f"steps={begin + steps}: {steps} from step {begin} is not a positive multiple of every={every}")
     numbers = [column for name, column in varied.items() if name != "seed"]
     distinct = {tuple(column[place] for column in numbers): config for place, config in enumerate(configs)}
     for config in distinct.values():

@@ -14,7 +14,7 @@ from gan_jax.errors import OutOfMemory, UserError
 from gan_jax.types import Array, PyTree, System, TrainState
 
 WIDEST = 2**31  # array sizes and counts are 32-bit integers
-LOWER = "lower the widths, --latent-size or whatever makes the networks so large"
+LOWER = "make the networks smaller, by lower widths or --latent-size"
 
 
 def require_sizes(config: Any) -> None:
@@ -48,9 +48,9 @@ def state(system: System, spec: Spec) -> TrainState:
         raise UserError(f"the networks have an array that is too large for JAX ({error}): {LOWER}") from error
     made = _made(system, like, spec)
     if made != spec.shape:
-        resized = ", or give --resolution, to which the data are resized" if spec.kind.is_image else ""
+        resized = ", or resize the data with --resolution" if spec.kind.is_image else ""
         raise UserError(
-            f"the generator makes examples of shape {made}, and the data's are {spec.shape}: build its network for "
+            f"the generator makes examples of shape {made}, but the data have {spec.shape}; build its network for "
             f"spec.shape{resized}"
         )
     return like

@@ -114,7 +114,7 @@ def _newest_sound(
         except checkpoint.Damaged as error:
             if (source, step) == choices[-1]:
                 raise
-            warnings.warn(f"going back past a damaged checkpoint: {error}", stacklevel=3)
+            warnings.warn(f"skipped a damaged checkpoint: {error}", stacklevel=3)
     return None
 
 

@@ -99,8 +99,8 @@ def _require_same(job: Job) -> None:
 
 def _left_alone(job: Job, state: TrainState) -> TrainState:
     """Says that a run has all its iterations, and returns its state."""
-    mend = "give more to go on with it, or --fresh"
-    print(f"{job.workdir} has made {state.step} iterations, and --steps is {job.options.steps}; {mend}")
+    remedy = "give more to continue it, or --fresh to start anew"
+    print(f"{job.workdir} has already run {state.step} iterations, and --steps is {job.options.steps}; {remedy}")
     if report.outdated(job.notes):
         _shown(job.notes)  # the run was killed between its last save and its report
     return jax.tree.map(jax.numpy.asarray, state)
@@ -125,7 +125,7 @@ def _continued(job: Job, meta: records.Record | None, start: int) -> rollback.Pa
 
 
 def _announce(job: Job, fed: Feeding, state: TrainState, resuming: bool) -> None:
-    begins = f"goes on from step {state.step}" if resuming else "begins"
+    begins = f"continues from step {state.step}" if resuming else "starts"
     about = f"{records.summary(job.record)}, {len(job.devices)} x {job.devices[0].device_kind}"
     if cluster.several():
         about += f" of {jax.process_count()} processes"
@@ -155,20 +155,20 @@ def _end(job: Job, spec: Spec, state: TrainState, alarm: Alarm | None, received:
     """Says how a run ended; raises SystemExit after a signal, which asked the whole program to end."""
     workdir, step = job.workdir, int(state.step)
     if alarm:
-        stands = f"stands at step {step}, and later checkpoints are moved aside"
+        stands = f"is back at step {step}, and later checkpoints are moved aside"
         if not checkpoint.steps(workdir / "checkpoints"):
-            stands = "has no checkpoint from before it; lower the learning rates, or give --save-every less"
+            stands = "has no earlier checkpoint; lower the learning rates, or save more often with a lower --save-every"
         print(f"stopped: {alarm.message}; {workdir} {stands}")
         return
     if step < job.options.steps:
         name = received[0].name if received else "SIGTERM"
-        print(f"stopped by {name} at step {step}, saved; the same command goes on")
+        print(f"stopped by {name} at step {step} and saved; the same command continues the run")
         raise SystemExit(128 + received[0] if received else 0)
     quoted = shlex.quote(str(workdir))
     use = f"sample: python -m gan_jax.sample {quoted}"
     if spec.source:
         use = f"translate: python -m gan_jax.translate {quoted} --input DIRECTORY --output DIRECTORY"
-    print(f"done, in {memory.text(memory.peak())} of memory at most: open {workdir / 'report.html'}, or {use}")
+    print(f"done, with a memory peak of {memory.text(memory.peak())}: open {workdir / 'report.html'}, or {use}")
     if received:
         raise SystemExit(128 + received[0])
 
@@ -179,19 +179,21 @@ def _shown(notes: Path) -> None:
         snapshots.animate(notes)
         report.write(notes)
     except Exception as error:
-        print(f"warning: no report: {error}", flush=True)
+        print(f"warning: cannot write the report: {error}", flush=True)
 
 
 def _devices(count: int | None, batch_size: int) -> list[Any]:
     if cluster.several() and count is not None:
-        raise UserError(f"devices={count}: several processes share batches over all their devices; leave it out")
+        raise UserError(f"devices={count}: several processes always use all their devices; leave --devices out")
     available = jax.devices()
     count = len(available) if count is None else count
     if not 1 <= count <= len(available):
-        raise UserError(f"devices={count}: this machine has {len(available)}; give 1 to that, or leave it out")
+        raise UserError(
+            f"devices={count}: this machine has {len(available)}; give a number from 1 to that, or leave it out"
+        )
     if batch_size % count:
         raise UserError(
-            f"batch_size={batch_size} is not divisible by the {count} devices; "
-            f"give --batch-size {(batch_size // count + 1) * count}, or --devices another number"
+            f"batch_size={batch_size} is not divisible by {count} devices; "
+            f"give --batch-size {(batch_size // count + 1) * count}, or another --devices"
         )
     return available[:count]

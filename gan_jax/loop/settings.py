@@ -39,7 +39,7 @@ class Run:
     keep: int = 2
     """Number of newest checkpoints to keep."""
     eval_every: int = 0
-    """Iterations between scores; 0 for none, or with --best for the value of save_every."""
+    """Iterations between scores; 0 for none, or with --best for the value of --save-every."""
     eval_metrics: tuple[Name, ...] = ("fid",)
     """Metrics to compute; see python -m gan_jax.evaluate."""
     eval_count: int = 2_000
@@ -52,7 +52,7 @@ class Run:
     guard: Policy = "warn"
     """On divergence: warn; stop at the last good checkpoint; roll back to it and resume with a new key; or off."""
     devices: int | None = None
-    """Number of local devices that share each batch; by default all, as always with several processes."""
+    """Number of local devices that share each batch; by default all. Several processes always use all."""
     stream: bool = False
     """Read the data from disk during training, for sets larger than memory; batches are the same."""
     skip_damaged: bool = False
@@ -113,7 +113,7 @@ def validated(options: Run) -> Run:
         options = dataclasses.replace(options, steps_per_call=20 if on_cpu else 100)
     options = dataclasses.replace(options, steps_per_call=min(options.steps_per_call, LONGEST))
     if options.steps >= 2**31:
-        raise UserError(f"--steps {options.steps}: iterations are counted by 32-bit integers; give less than 2**31")
+        raise UserError(f"--steps {options.steps}: iterations are counted in 32-bit integers; give less than 2**31")
     if options.compilation_cache == "auto":
         options = dataclasses.replace(options, compilation_cache="off" if on_cpu else "on")
     for name in ("steps", "steps_per_call", "log_every", "sample_every", "save_every", "keep"):
@@ -121,7 +121,8 @@ def validated(options: Run) -> Run:
             raise UserError(f"{name}={getattr(options, name)} must be at least 1")
     if options.eval_every < 0 or not options.eval_metrics:
         raise UserError(
-            f"eval_every={options.eval_every}, eval_metrics={options.eval_metrics}: give 0 to make no scores"
+            f"eval_every={options.eval_every}, eval_metrics={options.eval_metrics}: give at least 0 iterations and at "
+            "least one metric; --eval-every 0 computes no scores"
         )
     if options.best is None:
         return options

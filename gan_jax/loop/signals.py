@@ -34,7 +34,7 @@ def noted() -> Iterator[list[signal.Signals]]:
     def note(number: int, frame: Any) -> None:
         received.append(signal.Signals(number))
         with suppress(OSError):  # the terminal may be gone
-            print("\nstopping after this call, and saving", flush=True)
+            print("\nstopping after the current call, then saving", flush=True)
         signal.signal(number, former[signal.Signals(number)])
 
     def pass_on(number: int, frame: Any) -> None:

@@ -23,23 +23,25 @@ def columns(configs: Sequence[Any]) -> Columns:
     """
     kinds = {type(config) for config in configs}
     if len(kinds) != 1:
-        raise UserError(f"configs: of {[kind.__name__ for kind in kinds]}; give at least one, all of one experiment")
+        raise UserError(
+            f"configs have the types {[kind.__name__ for kind in kinds]}; give at least one, all of one experiment"
+        )
     (kind,) = kinds
     hints = typing.get_type_hints(kind)
     found: Columns = {"seed": [config.seed for config in configs]}
     if any(not -(2**31) <= seed < 2**31 for seed in found["seed"]):
-        raise UserError(f"seed: {found['seed']} do not all fit in signed integers of 32 bits; give them below 2**31")
+        raise UserError(f"seed: {found['seed']} do not all fit in signed 32-bit integers; give seeds below 2**31")
     for name in (field.name for field in fields(kind) if field.name not in ("seed", "run")):
         column = [getattr(config, name) for config in configs]
         if all(value == column[0] for value in column):
             continue
         is_float = float in (hints[name], *typing.get_args(hints[name]))
         if not is_float or not all(isinstance(value, int | float) for value in column):
-            raise UserError(_refusal(name, column, "it is no float, and may change the program"))
+            raise UserError(_refusal(name, column, "it is not a float, and may change the program"))
         found[name] = [float(value) for value in column]
     steps = [config.run.steps for config in configs]
     if len(set(steps)) > 1:
-        raise UserError(_refusal("run.steps", steps, "all are at one step"))
+        raise UserError(_refusal("run.steps", steps, "all members run the same number of steps"))
     return found
 
 
@@ -66,11 +68,11 @@ def require_traced(f: Callable[..., Any], varied: Columns, *arguments: Any) -> N
                 trace(name)
             except TypeError:
                 said = str(error).splitlines()[0]
-                why = f"its value decides something in Python ({said})"
+                why = f"Python code depends on its value ({said})"
                 raise UserError(_refusal(name, column, why)) from error
         raise
 
 
 def _refusal(name: str, column: Sequence[Any], why: str) -> str:
     values = [value for place, value in enumerate(column) if value not in column[:place]]
-    return f"{name}: it differs between configs, {values}, but {why}; train a population for each of its values"
+    return f"{name} differs between configs, {values}, but {why}; train a population for each of its values"

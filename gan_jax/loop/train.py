@@ -83,13 +83,13 @@ def train(
             state, past = rollback.go_back(job, alarm, past, program.init)
             if last:
                 return state, alarm
-            print(f"rolled back to step {state.step}; going on with a new key", flush=True)
+            print(f"rolled back to step {state.step}; continuing with a new key", flush=True)
     except Diverged as error:
         good = checkpoint.steps(saved)
-        kept = f"the last good checkpoint, of step {good[-1]}, is kept" if good else "no checkpoint was made yet"
+        kept = f"the last good checkpoint, of step {good[-1]}, is kept" if good else "no checkpoint has been saved yet"
         raise Diverged(
-            f"{error}; {kept} in {job.workdir}. The same settings end there again: lower the learning rates, or "
-            "change the loss; or give --guard rollback, which goes on with a new key"
+            f"{error}; {kept} in {job.workdir}. The same settings would diverge again: lower the learning "
+            "rates, or change the loss; or give --guard rollback, which continues with a new key"
         ) from error
 
 

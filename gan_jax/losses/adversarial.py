@@ -169,7 +169,7 @@ def began(balance: float | Array) -> GanLoss:
     Raises:
         UserError: If `balance` is a number outside [0, 1].
     """
-    require(lambda: 0 <= balance <= 1, f"balance={balance}: it must lie in [0, 1]; clip it where it is carried on")
+    require(lambda: 0 <= balance <= 1, f"balance={balance}: it must lie in [0, 1]; clip it where it is updated")
     return GanLoss(
         lambda real, fake: average(-real) + balance * average(fake),
         lambda real, fake: average(-fake),
@@ -227,7 +227,7 @@ def top_k(loss: Loss, fraction: float | optax.Schedule) -> Loss:
     """
     if callable(fraction):
         return lambda state, key: _top(resolve(loss, state, key), fraction(state.step))
-    require(lambda: 0 < fraction <= 1, f"fraction={fraction}: the part of the samples that count must lie in (0, 1]")
+    require(lambda: 0 < fraction <= 1, f"fraction={fraction}: the fraction of samples that count must lie in (0, 1]")
     if isinstance(loss, GanLoss):
         return _top(loss, fraction)
     return lambda state, key: _top(loss(state, key), fraction)
@@ -247,8 +247,8 @@ def resolve(loss: Loss, state: TrainState, key: Array) -> GanLoss:
 def _require_plain(base: GanLoss) -> None:
     if not isinstance(base, GanLoss):
         raise UserError(
-            "base: a loss that is a function of the state and a key cannot be made relativistic; wrap the other way "
-            "round, as labels.flip(losses.relativistic(base), 0.1)"
+            "base: a loss that is a function of the state and a key cannot be made relativistic; wrap the other "
+            "way round, as in labels.flip(losses.relativistic(base), 0.1)"
         )
 
 

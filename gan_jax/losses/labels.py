@@ -88,7 +88,7 @@ def _smoothed(loss: GanLoss, real: float, fake: float) -> GanLoss:
     if real != fake and not _is_sum(loss):
         rate = max(real, fake)
         raise UserError(
-            f"real={real}, fake={fake}: this loss compares real with fake, so both can only be smoothed alike: "
+            f"real={real}, fake={fake}: this loss compares real with fake, so both need the same smoothing: give "
             f"smooth(loss, real={rate}, fake={rate})"
         )
     return GanLoss(alike if real == fake else apart, loss.generator)

@@ -29,7 +29,7 @@ def boundary_seeking(size: int, samples: int = 20) -> Term:
         size: Size of z, the first part of a latent; the generator is a `sampler`.
         samples: M, at least 2: a single sample always has weight 1.
     """
-    require(lambda: samples >= 2, f"samples={samples}: weights tell samples of one z apart; give at least 2")
+    require(lambda: samples >= 2, f"samples={samples}: importance weights compare samples of one z; give at least 2")
 
     def value(context: Context) -> tuple[Array, dict[str, Array]]:
         means, images, logits = _judged(context, size, samples)
@@ -94,7 +94,9 @@ def latent(base: Latent, shape: tuple[int, ...]) -> Latent:
     Raises:
         UserError: If the shape is that of points.
     """
-    require(lambda: len(shape) == 3, f"shape={shape}: points have no pixels to be black or white; give images")
+    require(
+        lambda: len(shape) == 3, f"shape={shape}: only images have black and white pixels; give a data set of images"
+    )
 
     def drawn(keys: Array, truncation: float | None = None) -> Array:
         pixels = uniforms(rng.each(keys, "pixels"), (math.prod(shape),))

@@ -30,7 +30,7 @@ def empty(size: int, shape: tuple[int, ...]) -> Pool:
         UserError: If the size is negative.
     """
     if size < 0:
-        raise UserError(f"size={size}: a pool holds that many images; give 0 for none, or 50 as CycleGAN")
+        raise UserError(f"size={size}: a pool cannot hold fewer than 0 images; give 0 for none, or 50 as in CycleGAN")
     return {"images": jnp.zeros((size, *shape)), "filled": jnp.zeros((), jnp.int32)}
 
 
@@ -55,7 +55,7 @@ def swap(pool: Pool, images: Array, key: Array) -> tuple[Array, Pool]:
     """
     size, *shape = pool["images"].shape
     if images.shape[1:] != tuple(shape):
-        raise UserError(f"images are {images.shape[1:]}, and the pool was made for shape={tuple(shape)}")
+        raise UserError(f"images have shape {images.shape[1:]}, but the pool was built for shape={tuple(shape)}")
     images = lax.stop_gradient(images)
     if size == 0:
         return images, pool

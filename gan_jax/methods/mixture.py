@@ -213,4 +213,4 @@ def _chosen(every: PyTree, component: Array) -> PyTree:
 
 def _require_some(count: int) -> None:
     if count < 1:
-        raise UserError(f"count={count}: a mixture has at least 1 component")
+        raise UserError(f"count={count}: give at least 1 component")

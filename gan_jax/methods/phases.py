@@ -25,7 +25,7 @@ def phased(system: System, steps: int, keep: Callable[[TrainState, TrainState], 
         UserError: If a phase has no steps.
     """
     if steps < 1:
-        raise UserError(f"steps={steps}: a phase has at least 1 iteration")
+        raise UserError(f"steps={steps}: give at least 1 iteration")
 
     def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         step = state.step % steps

@@ -71,7 +71,7 @@ class Discriminator(nn.Module):
     def __call__(self, images: Array, train: bool) -> Array | dict[str, Array]:
         """Maps `[b, H, W, C]` to logits `[b]`, and features `[b, F]` if `with_features`."""
         if images.shape[1:] != self.shape:
-            raise UserError(f"images are {images.shape[1:]}, and this discriminator was built for shape={self.shape}")
+            raise UserError(f"images have shape {images.shape[1:]}, but this discriminator was built for {self.shape}")
         x = encode(images, self.width, self.norm, train)
         judged = minibatch_layer(x, self.minibatch).reshape(len(x), -1)
         logits = layer(nn.Dense(1, kernel_init=INIT), self.norm, judged, train)[:, 0]

@@ -59,7 +59,7 @@ class PatchGAN(nn.Module):
         for other in given:
             if other.shape[:3] != images.shape[:3]:
                 raise UserError(
-                    f"given has shape {other.shape}, and images {images.shape}: give it their batch, height and width"
+                    f"given has shape {other.shape}, images {images.shape}; make batch, height and width equal"
                 )
         x = jnp.concatenate([images, *given], axis=-1)
         hidden, last = _windows(self.receptive_field, *x.shape[1:3])
@@ -89,8 +89,8 @@ def _windows(field: Field, height: int, width: int) -> tuple[Sequence[Window], W
     if field == "image":
         if side <= LAST:
             raise UserError(
-                f"receptive_field='image': images of {height}x{width} leave nothing to halve, as maps are halved down "
-                f"to side {LAST}; give receptive_field=1 or a larger --resolution"
+                f"receptive_field='image': images of {height}x{width} are too small: maps are halved down to side "
+                f"{LAST}; give receptive_field=1 or a larger --resolution"
             )
         halvings = next(count for count in range(1, side) if side >> count <= LAST)
         return windows(halvings)[:halvings], None
@@ -99,7 +99,7 @@ def _windows(field: Field, height: int, width: int) -> tuple[Sequence[Window], W
     if side < _least(field):
         fitting = " or ".join(str(field) for field in HALVINGS if _least(field) <= side)
         raise UserError(
-            f"receptive_field={field}: images of {height}x{width} vanish on the way, as it takes sides of at least "
+            f"receptive_field={field}: images of {height}x{width} are too small, it needs sides of at least "
             f"{_least(field)}; give receptive_field={fitting}, or a larger --resolution"
         )
     *hidden, last = windows(HALVINGS[field])

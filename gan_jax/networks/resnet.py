@@ -64,7 +64,7 @@ class Discriminator(nn.Module):
         """Maps `[b, H, W, C]` to logits `[b]`, and features `[b, width]` if `with_features`."""
         _require_side(self.shape)
         if images.shape[1:] != self.shape:
-            raise UserError(f"images are {images.shape[1:]}, and this discriminator was built for shape={self.shape}")
+            raise UserError(f"images have shape {images.shape[1:]}, but this discriminator was built for {self.shape}")
         x = _block(images, self.width, self.norm, train, "down", first=True)
         while x.shape[1] > LAST:
             x = _block(x, self.width, self.norm, train, "down")

@@ -38,7 +38,7 @@ class UNet(nn.Module):
     def __call__(self, images: Array, train: bool) -> Array:
         """Maps `[b, H, W, C]` to `[b, H, W, channels]` in [-1, 1]."""
         if self.depth < 1:
-            raise UserError(f"depth={self.depth}: a U-Net has at least one map; give depth=1 or more")
+            raise UserError(f"depth={self.depth}: give at least 1")
         require_halvings(images, "depth", self.depth)
         widths = [self.width * min(2**level, 8) for level in range(self.depth)]
         bias = keeps_bias(self.norm)
@@ -75,6 +75,6 @@ def require_halvings(images: Array, name: str, count: int) -> None:
         side = -(-max(height, width) // 2**count) * 2**count
         fewer = f"{name}={largest} or " if largest else ""
         raise UserError(
-            f"{name}={count}: images of {height}x{width} can be halved {largest} times; "
+            f"{name}={count}: images of {height}x{width} can be halved only {largest} times; "
             f"give {fewer}another --resolution, such as {side}"
         )

@@ -31,7 +31,7 @@ def ema(network: str, decay: float | Schedule) -> Controller:
 
     def hook(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
         if network not in state.ema:
-            raise UserError(f"network={network!r}: the state keeps averages of {sorted(state.ema)} only")
+            raise UserError(f"network={network!r}: the state has averages only of {sorted(state.ema)}")
         ramped = jnp.minimum(decay(state.step) if callable(decay) else decay, (1 + state.step) / (10 + state.step))
         current = {"params": state.params[network], "stats": state.stats[network]}
         average = jax.tree.map(
@@ -67,7 +67,7 @@ def lookahead(networks: Sequence[str], every: int = 5, fraction: float = 0.5, na
     def slots(params: dict[str, PyTree]) -> dict[str, PyTree]:
         unknown = set(networks) - set(params)
         if unknown:
-            raise UserError(f"networks: there is no {sorted(unknown)}; there are {sorted(params)}")
+            raise UserError(f"networks: {sorted(unknown)} do not exist; choose from {sorted(params)}")
         return {name: jax.tree.map(jnp.copy, {name: params[name] for name in networks})}
 
     return Controller(name, hook, slots)
@@ -111,7 +111,7 @@ def adaptive_augmentation(batch_size: int, target: float = 0.6, images: int = 50
         images: Number of real images in which p can rise from 0 to 1.
         name: Name of the controller, and of the slot with p.
     """
-    require(lambda: 0 < target < 1, f"target={target}: that of the mean sign of logits lies in (0, 1)")
+    require(lambda: 0 < target < 1, f"target={target}: the target of the mean sign of logits must lie in (0, 1)")
     require(lambda: batch_size >= 1, f"batch_size={batch_size}: it must be at least 1")
     require(lambda: images >= 1, f"images={images}: it must be at least 1")
 

@@ -92,4 +92,4 @@ def require_names(players: Sequence[Player]) -> None:
     """Refuses an empty list of players, and players that share a name."""
     names = [player.name for player in players]
     if not names or len(set(names)) < len(names):
-        raise UserError(f"players: their names must be given and differ, and are {names}")
+        raise UserError(f"players: give at least one, and different names; the names are {names}")

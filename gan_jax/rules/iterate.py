@@ -22,7 +22,7 @@ def then(update: Update, *controllers: Controller) -> Update:
 
     names = [controller.name for controller in controllers]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UserError(f"controllers: two are called {twice[0]!r}; give one another name")
+        raise UserError(f"controllers: two are named {twice[0]!r}; rename one")
 
     def hooked(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         state, metrics = update(state, batch, key)

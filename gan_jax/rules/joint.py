@@ -66,7 +66,7 @@ def consensus(players: Sequence[Player], strength: float) -> Rule:
         strength: Gamma, positive; 0.1 to 10 in the paper.
     """
     _require_apart(players)
-    require(lambda: strength > 0, f"strength={strength}: it must be positive; rules.simultaneous has none")
+    require(lambda: strength > 0, f"strength={strength}: it must be positive; for 0 use rules.simultaneous")
 
     def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         def energy(params: PyTree) -> tuple[Array, Field]:
@@ -93,7 +93,7 @@ def symplectic(players: Sequence[Player], strength: float = 1.0, align: bool = T
         align: Whether to choose lambda's sign by alignment.
     """
     _require_apart(players)
-    require(lambda: strength > 0, f"strength={strength}: it must be positive; rules.simultaneous has none")
+    require(lambda: strength > 0, f"strength={strength}: it must be positive; for 0 use rules.simultaneous")
 
     def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         def at(params: PyTree) -> Field:
@@ -145,7 +145,7 @@ def _batches(players: Sequence[Player]) -> int:
     """Returns the batches of an iteration, which all players must accumulate, as they move at once."""
     counts = {player.batches for player in players}
     if len(counts) > 1 or min(counts) < 1:
-        raise UserError(f"batches: players that move at once take equal numbers of at least 1, not {sorted(counts)}")
+        raise UserError(f"batches: players that move at once need equal numbers of at least 1, not {sorted(counts)}")
     return counts.pop()
 
 
@@ -153,4 +153,4 @@ def _require_apart(players: Sequence[Player]) -> None:
     gradients.require_names(players)
     moved = [network for player in players for network in player.networks]
     if len(set(moved)) < len(moved):
-        raise UserError(f"players: a network is moved by two players at once ({moved}); let them alternate")
+        raise UserError(f"players: two of them move the same network at once ({moved}); use rules.alternating")

@@ -46,11 +46,11 @@ def alternating(players: Sequence[Player], repeats: Mapping[str, int] | None = N
     repeats = dict(repeats or {})
     for name, count in repeats.items():
         if name not in (player.name for player in players):
-            raise UserError(f"repeats: no player is called {name!r}; there are {[p.name for p in players]}")
+            raise UserError(f"repeats: no player is named {name!r}; the players are {[p.name for p in players]}")
         if count < 1:
-            raise UserError(f"repeats[{name!r}]={count}: a player moves at least once; leave it out of the players")
+            raise UserError(f"repeats[{name!r}]={count}: give at least 1, or leave the player out of the players")
     for player in players:
-        require(lambda n=player.batches: n >= 1, f"batches={player.batches}: {player.name!r} takes at least 1 to move")
+        require(lambda n=player.batches: n >= 1, f"batches={player.batches}: {player.name!r} needs at least 1")
     eaten = {player.name: repeats.get(player.name, 1) * player.batches for player in players}
     batches = max(eaten.values())
 
@@ -109,13 +109,13 @@ def unrolled(
             when the generator's loss sees the fake logits only.
     """
     if steps < 1:
-        raise UserError(f"steps={steps}: at least 1 move is foreseen; rules.alternating foresees none")
+        raise UserError(f"steps={steps}: unroll at least 1 move, or use rules.alternating")
     by_name = {each.name: each for each in players}
     for role, name in (("player", player), ("opponent", opponent)):
         if name not in by_name:
-            raise UserError(f"{role}: no player is called {name!r}; there are {list(by_name)}")
+            raise UserError(f"{role}: no player is named {name!r}; the players are {list(by_name)}")
     if player == opponent:
-        raise UserError(f"opponent={opponent!r}: a player foresees another's moves, not its own")
+        raise UserError(f"opponent={opponent!r}: a player cannot unroll itself; name another player")
     other = by_name[opponent]._replace(batches=1)
     _require_differentiable(other)
 
@@ -147,8 +147,8 @@ def _require_differentiable(player: Player) -> None:
         finite = jnp.isfinite(jax.grad(trial)(jnp.array([0.0, 1.0]))).all()
     require(
         lambda: finite,
-        f"opponent: the optimiser of {player.name!r} has no derivative where a gradient is 0, and unrolling "
-        "differentiates through it; give Adam eps_root=1e-8",
+        f"opponent: unrolling differentiates through the optimiser of {player.name!r}, which has no derivative where a "
+        "gradient is 0; give Adam eps_root=1e-8",
     )
 
 
@@ -163,9 +163,9 @@ def _require_whole(player: Player, opponent: Player, state: TrainState, batch: B
 
         if _depends(functools.partial(loss, opponent), data) and not _depends(functools.partial(loss, player), data):
             raise UserError(
-                f"loss: {opponent.name!r} moves by the batch's {name!r}, and the loss of {player.name!r}, who foresees "
-                "these moves, does not depend on it; give both the whole value, losses.zero_sum(loss), or a loss that "
-                "compares real with fake, such as losses.relativistic(loss)"
+                f"loss: the moves of {opponent.name!r} depend on the batch's {name!r}, but the loss of {player.name!r} "
+                "does not, although this player unrolls them; use losses.zero_sum(loss), which gives both the whole "
+                "value, or a loss that compares real with fake, such as losses.relativistic(loss)"
             )
 
 

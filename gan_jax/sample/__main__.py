@@ -56,7 +56,7 @@ def files(run: Path, shared: Shared, draw: Draw) -> None:
     """Samples as files, one for each, in a directory: images as PNG."""
     opened, target = _opened(run, shared, "files", draw, "")
     if target.exists() and any(target.iterdir()):
-        raise UserError(f"--out {target}: the directory has files already; empty it, or give another")
+        raise UserError(f"--out {target}: the directory is not empty; empty it, or give another")
     made = sample.generate(opened, _drawn(opened, shared, draw))
     for i, example in enumerate(made):
         opened.spec.kind.write(target / f"{i:06d}", example)
@@ -89,7 +89,7 @@ def interpolation(
     Args:
         rows: Number of interpolations, one row each.
         steps: Samples per row, both ends included.
-        path: On the great circle or on the straight line.
+        path: Interpolate along a great circle (spherical) or a straight line (linear).
         gif: Write an animation, forward and back, instead of a grid.
     """
     opened, target = _opened(run, shared, "interpolation", suffix=".gif" if gif else None)
@@ -178,7 +178,7 @@ def _drawn(opened: Restored, shared: Shared, draw: Draw) -> Array:
     latent, count = game.sampler(opened.system)[0], opened.spec.kind.shown if draw.count is None else draw.count
     if draw.labels and not any(part.name == "label" for part in latent.parts):
         known = " or ".join(f"--codes {part.name}=..." for part in latent.parts)
-        raise UserError(f"--labels: this generator takes none; {known or 'leave them out'}")
+        raise UserError(f"--labels: this generator takes no labels; {f'give {known}' if known else 'leave them out'}")
     sample.require_memory(opened, count)
     values = sample.latents_of(opened, shared.seed, count, draw.truncation)
     if draw.labels:
@@ -205,7 +205,7 @@ def _save(target: Path, opened: Restored, made: np.ndarray, picture: np.ndarray)
 
 
 def _tell(target: Path, opened: Restored, made: np.ndarray) -> None:
-    print(f"{target}: {len(made)} {opened.spec.kind.noun} of step {opened.step}")
+    print(f"{target}: {len(made)} {opened.spec.kind.noun} from step {opened.step}")
 
 
 if __name__ == "__main__":

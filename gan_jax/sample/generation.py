@@ -64,7 +64,7 @@ def generate(run: Restored, values: Array) -> np.ndarray:
     """
     latent, function = game.sampler(run.system)
     if values.ndim != 2 or values.shape[1] != latent.size or not len(values):
-        raise UserError(f"values {values.shape}: this generator takes latents [n, {latent.size}], n at least 1")
+        raise UserError(f"values have shape {values.shape}: give latents [n, {latent.size}], n at least 1")
     return evaluated(function, run.ema, values, run.spec.kind.from_network)
 
 
@@ -114,7 +114,9 @@ def reconstructions(run: Restored, images: np.ndarray) -> np.ndarray:
         UserError: If there is no encoder.
     """
     if run.system.encode is None:
-        raise UserError("this run has no encoder: bigan and vae have; for others see gan_jax.explore, inversion")
+        raise UserError(
+            "this run has no encoder; use a run of bigan or vae, or python -m gan_jax.explore RUN inversion"
+        )
     return generate(run, jnp.asarray(evaluated(run.system.encode, run.ema, run.spec.kind.to_network(images))))
 
 
@@ -138,7 +140,7 @@ def interpolation(run: Restored, seed: int, rows: int, steps: int, path: Callabl
         Images `[rows * steps, ...]`, row by row.
     """
     if steps < 2 or rows < 1:
-        raise UserError(f"steps={steps}, rows={rows}: a walk has at least its 2 ends, and there is at least 1 walk")
+        raise UserError(f"steps={steps}, rows={rows}: give at least 2 steps and 1 row")
     require_memory(run, rows * steps)
     ends = latents_of(run, seed, rows + 1)
     walks = path(ends[:-1], ends[1:], jnp.linspace(0.0, 1.0, steps))
@@ -181,6 +183,6 @@ def along(value: Array, dimensions: Sequence[int], steps: int, low: float, high:
         raise UserError(f"steps={steps}, dimensions={tuple(dimensions)}: give at least 2 steps and 1 dimension")
     for dimension in dimensions:
         if not 0 <= dimension < len(value):
-            raise UserError(f"dimension {dimension}: the latent has {len(value)}, numbered from 0")
+            raise UserError(f"dimension {dimension} does not exist; the latent has dimensions 0 to {len(value) - 1}")
     base, values = jnp.tile(value, (steps, 1)), jnp.linspace(low, high, steps)
     return jnp.concatenate([base.at[:, dimension].set(values) for dimension in dimensions])

@@ -26,7 +26,7 @@ def surprise(latent: Latent, output: Array, latents: Array, spread: float = 1.0)
         UserError: If the latent has no parts.
     """
     if not latent.parts:
-        raise UserError("the latent has no codes; join some to the noise by latents.joined")
+        raise UserError("the latent has no codes; add some to the noise with latents.joined")
     total, start = jnp.zeros(len(output)), 0
     for part in latent.parts:
         said, true = output[:, start : start + part.size], latents[:, part.start : part.start + part.size]
@@ -94,7 +94,9 @@ def few_labels(weight: float = 1.0) -> Term:
 
     def value(context: Context) -> Array:
         if "few_image" not in context.batch:
-            raise UserError("the batch has no few_image: train on a set of few labels, --dataset few:10:0:digits")
+            raise UserError(
+                "the batch has no few_image; train on a data set with few labels, such as --dataset few:10:0:digits"
+            )
         said = context.apply("discriminator", context.batch["few_image"])["classes"]
         return weight * optax.softmax_cross_entropy_with_integer_labels(said, context.batch["few_label"])
 

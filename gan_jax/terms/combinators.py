@@ -21,7 +21,7 @@ def lazy(term: Term, every: int) -> Term:
         every: Iterations between evaluations, at least 1; the first is iteration 0.
     """
     if every < 1:
-        raise UserError(f"every={every}: a lazy term is due once in at least 1 step")
+        raise UserError(f"every={every}: give at least 1 iteration between evaluations")
 
     def value(context: Context) -> tuple[Array, dict[str, PyTree]]:
         def due() -> tuple[Array, dict[str, PyTree]]:
@@ -69,7 +69,7 @@ def combine(*terms: Term) -> Term:
 
     names = [term.name for term in terms]
     if len(set(names)) < len(names):
-        raise UserError(f"terms: two of {names} share a name; rename one: term._replace(name='another')")
+        raise UserError(f"terms: two of {names} share a name; rename one with term._replace(name='another')")
 
     def value(context: Context) -> tuple[Array, dict[str, PyTree]]:
         total, joined = jnp.zeros(()), {}
@@ -83,13 +83,13 @@ def combine(*terms: Term) -> Term:
         joined: dict[str, PyTree] = {}
         for first in (term.slots(params) for term in terms):
             if twice := set(first) & set(joined):
-                raise UserError(f"two combined terms carry the slot {sorted(twice)}; name one of them otherwise")
+                raise UserError(f"two combined terms use the slot {sorted(twice)}; rename one of them")
             joined |= first
         return joined
 
     players = {term.player for term in terms} - {""}
     if len(players) > 1:
-        raise UserError(f"terms: they are of different players, {sorted(players)}; combine those of one")
+        raise UserError(f"terms: they belong to different players, {sorted(players)}; combine terms of one player")
     per_example = tuple({name for term in terms for name in term.per_example})
     return Term("+".join(names), value, per_example, slots, "".join(players))
 

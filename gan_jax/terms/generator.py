@@ -156,5 +156,5 @@ def _features(output: dict[str, PyTree]) -> Array:
 
 def _require_several(name: str, rows: Array) -> int:
     if len(rows) < 2:
-        raise UserError(f"{name} compares the examples of a batch, and there is only 1; make the batch larger")
+        raise UserError(f"{name} compares the examples of a batch, but there is only 1; raise the batch size")
     return len(rows)

@@ -63,4 +63,4 @@ def _params(state: TrainState, network: str) -> PyTree:
 
 def _require_network(params: dict[str, PyTree], network: str) -> None:
     if network not in params:
-        raise UserError(f"network={network!r}: there is none of that name; there are {sorted(params)}")
+        raise UserError(f"network={network!r} does not exist; choose from {sorted(params)}")

@@ -122,7 +122,7 @@ def quadratic(
     a, b, c = (np.atleast_2d(np.asarray(matrix, float)) for matrix in (a, b, c))
     n, m = b.shape
     if a.shape != (n, n) or c.shape != (m, m):
-        raise UserError(f"a {a.shape}, b {b.shape}, c {c.shape}: they must be [n, n], [n, m], [m, m]")
+        raise UserError(f"a {a.shape}, b {b.shape}, c {c.shape}: give shapes [n, n], [n, m], [m, m]")
 
     def value(x: Array, y: Array) -> Array:
         return x @ a @ x / 2 + x @ b @ y - y @ c @ y / 2

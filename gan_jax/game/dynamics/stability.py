@@ -46,7 +46,7 @@ def repeated(update: Update, times: int) -> Update:
         times: Number of iterations, at least 1.
     """
     if times < 1:
-        raise UserError(f"times={times}: at least 1 iteration is made")
+        raise UserError(f"times={times}: give at least 1 iteration")
 
     def several(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         def one(now: TrainState, i: Array) -> tuple[TrainState, Metrics]:
@@ -90,8 +90,8 @@ def stability(update: Update, state: TrainState, batch: Batch | None = None, key
         moved, jacobian, errors = (np.asarray(x) for x in found)
     if not moved <= 1e-9:
         raise UserError(
-            f"state: the update moves it by {moved:.3g}, so it is no fixed point; give an equilibrium, and a batch at "
-            "which each player is at rest"
+            f"state: the update moves it by {moved:.3g}, so it is not a fixed point; give an equilibrium, and a batch "
+            "for which no player moves"
         )
     rounding = 1e-8 * (1 + np.abs(jacobian).max())
     if not np.isfinite(jacobian).all() or not (errors[2:] <= errors[:2] / 5 + rounding).all():

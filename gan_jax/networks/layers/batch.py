@@ -55,10 +55,10 @@ def minibatch_deviation(x: Array, group: int = 4, channels: int = 1) -> Array:
     size, features = len(everything), x.shape[-1]
     if group < 1 or size % min(group, size):
         raise UserError(
-            f"group={group}: a global batch of {size} is not divisible by it; make --batch-size a multiple of it"
+            f"group={group} does not divide the global batch of {size}; make --batch-size a multiple of the group"
         )
     if channels < 1 or features % channels:
-        raise UserError(f"channels={channels}: {features} features do not fall into so many; give a divisor of them")
+        raise UserError(f"channels={channels} does not divide the {features} features; give a divisor of {features}")
     group = min(group, size)
     groups = everything.reshape(group, size // group, -1, channels, features // channels)
     deviation = jnp.mean(jnp.sqrt(jnp.var(groups, axis=0) + 1e-8), axis=(1, 3))
@@ -109,7 +109,7 @@ class VirtualBatchNorm(nn.Module):
     def __call__(self, x: Array, references: int | None = None) -> Array:
         """Normalises `[references + b, ..., features]`; `with_reference` passes the number of references."""
         if references is None:
-            raise UserError("norm='virtual': there is no reference batch; wrap the network by networks.with_reference")
+            raise UserError("norm='virtual' needs a reference batch; wrap the network in networks.with_reference")
         every, own = tuple(range(x.ndim - 1)), tuple(range(1, x.ndim - 1))
         mean, variance = jnp.mean(x[:references], every), jnp.var(x[:references], every)
         own_mean, own_variance = jnp.mean(x, own, keepdims=True), jnp.var(x, own, keepdims=True)

@@ -211,8 +211,8 @@ def _spread(k: int, s: int, padding: str) -> Pair:
 def _require_places(window: Window) -> Window:
     if min(window.places) < 1:
         raise UserError(
-            f"kernel of {window.size} does not fit images of {window.images} with padding {window.pads}: pad more or "
-            "shrink it"
+            f"kernel of {window.size} does not fit images of {window.images} with padding {window.pads}; add "
+            "padding, or use a smaller kernel"
         )
     return window
 
@@ -226,5 +226,5 @@ def _boxed(kernel: Array) -> Array:
 def _require_plain(strides: int | Pair, padding: Padding) -> None:
     if _pair(strides) != (1, 1) or padding != "SAME":
         raise UserError(
-            f"strides={strides}, padding={padding!r}: a convolution that resamples has strides 1 and 'SAME'"
+            f"strides={strides}, padding={padding!r}: a resampling convolution needs strides=1 and padding='SAME'"
         )

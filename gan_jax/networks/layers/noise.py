@@ -28,7 +28,7 @@ def dropout(x: Array, rate: float, keys: Array) -> Array:
         UserError: If the rate is outside [0, 1).
     """
     if not 0 <= rate < 1:
-        raise UserError(f"rate={rate}: activations are dropped with a probability in [0, 1); 0 drops none")
+        raise UserError(f"rate={rate}: the dropout probability must lie in [0, 1); 0 drops nothing")
     size = math.prod(x.shape[1:])  # drawn flat, as in `rng.normal`
     kept = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, (size,)))(keys)
     return jnp.where(kept.reshape(x.shape), x / (1 - rate), 0)

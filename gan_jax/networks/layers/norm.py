@@ -73,7 +73,9 @@ def normalise(x: Array, norm: AnyNorm, train: bool, momentum: float = 0.9) -> Ar
         return nn.LayerNorm(reduction_axes=tuple(range(1, x.ndim)))(x)
     if norm == "instance":
         if math.prod(x.shape[1:-1]) < 2:
-            raise UserError(f"norm='instance': it erases activations {x.shape} of one place; give 'layer' or 'none'")
+            raise UserError(
+                f"norm='instance' sets activations of a single position, {x.shape}, to 0; give 'layer' or 'none'"
+            )
         return nn.InstanceNorm(epsilon=1e-5, use_fast_variance=False)(x)
     if norm == "virtual":
         return VirtualBatchNorm()(x)

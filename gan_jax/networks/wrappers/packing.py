@@ -28,12 +28,12 @@ def packed(network: Network, count: int) -> Network:
         UserError: If `count` is less than 1; while tracing, if it does not divide a device's batch.
     """
     if count < 1:
-        raise UserError(f"count={count}: a pack holds at least 1 example")
+        raise UserError(f"count={count}: give at least 1 example per pack")
 
     def pack(x: Array) -> Array:
         if len(x) % count:
             raise UserError(
-                f"count={count}: a batch of {len(x)} a device does not fall into packs; make the batch size a multiple "
+                f"count={count} does not divide the batch of {len(x)} on each device; make the batch size a multiple "
                 f"of {count} times the number of devices"
             )
         packs = jnp.moveaxis(x.reshape(-1, count, *x.shape[1:]), 1, -2)

@@ -31,7 +31,7 @@ def with_reference(network: Network, *reference: Array) -> Network:
     sizes = [len(rows) for rows in reference]
     if len(set(sizes)) != 1 or sizes[0] < 2:
         raise UserError(
-            f"reference has {sizes} rows: give each input the same number, at least 2, as one does not vary"
+            f"reference has {sizes} rows; give each input the same number, at least 2, because one has no variance"
         )
     (count,) = set(sizes)
 
