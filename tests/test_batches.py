@@ -194,8 +194,12 @@ def test_the_number_of_devices_does_not_change_what_is_drawn_apart():
 @pytest.mark.parametrize(
     ("size", "arrays", "message"),
     [
-        (8, {}, r"batch_size=8 exceeds the 7 rows of few_image, few_label.*apart; use at most 7, or"),
-        (4, {"few_label": jnp.zeros(8)}, r"few_image, few_label have 7, 8 rows; a group has as many of each"),
+        (8, {}, r"batch_size=8 exceeds the 7 rows of few_image, few_label.*separately; use at most 7, or"),
+        (
+            4,
+            {"few_label": jnp.zeros(8)},
+            r"few_image, few_label have 7, 8 rows; arrays of one group must have the same number",
+        ),
         (4, {"label": jnp.zeros(7)}, r"arrays\['label'\] has 7 rows.*count=24"),
     ],
 )

@@ -113,13 +113,13 @@ def test_points_are_scored_by_their_coordinates(points):
         ({"resize": "clean"}, "--inception, --resize: they are for .* give --features inception"),
         ({"metrics": ("kid",), "count": 1}, "count=1"),
         ({"metrics": ("kid",), "count": 0}, "count=0"),
-        ({"count": 10**12}, "1,000,000,000,000 samples to be scored, .* GB at least"),
+        ({"count": 10**12}, "scoring 1,000,000,000,000 samples: at least .* GB"),
         ({"inception": Path("weights.pth")}, "--inception, --resize: they are for"),
         ({"metrics": ("classes",), "features": "pixels"}, "classes needs probabilities"),
-        ({"metrics": ("copying",), "split": "train"}, "copying compares with images held out"),
+        ({"metrics": ("copying",), "split": "train"}, "copying needs images held out"),
         ({"shared": Shared(steps=(3,))}, "step 3 is not in"),
-        ({"shared": Shared(best=True)}, "keeps no best checkpoint"),
-        ({"shared": Shared(best=True, every=True)}, "step 2 and --best: give one of them"),
+        ({"shared": Shared(best=True)}, "has no best checkpoint"),
+        ({"shared": Shared(best=True, every=True)}, "--step 2 and --best exclude each other"),
     ],
 )
 def test_bad_requests_are_refused(digits, options, message):
@@ -137,7 +137,7 @@ def test_what_is_no_run_and_what_has_no_labels_is_named(tmp_path):
 def test_a_run_on_data_that_have_changed_is_refused(points, monkeypatch):
     changed = data.load("ring")._replace(fingerprint="other")
     monkeypatch.setattr(reopen, "load", lambda *_, **__: changed)
-    with pytest.raises(ValueError, match="other contents of 'ring'"):
+    with pytest.raises(ValueError, match="contents of 'ring' have changed"):
         evaluate.samples(points, Shared())
 
 
