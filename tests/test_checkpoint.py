@@ -380,7 +380,10 @@ def another_optimizer(state: TrainState) -> TrainState:
         (wider, r"Dense_0/kernel is float32\[32, 64\] in the checkpoint, but float32\[32, 128\] in this system"),
         (cast, r"params/generator/Dense_0/bias is bfloat16\[64\] in the checkpoint, but float32\[64\] in this system"),
         (another_optimizer, r"opt_state/generator/0/count is int32\[\] in the checkpoint, but absent in this system"),
-        (lambda s: replace(s, extra={**s.extra, "p": jnp.zeros(())}), r"extra/p is absent in .*, but float32\[\] in this system"),
+        (
+            lambda s: replace(s, extra={**s.extra, "p": jnp.zeros(())}),
+            r"extra/p is absent .*, but float32\[\] in this system",
+        ),
     ],
     ids=["shape", "dtype", "missing", "new"],
 )

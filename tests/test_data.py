@@ -156,7 +156,9 @@ def test_grey_folder_has_one_channel_and_no_labels(tmp_path):
     dataset = load(str(tmp_path), "all")
     assert dataset.spec == Spec((8, 8, 1), 0) and list(dataset.arrays) == ["image"]
     save(tmp_path / "b" / "1.png", noise(8, 8))
-    with pytest.warns(UserWarning, match=r"no labels.*class folders such as a: move 2.png into one"):
+    with pytest.warns(
+        UserWarning, match=r"no labels.*class folders such as a: to get labels, move 2.png into a class folder"
+    ):
         assert load(str(tmp_path), "all").spec.classes == 0
 
 

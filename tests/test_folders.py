@@ -129,7 +129,10 @@ def test_a_run_is_not_begun_in_the_folder_of_its_data(classes):
 def test_loose_pictures_beside_class_folders_are_named(classes):
     for name in ("loose.png", "other.png"):
         save(classes / name, noise(4, 4, 3))
-    with pytest.warns(UserWarning, match=r"no labels.*class folders such as a: move loose.png and 1 more into one"):
+    with pytest.warns(
+        UserWarning,
+        match=r"no labels.*class folders such as a: to get labels, move loose.png and 1 more into a class folder",
+    ):
         assert data.load(str(classes), "all").spec.classes == 0
 
 

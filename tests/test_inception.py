@@ -264,10 +264,13 @@ def test_unknown_resize_is_refused(path):
         (lambda s: s.pop("Mixed_6e.branch7x7dbl_5.conv.weight"), r"Mixed_6e\.branch7x7dbl_5\.conv\.weight is missing"),
         (lambda s: s.pop("Conv2d_1a_3x3.bn.running_var"), r"Conv2d_1a_3x3\.bn\.running_var is missing"),
         (lambda s: s.pop("fc.weight"), r"fc\.weight is missing; give the complete pytorch-fid weights"),
-        (lambda s: s.update({"fc.weight": np.zeros((1000, 2048))}), r"fc\.weight is \(1000, 2048\).*torchvision's"),
+        (
+            lambda s: s.update({"fc.weight": np.zeros((1000, 2048))}),
+            r"fc\.weight has shape \(1000, 2048\).*torchvision's",
+        ),
         (
             lambda s: s.update({"Mixed_5b.branch1x1.bn.bias": np.full(64, np.nan)}),
-            r"Mixed_5b.*to be \(64,\) and finite",
+            r"Mixed_5b.*must have shape \(64,\) and finite values",
         ),
     ],
 )
