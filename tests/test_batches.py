@@ -211,7 +211,7 @@ def test_groups_that_cannot_be_drawn_are_refused(size, arrays, message):
 def test_groups_must_be_there_once():
     with pytest.raises(ValueError, match=r"apart=.*has an array twice"):
         batches(24, 4, apart=(("source", "image"), ("source",)))
-    with pytest.raises(ValueError, match=r"no array few_image, few_label; there are image, source"):
+    with pytest.raises(ValueError, match=r"no array few_image, few_label; the arrays are image, source"):
         batches(24, 4, apart=APART)({name: GROUPS[name] for name in ("image", "source")}, KEY, jnp.int32(0))
 
 

@@ -572,7 +572,7 @@ def test_tfrecord_is_converted(data_dir):
         load("mnist")
     assert len(convert(directory)) == 2
     assert load("mnist").fingerprint == before.fingerprint
-    with pytest.raises(ValueError, match="holds tfrecord and array_record"):
+    with pytest.raises(ValueError, match="is in tfrecord and array_record form"):
         convert(directory)
 
 

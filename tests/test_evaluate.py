@@ -108,7 +108,7 @@ def test_points_are_scored_by_their_coordinates(points):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"metrics": ("fid",), "count": 20}, "20 samples for 64 features.*--few"),
+        ({"metrics": ("fid",), "count": 20}, "20 samples are too few .* 64 features.*--few"),
         ({"metrics": ("kid",), "few": True}, "--few: it is for fid alone"),
         ({"resize": "clean"}, "--inception, --resize: they are for .* give --features inception"),
         ({"metrics": ("kid",), "count": 1}, "count=1"),
@@ -145,10 +145,12 @@ def test_an_fid_of_few_images_is_refused_before_a_classifier_is_fitted(tmp_path,
     monkeypatch.setattr(pretrained, "load", lambda *_: pytest.fail("a classifier was fitted"))
     real = data.load("digits", "train")
     system = dcgan.build(dcgan.Config(g_width=4, d_width=4), real.spec)
-    with pytest.raises(UserError, match=r"50 samples for 64 features.*--eval-count.*--eval-metrics"):
+    with pytest.raises(
+        UserError, match=r"50 samples are too few for an FID of 64 features.*--eval-count.*--eval-metrics"
+    ):
         scoring.in_training(system, real, None, tmp_path, ("kid", "fid"), None, 50)
     small = real._replace(arrays={name: array[:60] for name, array in real.arrays.items()})
-    with pytest.raises(UserError, match="60 training images for 64 features"):
+    with pytest.raises(UserError, match="60 training images are too few for an FID of 64 features"):
         scoring.in_training(system, small, None, tmp_path, ("fid",), None, 500)
 
 

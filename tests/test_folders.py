@@ -116,7 +116,7 @@ def test_runs_within_the_data_are_no_data(classes):
     (classes / "runs/dcgan-imgs/run.json").write_text("{}")
     with pytest.warns(UserWarning, match=r"1 with a run.json \(runs/dcgan-imgs/\)"):
         assert data.load(str(classes), "all").fingerprint == before
-    with pytest.raises(UserError, match=r"is the directory of a run.*run.json"):
+    with pytest.raises(UserError, match=r"is a run directory.*run.json"):
         data.load(str(classes / "runs/dcgan-imgs"), "all")
 
 

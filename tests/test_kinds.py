@@ -152,7 +152,7 @@ def test_kinds_are_found_by_name_and_code_of_others_only_if_trusted(tmp_path, mo
         ("test_kinds:waveform", True, "--safe.*test_kinds:waveform"),
         ("test_kinds:nothing", False, "no attribute 'nothing'"),
         ("no_such_module:kind", False, "No module named 'no_such_module'.*PYTHONPATH"),
-        ("test_kinds:DRAW", False, "it is a Generator"),
+        ("test_kinds:DRAW", False, "is a Generator"),
         ("hologram", False, "give 'module:attribute', or one of image"),
     ):
         with pytest.raises(UserError, match=message):

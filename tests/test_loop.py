@@ -248,7 +248,7 @@ def test_fresh_moves_the_old_run_aside(tmp_path):
 def test_fresh_moves_nothing_that_is_no_run(tmp_path):
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "a.txt").touch()
-    with pytest.raises(UserError, match=r"--fresh: .*letters holds no run"):
+    with pytest.raises(UserError, match=r"--fresh: .*letters has files but no run"):
         train(tmp_path / "letters", fresh=True)
     assert [path.name for path in tmp_path.rglob("*")] == ["letters", "a.txt"]
 
@@ -263,7 +263,7 @@ def test_an_empty_name_is_no_directory_to_train_in(tmp_path, monkeypatch):
 def test_a_run_that_is_being_trained_is_neither_joined_nor_moved_aside(whole):
     with lock.held(whole[1]):
         for fresh in (False, True):
-            with pytest.raises(UserError, match="trains in it"):
+            with pytest.raises(UserError, match="is training in"):
                 train(whole[1], fresh=fresh)
     assert_same_bits(train(whole[1]), whole[0])
 

@@ -175,7 +175,7 @@ def test_folders_are_paired_by_name(folders):
 
 def test_names_that_do_not_match_are_told(folders, tmp_path):
     (tmp_path / "B/a/04.png").unlink()
-    message = r"A' has 40 images and '.*B' 39, .*do not match: '.*B' lacks 'a/04.png'; add.*unpaired:"
+    message = r"A' has 40 images and '.*B' has 39, .*do not match: '.*B' lacks 'a/04.png'; add.*unpaired:"
     with pytest.raises(ValueError, match=message):
         load(f"pairs:{folders}")
     save(tmp_path / "B/a/other.png", noise(8, 8, 3))

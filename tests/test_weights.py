@@ -299,7 +299,7 @@ def test_damage_within_an_archive(read, arrays):
         (zipped(pickle.dumps({"state_dict": {}}, 2), {}), "state_dict is a dict, not a tensor"),
         (zipped(mapping({}), {}, b"big"), "not little-endian"),
         (legacy(mapping({}), {}, little_endian=False), "not little-endian"),
-        (2 * pickle.dumps(1001, 2), "of another format"),
+        (2 * pickle.dumps(1001, 2), "in another format"),
         (b"what", "cannot be read as"),
         (save({"x": np.ones(3)}).replace(b"F64", b"F65"), "F65"),
     ],
