@@ -38,13 +38,14 @@ def require_weight(name: str, value: float) -> None:
 def require_noise(name: str, value: float) -> None:
     """Checks that a standard deviation of noise is positive."""
     require(
-        lambda: value > 0, f"{name}={value}: the deviation of noise must be positive; leave it out to switch it off"
+        lambda: value > 0,
+        f"{name}={value}: the standard deviation of noise must be positive; leave the noise out to switch it off",
     )
 
 
 def require_decay(decay: float) -> None:
     """Checks that the decay of a moving average is in [0, 1)."""
-    require(lambda: 0 <= decay < 1, f"decay={decay}: an average's decay lies in [0, 1)")
+    require(lambda: 0 <= decay < 1, f"decay={decay}: the decay of a moving average must be in [0, 1)")
 
 
 def carried(state: TrainState, slot: str, controller: str) -> PyTree:

@@ -94,7 +94,7 @@ def cli(main: Callable[..., Any] | Sequence[Callable[..., Any]], description: st
                 raise
             traceback.print_exc()
         else:
-            print(f"error: {said}\n(GAN_JAX_TRACEBACK=1 shows where)", file=sys.stderr)
+            print(f"error: {said}\n(set GAN_JAX_TRACEBACK=1 to see the traceback)", file=sys.stderr)
         status = 1
     else:
         return

@@ -73,14 +73,14 @@ def require_writable(path: Path, suffix: str = "") -> None:
     while not folder.exists():
         folder = folder.parent
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"{path}: nothing can be written in {folder}; give another place by --out")
+        raise UserError(f"{path}: {folder} is not writable; give another path with --out")
 
 
 def _require_file(path: Path, suffix: str) -> None:
     with suppress(FileNotFoundError):
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
-            kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
-            raise UserError(f"{path} is {kind}, which is not replaced; give the name of a file")
+            kind = _KINDS.get(stat.S_IFMT(mode), "not a regular file")
+            raise UserError(f"{path} is {kind} and is not overwritten; give the path of a file")
     if suffix and path.suffix.lower() != suffix:
-        raise UserError(f"{path}: a {suffix[1:].upper()} file is to be written; give it a name that ends in {suffix}")
+        raise UserError(f"{path}: the output is a {suffix[1:].upper()} file; give a name that ends in {suffix}")

@@ -194,8 +194,12 @@ def test_the_number_of_devices_does_not_change_what_is_drawn_apart():
 @pytest.mark.parametrize(
     ("size", "arrays", "message"),
     [
-        (8, {}, r"batch_size=8 exceeds the 7 rows of few_image, few_label.*apart; use at most 7, or"),
-        (4, {"few_label": jnp.zeros(8)}, r"few_image, few_label have 7, 8 rows; a group has as many of each"),
+        (8, {}, r"batch_size=8 exceeds the 7 rows of few_image, few_label.*separately; use at most 7, or"),
+        (
+            4,
+            {"few_label": jnp.zeros(8)},
+            r"few_image, few_label have 7, 8 rows; arrays of one group must have the same number",
+        ),
         (4, {"label": jnp.zeros(7)}, r"arrays\['label'\] has 7 rows.*count=24"),
     ],
 )
@@ -207,7 +211,7 @@ def test_groups_that_cannot_be_drawn_are_refused(size, arrays, message):
 def test_groups_must_be_there_once():
     with pytest.raises(ValueError, match=r"apart=.*has an array twice"):
         batches(24, 4, apart=(("source", "image"), ("source",)))
-    with pytest.raises(ValueError, match=r"no array few_image, few_label; there are image, source"):
+    with pytest.raises(ValueError, match=r"no array few_image, few_label; the arrays are image, source"):
         batches(24, 4, apart=APART)({name: GROUPS[name] for name in ("image", "source")}, KEY, jnp.int32(0))
 
 

@@ -112,7 +112,7 @@ def test_labels_out_of_range_are_named_with_the_range():
     x, label = gaussians(20)
     for bad in (-1, 4):
         wrong = np.where(np.arange(80) == 7, bad, label)
-        message = rf"has label {bad}: with classes=4 labels lie in \[0, 3\]"
+        message = rf"has label {bad}: with classes=4 labels must be in \[0, 3\]"
         with pytest.raises(ValueError, match=f"^labels {message}"):
             agreement(label, wrong, 4)
         with pytest.raises(ValueError, match=f"^predicted {message}"):
@@ -143,13 +143,13 @@ def test_classes_without_images_are_named():
         classification_accuracy_score(image, classes, image, missing, 16)
 
 
-def test_classes_with_too_few_images_are_named_with_the_mend():
+def test_classes_with_too_few_images_are_named_with_the_remedy():
     x, label = gaussians(20)
     few = np.concatenate([np.flatnonzero(label != 1), np.flatnonzero(label == 1)[:3]])
     with pytest.raises(ValueError, match=r"class 1: fake has 3 images for 3 features.*few=True"):
         intra_class_fid(x, label, x[few], label[few], 4)
     assert np.isfinite(intra_class_fid(x, label, x[few], label[few], 4, few=True).overall.value)
-    with pytest.raises(ValueError, match=r"class 1: k=3: 3 images have from 1 to 2"):
+    with pytest.raises(ValueError, match=r"class 1: k=3: each of 3 images has 2 neighbours"):
         intra_class_recall(x, label, x[few], label[few], 4)
     assert intra_class_recall(x, label, x[few], label[few], 4, k=2).per_class[1].value > 0
 

@@ -95,9 +95,9 @@ def test_verdict_closed_form():
 
 def test_sets_that_cannot_be_classified_are_refused():
     unlabelled = dataset("faces", "train", np.zeros((10, 8, 8, 1), np.uint8))
-    with pytest.raises(ValueError, match=r"faces has no labels.*take a set that has"):
+    with pytest.raises(ValueError, match=r"faces has no labels.*use a labelled set"):
         pretrained.fitted(unlabelled, unlabelled)
-    with pytest.raises(ValueError, match=r"ring is made of points"):
+    with pytest.raises(ValueError, match=r"ring contains points"):
         pretrained.load("ring")
     assert not list(cache.directory().glob("classifier*"))
 

@@ -233,6 +233,6 @@ def test_spectral_norm_wraps_it():
         (lambda: conv(jnp.ones((1, 3, 3, 1)), jnp.ones((1, 1, 1, 1)), 1, "same"), "padding is 'same': pass 'SAME'"),  # pyright: ignore[reportArgumentType]
     ],
 )
-def test_errors_name_the_argument_and_the_mend(call, message):
+def test_errors_name_the_argument_and_the_remedy(call, message):
     with pytest.raises(ValueError, match=message):
         call()

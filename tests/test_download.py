@@ -22,7 +22,7 @@ def test_downloads_once(tmp_path, monkeypatch, capsys):
     source = published(tmp_path)
     path = downloaded(source.as_uri())
     assert path.parent == cache.directory() and path.read_bytes() == b"weights"
-    assert f"downloading {source.as_uri()} to {cache.directory()}, once" in capsys.readouterr().err
+    assert f"downloading {source.as_uri()} to {cache.directory()} (needed only once)" in capsys.readouterr().err
     monkeypatch.setattr(urllib.request, "urlopen", lambda *a, **k: pytest.fail("downloads again"))
     assert downloaded(source.as_uri()) == path
 
@@ -30,7 +30,7 @@ def test_downloads_once(tmp_path, monkeypatch, capsys):
 def test_wrong_checksums_are_refused_and_not_kept(tmp_path):
     source = published(tmp_path)
     source.write_bytes(b"others")
-    with pytest.raises(ValueError, match=f"SHA-256 is .*{source.name} begins with .*delete it, and download it anew"):
+    with pytest.raises(ValueError, match=f"SHA-256 is .*{source.name} begins with .*delete it, and download it again"):
         downloaded(source.as_uri())
     assert not list(cache.directory().iterdir())
     (cache.directory() / source.name).write_bytes(b"damaged")  # put there by hand
@@ -59,7 +59,7 @@ def test_failing_downloads_say_what_to_do(tmp_path):
         thread.start()
         address = f"http://127.0.0.1:{server.server_port}"
         try:
-            with pytest.raises(ConnectionError, match=r"404.*fetch it on another machine, and give its path"):
+            with pytest.raises(ConnectionError, match=r"404.*download it on another machine, and give its path"):
                 downloaded(f"{address}/missing-01234567.pth")
             with pytest.raises(ValueError, match="begins with 01234567"):
                 downloaded(f"{address}/weights-01234567.pth")

@@ -108,18 +108,18 @@ def test_points_are_scored_by_their_coordinates(points):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"metrics": ("fid",), "count": 20}, "20 samples for 64 features.*--few"),
+        ({"metrics": ("fid",), "count": 20}, "20 samples are too few .* 64 features.*--few"),
         ({"metrics": ("kid",), "few": True}, "--few applies only to fid"),
         ({"resize": "clean"}, "--inception and --resize need .* give --features inception"),
         ({"metrics": ("kid",), "count": 1}, "count=1"),
         ({"metrics": ("kid",), "count": 0}, "count=0"),
-        ({"count": 10**12}, "1,000,000,000,000 samples to be scored, .* GB at least"),
+        ({"count": 10**12}, "scoring 1,000,000,000,000 samples: at least .* GB"),
         ({"inception": Path("weights.pth")}, "--inception and --resize need"),
         ({"metrics": ("classes",), "features": "pixels"}, "classes needs probabilities"),
-        ({"metrics": ("copying",), "split": "train"}, "copying compares with images held out"),
+        ({"metrics": ("copying",), "split": "train"}, "copying needs images held out"),
         ({"shared": Shared(steps=(3,))}, "step 3 is not in"),
-        ({"shared": Shared(best=True)}, "keeps no best checkpoint"),
-        ({"shared": Shared(best=True, every=True)}, "step 2 and --best: give one of them"),
+        ({"shared": Shared(best=True)}, "has no best checkpoint"),
+        ({"shared": Shared(best=True, every=True)}, "--step 2 and --best exclude each other"),
     ],
 )
 def test_bad_requests_are_refused(digits, options, message):
@@ -137,7 +137,7 @@ def test_what_is_no_run_and_what_has_no_labels_is_named(tmp_path):
 def test_a_run_on_data_that_have_changed_is_refused(points, monkeypatch):
     changed = data.load("ring")._replace(fingerprint="other")
     monkeypatch.setattr(reopen, "load", lambda *_, **__: changed)
-    with pytest.raises(ValueError, match="other contents of 'ring'"):
+    with pytest.raises(ValueError, match="contents of 'ring' have changed"):
         evaluate.samples(points, Shared())
 
 
@@ -145,10 +145,12 @@ def test_an_fid_of_few_images_is_refused_before_a_classifier_is_fitted(tmp_path,
     monkeypatch.setattr(pretrained, "load", lambda *_: pytest.fail("a classifier was fitted"))
     real = data.load("digits", "train")
     system = dcgan.build(dcgan.Config(g_width=4, d_width=4), real.spec)
-    with pytest.raises(UserError, match=r"50 samples for 64 features.*--eval-count.*--eval-metrics"):
+    with pytest.raises(
+        UserError, match=r"50 samples are too few for an FID of 64 features.*--eval-count.*--eval-metrics"
+    ):
         scoring.in_training(system, real, None, tmp_path, ("kid", "fid"), None, 50)
     small = real._replace(arrays={name: array[:60] for name, array in real.arrays.items()})
-    with pytest.raises(UserError, match="60 training images for 64 features"):
+    with pytest.raises(UserError, match="60 training images are too few for an FID of 64 features"):
         scoring.in_training(system, small, None, tmp_path, ("fid",), None, 500)
 
 

@@ -78,7 +78,7 @@ def test_a_folder_and_its_splits(tmp_path):
         found = load(f"few:3:0:folder:{tmp_path}", split)
         np.testing.assert_array_equal(found.arrays["few_image"][:, 0, 0, 0] % 2, found.arrays["few_label"])
         np.testing.assert_array_equal(found.arrays["image"], load(str(tmp_path), split).arrays["image"])
-    with pytest.raises(ValueError, match=r"few:31:.*: class 0 has 30 examples; give few:30 at most"):
+    with pytest.raises(ValueError, match=r"few:31:.*: class 0 has 30 examples; use at most few:30"):
         load(f"few:31:0:{tmp_path}", "all")
 
 
@@ -87,15 +87,15 @@ def test_a_folder_and_its_splits(tmp_path):
     [
         ("few:10:digits", "is not few:PER_CLASS:DRAW:NAME, such as few:10:0:mnist"),
         ("few:", "is not few:PER_CLASS:DRAW:NAME"),
-        ("few:0:0:digits", "PER_CLASS is at least 1"),
+        ("few:0:0:digits", "PER_CLASS must be at least 1"),
         ("few:1:-1:digits", "DRAW in"),
         ("few:1:4294967296:digits", "DRAW in"),
         ("few:1:0:", "is not few"),
-        ("few:1001:0:digits", r"few:1001:.*: class 0 has 1000 examples; give few:1000 at most"),
+        ("few:1001:0:digits", r"few:1001:.*: class 0 has 1000 examples; use at most few:1000"),
         ("few:1000000000:0:digits", r"few:1000000000:.*: class 0 has 1000 examples"),
         ("few:1:0:swiss_roll", "swiss_roll has no labels"),
         ("few:1:0:unpaired:edges:digits", "unpaired:edges:digits has no labels"),
-        ("few:1:0:edges:digits", "edges:digits is made for a task already"),
+        ("few:1:0:edges:digits", "edges:digits is already prepared for a task"),
     ],
 )
 def test_errors(name, message):
@@ -104,7 +104,7 @@ def test_errors(name, message):
 
 
 def test_streams_refuse():
-    with pytest.raises(ValueError, match=r"few:10:0:digits is made in memory.*leave --stream out"):
+    with pytest.raises(ValueError, match=r"few:10:0:digits is derived .* in memory.*leave --stream out"):
         data.stream("few:10:0:digits")
 
 

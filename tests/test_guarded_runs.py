@@ -164,5 +164,5 @@ def test_what_is_not_finite_is_rolled_back_too(tmp_path):
 def test_evaluations_that_cannot_be_are_refused(tmp_path):
     with pytest.raises(ValueError, match="eval_every=-1"):
         train(game(), tmp_path, eval_every=-1)
-    with pytest.raises(ValueError, match="classes needs probabilities, which points do not give"):
+    with pytest.raises(ValueError, match="classes needs probabilities, which the features 'points' do not give"):
         train(game(), tmp_path, eval_every=5, eval_metrics=("classes",))

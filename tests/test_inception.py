@@ -263,11 +263,14 @@ def test_unknown_resize_is_refused(path):
     [
         (lambda s: s.pop("Mixed_6e.branch7x7dbl_5.conv.weight"), r"Mixed_6e\.branch7x7dbl_5\.conv\.weight is missing"),
         (lambda s: s.pop("Conv2d_1a_3x3.bn.running_var"), r"Conv2d_1a_3x3\.bn\.running_var is missing"),
-        (lambda s: s.pop("fc.weight"), r"fc\.weight is missing; give pytorch-fid's weights"),
-        (lambda s: s.update({"fc.weight": np.zeros((1000, 2048))}), r"fc\.weight is \(1000, 2048\).*torchvision's"),
+        (lambda s: s.pop("fc.weight"), r"fc\.weight is missing; give the complete pytorch-fid weights"),
+        (
+            lambda s: s.update({"fc.weight": np.zeros((1000, 2048))}),
+            r"fc\.weight has shape \(1000, 2048\).*torchvision's",
+        ),
         (
             lambda s: s.update({"Mixed_5b.branch1x1.bn.bias": np.full(64, np.nan)}),
-            r"Mixed_5b.*to be \(64,\) and finite",
+            r"Mixed_5b.*must have shape \(64,\) and finite values",
         ),
     ],
 )
@@ -291,14 +294,14 @@ def test_fingerprint_is_of_the_weights_alone(state, judge, monkeypatch):
 def test_published_weights_are_verified_wherever_they_lie(tmp_path, monkeypatch):
     path = tmp_path / inception.URL.rpartition("/")[2]
     path.write_bytes(b"damaged")
-    with pytest.raises(ValueError, match="begins with 6726825d: it is damaged or another file; delete it"):
+    with pytest.raises(ValueError, match="begins with 6726825d: the file is damaged or another one; delete it"):
         inception.features(path)
     source = tmp_path / f"weights-{hashlib.sha256(b'x').hexdigest()[:16]}.pth"
     monkeypatch.setattr(inception, "URL", source.as_uri())
-    with pytest.raises(ConnectionError, match="fetch it on another machine, and give its path"):
+    with pytest.raises(ConnectionError, match="download it on another machine, and give its path"):
         inception.features()
     source.write_bytes(b"x")
-    with pytest.raises(ValueError, match="it cannot be read as"):
+    with pytest.raises(ValueError, match="cannot be read as"):
         inception.features()
 
 

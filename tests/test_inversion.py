@@ -146,7 +146,7 @@ def test_features_are_weighed_against_pixels():
         (np.zeros((0, 4, 4, 1), np.uint8), {}, "n at least 1"),
         (np.full((1, 4, 4, 1), 255.0), {}, r"images of float64 in \[255.0, 255.0\]: give uint8, or floating point in"),
         (np.full((1, 4, 4, 1), np.nan), {}, "images of float64"),
-        (np.zeros((1, 4, 4, 1), np.int32), {}, "images: examples of int32"),
+        (np.zeros((1, 4, 4, 1), np.int32), {}, "images: the examples are int32"),
         (np.zeros((1, 4, 4, 1)), {"starts": 0}, "starts=0"),
         (np.zeros((1, 4, 4, 1)), {"iterations": 0}, "iterations=0"),
         (np.zeros((1, 4, 4, 1)), {"learning_rate": 0.0}, "learning_rate=0.0: give a finite number above 0"),

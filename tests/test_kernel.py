@@ -74,7 +74,7 @@ def test_it_does_not_turn_with_the_features():
     assert score(x @ q, y @ q, block=50).value == pytest.approx(score(x, y, block=50).value, abs=1e-6)
 
 
-def test_what_it_cannot_score_is_refused_with_the_mend():
+def test_what_it_cannot_score_is_refused_with_the_remedy():
     x = np.random.default_rng(0).standard_normal((20, 4))
     for pair, name in (((summary(x, False), summary(x)), "real"), ((summary(x), summary(x, False)), "fake")):
         with pytest.raises(ValueError, match=f"{name} has no features.*keep=True"):

@@ -152,7 +152,7 @@ def test_kinds_are_found_by_name_and_code_of_others_only_if_trusted(tmp_path, mo
         ("test_kinds:waveform", True, "--safe.*test_kinds:waveform"),
         ("test_kinds:nothing", False, "no attribute 'nothing'"),
         ("no_such_module:kind", False, "No module named 'no_such_module'.*PYTHONPATH"),
-        ("test_kinds:DRAW", False, "it is a Generator"),
+        ("test_kinds:DRAW", False, "is a Generator"),
         ("hologram", False, "give 'module:attribute', or one of image"),
     ):
         with pytest.raises(UserError, match=message):
@@ -229,7 +229,7 @@ def test_a_kind_of_ones_own_is_scored_by_its_values_and_not_by_networks_for_imag
     score = scorer(opened.system, judge, ["kid"], found, count=35)
     assert score.images(found.arrays["image"], "the data")[0].value < score.samples(opened.ema, "averaged", 2)[0].value
     for features in ("classifier", "inception"):
-        with pytest.raises(UserError, match=f"features='{features}': it judges images, and waves has waveforms"):
+        with pytest.raises(UserError, match=f"features='{features}' needs images, but waves has waveforms"):
             scoring.features_of(features, found.name, found.spec)
 
 

@@ -20,7 +20,7 @@ def test_a_second_process_is_refused_and_told_who_holds_the_directory(tmp_path):
             "lock.held(Path(sys.argv[1])).__enter__()"
         )
         second = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True)
-    assert f"UserError: {tmp_path}: process {os.getpid()} on {socket.gethostname()} trains in it" in second.stderr
+    assert f"UserError: {tmp_path}: process {os.getpid()} on {socket.gethostname()} is training in" in second.stderr
     assert {path.name for path in tmp_path.iterdir()} <= {lock.LOCK}  # the holder's name is gone, the lock is free
     with lock.held(tmp_path):
         pass
@@ -34,7 +34,7 @@ def test_what_a_killed_process_left_locks_nothing(tmp_path):
 
 
 def test_a_holder_that_has_not_yet_written_who_it_is_still_holds(tmp_path):
-    with filelock.FileLock(tmp_path / lock.LOCK), pytest.raises(UserError, match="another process trains in it"):
+    with filelock.FileLock(tmp_path / lock.LOCK), pytest.raises(UserError, match="another process is training in"):
         lock.held(tmp_path).__enter__()
 
 

@@ -191,14 +191,14 @@ def test_copying_is_a_half_on_average_for_samples_of_the_data():
     assert abs(np.mean(found) - 0.5) < 3 * np.std(found) / np.sqrt(60)
 
 
-def test_what_cannot_be_searched_is_refused_with_the_mend():
+def test_what_cannot_be_searched_is_refused_with_the_remedy():
     x = points(5, 3)
     with pytest.raises(ValueError, match=r"real has no features.*keep=True"):
         overlap(summary(x, False), summary(x))
     with pytest.raises(ValueError, match="fake has 2 features"):
         overlap(summary(x), summary(x[:, :2]))
     for ks in ({"k": 5, "k_density": 1}, {"k": 1, "k_density": 5}):
-        with pytest.raises(ValueError, match="k=5: 5 images have from 1 to 4"):
+        with pytest.raises(ValueError, match="k=5: each of 5 images has 4 neighbours"):
             overlap(summary(x), summary(x), **ks)
     for count, own in ((0, False), (6, False), (5, True)):
         with pytest.raises(ValueError, match=f"count={count}"):

@@ -137,20 +137,20 @@ def test_tasks_of_a_folder(folders):
     ("name", "message"),
     [
         ("edges:", r"'edges:'.*such as edges:digits"),
-        ("edges:ring", "ring is made of points"),
+        ("edges:ring", "ring contains points"),
         ("grey:digits", "digits is greyscale; give a set of colour images"),
         ("recoloured:stacked_digits", "stacked_digits is in colour; give a greyscale set"),
-        ("edges:inverted:digits", "inverted:digits is made for a task already"),
-        ("edges:unpaired:edges:digits", "unpaired:edges:digits is made for a task already"),
-        ("unpaired:digits", r"after unpaired: comes.*edges:digits, or two folders.*trainA.*'digits' is neither"),
-        ("pairs:digits", r"'digits' where two folders, DIR_A:DIR_B, belong; two folders are separated by a colon"),
-        ("pairs:/no/a:/no/b", r"folder '/no/a' of 'pairs.*does not exist.*; two folders are separated"),
+        ("edges:inverted:digits", "inverted:digits is already prepared for a task"),
+        ("edges:unpaired:edges:digits", "unpaired:edges:digits is already prepared for a task"),
+        ("unpaired:digits", r"after unpaired: give.*edges:digits, or two folders.*trainA.*'digits' is neither"),
+        ("pairs:digits", r"'digits' in place of DIR_A:DIR_B; give two folders, separated by a colon"),
+        ("pairs:/no/a:/no/b", r"folder '/no/a' of 'pairs.*does not exist.*; give two folders, separated"),
         (
             "unpaired:/no/a:/no/b",
-            r"folder '/no/a' of 'unpaired.*does not exist.*; two folders are separated",
+            r"folder '/no/a' of 'unpaired.*does not exist.*; give two folders, separated",
         ),
         ("unpaired:/no/a:/no/b:/no/c", r"folder '/no/a' of 'unpaired:/no/a:/no/b:/no/c' does not exist"),
-        ("pairs:/no/a:", r"two folders, DIR_A:DIR_B, belong"),
+        ("pairs:/no/a:", r"in place of DIR_A:DIR_B"),
     ],
 )
 def test_names_that_mean_nothing(name, message):
@@ -175,7 +175,7 @@ def test_folders_are_paired_by_name(folders):
 
 def test_names_that_do_not_match_are_told(folders, tmp_path):
     (tmp_path / "B/a/04.png").unlink()
-    message = r"A' has 40 images and '.*B' 39, .*do not match: '.*B' lacks 'a/04.png'; add.*unpaired:"
+    message = r"A' has 40 images and '.*B' has 39, .*do not match: '.*B' lacks 'a/04.png'; add.*unpaired:"
     with pytest.raises(ValueError, match=message):
         load(f"pairs:{folders}")
     save(tmp_path / "B/a/other.png", noise(8, 8, 3))
@@ -282,7 +282,7 @@ def test_a_run_is_fed_sources_and_images_in_orders_of_their_own(folders, tmp_pat
 
 def test_streams_refuse(folders):
     for name in ("edges:digits", f"pairs:{folders}", f"unpaired:{folders}", "unpaired:cycle_gan/horse2zebra"):
-        with pytest.raises(ValueError, match=r"is made in memory.*leave --stream out"):
+        with pytest.raises(ValueError, match=r"is derived .* in memory.*leave --stream out"):
             data.stream(name)
 
 

@@ -370,5 +370,5 @@ def test_a_place_that_is_read_only_is_refused_beforehand(tmp_path, monkeypatch):
     files.require_writable(tmp_path / "new" / "deep" / "a.png", ".png")
     assert not list(tmp_path.iterdir())
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # as root may write anywhere
-    with pytest.raises(UserError, match=rf"nothing can be written in {tmp_path}; give another place by --out"):
+    with pytest.raises(UserError, match=rf"{tmp_path} is not writable; give another path with --out"):
         files.require_writable(tmp_path / "new" / "deep" / "a.png")

@@ -32,7 +32,7 @@ def test_equal_protocols_are_compared_with_their_error():
     ],
 )
 def test_unlike_protocols_are_refused_by_name(field, value):
-    with pytest.raises(ValueError, match=f"^{field}: .*unlike protocols"):
+    with pytest.raises(ValueError, match=f"^{field}: .*the protocols differ"):
         protocol.compare(SCORE, SCORE._replace(**{field: value}))
 
 
@@ -57,5 +57,5 @@ def test_scores_of_later_steps_are_dropped_and_yardsticks_stay(tmp_path):
 
 def test_a_line_that_is_no_score_is_named(tmp_path):
     (tmp_path / "scores.jsonl").write_text('{"metric": "fid"}\n')
-    with pytest.raises(ValueError, match="line 1 is no score"):
+    with pytest.raises(ValueError, match="line 1 is not a score"):
         protocol.read(tmp_path)

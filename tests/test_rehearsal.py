@@ -68,7 +68,7 @@ def test_a_discriminator_that_gives_no_logits_of_its_examples_is_refused(module,
     [
         ({"g_width": 10**10}, r"--g-width 10000000000: give a number below 2\*\*31"),
         ({"latent_size": 10**10}, "--latent-size"),
-        ({"g_width": 10**6}, "the state .* and the data .*: .*GB at least, and this machine has"),
+        ({"g_width": 10**6}, "the state .* and the data .*: .*GB is needed, but this machine has"),
         ({"g_width": 10**9}, "the state|too large for JAX"),
         ({"latent_size": 10**9}, "the state|too large for JAX"),
         ({"run": Run(steps=2**31)}, "--steps 2147483648"),

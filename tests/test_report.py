@@ -143,7 +143,7 @@ def test_draws_each_point_of_a_short_log_and_thins_a_long_one(run):
 
 def test_says_which_peaks_it_cuts_off(run):
     log(run, *({"step": step, "x": step % 7 if step != 60 else 1e6} for step in range(1, 200)))
-    assert "beyond the chart: 1e+06" in page(run)
+    assert "outside the chart: 1e+06" in page(run)
 
 
 def test_the_last_word_on_a_step_counts(run):

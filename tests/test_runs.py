@@ -84,10 +84,10 @@ def test_broken_sources_are_named_with_the_line_and_what_to_do(own):
     for broken, message in {
         whole + "\ndef (": f"{copy}, line {whole.count(chr(10)) + 2}: SyntaxError",
         whole + "\nfrom gan_jax import nothing": f"{copy}, line {whole.count(chr(10)) + 2}: ImportError.*nothing",
-        whole.replace("def build", "def construct"): f"{copy}.*: AttributeError.*build.*mend the file",
+        whole.replace("def build", "def construct"): f"{copy}.*: AttributeError.*build.*fix the file",
         whole.replace("return points_game", "return 1 / 0 and points_game"): rf"{copy}, line \d+: ZeroDivisionError",
         whole.replace("return points_game(", "return dict("): f"{copy}: AttributeError: 'dict' object",
-        whole.replace("learning_rate:", "rate:"): "has .'learning_rate'., which .* no longer knows",
+        whole.replace("learning_rate:", "rate:"): "has .'learning_rate'., which .* lacks",
         whole + "\nraise SystemExit(2)": f"{copy}, line .*: SystemExit: 2",
     }.items():
         copy.write_text(broken + "\n" + "#" * len(message))  # of another length, by which Python knows it has changed
@@ -95,7 +95,9 @@ def test_broken_sources_are_named_with_the_line_and_what_to_do(own):
             runs.open_run(workdir)
     copy.unlink()
     file.unlink()
-    with pytest.raises(UserError, match=r"experiment.py is missing, and .*own.py is not there either; put one of them"):
+    with pytest.raises(
+        UserError, match=r"experiment.py is missing, and .*own.py does not exist either; restore one of them"
+    ):
         runs.open_run(workdir)
 
 
@@ -118,12 +120,12 @@ def test_a_run_of_the_packages_own_experiment_opens_safely(tmp_path):
     (tmp_path / "experiment.py").write_text("raise SystemExit('it was run')")
     with pytest.raises(UserError, match="it was run"):
         runs.open_run(tmp_path)
-    with pytest.warns(UserWarning, match=r"--safe: .*vae.py is used, and the run's .*experiment.py differs from it"):
+    with pytest.warns(UserWarning, match=r"--safe: .*vae.py, which differs from the run's .*experiment.py"):
         assert runs.open_run(tmp_path, safe=True).step == 2
 
 
 def test_all_fields_that_differ_are_named():
     record = {"experiment": {"module": "a.b", "file": "b.py"}, "config": {"x": 1, "long_name": 2, "same": 0}}
     found = record | {"config": {"x": 3, "long_name": 4, "same": 0}}
-    with pytest.raises(ValueError, match=r"x=3, long_name=4, and this one has x=1, long_name=2.*--x 3 --long-name 4"):
+    with pytest.raises(ValueError, match=r"x=3, long_name=4, but this one has x=1, long_name=2.*--x 3 --long-name 4"):
         records.require_same(record, found, Path("here"))

@@ -122,8 +122,8 @@ def test_the_command_writes_each_kind(workdir, tmp_path):
         (command.grid, {}, {"draw": Draw(0)}, "count=0: give at least 1"),
         (command.npz, {}, {"draw": Draw(-3)}, "count=-3: give at least 1"),
         (command.reconstruction, {}, {"count": -3}, "--count -3: give at least 1"),
-        (command.grid, {}, {"draw": Draw(10**12)}, "at least, and this machine has"),
-        (command.traversal, {}, {"steps": 10**13}, "at least, and this machine has"),
+        (command.grid, {}, {"draw": Draw(10**12)}, "is needed, but this machine has"),
+        (command.traversal, {}, {"steps": 10**13}, "is needed, but this machine has"),
         (command.traversal, {}, {"low": math.nan}, "--low nan, --high 1.0: give finite numbers"),
         (command.grid, {"seed": 2**32}, {"draw": Draw()}, "--seed 4294967296: give a number from 0 to 4294967295"),
         (command.grid, {"seed": -1}, {"draw": Draw()}, "--seed -1: give a number from 0 to 4294967295"),
@@ -145,6 +145,6 @@ def test_what_cannot_be_made_is_refused_and_nothing_is_written(
 
 def test_a_run_that_is_read_only_is_sampled_elsewhere(workdir, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: workdir not in (Path(path), *Path(path).parents))
-    with pytest.raises(UserError, match=r"nothing can be written in .*; give another place by --out"):
+    with pytest.raises(UserError, match=r"is not writable; give another path with --out"):
         command.grid(workdir, Shared(), Draw())
     command.grid(workdir, Shared(out=tmp_path / "grid.png"), Draw(3))

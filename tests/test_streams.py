@@ -105,7 +105,7 @@ def test_a_folder_of_thousands_of_photographs_streams_where_it_does_not_fit_in_m
         path.parent.mkdir(exist_ok=True)
         Image.new("RGB", sizes[i % 4], colour).save(path, quality=90)
     monkeypatch.setattr(images, "LIMIT", 16 * 2**20)  # of 48 MiB that they take at 64 pixels
-    with pytest.raises(ValueError, match="more than the 0 GiB that are held in memory"):
+    with pytest.raises(ValueError, match="more than the 0 GiB for data in memory"):
         data.load(str(tmp_path), "all", 64)
     stream = data.stream(str(tmp_path), "all", 64)
     assert (stream.count, stream.spec) == (count, data.Spec((64, 64, 3), 8))
@@ -146,7 +146,7 @@ def test_images_of_unlike_size_and_sets_made_in_memory_are_refused(folder, tmp_p
     with pytest.raises(ValueError, match=r"images differ in size.*--resolution"):
         streaming.few(data.stream(str(tmp_path), "all"), 2)
     assert data.stream(str(tmp_path), "all", 8).spec.shape == (8, 8, 1)
-    with pytest.raises(ValueError, match="digits is made in memory"):
+    with pytest.raises(ValueError, match="digits is small and always in memory"):
         data.stream("digits")
 
 

@@ -163,7 +163,7 @@ class Call:
 def test_pickles_cannot_call(read, monkeypatch, tmp_path, form, forbidden, name):
     monkeypatch.chdir(tmp_path)
     for content in ({"x": forbidden}, [forbidden]):
-        with pytest.raises(ValueError, match=rf"asks for {name}, which is forbidden.*save them by torch.save"):
+        with pytest.raises(ValueError, match=rf"imports {name}, which is forbidden.*save them with torch.save"):
             read(ARCHIVES[form](pickle.dumps(content, 2), {}))
     assert not (tmp_path / "pwned").exists()
 
@@ -172,7 +172,7 @@ def test_pickles_cannot_call(read, monkeypatch, tmp_path, form, forbidden, name)
 @pytest.mark.parametrize("name", ["load", "_load_from_bytes", "Linear", "system", "FloatStorage.from_file", "open"])
 def test_other_names_of_admitted_modules_are_forbidden(read, module, name):
     for opcodes in (f"c{module}\n{name}\n)R.".encode(), b"\x80\x04" + text(module) + text(name) + b"\x93)R."):
-        with pytest.raises(ValueError, match=rf"asks for {module}\.{name}, which is forbidden"):
+        with pytest.raises(ValueError, match=rf"imports {module}\.{name}, which is forbidden"):
             read(zipped(opcodes, {}))
 
 
@@ -181,7 +181,7 @@ def test_a_pickle_leaves_nothing_behind(arrays, read):
     before = read(FORMATS["zip"](arrays))
     changed = b"(N}" + text("__defaults__") + many(number(1), number(2), number(3), number(4)) + b"stb"
     for admitted in (b"ctorch._utils\n_rebuild_tensor_v2\n", b"ccollections\nOrderedDict\n"):
-        with pytest.raises(ValueError, match="it cannot be read as"):
+        with pytest.raises(ValueError, match="cannot be read as"):
             read(zipped(b"\x80\x02" + admitted + changed + b".", {}))
     equal(read(FORMATS["zip"](arrays)), before)
 
@@ -210,7 +210,7 @@ def test_object_arrays_are_forbidden(read, tmp_path, monkeypatch):
 def test_nothing_beyond_the_storage_is_read(read, form, shape, strides, offset):
     storage = np.arange(6, dtype=np.float32)
     items = {"layer": tensor("0", storage, shape, strides, offset)}
-    with pytest.raises(ValueError, match="it cannot be read as"):
+    with pytest.raises(ValueError, match="cannot be read as"):
         read(ARCHIVES[form](mapping(items), {"0": storage}))
 
 
@@ -243,7 +243,7 @@ def bombs():
 def test_what_would_fill_the_memory_is_refused_with_its_size(tmp_path, bomb):
     (tmp_path / "weights").write_bytes(bombs()[bomb])
     tracemalloc.start()
-    with pytest.raises(ValueError, match=r"it holds 8(\.\d+)? MB, and at most 1 MB are accepted"):
+    with pytest.raises(ValueError, match=r"it contains 8(\.\d+)? MB, more than the limit of 1 MB"):
         weights.read(tmp_path / "weights", limit=1_000_000)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -253,7 +253,7 @@ def test_what_would_fill_the_memory_is_refused_with_its_size(tmp_path, bomb):
 def test_no_more_is_unpacked_than_an_archive_says(tmp_path):
     (tmp_path / "weights").write_bytes(squeezed({"archive/data.pkl": bytes(50_000_000)}, said=1000))
     tracemalloc.start()
-    with pytest.raises(ValueError, match="it cannot be read as"):
+    with pytest.raises(ValueError, match="cannot be read as"):
         weights.read(tmp_path / "weights", limit=1_000_000)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -263,15 +263,15 @@ def test_no_more_is_unpacked_than_an_archive_says(tmp_path):
 def test_a_pickle_cannot_copy_a_list_again_and_again(read):
     pair = many(number(0), number(0))
     for call in (b"ccollections\nOrderedDict\n" + many(b"(" + 100 * pair + b"l") + b"R",):
-        with pytest.raises(ValueError, match="it cannot be read as"):
+        with pytest.raises(ValueError, match="cannot be read as"):
             read(zipped(b"\x80\x02" + call + b".", {}))
-    with pytest.raises(ValueError, match="a tensor of 100 dimensions"):
+    with pytest.raises(ValueError, match="a tensor with 100 dimensions"):
         read(zipped(mapping({"x": tensor("0", np.zeros(1, np.float32), 100 * [1], 100 * [1])}), {"0": np.zeros(1)}))
 
 
 def test_what_is_no_file_is_not_read(tmp_path):
     for path in (tmp_path, "/dev/zero"):
-        with pytest.raises(ValueError, match="it is no file"):
+        with pytest.raises(ValueError, match="it is not a file"):
             weights.read(path)
 
 
@@ -279,7 +279,7 @@ def test_what_is_no_file_is_not_read(tmp_path):
 def test_cut_off_anywhere(read, form):
     content = FORMATS[form]({"weight": np.arange(6, dtype=np.float32), "bias": np.ones(3)})
     for size in range(len(content)):
-        with pytest.raises(ValueError, match=r"weights '.*weights'.*it cannot be read as"):
+        with pytest.raises(ValueError, match=r"weights '.*weights'.*cannot be read as"):
             read(content[:size])
 
 
@@ -294,12 +294,12 @@ def test_damage_within_an_archive(read, arrays):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (zipped(pickle.dumps([1, 2], 2), {}), "holds one list; save the tensors by their names"),
-        (legacy(pickle.dumps({"epoch": 3}, 2), {}), "epoch is a int and no tensor; save the state_dict alone"),
-        (zipped(pickle.dumps({"state_dict": {}}, 2), {}), "state_dict is a dict and no tensor"),
+        (zipped(pickle.dumps([1, 2], 2), {}), "contains a list; save the tensors by name"),
+        (legacy(pickle.dumps({"epoch": 3}, 2), {}), "epoch is a int, not a tensor; save only the state_dict"),
+        (zipped(pickle.dumps({"state_dict": {}}, 2), {}), "state_dict is a dict, not a tensor"),
         (zipped(mapping({}), {}, b"big"), "not little-endian"),
         (legacy(mapping({}), {}, little_endian=False), "not little-endian"),
-        (2 * pickle.dumps(1001, 2), "of another format"),
+        (2 * pickle.dumps(1001, 2), "in another format"),
         (b"what", "cannot be read as"),
         (save({"x": np.ones(3)}).replace(b"F64", b"F65"), "F65"),
     ],
@@ -313,7 +313,7 @@ def test_another_archive_and_a_missing_file(read, tmp_path):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("readme.txt", "hello")
-    with pytest.raises(ValueError, match="archive of something else"):
+    with pytest.raises(ValueError, match="archive has files other than arrays"):
         read(file.getvalue())
     with pytest.raises(FileNotFoundError, match=r"missing\.pth"):
         weights.read(tmp_path / "missing.pth")

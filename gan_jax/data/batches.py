@@ -146,14 +146,16 @@ def _hash(x: Array) -> Array:
 def _count(arrays: dict[str, Array], group: tuple[str, ...], batch_size: int) -> int:
     """Returns the number of rows of a group that is drawn apart."""
     if missing := [name for name in group if name not in arrays]:
-        raise UserError(f"apart: there is no array {', '.join(missing)}; there are {', '.join(arrays)}")
+        raise UserError(f"apart: there is no array {', '.join(missing)}; the arrays are {', '.join(arrays)}")
     names, rows = ", ".join(group), [arrays[name].shape[0] for name in group]
     if len(set(rows)) > 1:
-        raise UserError(f"apart: {names} have {', '.join(map(str, rows))} rows; a group has as many of each")
+        raise UserError(
+            f"apart: {names} have {', '.join(map(str, rows))} rows; arrays of one group must have the same number"
+        )
     if rows[0] < batch_size:
         raise UserError(
-            f"batch_size={batch_size} exceeds the {rows[0]} rows of {names}, which are drawn apart; use at most "
-            f"{rows[0]}, or data with more of them"
+            f"batch_size={batch_size} exceeds the {rows[0]} rows of {names}, which are drawn separately; use at "
+            f"most {rows[0]}, or data with more of them"
         )
     return rows[0]
 
@@ -164,5 +166,8 @@ def _rows(batch_size: int) -> int:
     if batch_size % devices:
         below = batch_size - batch_size % devices
         near = f"{below} or {below + devices}" if below else f"{devices}"
-        raise UserError(f"batch_size={batch_size} cannot be shared evenly by {devices} devices; use {near}")
+        raise UserError(
+            f"batch_size={batch_size} is not divisible by {devices} devices: use --batch-size {near}, or another "
+            "--devices"
+        )
     return batch_size // devices

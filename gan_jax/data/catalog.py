@@ -60,7 +60,7 @@ def load(name: str, split: str = "train", resolution: int | None = None, skip_da
         return digits.load(split, resolution)
     if name in toys.NAMES:
         if resolution is not None:
-            raise UserError(f"resolution={resolution}: {name} is made of points, not images; leave resolution out")
+            raise UserError(f"resolution={resolution}: {name} contains points, not images; leave resolution out")
         return toys.load(name, split)
     if name in stacked.SOURCES:
         stacked.require(name, split)
@@ -92,9 +92,9 @@ def stream(name: str, split: str = "train", resolution: int | None = None, skip_
     _require_size(resolution)
     name = names.resolved(name)
     if name in names.BUILT_IN:
-        raise UserError(f"{name} is made in memory, where it is small: leave --stream out")
+        raise UserError(f"--stream: {name} is small and always in memory; leave --stream out")
     if names.parsed(name).task:
-        raise UserError(f"{name} is made in memory, from a whole data set: leave --stream out")
+        raise UserError(f"--stream: {name} is derived from a whole data set in memory; leave --stream out")
     if names.is_directory(name):
         from gan_jax.data.sources import folder
 

@@ -54,7 +54,7 @@ def resolved(name: str) -> str:
         UserError: If it is empty.
     """
     if name.strip() in ("", "folder:"):
-        raise UserError(f"data set {name!r} names nothing; give digits, a directory of images or another set")
+        raise UserError(f"data set {name!r} is empty; give a name, such as digits, or a directory of images")
     return _with_paths(name, lambda path: os.path.abspath(os.path.expanduser(path)))
 
 

@@ -154,8 +154,8 @@ def _one(stream: Stream, name: str, encoded: Any) -> np.ndarray:
     image = stack([(name, encoded)], 1, stream.resolution, stream.spec.shape[-1])[0]
     if image.shape != stream.spec.shape:
         raise UserError(
-            f"images differ in size: {name} has {image.shape[:2]} (height, width), the first {stream.spec.shape[:2]}; "
-            "give --resolution to make them squares of one size"
+            f"images differ in size: {name} has {image.shape[:2]} (height, width), the first has "
+            f"{stream.spec.shape[:2]}; give --resolution to make them squares of one size"
         )
     return image
 
@@ -169,4 +169,4 @@ def _next(stream: Stream, number: int, error: Damaged) -> tuple[np.ndarray, int]
             return _one(stream, name, encoded), label
         except Damaged:
             continue
-    raise Damaged(f"{TRIES} images after {number} of {stream.name} are damaged too: {error}") from error
+    raise Damaged(f"the {TRIES} images after image {number} of {stream.name} are damaged too: {error}") from error

@@ -46,7 +46,7 @@ def join() -> None:
         try:
             count, index = (int(os.environ[name]) for name in (PROCESSES, PROCESS))
         except (KeyError, ValueError) as error:
-            raise UserError(f"{COORDINATOR}={coordinator} needs the numbers {PROCESSES} and {PROCESS} too") from error
+            raise UserError(f"{COORDINATOR}={coordinator}: also set {PROCESSES} and {PROCESS} to numbers") from error
         if not 0 <= index < count:
             raise UserError(f"{PROCESS}={index}: with {PROCESSES}={count} it must be 0 to {count - 1}")
         options = {"coordinator_address": coordinator, "num_processes": count, "process_id": index}
@@ -57,8 +57,10 @@ def join() -> None:
     except RuntimeError as error:
         if "must be called before" not in str(error):
             raise
-        mend = "a module has computed with JAX when it was imported; move that into functions"
-        raise UserError(f"{COORDINATOR}={coordinator}: it is too late to join, as {mend}") from error
+        raise UserError(
+            f"{COORDINATOR}={coordinator}: cannot join, because a module ran a JAX computation when it was imported; "
+            "move that computation into a function"
+        ) from error
     if not chief():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  until the process ends
 

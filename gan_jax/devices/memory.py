@@ -33,19 +33,21 @@ def host() -> int:
     return min(limits)
 
 
-def require(count: int, what: str, mend: str) -> None:
+def require(count: int, what: str, remedy: str) -> None:
     """Checks that this machine's memory can hold something, before it is allocated.
 
     Args:
         count: Lower bound of the memory needed, in bytes.
         what: What needs the memory, for the message.
-        mend: What the user can do, for the message.
+        remedy: What the user can do, for the message.
 
     Raises:
         OutOfMemory: If the machine has less; the message states both numbers.
     """
     if count > (limit := host()):
-        raise OutOfMemory(f"{what}: {text(count)} at least, and this machine has {text(limit)} of memory; {mend}")
+        raise OutOfMemory(
+            f"{what}: at least {text(count)} is needed, but this machine has {text(limit)} of memory; {remedy}"
+        )
 
 
 def peak() -> int:
@@ -77,7 +79,8 @@ def explained() -> Iterator[None]:
             raise
         first = str(error).strip().splitlines()[0]
         raise OutOfMemory(
-            f"out of memory: {first[:200]}. Lower --batch-size, with --accumulate raised to keep what a move sees; or "
-            "keep less of a forward pass, --activations layers or nothing; or the widths. On accelerators --precision "
-            "bfloat16 halves the activations, and more --devices share them"
+            f"out of memory: {first[:200]}. Lower --batch-size, and raise --accumulate to keep the number of examples "
+            "per update; or store fewer activations, with --activations layers or --activations nothing; or lower the "
+            "widths of the networks. On accelerators, --precision bfloat16 halves the memory for activations, and more "
+            "--devices share it"
         ) from error

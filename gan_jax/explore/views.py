@@ -45,7 +45,9 @@ def memorisation(
     return {f"memorisation-{features}": sheets.memorisation(*images, *_features(run, features, *images), count)}
 
 
-def collapse(run: Restored, seed: int, count: int = 8, features: evaluate.FeatureName = "pixels", samples: int = 2000) -> Made:
+def collapse(
+    run: Restored, seed: int, count: int = 8, features: evaluate.FeatureName = "pixels", samples: int = 2000
+) -> Made:
     """Draws the most similar of `samples` samples, and of as many training images."""
     images = sample.samples(run, seed, samples), some(runs.dataset(run.record).arrays["image"], 2 * samples, seed)
     return {f"collapse-{features}": sheets.collapse(*images, *_features(run, features, *images), count)}

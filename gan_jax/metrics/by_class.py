@@ -198,10 +198,10 @@ def _labels(name: str, labels: ArrayLike, classes: int, count: int | None = None
     found = np.asarray(labels)
     if found.ndim != 1 or not np.issubdtype(found.dtype, np.integer) or count not in (None, len(found)):
         wanted = "[n]" if count is None else f"[{count}]"
-        raise UserError(f"{name} has shape {found.shape} of {found.dtype}: pass integers {wanted}, one an image")
+        raise UserError(f"{name} has shape {found.shape} of {found.dtype}: pass integers {wanted}, one per image")
     outside = found[(found < 0) | (found >= classes)]
     if outside.size:
-        raise UserError(f"{name} has label {outside[0]}: with classes={classes} labels lie in [0, {classes - 1}]")
+        raise UserError(f"{name} has label {outside[0]}: with classes={classes} labels must be in [0, {classes - 1}]")
     return found
 
 
@@ -211,6 +211,7 @@ def _rows(name: str, labels: np.ndarray, classes: int) -> list[np.ndarray]:
     for label, own in enumerate(rows):
         if not own.size:
             raise UserError(
-                f"{name} has no label {label}: with classes={classes} there must be images of each; add some of it"
+                f"{name} has no label {label}: with classes={classes} there must be images of every class; add some "
+                f"of {label}"
             )
     return rows

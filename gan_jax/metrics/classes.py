@@ -51,7 +51,7 @@ def class_kl(real: Summary, fake: Summary) -> Estimate:
     _check("fake", fake)
     p, votes = real.votes.sum(0), fake.votes.sum(0)
     if p.shape != votes.shape:
-        raise UserError(f"fake has {len(votes)} classes and real has {len(p)}: summarise both by the same classifier")
+        raise UserError(f"fake has {len(votes)} classes and real has {len(p)}: summarise both with the same classifier")
     if np.any(votes[p == 0]):
         return Estimate(math.inf, math.nan)
     return _kl(votes, p)
@@ -99,7 +99,7 @@ def perfect(classes: int, count: int) -> Perfect:
         UserError: If there are no classes or no samples.
     """
     if min(classes, count) < 1:
-        raise UserError(f"classes={classes}, count={count}: there is at least 1 of each")
+        raise UserError(f"classes={classes}, count={count}: both must be at least 1")
     return Perfect(classes * (1 - (1 - 1 / classes) ** count), (classes - 1) / (2 * count))
 
 
@@ -116,4 +116,4 @@ def _kl(votes: np.ndarray, reference: np.ndarray) -> Estimate:
 
 def _check(name: str, summary: Summary) -> None:
     if not summary.votes.shape[1]:
-        raise UserError(f"{name} has no probabilities: summarise it by features of a classifier")
+        raise UserError(f"{name} has no probabilities: summarise it with the features of a classifier")

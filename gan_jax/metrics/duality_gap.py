@@ -112,8 +112,8 @@ def duality_gap(
     Raises:
         UserError: If a player is missing, a set is smaller than a batch, or the objective has no metric "loss".
     """
-    require(lambda: moves >= 1, f"moves={moves}: either player makes at least 1; the gap after none is 0")
-    require(lambda: batches >= 1, f"batches={batches}: values are averaged over at least 1; use 2 or more for an error")
+    require(lambda: moves >= 1, f"moves={moves}: it must be at least 1; the gap after 0 moves is 0")
+    require(lambda: batches >= 1, f"batches={batches}: it must be at least 1, or 2 for a standard error")
     players = tuple(_player(system, name)._replace(active=None) for name in ("discriminator", "generator"))
     for name, arrays in (("train", train), ("held_out", held_out)):
         _require_batch(name, arrays, batch_size)
@@ -156,7 +156,7 @@ def equilibrium(
     """
     _require_batch("held_out", held_out, batch_size)
     batches = _count(held_out) // batch_size if batches is None else batches
-    require(lambda: batches >= 1, f"batches={batches}: there must be at least 1; None takes all examples once")
+    require(lambda: batches >= 1, f"batches={batches}: it must be at least 1; None uses all examples once")
     player = _player(system, "discriminator")
     return _equilibrium(player, state, dict(held_out), rng.key(seed), batch_size, batches, kind)
 
@@ -221,7 +221,7 @@ def _metrics(
         seen = player.objective(state, batch, jax.random.fold_in(rng.named(key, "step"), t))[1].metrics
         if missing := set(names) - set(seen):
             raise UserError(
-                f"system: the objective of {player.name!r} has the metrics {sorted(seen)}; let it also return "
+                f"system: the objective of {player.name!r} has the metrics {sorted(seen)}; it must also return "
                 f"{sorted(missing)}, as objectives.discriminator does"
             )
         return {name: seen[name] for name in names}
@@ -237,7 +237,7 @@ def _error(values: Array) -> Array:
 def _player(system: System, name: str) -> Player:
     players = {player.name: player for player in system.players}
     if name not in players:
-        raise UserError(f"system: its players are {list(players)}; call one {name!r}, as the game is scored by it")
+        raise UserError(f"system: its players are {list(players)}, but this score needs a player called {name!r}")
     return players[name]
 
 

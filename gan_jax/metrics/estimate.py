@@ -34,7 +34,7 @@ def average(values: ArrayLike) -> Estimate:
     """
     x = np.asarray(values, np.float64)
     if x.ndim != 1 or not x.size:
-        raise UserError(f"values has shape {x.shape}: pass [n] of at least one value")
+        raise UserError(f"values has shape {x.shape}: pass [n] with at least one value")
     return Estimate(float(x.mean()), float(x.std(ddof=1) / math.sqrt(x.size)) if x.size > 1 else math.nan)
 
 

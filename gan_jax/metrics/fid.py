@@ -53,13 +53,15 @@ def fid(real: Summary, fake: Summary, few: bool = False) -> Estimate:
         UserError: If the two differ in their number of features, or either has too few images.
     """
     if real.size != fake.size:
-        raise UserError(f"fake has {fake.size} features and real has {real.size}: summarise both by the same ones")
+        raise UserError(
+            f"fake has {fake.size} features and real has {real.size}: summarise both with the same features"
+        )
     for name, each in (("real", real), ("fake", fake)):
         if each.count < 2 or (each.count <= real.size and not few):
             raise UserError(
-                f"{name} has {each.count:,} images for {real.size:,} features: their covariance is singular, and FID "
-                "tells more of their number than of them; give more samples, or real images of --split train, or "
-                "accept it by --few (few=True)"
+                f"{name} has {each.count:,} images for {real.size:,} features: the covariance is singular, and the "
+                "FID depends mostly on the number of images; give more samples, or real images of --split train, or "
+                "accept this with --few (few=True)"
             )
     data, samples = real.total, fake.total
     value, slope = _distance(data.mean, data.covariance, samples.mean, samples.covariance)

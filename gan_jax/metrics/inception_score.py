@@ -23,7 +23,7 @@ def inception_score(fake: Summary) -> Estimate:
         UserError: If there are no probabilities.
     """
     if not fake.mass.shape[1]:
-        raise UserError("fake has no probabilities: summarise it by features of a classifier")
+        raise UserError("fake has no probabilities: summarise it with the features of a classifier")
     counts = np.array([group.count for group in fake.groups])
     share = fake.mass / counts[:, None]
     entropy = -np.sum(share * np.log(share, where=share > 0, out=np.zeros_like(share)), axis=1)

@@ -34,7 +34,7 @@ def kid(real: Summary, fake: Summary, block: int | None = None) -> Estimate:
     smaller = min(len(x), len(y))
     block = max(2, min(1000, smaller // 10)) if block is None else block
     if not 2 <= block <= smaller:
-        raise UserError(f"block={block}: real has {len(x)} images and fake {len(y)}; pass 2 to {smaller}")
+        raise UserError(f"block={block}: real has {len(x)} images and fake {len(y)}; pass a number from 2 to {smaller}")
     draws = np.random.default_rng(0)
     orders = [draws.permutation(len(features))[: smaller // block * block].reshape(-1, block) for features in (x, y)]
     of_x, of_y = ([_within(features[i]) for i in order] for features, order in zip((x, y), orders, strict=True))

@@ -92,13 +92,13 @@ METRICS: dict[Name, Metric] = {
 }
 
 
-def enough(metrics: Sequence[Name], size: int, mend: str, **counts: int) -> None:
+def enough(metrics: Sequence[Name], size: int, remedy: str, **counts: int) -> None:
     """Refuses an FID with no more images than features, before anything is computed.
 
     Args:
         metrics: The scores.
         size: Number of features.
-        mend: The remedy that the error message suggests.
+        remedy: The remedy that the error message suggests.
         **counts: Numbers of images, by a name for the message, such as `test_images`.
 
     Raises:
@@ -107,7 +107,7 @@ def enough(metrics: Sequence[Name], size: int, mend: str, **counts: int) -> None
     for name, count in counts.items():
         if "fid" in metrics and count <= size:
             raise UserError(
-                f"fid: {count:,} {name.replace('_', ' ')} for {size:,} features, too few for an FID; {mend}"
+                f"fid: {count:,} {name.replace('_', ' ')} are too few for an FID of {size:,} features; {remedy}"
             )
 
 
@@ -153,16 +153,18 @@ def scorer(
             the samples do not fit in memory.
     """
     if count < GROUPS:
-        raise UserError(f"count={count}: errors need {GROUPS} samples; give 2,000 or more, papers take 50,000")
+        raise UserError(f"count={count}: standard errors need {GROUPS} samples; give 2,000 or more (papers use 50,000)")
     for name in metrics:
         if METRICS[name].probabilities and not features_.classes:
-            raise UserError(f"metrics: {name} needs probabilities, which {features_.name} do not give; leave it out")
+            raise UserError(
+                f"metrics: {name} needs probabilities, which the features {features_.name!r} do not give; leave it out"
+            )
         if name == "copying" and (train is None or train.fingerprint == real.fingerprint):
-            raise UserError("metrics: copying compares with images held out from training; give --split test")
+            raise UserError("metrics: copying needs images held out from training; give --split test")
     keep = any(METRICS[name].keep for name in metrics)
     latent, generate = game.sampler(system)
     held = 4 * count * (latent.size + keep * features_.size)
-    memory.require(held, f"{count:,} samples to be scored, and what is kept of them", "give fewer, or fewer metrics")
+    memory.require(held, f"scoring {count:,} samples", "use fewer samples or metrics")
     of_images = features.extractor(features_, features.of_data(real.spec.kind))
     of_samples = features.extractor(features_, features.of_samples(real.spec.kind, generate))
     reference = summarise(of_images(None, real.arrays["image"]), len(real.arrays["image"]), groups=1, keep=keep)

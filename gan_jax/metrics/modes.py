@@ -76,6 +76,6 @@ def perfect(mixture: Mixture, count: int) -> Modes:
         UserError: If there are no samples.
     """
     if count < 1:
-        raise UserError(f"count={count}: no samples have no scores; use 1 or more")
+        raise UserError(f"count={count}: scores need samples; use 1 or more")
     size, share = len(mixture.centers), -math.expm1(-(REACH**2) / 2)
     return Modes(size * (1 - (1 - share / size) ** count), share, (size - 1) / (2 * count))

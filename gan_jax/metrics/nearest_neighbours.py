@@ -41,7 +41,9 @@ def nearest(
     """
     x, y = _pair("queries", queries, "references", references)
     if not 1 <= count <= len(y) - exclude_self:
-        raise UserError(f"count={count}: there are {len(y)} references; pass 1 to {len(y) - exclude_self}")
+        raise UserError(
+            f"count={count}: there are {len(y)} references; pass a number from 1 to {len(y) - exclude_self}"
+        )
     size = _size(x, y)
     with jax.enable_x64(True):
         blocks, middle = _blocks(y, size), y.mean(0, dtype=np.float64)
@@ -75,7 +77,7 @@ def inside(points: ArrayLike, centers: ArrayLike, radii: ArrayLike) -> tuple[np.
     x, y = _pair("points", points, "centers", centers)
     r = np.asarray(radii, np.float64)
     if r.ndim != 2 or len(r) != len(y):
-        raise UserError(f"radii has shape {r.shape}: pass [{len(y)}, R], one row a center")
+        raise UserError(f"radii has shape {r.shape}: pass [{len(y)}, R], one row per center")
     size = _size(x, y)
     with jax.enable_x64(True):
         blocks, middle = _blocks(y, size), y.mean(0, dtype=np.float64)
@@ -153,5 +155,7 @@ def _blocks(x: np.ndarray, size: int) -> list[Array]:
 def _pair(name: str, x: ArrayLike, other: str, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     a, b = np.asarray(x, np.float32), np.asarray(y, np.float32)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or not (len(a) and len(b)):
-        raise UserError(f"{name} has shape {a.shape} and {other} {b.shape}: pass [n, D] and [m, D] of some points")
+        raise UserError(
+            f"{name} has shape {a.shape} and {other} {b.shape}: pass [n, D] and [m, D] with at least one point each"
+        )
     return a, b

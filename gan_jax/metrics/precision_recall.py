@@ -115,7 +115,10 @@ def radii(features: np.ndarray, *ks: int) -> np.ndarray:
 
 def _has(features: np.ndarray, *ks: int) -> None:
     if min(ks) < 1 or len(features) <= max(ks):
-        raise UserError(f"k={max(ks)}: {len(features)} images have from 1 to {len(features) - 1} neighbours each")
+        raise UserError(
+            f"k={max(ks)}: each of {len(features)} images has {len(features) - 1} neighbours; use k from 1 to that "
+            "number"
+        )
 
 
 def _with_halves(features: np.ndarray, k: int) -> np.ndarray:

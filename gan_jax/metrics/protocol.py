@@ -77,7 +77,7 @@ def compare(first: Score, second: Score) -> Difference:
     for field in SAME:
         a, b = getattr(first, field), getattr(second, field)
         if a != b:
-            raise UserError(f"{field}: {a!r} and {b!r} are unlike protocols; score both anew with one of them")
+            raise UserError(f"{field}: the protocols differ, {a!r} and {b!r}; score both again with the same one")
     return Difference(first.value - second.value, math.hypot(first.error, second.error))
 
 
@@ -99,7 +99,7 @@ def read(run: Path) -> list[Score]:
             fields |= {name: math.nan for name in ("value", "error") if fields[name] is None}
             scores.append(Score(**fields))
         except (ValueError, TypeError, KeyError) as error:
-            raise UserError(f"{path}: line {number} is no score ({error}); delete it, and evaluate again") from error
+            raise UserError(f"{path}: line {number} is not a score ({error}); delete it, and evaluate again") from error
     return scores
 
 

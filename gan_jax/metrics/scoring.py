@@ -52,7 +52,7 @@ def features_of(
     """
     if not spec.kind.is_image:
         if kind in ("classifier", "inception"):
-            raise UserError(f"features={kind!r}: it judges images, and {name} has {spec.kind.noun}; leave it out")
+            raise UserError(f"features={kind!r} needs images, but {name} has {spec.kind.noun}; leave it out")
         return features.raw(spec)
     if kind == "inception":
         return inception.features(weights, resize)
@@ -60,7 +60,8 @@ def features_of(
         return features.raw(spec)
     if not spec.classes:
         raise UserError(
-            f"features: {name} has no labels, so no classifier; give --features inception, or pixels, which say little"
+            f"features: {name} has no labels to train a classifier with; give --features inception, or --features "
+            "pixels, which say less about quality"
         )
     name = data.images_of(name)
     return features.of_classifier(pretrained.load(name, resolution), name)
@@ -87,19 +88,21 @@ def in_training(
         count: Number of samples per score.
     """
     if system.sample is None:
-        raise UserError("eval_every, best: a translator's images are not scored in training; leave them out")
+        raise UserError(
+            "eval_every, best: translated images cannot be scored during training; leave --eval-every and --best out"
+        )
     began = time.monotonic()
     test = data.load(train.name, "test", resolution, skip_damaged=True)
-    mend = "raise --eval-count or, if the images are too few, give --eval-metrics and --best without fid, such as kid"
+    remedy = "raise --eval-count; or, if the images are too few, use kid instead of fid in --eval-metrics and --best"
     counts = {"samples": count, "test_images": test.count, "training_images": train.count}
     if kind == "classifier" or (kind is None and train.spec.kind.is_image):
-        enough(metrics, classifier.SIZE, mend, **counts)  # before it is trained, which takes minutes
+        enough(metrics, classifier.SIZE, remedy, **counts)  # before it is trained, which takes minutes
     judge = features_of(kind, train.name, train.spec, resolution)
-    enough(metrics, judge.size, mend, **counts)
+    enough(metrics, judge.size, remedy, **counts)
     made = scorer(system, judge, metrics, test, train, count=count)
     protocol.write(workdir, yardstick(made, train, count, 0))
     print(
-        f"scores by {judge.name}, beside {test.count:,} test {train.spec.kind.noun}: prepared in "
+        f"prepared scores with the features {judge.name!r} and {test.count:,} test {train.spec.kind.noun} in "
         f"{time.monotonic() - began:.0f} s",
         flush=True,
     )

@@ -112,8 +112,8 @@ def summarise(stream: Iterable[Batch], count: int, groups: int = 10, keep: bool 
     """
     if not 1 <= groups <= count:
         raise UserError(
-            f"count={count}: errors of scores come from groups of images, groups={groups}; give a --count of at least "
-            f"{groups}, and at least 1 group"
+            f"count={count}: standard errors are computed from groups={groups} groups of images; give a --count of at "
+            f"least {groups}, and at least 1 group"
         )
     edges = [i * count // groups for i in range(groups + 1)]
     chunks = [(i, range(low, high, CHUNK), high) for i, (low, high) in enumerate(itertools.pairwise(edges))]
@@ -131,8 +131,8 @@ def summarise(stream: Iterable[Batch], count: int, groups: int = 10, keep: bool 
             features[rows] = x
     if bad:
         raise UserError(
-            f"stream: features or probabilities of {bad:,} of {count:,} images are not finite, so that no score is "
-            "defined; look at the images, the generator may have diverged"
+            f"stream: features or probabilities of {bad:,} of {count:,} images are not finite, so the score is "
+            "undefined; look at the images: the generator may have diverged"
         )
     parts, mass, certainty, votes = zip(*found, strict=True)
     return Summary(count, parts, np.stack(mass), np.stack(certainty), np.stack(votes), features)
@@ -147,9 +147,11 @@ def kept(real: Summary, fake: Summary) -> tuple[np.ndarray, np.ndarray]:
     x, y = real.features, fake.features
     if x is None or y is None:
         name = "real" if x is None else "fake"
-        raise UserError(f"{name} has no features: this score is defined on all of them; summarise(..., keep=True)")
+        raise UserError(f"{name} has no features, which this score needs; call summarise(..., keep=True)")
     if real.size != fake.size:
-        raise UserError(f"fake has {fake.size} features and real has {real.size}: summarise both by the same ones")
+        raise UserError(
+            f"fake has {fake.size} features and real has {real.size}: summarise both with the same features"
+        )
     return x, y
 
 
@@ -160,7 +162,10 @@ def _cut(stream: Iterator[Batch], places: list[slice], count: int) -> Iterator[B
         while rows < place.stop - place.start:
             batch = next(stream, None)
             if batch is None:
-                raise UserError(f"count={count:,}: the stream ends after {place.start + rows:,} images; make more")
+                raise UserError(
+                    f"count={count:,}: the stream ends after {place.start + rows:,} images; pass more images, or a "
+                    "lower count"
+                )
             held.append(batch)
             rows += len(batch[0])
         x, p = held[0] if len(held) == 1 else (np.concatenate(parts) for parts in zip(*held, strict=True))
@@ -168,7 +173,7 @@ def _cut(stream: Iterator[Batch], places: list[slice], count: int) -> Iterator[B
         yield x[:size], p[:size]
         held, rows = [(x[size:], p[size:])], rows - size
     if rows or next(stream, None) is not None:
-        raise UserError(f"count={count:,}: the stream has more images than that; pass their number")
+        raise UserError(f"count={count:,}: the stream has more images than that; pass their number as count")
 
 
 def _classes(probabilities: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:

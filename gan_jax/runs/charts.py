@@ -11,7 +11,7 @@ import numpy as np
 from gan_jax.metrics import protocol
 
 NOTES = {  # name of a usual chart, in order -> its caption
-    "loss": "of the game, without the terms beside it",
+    "loss": "of the game, without penalties and other terms",
     "accuracy": "share of examples the discriminator classifies correctly",
     "probability": "D(x) of real examples, D(G(z)) of samples",
 }
@@ -136,7 +136,7 @@ def draw(name: str, chart: Chart, last: int) -> str:
         beyond = [f"{level:,.4g}" for level in (levels.min(), levels.max()) if not least <= level <= most]
         if beyond and low < high:
             limits = max(least, levels.min()), min(most, levels.max())
-            note += f" (beyond the chart: {', '.join(beyond)})"
+            note += f" (outside the chart: {', '.join(beyond)})"
     axes.set(xlim=(0, last or 1), ylim=limits)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.yaxis.set_major_formatter("{x:g}")

@@ -42,9 +42,11 @@ def require_directory(directory: Path, fresh: bool) -> None:
     if {path.name for path in directory.iterdir()} <= {lock.LOCK, lock.HOLDER}:  # empty, or killed at its start
         return
     if fresh:
-        raise UserError(f"--fresh: {directory} holds no run, and its files would be moved away: give another --workdir")
+        raise UserError(
+            f"--fresh: {directory} has files but no run, and they would be moved aside: give another --workdir"
+        )
     if directory == Path():
-        raise UserError("--workdir: it is the working directory, which holds other files and no run: give another name")
+        raise UserError("--workdir: the current directory has other files and no run: give another directory")
 
 
 def move_aside(directory: Path) -> Path:

@@ -28,7 +28,7 @@ def load_experiment(record: Record, directory: Path, safe: bool = False) -> Modu
     file = _of_package(experiment, directory, warn=safe) if ours else _of_run(experiment, directory)
     original = file if ours else Path(experiment["file"] or file)
     spec = importlib.util.spec_from_file_location(f"experiment_{original.stem}", file)
-    assert spec and spec.loader, f"{file} is no Python source"
+    assert spec and spec.loader, f"{file} is not a Python source file"
     module = importlib.util.module_from_spec(spec)
     sys.modules[module.__name__] = module  # dataclasses look up their module
     packages = (experiment["module"] or "").count(".")
@@ -44,11 +44,13 @@ def _of_run(experiment: Record, directory: Path) -> Path:
     """Returns the run's copy of an experiment; if it is missing, the original file."""
     copy = directory / "experiment.py"
     if not copy.exists() and experiment["file"] is None:
-        raise UserError(f"{directory}: its experiment was defined in no file, as in a notebook; {records.SUPPLY}")
+        raise UserError(
+            f"{directory}: its experiment was not defined in a file, but in a notebook or the like; {records.SUPPLY}"
+        )
     original = Path(experiment["file"] or copy)
     if not copy.exists() and not original.exists():
         raise UserError(
-            f"{directory}: its experiment.py is missing, and {original} is not there either; put one of them back"
+            f"{directory}: its experiment.py is missing, and {original} does not exist either; restore one of them"
         )
     return copy if copy.exists() else original
 
@@ -70,7 +72,7 @@ def _of_package(experiment: Record, directory: Path, warn: bool) -> Path:
             f"you trust {copy}, leave --safe out"
         )
     if warn and copy.exists() and copy.read_bytes() != file.read_bytes():
-        warnings.warn(f"--safe: {file} is used, and the run's {copy} differs from it", stacklevel=2)
+        warnings.warn(f"--safe: using {file}, which differs from the run's {copy}", stacklevel=2)
     return file
 
 
@@ -86,15 +88,15 @@ def blamed(file: Path) -> Iterator[None]:
     except UserError:
         raise
     except ModuleNotFoundError as error:
-        mend = "add the folder that holds it to PYTHONPATH"
+        remedy = "add the folder that contains it to PYTHONPATH"
         if (error.name or "").startswith("gan_jax."):
-            mend = "gan_jax's modules have moved since the run was made: change its imports, see gan_jax/README.md"
-        raise UserError(f"{file} imports {error.name!r}, which is not there; {mend}") from error
+            remedy = "gan_jax's modules have moved since the run was made: change its imports, see gan_jax/README.md"
+        raise UserError(f"{file} imports {error.name!r}, which cannot be found; {remedy}") from error
     except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == str(file)] or [getattr(error, "lineno", None)]
         where = f"{file}, line {lines[-1]}" if lines[-1] else str(file)
         raise UserError(
-            f"{where}: {type(error).__name__}: {error}; mend the file, or put it back as it was when the run was "
+            f"{where}: {type(error).__name__}: {error}; fix the file, or restore it as it was when the run was "
             "trained; or, if the experiment is one of this repository, open the run with --safe"
         ) from error

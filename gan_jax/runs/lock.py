@@ -39,12 +39,12 @@ def held(directory: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        mend = "wait for it or stop it, or give another --workdir"
-        raise UserError(f"{directory}: {_holder(directory)} trains in it: {mend}") from None
+        remedy = "wait for it, stop it, or give another --workdir"
+        raise UserError(f"{directory}: {_holder(directory)} is training in this directory: {remedy}") from None
     except (NotImplementedError, OSError) as error:
         if isinstance(error, OSError) and error.errno not in UNSUPPORTED:
             raise
-        print(f"warning: {directory} is on a file system without locks: train in it from one process only")
+        print(f"warning: {directory} is on a file system without locks: make sure that only one process trains in it")
     try:
         write_json(directory / HOLDER, {"host": socket.gethostname(), "process": os.getpid()})
         yield

@@ -25,7 +25,7 @@ def read(run: Path) -> list[Record]:
     lines = _lines(run)
     if bad := [str(number) for number, (_, record) in enumerate(lines, 1) if record is None]:
         which = f"{', '.join(bad[:5])}{' and others' if len(bad) > 5 else ''}"
-        warnings.warn(f"{run / 'metrics.jsonl'}: no record in line {which}: left out", stacklevel=2)
+        warnings.warn(f"{run / 'metrics.jsonl'}: skipped lines that are not records: {which}", stacklevel=2)
     return [record for _, record in lines if record is not None]
 
 

@@ -29,7 +29,7 @@ NUMERICS = {"jax_enable_x64": False, "jax_threefry_partitionable": True, "jax_ra
 FORMAT = 3
 """Format of records. Experiments of formats 1 (without "format") and 2 import from the package's former layouts, and
 their configs may have settings that had no effect, which this repository's experiments no longer have."""
-SUPPLY = "write Config, build and all that they need as experiment.py into its directory"
+SUPPLY = "write Config, build and everything that they need to experiment.py in the run directory"
 
 
 def describe(build: Callable, dataset: Dataset | Stream, config: Any) -> Record:
@@ -49,8 +49,8 @@ def describe(build: Callable, dataset: Dataset | Stream, config: Any) -> Record:
     source = _source(build)
     if source is None:
         warnings.warn(
-            "build is not defined in a file, as in a notebook, so the run keeps no copy of its source: to open it "
-            f"later, {SUPPLY}",
+            "build is not defined in a file, but in a notebook or the like, so the run keeps no copy of its source: "
+            f"to open the run later, {SUPPLY}",
             stacklevel=3,
         )
     file, commit = (str(source), _commit(source)) if source else (None, None)
@@ -100,7 +100,9 @@ def write(record: Record, directory: Path, step: int) -> None:
     source, copy = Path(record["experiment"]["file"]).read_bytes(), directory / "experiment.py"
     if step and copy.exists() and copy.read_bytes() != source:
         old = copy.rename(directory / f"experiment-to-{step:08d}.py")
-        warnings.warn(f"the experiment's source has changed since step {step} was made; see {old}", stacklevel=2)
+        warnings.warn(
+            f"the experiment's source has changed since step {step}; the earlier source is in {old}", stacklevel=2
+        )
     with atomic(copy) as file:
         file.write(source)
 
@@ -142,10 +144,10 @@ def require_same(record: Record, found: Record, directory: Path, defaults: dict[
     Raises:
         UserError: If they differ; names the difference and the remedies.
     """
-    mend = "give another --workdir, or --fresh to move the old run aside"
+    remedy = "give another --workdir, or --fresh to move the old run aside"
     name, old_name = (stem(r["experiment"]) for r in (record, found))
     if name != old_name:
-        raise UserError(f"{directory} holds a run of {old_name}, and this is {name}: {mend}")
+        raise UserError(f"{directory} holds a run of {old_name}, but this is a run of {name}: {remedy}")
     config, before = record["config"], defaults or {}
     old = {name: before[name] for name in config if name in before} | settings(found, config)
     differ = [key for key in old | config if config.get(key) != old.get(key)]
@@ -153,13 +155,13 @@ def require_same(record: Record, found: Record, directory: Path, defaults: dict[
         its, ours = (", ".join(f"{key}={values.get(key)!r}" for key in differ) for values in (old, config))
         flags = " ".join(f"--{key.replace('_', '-')} {old.get(key)}" for key in differ)
         raise UserError(
-            f"{directory} holds a run with {its}, and this one has {ours}: {mend}, or {flags} to continue it"
+            f"{directory} holds a run with {its}, but this one has {ours}: {remedy}, or {flags} to continue it"
         )
     if not same(record["data"], found["data"]):
-        raise UserError(f"{directory} holds a run on other contents of {record['data']['name']!r}: {mend}")
+        raise UserError(f"{directory} holds a run on different contents of {record['data']['name']!r}: {remedy}")
     now, then = record["data"]["name"], names.resolved(found["data"]["name"])
     if now != then:
-        warnings.warn(f"the data of {directory} were called {then} and are {now} now", stacklevel=2)
+        warnings.warn(f"the data set of {directory} was called {then} and is now called {now}", stacklevel=2)
 
 
 def require_same_numerics(found: Record, directory: Path) -> None:
@@ -173,8 +175,8 @@ def require_same_numerics(found: Record, directory: Path) -> None:
     if differ := [name for name in made if made[name] != now[name]]:
         its, ours = (" ".join(f"{name.upper()}={int(values[name])}" for name in differ) for values in (made, now))
         raise UserError(
-            f"{directory} was made with {its}, and here it is {ours}, which draws other numbers from the same seed: "
-            f"set {its} in the environment"
+            f"{directory} was trained with {its}, but this process has {ours}, which gives different numbers for the "
+            f"same seed: set {its} in the environment"
         )
 
 

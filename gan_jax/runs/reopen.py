@@ -87,8 +87,8 @@ def require_none_opening() -> None:
     """
     if (directory := _opening.get()) is not None:
         raise UserError(
-            f"{directory} is being opened, and its {directory / 'experiment.py'} trains when it is imported: put what "
-            'trains under `if __name__ == "__main__":`, there and in the script that it is a copy of'
+            f"opening {directory} imports {directory / 'experiment.py'}, which starts to train when imported: put its "
+            'training code under `if __name__ == "__main__":`, there and in the original script'
         )
 
 
@@ -119,17 +119,18 @@ def dataset(record: Record, split: str | None = None) -> Dataset:
         found = load(about["name"], split or about["split"], record["config"].get("resolution"), skip_damaged=True)
     except NotFound as error:
         raise NotFound(
-            f"{error}. The run was trained on {about['name']!r}; if the data have moved, give --dataset with their name"
+            f"{error}. The run was trained on {about['name']!r}; if the data have moved, give --dataset with their "
+            "new name"
         ) from error
     if split in (None, about["split"]) and not same(marks(found), about):
         raise UserError(
-            f"the run was trained on other contents of {about['name']!r} than are there now; restore them, or give "
-            "--dataset with their new place"
+            f"the contents of {about['name']!r} have changed since the run was trained; restore them, or give "
+            "--dataset with their new location"
         )
     if list(found.spec.shape) != about["shape"]:
         raise UserError(
-            f"the run was trained on examples of {about['shape']}, and those of {about['name']!r} are of "
-            f"{list(found.spec.shape)}; give --dataset with data of that kind"
+            f"the run was trained on examples of shape {about['shape']}, but those of {about['name']!r} have shape "
+            f"{list(found.spec.shape)}; give --dataset with examples of shape {about['shape']}"
         )
     return found
 
@@ -138,19 +139,22 @@ def held_out(record: Record) -> Dataset:
     """Loads the test split of a run's data; raises UserError if the run was trained on it."""
     found = dataset(record, "test")
     if same(marks(found), record["data"]):
-        raise UserError(f"the run was trained on the test split of {found.name!r}, so that nothing is held out")
+        raise UserError(f"the run was trained on the test split of {found.name!r}, so no examples are held out")
     return found
 
 
 def _checkpoints(directory: Path, step: int | None, best: bool) -> Path:
     if not (directory / "checkpoints").is_dir():
-        raise NotFound(f"{directory} is not a run directory: it has no checkpoints/; give one that a run made")
+        raise NotFound(
+            f"{directory} is not a run directory: it has no checkpoints/; give the directory of a run, such as "
+            "runs/dcgan-digits"
+        )
     if best and step is not None:
-        raise UserError(f"step {step} and --best: give one of them")
+        raise UserError(f"--step {step} and --best exclude each other: give one of them")
     if not checkpoint.steps(directory / "checkpoints"):
-        raise NotFound(f"{directory} holds no checkpoint: it ended before the first; train it again")
+        raise NotFound(f"{directory} has no checkpoint: the run ended before saving the first one; train it again")
     if best and not (directory / BEST).is_dir():
-        raise NotFound(f"{directory} keeps no best checkpoint: train anew with --best fid --fresh, or leave best out")
+        raise NotFound(f"{directory} has no best checkpoint: train again with --best fid --fresh, or leave --best out")
     return directory / (BEST if best else "checkpoints")
 
 
@@ -159,7 +163,9 @@ def _config(record: Record, experiment: ModuleType) -> Any:
     known = {field.name for field in dataclasses.fields(experiment.Config)}
     config = records.settings(record, known)
     if unknown := config.keys() - known:
-        raise UserError(f"the run's config has {sorted(unknown)}, which {experiment.__file__} no longer knows")
+        raise UserError(
+            f"the run's config has {sorted(unknown)}, which Config in {experiment.__file__} lacks; restore it"
+        )
     return experiment.Config(**config)
 
 
@@ -182,4 +188,7 @@ def _require_shapes(expected: dict[str, PyTree], ema: dict[str, PyTree], directo
     ]
     if shapes[0] != shapes[1]:
         odd = sorted(set(map(str, shapes[0].items())) ^ set(map(str, shapes[1].items())))[0]
-        raise UserError(f"{directory}: its generator differs from what the experiment's code builds now, at {odd}")
+        raise UserError(
+            f"{directory}: its generator differs from the one that the experiment's code builds now, at {odd}; "
+            "restore the code as it was when the run was trained"
+        )

@@ -56,7 +56,7 @@ def write(run: Path | str) -> Path:
     run = Path(run)
     about = next(_objects(run / "run.json", whole=True), None)
     if about is None:
-        raise NotFound(f"{run / 'run.json'} is missing or broken: {run} is not the directory of a run")
+        raise NotFound(f"{run / 'run.json'} is missing or broken: {run} is not a run directory")
     experiment, config, data, environment = (about.get(k, {}) for k in ("experiment", "config", "data", "environment"))
     log = [record for record in _objects(run / "metrics.jsonl") if isinstance(record.get("step"), int)]
     samples = pictures.by_step(run / "samples")
@@ -80,7 +80,7 @@ def write(run: Path | str) -> Path:
     first, later = list(samples)[:1], list(samples)[1:]
     if len(later) > 7:  # evenly on a logarithmic scale
         later = sorted({min(later, key=lambda s: abs(np.log(s / t))) for t in np.geomspace(later[0], later[-1], 7)})
-    codes = [_picture(path, "one code after another, all else held", 0) for path in run.glob("codes.*")]
+    codes = [_picture(path, "one code varied at a time, all else fixed", 0) for path in run.glob("codes.*")]
     small = [_picture(samples[step], f"step {step:,}", 230) for step in first + later]
     events = []
     for event in (record for record in log if "event" in record):

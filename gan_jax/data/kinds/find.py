@@ -29,16 +29,18 @@ def find(name: str, safe: bool = False, loaded: Mapping[str, ModuleType] | None 
     module, attribute = _parts(name)
     if safe and module not in (loaded or {}):
         raise UserError(
-            f"--safe: the kind of examples {name!r} is code outside the package; if you trust it, leave --safe out"
+            f"--safe: the kind of examples {name!r} is defined by code outside the package; if you trust it, leave "
+            "--safe out"
         )
     try:
         kind = getattr((loaded or {}).get(module) or importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise UserError(
-            f"kind {name!r}: {error}; put its folder on PYTHONPATH, or restore it under that name"
+            f"kind {name!r} cannot be imported ({error}); add the folder of {module} to PYTHONPATH, or restore "
+            f"{attribute} under that name"
         ) from error
     if not isinstance(kind, Kind):
-        raise UserError(f"kind {name!r}: it is a {type(kind).__name__}, not a data.kinds.Kind")
+        raise UserError(f"kind {name!r} is a {type(kind).__name__}, not a data.kinds.Kind")
     return kind
 
 
@@ -47,7 +49,7 @@ def to_record(kind: Kind) -> str:
     if kind.name not in BUILT_IN:
         _parts(kind.name)
     elif kind != BUILT_IN[kind.name]:
-        raise UserError(f"kind {kind.name!r} differs from the built-in one; name it 'module:attribute'")
+        raise UserError(f"kind {kind.name!r} differs from the built-in kind of that name; name it 'module:attribute'")
     return kind.name
 
 

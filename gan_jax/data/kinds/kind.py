@@ -62,6 +62,6 @@ class Kind(NamedTuple):
         """Checks stored examples `[n, ...]`; raises UserError, with `name`, if they are not of this kind."""
         if not self.fits(examples.shape[1:], examples.dtype):
             raise UserError(
-                f"{name}: examples of {examples.dtype} {list(examples.shape[1:])}, and {self.noun} are {self.form}; "
-                "give another kind, one of data.kinds or your own"
+                f"{name}: the examples are {examples.dtype} {list(examples.shape[1:])}, but {self.noun} must be "
+                f"{self.form}; give another kind, from data.kinds or your own"
             )

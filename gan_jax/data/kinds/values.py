@@ -81,5 +81,5 @@ def text(name: str, alphabet: str) -> Kind:
         UserError: If a character is there twice.
     """
     if len(set(alphabet)) < len(alphabet):
-        raise UserError(f"alphabet={alphabet!r} has a character twice; give each token its own")
+        raise UserError(f"alphabet={alphabet!r} has a character twice; give each token a different one")
     return _tokens(name, "texts", "int32 [L]", lambda row: "".join(alphabet[token] for token in row))

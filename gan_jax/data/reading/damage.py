@@ -54,8 +54,8 @@ def replaced(arrays: Arrays, damaged: np.ndarray, name: Callable[[int], str]) ->
     first = ", ".join(shown(name(int(row))) for row in damaged[:3])
     more = ", …" if len(damaged) > 3 else ""
     warnings.warn(
-        f"skipped: {len(damaged):,} of {count:,} images cannot be read, and the next ones take their places: "
-        f"{first}{more}",
+        f"skipped: {len(damaged):,} of {count:,} images cannot be read and are replaced by the images after "
+        f"them: {first}{more}",
         stacklevel=2,
     )
     return {key: array[rows] for key, array in arrays.items()}

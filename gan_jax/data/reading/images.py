@@ -108,7 +108,7 @@ def shape_of(
             if not skip_damaged:
                 raise Damaged(f"{error}; or give --skip-damaged") from error
             first = first or error
-    raise first or Damaged("there is no image")
+    raise first or Damaged("there are no images")
 
 
 def grey(file: Path | bytes) -> bool:
@@ -203,6 +203,6 @@ def require_size(shape: tuple[int, int, int, int]) -> None:
     size = count * height * width * channels
     if size > LIMIT:
         raise UserError(
-            f"{count:,} images of {height}x{width}x{channels} take {size / 2**30:.1f} GiB, more than the "
-            f"{LIMIT / 2**30:.0f} GiB that are held in memory; give a smaller --resolution, --stream, or fewer images"
+            f"{count:,} images of {height}x{width}x{channels} take {size / 2**30:.1f} GiB, more than the limit "
+            f"of {LIMIT / 2**30:.0f} GiB for data in memory; give a smaller --resolution, --stream, or fewer images"
         )

@@ -48,13 +48,13 @@ def listed(path: str) -> Listing:
     if not root.is_dir():
         raise NotFound(f"folder {path!r} does not exist or is not a directory")
     if (root / RUN).is_file():
-        raise UserError(f"folder {path!r} is the directory of a run, as it has {RUN}; give one of images alone")
+        raise UserError(f"folder {path!r} is a run directory, as it contains {RUN}; give a folder of images")
     names, left_out = _walk(root)
     told = _told(left_out)
     if not names:
         raise UserError(
-            f"folder {path!r} has no {', '.join(SUFFIXES)} file; check the path (a directory comes before a data "
-            f"set of the same name){f'; left out: {told}' if told else ''}"
+            f"folder {path!r} has no {', '.join(SUFFIXES)} file; check the path (a directory takes precedence "
+            f"over a data set of the same name){f'; left out: {told}' if told else ''}"
         )
     if told:
         warnings.warn(f"folder {path!r} has {len(names):,} images; left out: {told}", stacklevel=1)
@@ -78,23 +78,23 @@ def _walk(root: Path) -> tuple[list[str], Mapping[str, Sequence[str]]]:
             left_out["unreadable"].append(folder or ".")
             continue
         if folder and any(entry.name == RUN for entry in entries):
-            left_out["of runs"].append(folder)
+            left_out[f"with a {RUN}"].append(folder)
             continue
         for entry in entries:
             name = folder + entry.name
             if entry.name.startswith("."):
                 left_out["hidden"].append(name)
             elif entry.is_symlink() and not os.path.exists(entry.path):
-                left_out["linked to nothing"].append(name)
+                left_out["with a broken link"].append(name)
             elif entry.is_dir():
                 if (identity := _identity(entry.path)) in above:
-                    left_out["linked to a directory above"].append(name)
+                    left_out["linked to a parent directory"].append(name)
                 else:
                     pending.append((f"{name}/", above | {identity}))
             elif entry.is_file() and entry.name.lower().endswith(SUFFIXES):
                 names.append(name)
             else:
-                left_out["of other formats"].append(name)
+                left_out["in other formats"].append(name)
     return names, left_out
 
 

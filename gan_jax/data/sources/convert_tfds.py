@@ -35,18 +35,22 @@ def convert(directory: Path) -> list[Path]:
     directory = Path(os.path.expanduser(directory))
     about = directory / "dataset_info.json"
     if not about.is_file():
-        raise UserError(f"directory {directory} has no dataset_info.json; give that of one version of a TFDS set")
+        raise UserError(
+            f"directory {directory} has no dataset_info.json; give the directory of one version of a TFDS set"
+        )
     info, forms, expected = _info(about)
     if "tfrecord" not in forms or "array_record" in forms:
-        raise UserError(f"directory {directory} holds {' and '.join(forms)}; only tfrecord is converted, and once")
+        raise UserError(
+            f"directory {directory} is in {' and '.join(forms)} form; only a set in tfrecord alone can be converted"
+        )
     if not os.access(directory, os.W_OK):
-        raise UserError(f"directory {directory} cannot be written to; copy the set to one that can")
+        raise UserError(f"directory {directory} is not writable; copy the set to a writable one")
     sources = sorted(directory.glob("*.tfrecord-*-of-*"))
     targets = [source.with_name(source.name.replace(".tfrecord-", ".array_record-")) for source in sources]
     count = sum(_convert_file(source, target) for source, target in zip(sources, targets, strict=True))
     if count != expected:
         raise UserError(
-            f"directory {directory} has {count} records, dataset_info.json says {expected}; prepare it anew"
+            f"directory {directory} has {count} records, but dataset_info.json says {expected}; prepare the set again"
         )
     info.setdefault("alternativeFileFormats", []).append("array_record")
     write_json(about, info)
@@ -61,7 +65,7 @@ def _info(path: Path) -> tuple[dict[str, Any], list[str], int]:
         return info, forms, sum(int(length) for split in info["splits"] for length in split["shardLengths"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{path} does not describe a TFDS set ({type(error).__name__}: {error}); prepare the set anew"
+            f"{path} does not describe a TFDS set ({type(error).__name__}: {error}); prepare the set again"
         ) from error
 
 
@@ -93,7 +97,7 @@ def _records(path: Path) -> Iterator[bytes]:
             length = struct.unpack("<Q", header[:8])[0] if len(header) == 12 else size
             if file.tell() + length + 4 > size:
                 raise UserError(
-                    f"{path} is damaged or cut off at byte {file.tell() - len(header)}; prepare the set anew"
+                    f"{path} is damaged or truncated at byte {file.tell() - len(header)}; prepare the set again"
                 )
             yield file.read(length)
             file.seek(4, os.SEEK_CUR)

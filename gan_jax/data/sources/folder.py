@@ -132,15 +132,15 @@ def _find(path: str, split: str) -> _Found:
         chosen = [i for i, name in enumerate(names) if split == "all" or _held_out(name) == (split == "test")]
         judged = parts
     if not chosen:
-        raise UserError(f"split={split!r}: none of the {len(names)} files of {path!r} is in it; use split='all'")
+        raise UserError(f"split={split!r}: it contains none of the {len(names)} files of {path!r}; use split='all'")
     classes = sorted({part[0] for part in parts if len(part) > 1})
     loose = [part[0] for part in judged if len(part) == 1]
     if len(classes) < 2 or loose:
         if len(classes) > 1 and len(loose) < len(judged):
             warnings.warn(
-                f"folder {path!r} gives no labels, as not all images lie in class folders such as "
-                f"{shown(classes[0])}: move {shown(loose[0])}{f' and {len(loose) - 1:,} more' if loose[1:] else ''} "
-                "into one, or away, to have labels",
+                f"folder {path!r} gives no labels, because not all images are in class folders such as "
+                f"{shown(classes[0])}: to get labels, move {shown(loose[0])}"
+                f"{f' and {len(loose) - 1:,} more' if loose[1:] else ''} into a class folder, or out of {path!r}",
                 stacklevel=1,
             )
         return _Found(listing, chosen, None, [])

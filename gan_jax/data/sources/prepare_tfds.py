@@ -52,7 +52,7 @@ def prepare(name: str, data_dir: Path) -> None:
     )
     if missing and (reason := _unreachable(missing[0])):
         raise Unreachable(f"{name} is not in {data_dir}, and {missing[0]} cannot be reached ({reason}); {remedy}")
-    print(f"preparing {name} in {data_dir}, once ...", file=sys.stderr)
+    print(f"preparing {name} in {data_dir} (needed only once) ...", file=sys.stderr)
     with registered.skip_registration():
         split_generators = _cifar_splits if stock is cifar.Cifar10 else _idx_splits
         own = {"name": name, "pkg_dir_path": stock.pkg_dir_path, "__module__": stock.__module__}

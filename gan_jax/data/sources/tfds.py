@@ -100,7 +100,7 @@ def _directory() -> Path:
     """Returns the directory of prepared sets: $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
     path = os.path.expanduser(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
     if path.startswith("~"):
-        raise UserError("TFDS_DATA_DIR: there is no home directory to look in; set it to a directory of prepared sets")
+        raise UserError(f"TFDS_DATA_DIR: {path} needs a home directory, which this user lacks; set an absolute path")
     return Path(path)
 
 
@@ -166,7 +166,7 @@ def _unknown(name: str, data_dir: Path, error: BaseException) -> str:
     return (
         f"data set {name!r} is neither an existing directory nor a set of TensorFlow Datasets "
         f"{f'({said}). ' if (said := ' '.join(str(error).split())[:300].rstrip('.')) else '. '}{meant}"
-        f"Built in are {', '.join(BUILT_IN)}; and see the README for edges:NAME, pairs:..., few:... and their like"
+        f"Built-in sets are {', '.join(BUILT_IN)}; the README describes edges:NAME, pairs:..., few:... and others"
     )
 
 
@@ -176,7 +176,9 @@ def _features(name: str, builder: Any) -> tuple[str, str | None]:
     images = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
     labels = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
     if not images or features[images[0]].np_dtype != np.uint8:
-        raise UserError(f"data set {name!r} has no feature of 8-bit images; it has {', '.join(features) or 'none'}")
+        raise UserError(
+            f"data set {name!r} has no feature of 8-bit images; its features: {', '.join(features) or 'none'}"
+        )
     return images[0], labels[0] if labels else None
 
 

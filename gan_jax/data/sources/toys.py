@@ -89,8 +89,8 @@ NAMES = (*MIXTURES, *CURVES)
 def _require_count(count: int) -> None:
     if count * 2 * 8 > LIMIT:
         raise UserError(
-            f"count={count:,}: drawing points takes {count * 16 / 2**30:.1f} GiB, more than the "
-            f"{LIMIT / 2**30:.0f} GiB that are held in memory; draw fewer"
+            f"count={count:,}: drawing the points takes {count * 16 / 2**30:.1f} GiB, more than the limit of "
+            f"{LIMIT / 2**30:.0f} GiB; draw fewer"
         )
 
 
@@ -169,7 +169,7 @@ def load(name: str, split: str = "train") -> Dataset:
         UserError: If there is no such set or split.
     """
     if name not in NAMES:
-        raise UserError(f"name={name!r}: there are no such points; use one of {', '.join(NAMES)}")
+        raise UserError(f"name={name!r}: there is no such set of points; use one of {', '.join(NAMES)}")
     if split not in SIZES:
         raise UserError(f"split={split!r}: {name} has the splits {' and '.join(SIZES)}; use one of them")
     seed = list(SIZES).index(split)

@@ -25,9 +25,9 @@ def few(whole: Dataset, per_class: int, draw: int) -> Dataset:
     """
     name = f"few:{per_class}:{draw}:{whole.name}"
     if "label" not in whole.arrays:
-        raise UserError(f"data set {name!r}: {whole.name} has no labels; give a set that has")
+        raise UserError(f"data set {name!r}: {whole.name} has no labels; give a labelled set")
     if whole.spec.source or whole.apart:
-        raise UserError(f"data set {name!r}: {whole.name} is made for a task already; give a set of plain images")
+        raise UserError(f"data set {name!r}: {whole.name} is already prepared for a task; give a set of plain images")
     if not for_training(whole.split):
         return whole._replace(name=name)
     image, label = whole.arrays["image"], whole.arrays["label"]
@@ -55,7 +55,7 @@ def choose(label: np.ndarray, classes: int, per_class: int, draw: int) -> np.nda
     found = np.bincount(label, minlength=classes)
     if found.min() < per_class:
         rare = int(found.argmin())
-        raise UserError(f"few:{per_class}:…: class {rare} has {found[rare]} examples; give few:{found[rare]} at most")
+        raise UserError(f"few:{per_class}:…: class {rare} has {found[rare]} examples; use at most few:{found[rare]}")
     random = np.random.RandomState(draw)  # NumPy keeps its streams fixed
     return np.concatenate([random.permutation(np.flatnonzero(label == c))[:per_class] for c in range(classes)])
 
@@ -69,7 +69,7 @@ def numbers(name: str, options: tuple[str, ...], base: str) -> tuple[int, int]:
     per_class, draw = options
     if not (per_class.isdecimal() and draw.isdecimal() and int(per_class) > 0 and int(draw) < 2**32 and base):
         raise UserError(
-            f"data set {name!r} is not few:PER_CLASS:DRAW:NAME, such as few:10:0:mnist; PER_CLASS is at least 1, and "
-            "DRAW in [0, 2**32)"
+            f"data set {name!r} is not few:PER_CLASS:DRAW:NAME, such as few:10:0:mnist; PER_CLASS must be at least "
+            "1, and DRAW in [0, 2**32)"
         )
     return int(per_class), int(draw)

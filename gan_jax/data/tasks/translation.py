@@ -55,7 +55,9 @@ def unpaired(pairs: Dataset) -> Dataset:
         held_out = dataset(name, pairs.split, image, others={"source": source})
         return held_out._replace(spec=held_out.spec._replace(unpaired=True))
     if len(image) < 2:
-        raise UserError(f"data set {name!r}: {pairs.split} has one example, too few to be held apart; take more")
+        raise UserError(
+            f"data set {name!r}: {pairs.split} has one example, and unpaired needs at least 2; use a larger set"
+        )
     return dataset(name, pairs.split, image[1::2], others={"source": source[::2]}, apart=APART)
 
 
@@ -103,7 +105,7 @@ def load(name: str, split: str = "train", resolution: int | None = None, skip_da
         )
     except UserError as error:
         raise UserError(
-            f"data set {name!r}: after unpaired: comes a paired task, such as unpaired:edges:digits, or two folders, "
+            f"data set {name!r}: after unpaired: give a paired task, such as unpaired:edges:digits, or two folders, "
             f"DIR_A:DIR_B, or a set of TensorFlow Datasets with the splits trainA, trainB, testA and testB; {error}"
         ) from error
     return _joined(name, sources, images, apart=True)._replace(split=split)
@@ -116,7 +118,7 @@ def _joined(name: str, sources: Dataset, images: Dataset, apart: bool = False) -
         (height, width), (other, wide) = source.shape[1:3], image.shape[1:3]
         raise UserError(
             f"images differ in size: the sources of {name!r} have {height}x{width} (height x width) pixels, the images "
-            f"{other}x{wide}; give --resolution to make them squares of one size"
+            f"have {other}x{wide}; give --resolution to make them squares of one size"
         )
     if apart:
         return dataset(name, images.split, image, others={"source": source}, apart=APART)
@@ -125,13 +127,13 @@ def _joined(name: str, sources: Dataset, images: Dataset, apart: bool = False) -
 
 
 def _folders(name: str, paths: tuple[str, ...]) -> tuple[str, str]:
-    mend = "two folders are separated by a colon"
+    remedy = "give two folders, separated by a colon"
     if not all(paths):
         given = ":".join(filter(None, paths))
-        raise UserError(f"data set {name!r} has {given!r} where two folders, DIR_A:DIR_B, belong; {mend}")
+        raise UserError(f"data set {name!r} has {given!r} in place of DIR_A:DIR_B; {remedy}")
     for path in paths:
         if not os.path.isdir(path):
-            raise NotFound(f"folder {path!r} of {name!r} does not exist or is not a directory; {mend}")
+            raise NotFound(f"folder {path!r} of {name!r} does not exist or is not a directory; {remedy}")
     return paths[0], paths[1]
 
 
@@ -142,8 +144,8 @@ def _require_same_names(name: str, sources: str, images: str) -> None:
     lacks = [(images, set(of_sources) - set(of_images)), (sources, set(of_images) - set(of_sources))]
     missing = ", and ".join(f"{path!r} lacks {min(files)!r}" for path, files in lacks if files)
     raise UserError(
-        f"data set {name!r}: {sources!r} has {len(of_sources)} images and {images!r} {len(of_images)}, whose names do "
-        f"not match: {missing}; add or remove files, or take unpaired:{sources}:{images}"
+        f"data set {name!r}: {sources!r} has {len(of_sources)} images and {images!r} has {len(of_images)}, but their "
+        f"names do not match: {missing}; add or remove files, or use unpaired:{sources}:{images}"
     )
 
 
@@ -151,9 +153,9 @@ def _require(task: str, found: Dataset) -> None:
     """Raises UserError if a data set does not suit a task."""
     shape, kind = found.spec.shape, found.spec.kind
     if not kind.is_image:
-        raise UserError(f"{task}:{found.name}: {found.name} is made of {kind.noun}; give a set of images")
+        raise UserError(f"{task}:{found.name}: {found.name} contains {kind.noun}; give a set of images")
     if found.spec.source or found.apart:
-        raise UserError(f"{task}:{found.name}: {found.name} is made for a task already; give a set of plain images")
+        raise UserError(f"{task}:{found.name}: {found.name} is already prepared for a task; give a set of plain images")
     if task == "grey" and shape[-1] != 3:
         raise UserError(f"{task}:{found.name}: {found.name} is greyscale; give a set of colour images")
     if task == "recoloured" and shape[-1] != 1:

@@ -73,7 +73,7 @@ def verdict(probabilities: ArrayLike, threshold: float = 0.9) -> Verdict:
     """Summarises `Classifier.probabilities`, `[N, classes]`; raises UserError if there are none."""
     p = np.asarray(probabilities)
     if p.ndim != 2 or not p.size:
-        raise UserError(f"probabilities has shape {p.shape}: pass [N, classes] of at least one sample")
+        raise UserError(f"probabilities has shape {p.shape}: pass [N, classes] with at least one sample")
     shares = np.bincount(p.argmax(1), minlength=p.shape[1]) / len(p)
     return Verdict(float(np.mean(p.max(1) > threshold)), tuple(shares.tolist()))
 

@@ -28,7 +28,7 @@ def downloaded(url: str) -> Path:
     """
     path = cache.directory() / url.rpartition("/")[2]
     if not path.exists():
-        print(f"downloading {url} to {path.parent}, once ...", file=sys.stderr)
+        print(f"downloading {url} to {path.parent} (needed only once) ...", file=sys.stderr)
         try:
             with atomic(path) as file, urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
                 shutil.copyfileobj(answer, file)
@@ -38,8 +38,8 @@ def downloaded(url: str) -> Path:
             if isinstance(error, urllib.error.HTTPError):
                 error.close()
             raise Unreachable(
-                f"{url} cannot be downloaded ({error}); fetch it on another machine, and give its path, or put it "
-                f"into {path.parent}"
+                f"{url} cannot be downloaded ({error}); download it on another machine, and give its path or put "
+                f"it into {path.parent}"
             ) from error
     verify(path, path.name)
     return path
@@ -52,6 +52,6 @@ def verify(path: Path, name: str) -> None:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if not digest.startswith(said):
         raise UserError(
-            f"weights {str(path)!r}: its SHA-256 is {digest}, that of {name} begins with {said}: it is damaged or "
-            "another file; delete it, and download it anew"
+            f"weights {str(path)!r}: the SHA-256 is {digest}, but that of {name} begins with {said}: the file is "
+            "damaged or another one; delete it, and download it again"
         )

@@ -68,7 +68,7 @@ _PREPARE: dict[str, tuple[str, Callable[[Array], Array]]] = {
 
 def _apply(prepare: Callable[[Array], Array], params: PyTree, images: Array) -> tuple[Array, Array]:
     if images.ndim != 4 or images.shape[3] not in (1, 3):
-        raise UserError(f"images has shape {images.shape}: Inception takes [b, H, W, C] of C = 1 or 3 channels")
+        raise UserError(f"images has shape {images.shape}: Inception takes [b, H, W, C] with C = 1 or 3 channels")
 
     def judge(images: Array) -> tuple[Array, Array]:
         x = prepare(images)
@@ -92,10 +92,14 @@ def _params(arrays: dict[str, np.ndarray], path: Path) -> tuple[PyTree, str]:
     def take(name: str, *shape: int) -> np.ndarray:
         values = arrays.get(name)
         if values is None or values.shape != shape or not np.isfinite(values).all():
-            fault = "is missing" if values is None else f"is {values.shape}, to be {shape} and finite"
+            fault = (
+                "is missing"
+                if values is None
+                else f"has shape {values.shape}; it must have shape {shape} and finite values"
+            )
             raise UserError(
-                f"weights {str(path)!r}: {name} {fault}; give pytorch-fid's weights of 2015-12-05, whole "
-                "(torchvision's are another network's)"
+                f"weights {str(path)!r}: {name} {fault}; give the complete pytorch-fid weights of 2015-12-05 "
+                "(torchvision's are of another network)"
             )
         used[name] = np.asarray(values, np.float32)
         return used[name].astype(np.float64)

@@ -54,10 +54,10 @@ def train(train_set: Dataset, test_set: Dataset, seed: int = 0, steps: int = STE
         UserError: If the data set has no labels, or is not of images.
     """
     if not train_set.spec.kind.is_image:
-        raise UserError(f"{train_set.name} is made of {train_set.spec.kind.noun}: a classifier judges images")
+        raise UserError(f"{train_set.name} contains {train_set.spec.kind.noun}, but a classifier needs images")
     if "label" not in train_set.arrays:
-        raise UserError(f"{train_set.name} has no labels, so no classifier can be trained on it; take a set that has")
-    print(f"training a classifier of {train_set.name}: minutes on a CPU", flush=True)
+        raise UserError(f"{train_set.name} has no labels, so no classifier can be trained on it; use a labelled set")
+    print(f"training a classifier of {train_set.name} (takes minutes on a CPU)", flush=True)
     shape, classes = train_set.spec.shape, train_set.spec.classes
     count, key = len(train_set.arrays["label"]), rng.key(seed)
     net, optimizer = linen(Net(classes), shape), optax.adam(optax.cosine_decay_schedule(3e-3, steps))
@@ -122,7 +122,10 @@ def main(path: tyro.conf.Positional[Path] = OURS) -> None:
     test_set = data.load("digits", "test")
     arrays = train(data.load("digits"), test_set)
     save_npz(path, **arrays)
-    print(f"{path}: {path.stat().st_size:,} bytes; accuracy {arrays['accuracy']:.2%}; of these it is sure:")
+    print(
+        f"{path}: {path.stat().st_size:,} bytes; accuracy {arrays['accuracy']:.2%}; share of images that it "
+        "classifies with confidence:"
+    )
     for kind, share in sureness(classifier(arrays), test_set).items():
         print(f"{share:7.1%}  {kind}")
 

@@ -62,7 +62,7 @@ def read(path: Path | str, limit: int = LIMIT) -> dict[str, np.ndarray]:
     size = path.stat().st_size
     try:
         if not path.is_file():
-            raise UserError("it is no file")
+            raise UserError("it is not a file")
         _require(size, limit)
         content = path.read_bytes()
         if content.startswith(b"PK"):
@@ -70,13 +70,13 @@ def read(path: Path | str, limit: int = LIMIT) -> dict[str, np.ndarray]:
         return _from_safetensors(path) if content[8:9] == b"{" else _from_legacy(io.BytesIO(content), limit)
     except Exception as error:  # a damaged file can fail in any way
         raise UserError(
-            f"weights {str(path)!r}: it cannot be read as .pth, .npz or .safetensors: {error or repr(error)}"
+            f"weights {str(path)!r}: cannot be read as .pth, .npz or .safetensors: {error or repr(error)}"
         ) from error
 
 
 def _require(size: int, limit: int) -> None:
     if size > limit:
-        raise UserError(f"it holds {memory.text(size)}, and at most {memory.text(limit)} are accepted")
+        raise UserError(f"it contains {memory.text(size)}, more than the limit of {memory.text(limit)}")
 
 
 def _from_zip(content: bytes, limit: int) -> dict[str, np.ndarray]:
@@ -90,12 +90,12 @@ def _from_zip(content: bytes, limit: int) -> dict[str, np.ndarray]:
         names = archive.namelist()
         for folder in (name.removesuffix("data.pkl") for name in names if re.fullmatch("([^/]*/)?data.pkl", name)):
             if f"{folder}byteorder" in names and member(f"{folder}byteorder") != b"little":
-                raise UserError("its byte order is not little-endian; save it anew on another machine")
+                raise UserError("its byte order is not little-endian; save it again on a little-endian machine")
             state = _state(_unpickled(io.BytesIO(member(f"{folder}data.pkl"))), limit)
             keys = {tensor.storage for tensor in state.values()}
             return _arrays(state, {key: member(f"{folder}data/{key}") for key in keys})
         if not all(name.endswith(".npy") for name in names):
-            raise UserError("it is an archive of something else")
+            raise UserError("the archive has files other than arrays")
         found = {name.removesuffix(".npy"): io.BytesIO(member(name)) for name in names}
     return {name: np.lib.format.read_array(file, allow_pickle=False) for name, file in found.items()}
 
@@ -103,9 +103,9 @@ def _from_zip(content: bytes, limit: int) -> dict[str, np.ndarray]:
 def _from_legacy(file: io.BytesIO, limit: int) -> dict[str, np.ndarray]:
     """Reads the format of PyTorch before 1.6: five pickles, then each storage preceded by its number of elements."""
     if (_unpickled(file), _unpickled(file)) != (MAGIC, VERSION):
-        raise UserError("it is of another format")
+        raise UserError("it is in another format")
     if not _unpickled(file)["little_endian"]:
-        raise UserError("its byte order is not little-endian; save it anew on another machine")
+        raise UserError("its byte order is not little-endian; save it again on a little-endian machine")
     state, storages = _state(_unpickled(file), limit), {}
     types = {tensor.storage: _TYPES[tensor.type] for tensor in state.values()}
     for key in _unpickled(file):
@@ -123,7 +123,7 @@ def _unpickled(file: io.BytesIO) -> Any:
 
     def tensor(storage: _Tensor, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any) -> _Tensor:
         if max(len(shape), len(strides)) > DIMENSIONS:
-            raise UserError(f"it holds a tensor of {max(len(shape), len(strides)):,} dimensions")
+            raise UserError(f"it contains a tensor with {max(len(shape), len(strides)):,} dimensions")
         return storage._replace(offset=storage.offset + offset, shape=tuple(shape), strides=tuple(strides))
 
     # The only functions that a pickle may call. They are new for each pickle, as it can change their attributes.
@@ -140,14 +140,14 @@ def _unpickled(file: io.BytesIO) -> Any:
             if (module, name) in admitted:
                 return admitted[module, name]
             raise UserError(
-                f"its pickle asks for {module}.{name}, which is forbidden: only tensors in plain containers are read; "
-                f"save them by torch.save(model.state_dict(), path)"
+                f"its pickle imports {module}.{name}, which is forbidden: only tensors in plain containers are read; "
+                f"save them with torch.save(model.state_dict(), path)"
             )
 
         def persistent_load(self, identifier: Any) -> _Tensor:
             kind, dtype, key, _, _, *view = identifier
             if kind != "storage" or dtype not in _TYPES:
-                raise UserError(f"its pickle holds {str(kind)!r} of {str(dtype)!r} beside tensors")
+                raise UserError(f"its pickle contains {str(kind)!r} of {str(dtype)!r}, not only tensors")
             return _Tensor(str(key), dtype, view[0][1] if view and view[0] else 0)
 
     return Restricted(file).load()
@@ -156,10 +156,10 @@ def _unpickled(file: io.BytesIO) -> Any:
 def _state(loaded: Any, limit: int) -> dict[str, _Tensor]:
     """Checks that an unpickled object maps names to tensors, of at most `limit` bytes in all, and returns it."""
     if not isinstance(loaded, dict):
-        raise UserError(f"it holds one {type(loaded).__name__}; save the tensors by their names, as a state_dict")
+        raise UserError(f"it contains a {type(loaded).__name__}; save the tensors by name, as a state_dict")
     for name, value in loaded.items():
         if not isinstance(value, _Tensor):
-            raise UserError(f"{name} is a {type(value).__name__} and no tensor; save the state_dict alone")
+            raise UserError(f"{name} is a {type(value).__name__}, not a tensor; save only the state_dict")
     _require(sum(max(0, math.prod(t.shape)) * _TYPES[t.type].itemsize for t in loaded.values()), limit)
     return dict(loaded)
 
@@ -175,7 +175,9 @@ def _array(name: str, tensor: _Tensor, storage: bytes) -> np.ndarray:
     last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
     # Checked first: a view beyond the storage would read other memory.
     if min(offset, *shape, *strides, 0) < 0 or (size and last >= len(values)) or size > len(values):
-        raise UserError(f"{name} has shape {shape} from {offset} on, and its storage {len(values)} values: cut short")
+        raise UserError(
+            f"{name} has shape {shape} at offset {offset}, but its storage has {len(values)} values: it is truncated"
+        )
     if not size:
         return np.zeros(shape, values.dtype)
     steps = [step * values.itemsize for step in strides]

@@ -83,7 +83,7 @@ def read_document(path: Path) -> dict:
     with undecodable():
         document = json.loads((path / META).read_bytes())
     if not isinstance(document, dict) or document.pop("crc32", None) != _digest(document):
-        raise Damaged("the checksum of the meta is wrong")
+        raise Damaged("the checksum of the metadata is wrong")
     return document
 
 

@@ -39,14 +39,14 @@ def restore(directory: Path, like: TrainState, step: int | None = None) -> tuple
     arrays, _, meta = _agreed(directory, step, ("state", "ema"))
     expected = integrity.flat(like)
     differ = [
-        f"{path} is {there} in the checkpoint, {here} expected"
+        f"{path} is {there} in the checkpoint, but {here} in this system"
         for path in sorted(expected.keys() | arrays.keys())
         if (there := _describe(arrays.get(path))) != (here := _describe(expected.get(path)))
     ]
     if differ:
         raise UserError(
-            f"step {meta['step']} of {directory} is sound but does not fit in {len(differ)} arrays: "
-            f"{'; '.join(differ[:5])}{' ...' * (len(differ) > 5)}. Build with the configuration it was saved under "
+            f"step {meta['step']} of {directory} is undamaged, but does not fit this system in {len(differ)} arrays: "
+            f"{'; '.join(differ[:5])}{' ...' * (len(differ) > 5)}. Build with the configuration it was saved with "
             f"(read_meta shows it), or use another directory"
         )
     return jax.tree.unflatten(jax.tree.structure(like), [arrays[path] for path in expected]), meta
@@ -85,7 +85,7 @@ def _agreed(directory: Path, step: int | None, items: tuple[str, ...]) -> Found:
     if failure and (lowest == -1 or not isinstance(failure, Damaged)):
         raise failure
     if found is None or lowest < 0:
-        text = f"process {reached.index(lowest)} cannot restore {directory}; its own message says why"
+        text = f"process {reached.index(lowest)} cannot restore {directory}; see its error message"
         raise (Damaged if lowest == -1 else UserError)(text)
     return found if found[2]["step"] == lowest else _sound(directory, lowest, items, level=4)
 
@@ -108,7 +108,7 @@ def _sound(directory: Path, step: int | None, items: tuple[str, ...], level: int
             failed[newest] = f"step {newest} cannot be read"
             there = steps(directory)
             if newest in there and (step is not None or there[-1] in failed):
-                error.add_note(f"while reading step {newest} of {directory}, which is left as it is")
+                error.add_note(f"while reading step {newest} of {directory}, which is unchanged")
                 raise
         else:
             damaged = [failed[each] for each in reversed(steps(directory)) if each in failed and each > newest]
@@ -117,9 +117,9 @@ def _sound(directory: Path, step: int | None, items: tuple[str, ...], level: int
             return found
     present = _present(directory, step)
     if step is None:
-        remedy = "no other is there: train anew (--fresh)"
+        remedy = "there is no other checkpoint: train again from the start (--fresh)"
     else:
-        deleted = ", or the run is being trained and deletes it" if step < present[-1] else ""
+        deleted = "; or the run is still training and has deleted it" if step < present[-1] else ""
         remedy = f"try another of steps {present}{deleted}"
     raise Damaged(f"{directory}: {'; '.join(failed[each] for each in reversed(present) if each in failed)}; {remedy}")
 
@@ -128,9 +128,12 @@ def _present(directory: Path, step: int | None) -> list[int]:
     """Returns the existing steps; raises NotFound if there is none, or the given one is not among them."""
     present = steps(directory)
     if not present:
-        raise NotFound(f"{directory} is not a directory of checkpoints: it holds no step_00000042 or the like")
+        raise NotFound(
+            f"{directory} is not a directory of checkpoints: it has no folder such as step_00000042; give the "
+            "checkpoints folder of a run"
+        )
     if step is not None and step not in present:
-        raise NotFound(f"step {step} is not in {directory}: it holds steps {present}")
+        raise NotFound(f"step {step} is not in {directory}: give one of the steps {present}")
     return present
 
 

@@ -71,7 +71,7 @@ def disk_full(directory: Path) -> Iterator[None]:
     except Exception as error:
         if not any(sign in str(error) for sign in ("ENOSPC", "No space left", "EDQUOT", "quota exceeded")):
             raise
-        text = "disk full: the newest checkpoint is not written, earlier ones are intact; free space and resume"
+        text = "disk full: the newest checkpoint was not saved, earlier ones are intact; free some space and resume"
         raise OSError(errno.ENOSPC, text, str(directory)) from error
 
 

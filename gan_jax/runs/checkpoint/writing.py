@@ -53,8 +53,8 @@ def writer(directory: Path, keep: int = 2) -> Iterator[Callable[[TrainState, dic
                     items.setdefault(integrity.item(path), {})[path] = x
             if not put(step, integrity.compose(state, arrays, meta), items):
                 raise UserError(
-                    f"step {step} is not saved: {directory} holds steps {steps(directory)}, and a new one must be "
-                    f"later; to go on from an earlier step call discard_after first"
+                    f"step {step} was not saved: {directory} already has steps {steps(directory)}, and a new step "
+                    "must be later; to continue from an earlier step, call discard_after first"
                 )
 
         yield save
@@ -69,7 +69,7 @@ def require_writable(directory: Path) -> None:
     path = str(directory.absolute())
     if odd := re.search(r"[\\\[\ud800-\udfff]", path):  # an escape, a pattern, a name that is not UTF-8
         raise UserError(
-            f"{path!r}: checkpoints cannot be read back from a path with {odd[0]!r}; give another --workdir"
+            f"{path!r}: checkpoints cannot be read back from a path that contains {odd[0]!r}; give another --workdir"
         )
     try:
         with store.disk_full(directory):
@@ -82,12 +82,14 @@ def require_writable(directory: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             raise
-        mend = "give another --workdir, or make this one writable"
-        raise UserError(f"{directory}: checkpoints cannot be written there ({error.strerror}); {mend}") from error
+        remedy = "give another --workdir, or make this one writable"
+        raise UserError(f"{directory}: checkpoints cannot be written there ({error.strerror}); {remedy}") from error
 
 
 def _check_finite(arrays: dict[str, np.ndarray], step: int) -> None:
     for path, x in arrays.items():
         if jnp.issubdtype(x.dtype, jnp.inexact) and not (finite := np.isfinite(x)).all():
             bad = x.size - np.count_nonzero(finite)
-            raise Diverged(f"{path} is NaN or infinite in {bad} of {x.size} entries at step {step}: not saved")
+            raise Diverged(
+                f"{path} is NaN or infinite in {bad} of {x.size} entries at step {step}; the checkpoint was not saved"
+            )
