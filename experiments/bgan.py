@@ -21,7 +21,8 @@ once, before training, and its networks have two 5x5 convolutions and a layer of
 average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
 
 What to expect: One run of 3,000 iterations on digits, 19.2 minutes on 1 CPU core: the classifier is sure of 38% of the
-samples (worst run 38%; real test images 97%; untrained generator 0%), and the rarest class makes up 0.5%. Other work was running meanwhile.
+samples (worst run 38%; real test images 97%; untrained generator 0%), and the rarest class makes up 0.5%.
+Other work was running meanwhile.
 """
 
 from dataclasses import dataclass
