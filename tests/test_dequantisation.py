@@ -14,7 +14,7 @@ SPEC = Spec((32, 32, 1), 0)
 def shown(monkeypatch):
     """Makes `build` return a game that gives back the images that it is shown, as in 3 batches an iteration."""
     game = points_game()._replace(update=lambda state, batch, key: (state, batch), batches=3)
-    monkeypatch.setattr(baseline, "game", lambda *args, **options: game)
+    monkeypatch.setattr(baseline, "system", lambda *args, **options: game)
 
     def images(build, config, grey):
         batch = {"image": jnp.broadcast_to(kinds.image.to_network(jnp.uint8(grey)), (3, 2, *SPEC.shape))}

@@ -44,7 +44,7 @@ PAPERS = {  # what the discriminator and the generator minimise besides terms, o
 @pytest.mark.parametrize("name", PAPERS)
 def test_the_loss_that_terms_are_added_to_is_the_papers(name, monkeypatch):
     played = []
-    monkeypatch.setattr(baseline, "game", lambda config, networks, loss, *args, **options: played.append(loss))
+    monkeypatch.setattr(baseline, "system", lambda config, game, *args, **options: played.append(game.loss))
     experiment = importlib.import_module(f"experiments.{name}")
     experiment.build(experiment.Config(), Spec((28, 28, 1), 10, source=(28, 28, 1)))
     discriminator, generator = PAPERS[name]
