@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax import data, evaluate, loop, pictures, runs, sample, translate
+from gan_jax import baseline, data, evaluate, loop, pictures, runs, sample, translate
 from gan_jax.cli import Checkpoint
 from gan_jax.game import sampler
 from gan_jax.latents import codes
@@ -20,7 +20,8 @@ def trained(name, workdir, **settings):
     """Two iterations of an experiment."""
     experiment = importlib.import_module(f"experiments.{name}")
     run = loop.Run(steps=2, workdir=workdir, devices=1)
-    experiment.main(experiment.Config(batch_size=4, g_width=4, d_width=4, run=run, **settings))
+    widths = {"g_width": 4, "d_width": 4} if issubclass(experiment.Config, baseline.Widths) else {}
+    experiment.main(experiment.Config(batch_size=4, **widths, run=run, **settings))
     return workdir
 
 
