@@ -66,6 +66,7 @@ def test_what_is_scored_is_what_would_be_saved():
     np.testing.assert_array_equal(seen[kinds.points], images)
 
 
+@pytest.mark.slow
 def test_the_samples_scored_are_those_that_sampling_makes(digits):
     run, real = runs.open_run(digits), data.load("digits", "test")
     judge = features.of_classifier(pretrained.load(), "digits")
@@ -134,6 +135,7 @@ def test_what_is_no_run_and_what_has_no_labels_is_named(tmp_path):
         scoring.features_of(None, "faces", data.Spec((64, 64, 3), 0))
 
 
+@pytest.mark.slow
 def test_a_run_on_data_that_have_changed_is_refused(points, monkeypatch):
     changed = data.load("ring")._replace(fingerprint="other")
     monkeypatch.setattr(reopen, "load", lambda *_, **__: changed)

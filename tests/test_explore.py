@@ -76,6 +76,7 @@ def test_all_kinds_are_made_and_gathered_and_what_cannot_be_is_told(workdir, cap
     assert f"python -m gan_jax.explore {workdir} filters" in page
 
 
+@pytest.mark.slow
 def test_filters_are_of_the_first_sample(run):
     image = run.system.sample(run.ema, sample.latents_of(run, 3, 1))[0]
     (layer,) = filters.of_image(run, 3, ["ConvTranspose_1"])  # one, for each is compiled by itself
@@ -158,6 +159,7 @@ def test_what_cannot_be_made_is_refused_and_nothing_is_written(workdir, make, sh
     assert sorted(workdir.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_a_run_that_is_read_only_is_looked_into_elsewhere(workdir, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(os, "access", lambda path, mode: workdir not in (Path(path), *Path(path).parents))
     with pytest.raises(UserError, match=r"is not writable; give another path with --out"):

@@ -77,6 +77,7 @@ def test_the_number_of_processes_changes_nothing(tmp_path, processes):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), one.stats, several.stats)
 
 
+@pytest.mark.slow
 def test_a_process_killed_in_mid_run_is_started_again_and_the_run_ends_as_though_it_had_not_been(undisturbed, tmp_path):
     launcher, (_, second) = start_and_wait_for_a_checkpoint(tmp_path, 1500)
     os.kill(second, signal.SIGKILL)

@@ -81,11 +81,13 @@ def test_a_run_in_two_parts_is_the_whole_run(whole, tmp_path):
     assert numbers(tmp_path) == numbers(whole[1])
 
 
+@pytest.mark.slow
 def test_other_intervals_and_calls_change_nothing(whole, tmp_path):
     state = train(tmp_path, log_every=5, sample_every=4, save_every=100, steps_per_call=1)
     assert_same_bits(state, whole[0])
 
 
+@pytest.mark.slow
 def test_what_came_after_the_restored_step_is_dropped(whole, tmp_path):
     train(tmp_path)
     newest = tmp_path / "checkpoints" / "step_00000006"
@@ -97,6 +99,7 @@ def test_what_came_after_the_restored_step_is_dropped(whole, tmp_path):
     assert checkpoint.steps(tmp_path / "checkpoints") == [4, 6]
 
 
+@pytest.mark.slow
 def test_killed_in_mid_run_and_continued_is_the_whole_run(tmp_path):
     script = Path(toy_experiment.__file__)
     settings = ["--steps", "3000", "--save-every", "100", "--log-every", "100", "--sample-every", "1000"]
@@ -120,7 +123,7 @@ def test_killed_in_mid_run_and_continued_is_the_whole_run(tmp_path):
     assert_same_bits(killed, uninterrupted)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_saves_and_ends_the_run(whole, tmp_path, monkeypatch, number):
     save_png = pictures.save_png
 
@@ -137,6 +140,7 @@ def test_a_signal_saves_and_ends_the_run(whole, tmp_path, monkeypatch, number):
     assert_same_bits(train(tmp_path), whole[0])
 
 
+@pytest.mark.slow
 def test_a_checkpoint_directory_that_can_no_longer_be_written_ends_the_run_and_loses_nothing(
     whole, tmp_path, monkeypatch
 ):
@@ -237,6 +241,7 @@ def test_a_finished_run_is_left_alone(whole, capsys):
     assert "has already run 6 iterations, and --steps is 6" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_fresh_moves_the_old_run_aside(tmp_path):
     workdir = tmp_path / "run"
     train(workdir, steps=2)
@@ -309,6 +314,7 @@ def test_a_run_killed_before_its_report_is_reported_by_the_same_command(whole, t
     assert (tmp_path / "run" / "report.html").exists() and (tmp_path / "run" / "animation.gif").exists()
 
 
+@pytest.mark.slow
 def test_a_finished_run_that_gets_a_signal_says_that_it_is_done(tmp_path, monkeypatch, capsys):
     save_png = pictures.save_png
 
@@ -335,6 +341,7 @@ def test_a_report_that_cannot_be_written_is_told_and_hides_no_error(tmp_path, ca
     assert "warning: cannot write the report" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_devices(whole, tmp_path):
     train(tmp_path, steps=2, devices=4)
     state = train(tmp_path, devices=1)

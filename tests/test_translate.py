@@ -62,6 +62,7 @@ def test_a_translator_draws_no_samples_and_others_do_not_translate(translator, c
         translate.translated(runs.open_run(conditional), np.zeros((1, 28, 28, 1), np.uint8))
 
 
+@pytest.mark.slow
 def test_grey_images_are_translated_to_files_and_none_replaces_another(tmp_path):
     opened = runs.open_run(trained("pix2pix", tmp_path / "run"))
     sources = data.load("edges:digits").arrays["source"][:2]

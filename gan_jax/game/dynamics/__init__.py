@@ -5,7 +5,7 @@ Two small games with known equilibria: `dirac`, built from the library's losses,
 `simulate` runs the update to compare.
 
 Verdicts of `stability(*dirac(loss, optimizer, rule=...))` at learning rate 1/2; the loss is the non-saturating one and
-there are no terms unless named (`tests/test_dynamics.py` has the other settings and checks the table):
+there are no terms unless named (`tests/test_game_dynamics.py` has the other settings and checks the table):
 
     simultaneous, non-saturating                          diverges
     simultaneous, wasserstein                             diverges

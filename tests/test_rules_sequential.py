@@ -113,6 +113,7 @@ def test_repeats_and_players_draw_different_randomness():
     assert len(set(values)) == 4 and values[3] != pytest.approx(2 * values[1])
 
 
+@pytest.mark.slow
 def test_three_players_over_three_networks_cover_a_mixture():
     # MAD-GAN (Ghosh et al. 2018, arXiv:1704.02906): a discriminator that tells real from each of two generators, and
     # two generators that want to pass for real; to be told apart makes them share the modes between them

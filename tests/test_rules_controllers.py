@@ -122,7 +122,7 @@ def test_the_discriminator_waits_while_it_is_too_good():
         active(state_of(x=1.0))
 
 
-@pytest.mark.parametrize("rule", [rules.alternating, rules.simultaneous])
+@pytest.mark.parametrize("rule", [rules.alternating, pytest.param(rules.simultaneous, marks=pytest.mark.slow)])
 def test_pre_training_moves_the_discriminator_alone(rule):
     game = points_game(
         "spectral", optax.adam(1e-2), rule=rule, active={"generator": controllers.after(2)}, ema_decay=0.0

@@ -78,6 +78,7 @@ def test_a_member_is_the_run_of_its_config(tmp_path):
     assert (others.max(axis=(1, 2, 3)) > 1e-3).all()  # each that varies matters
 
 
+@pytest.mark.slow
 def test_neither_company_nor_devices_change_a_member():
     # on four devices, with one more that diverges
     company = population.train(build, RING, [*CONFIGS, Config(learning_rate=1e30)], samples, every=10)
@@ -89,6 +90,7 @@ def score(watched):
     return float(np.abs(watched).mean())
 
 
+@pytest.mark.slow
 def test_halving_drops_the_worse_and_those_that_stay_continue_exactly():
     configs = [*CONFIGS, Config(learning_rate=1e30)]
     found = halving.train(build, RING, configs, samples, score, (1 / 3, 2 / 3))

@@ -98,7 +98,7 @@ def test_a_seed_of_many_is_the_run_of_that_seed(tmp_path):
 
 
 def test_unrolling_takes_the_losses_of_the_menu_whose_generator_sees_the_data():
-    for loss in ("relativistic_average", "top_k"):  # the others: tests/test_dynamics.py
+    for loss in ("relativistic_average", "top_k"):  # the others: tests/test_game_dynamics.py
         choice = dataclasses.replace(SMALL, loss=loss, rule="unrolled", width=4)
         with contextlib.nullcontext() if loss in WHOLE else pytest.raises(ValueError, match=r"^loss: .*zero_sum"):
             traced(choice, POINTS)
@@ -124,6 +124,7 @@ def test_toy2d_writes_scores_and_an_animation(tmp_path):
         toy2d.main(toy2d.Config(choice=dataclasses.replace(SMALL, dataset="digits")))
 
 
+@pytest.mark.slow
 def test_the_zoo_writes_medians_and_ranges(tmp_path, capsys):
     out = tmp_path / "zoo.json"
     loss_zoo.main(("ring",), ("hinge",), ("r1+r2",), ("extragradient",), SMALL, out)

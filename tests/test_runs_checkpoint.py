@@ -451,7 +451,7 @@ import jax
 from gan_jax.runs import checkpoint
 assert jax.device_count() == 1
 assert not any(name.startswith("orbax") for name in sys.modules), "a sampler's --help would wait for Orbax"
-from test_checkpoint import assert_same, make_state
+from test_runs_checkpoint import assert_same, make_state
 assert_same(jax.device_put(checkpoint.restore(Path(sys.argv[1]), make_state())[0]), make_state())
 """
     done = python(code, 1, tmp_path)
@@ -465,7 +465,7 @@ from dataclasses import replace
 from pathlib import Path
 import numpy as np
 from gan_jax.runs import checkpoint
-from test_checkpoint import make_state
+from test_runs_checkpoint import make_state
 with checkpoint.writer(Path(sys.argv[1])) as write:
     write(make_state(1), {})
 with checkpoint.writer(Path(sys.argv[1])) as write:

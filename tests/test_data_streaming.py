@@ -84,6 +84,7 @@ def train(folder, workdir, **options: Any):
     )
 
 
+@pytest.mark.slow
 def test_a_streamed_run_is_the_run_from_memory_also_in_parts_and_on_several_devices(folder, tmp_path):
     whole = train(folder, tmp_path / "whole")
     train(folder, tmp_path / "streamed", stream=True, steps=4)

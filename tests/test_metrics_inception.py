@@ -1,6 +1,6 @@
 """Inception is the graph of 2015-12-05: its layers and quirks by definition, the whole equal to PyTorch's.
 
-The comparison with PyTorch is skipped where torch is missing: pip install torch; pytest tests/test_inception.py
+The comparison with PyTorch is skipped where torch is missing: pip install torch; pytest tests/test_metrics_inception.py
 """
 
 import hashlib
@@ -160,6 +160,7 @@ def test_pools_leave_out_what_is_outside_the_image():
     np.testing.assert_allclose(inception_network.average(jnp.ones((1, 3, 3, 1))), 1)  # with zeros: 4/9 in a corner
 
 
+@pytest.mark.slow
 def test_blocks_average_except_the_last_which_takes_maxima(seen):
     for name, joined in BLOCKS.items():
         if "branch_pool" in joined:
@@ -218,6 +219,7 @@ def test_outputs(seen, state, judge):
     np.testing.assert_allclose(probabilities, exponentials / exponentials.sum(1, keepdims=True), rtol=1e-3, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_grey_is_repeated_and_chunks_and_devices_change_nothing(judge, seen, monkeypatch):
     monkeypatch.setattr(inception, "CHUNK", 4)
     monkeypatch.setattr(extraction, "BATCH", 8)
@@ -226,6 +228,7 @@ def test_grey_is_repeated_and_chunks_and_devices_change_nothing(judge, seen, mon
     close(probabilities, seen[1][2:], 1e-4)
 
 
+@pytest.mark.slow
 def test_inputs_by_protocol(state, monkeypatch):
     monkeypatch.setattr(weights, "read", lambda path, limit: state)
     monkeypatch.setattr(inception_network.Net, "apply", lambda self, variables, x: (x, x))
@@ -305,9 +308,10 @@ def test_published_weights_are_verified_wherever_they_lie(tmp_path, monkeypatch)
         inception.features()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zip_format", [True, False])
 def test_equals_pytorch(tmp_path, zip_format):
-    torch = pytest.importorskip("torch", reason="pip install torch; then pytest tests/test_inception.py")
+    torch = pytest.importorskip("torch", reason="pip install torch; then pytest tests/test_metrics_inception.py")
     from torch_inception import randomised
 
     network = randomised(int(zip_format))

@@ -27,7 +27,7 @@ from gan_jax.sample import __main__ as command
 from gan_jax.sample.__main__ import Draw, Shared
 
 waveform = Kind(
-    name="test_kinds:waveform",
+    name="test_data_kinds:waveform",
     noun="waveforms",
     form="int16 [L]",
     fits=lambda shape, dtype: len(shape) == 1 and dtype == np.int16,
@@ -35,7 +35,7 @@ waveform = Kind(
     from_network=lambda x: jnp.clip(jnp.round(32768 * x), -32768, 32767).astype(jnp.int16),
     shown=6,
 )
-text = kinds.text("test_kinds:text", "abcdefgh")
+text = kinds.text("test_data_kinds:text", "abcdefgh")
 KINDS = {**BUILT_IN, "waveform": waveform, "text": text}
 DRAW = np.random.default_rng(0)
 
@@ -146,13 +146,13 @@ def test_a_data_set_holds_examples_of_its_kind_and_batches_scale_them(name):
 
 def test_kinds_are_found_by_name_and_code_of_others_only_if_trusted(tmp_path, monkeypatch):
     assert all(kinds.find(name, safe=True) is kind for name, kind in BUILT_IN.items())
-    assert kinds.find("test_kinds:waveform").noun == "waveforms"
+    assert kinds.find("test_data_kinds:waveform").noun == "waveforms"
     assert kinds.find("own:waveform", safe=True, loaded={"own": sys.modules[__name__]}) is waveform
     for name, safe, message in (
-        ("test_kinds:waveform", True, "--safe.*test_kinds:waveform"),
-        ("test_kinds:nothing", False, "no attribute 'nothing'"),
+        ("test_data_kinds:waveform", True, "--safe.*test_kinds:waveform"),
+        ("test_data_kinds:nothing", False, "no attribute 'nothing'"),
         ("no_such_module:kind", False, "No module named 'no_such_module'.*PYTHONPATH"),
-        ("test_kinds:DRAW", False, "is a Generator"),
+        ("test_data_kinds:DRAW", False, "is a Generator"),
         ("hologram", False, "give 'module:attribute', or one of image"),
     ):
         with pytest.raises(UserError, match=message):
@@ -201,7 +201,7 @@ def waves(tmp_path_factory):
 def test_a_kind_of_ones_own_is_trained_on_reopened_and_sampled(waves, tmp_path):
     _, workdir = waves
     opened = runs.open_run(workdir)
-    assert opened.record["data"]["kind"] == "test_kinds:waveform" and opened.spec.kind.noun == "waveforms"
+    assert opened.record["data"]["kind"] == "test_data_kinds:waveform" and opened.spec.kind.noun == "waveforms"
     made = sample.samples(opened, 0, 5)
     assert made.dtype == np.int16 and made.shape == (5, 64)
     np.testing.assert_array_equal(made, sample.samples(opened, 0, 7)[:5])

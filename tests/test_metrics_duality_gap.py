@@ -153,6 +153,7 @@ def test_at_the_equilibrium_neither_gains_and_beside_it_both_do_though_the_game_
     assert beside.worst_generator < beside.value < beside.worst_discriminator
 
 
+@pytest.mark.slow
 def test_the_gap_is_what_the_jensen_shannon_divergence_leaves_to_gain():
     # Against a constant D, max V(D', G) = 2 JSD - log 4, and no G' changes V = -log 4. The generator has some of the
     # ring's 8 modes, exactly, so that the JSD is that of the shares.
@@ -183,6 +184,7 @@ def test_the_gap_is_what_the_jensen_shannon_divergence_leaves_to_gain():
         assert 0.9 * divergence(modes) - noise - 0.01 < found.gap < divergence(modes) + noise
 
 
+@pytest.mark.slow
 def test_the_standard_error_is_the_deviation_between_repetitions():
     game, random, moves, times = dirac(), np.random.RandomState(0), 5, 60
     state, scores = at(game, **START), []

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from test_bgan import plain
+from test_methods_binary_pixels import plain
 from toy import KEY, gan, points
 
 from experiments import mode_regularized_gan as experiment

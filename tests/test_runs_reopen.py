@@ -42,6 +42,7 @@ def test_a_run_keeps_its_experiment(own):
     np.testing.assert_array_equal(sample.samples(runs.open_run(workdir), 0, 5), before)
 
 
+@pytest.mark.slow
 def test_going_on_with_changed_code_is_said_and_the_old_code_kept(own):
     file, workdir = own
     old = file.read_text()

@@ -320,7 +320,7 @@ def test_another_archive_and_a_missing_file(read, tmp_path):
 
 
 def test_torch_writes_what_is_read(read):
-    torch = pytest.importorskip("torch", reason="pip install torch; then pytest tests/test_weights.py")
+    torch = pytest.importorskip("torch", reason="pip install torch; then pytest tests/test_metrics_weights.py")
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, (1, 3)), torch.nn.BatchNorm2d(4), torch.nn.Linear(4, 2))
     state = network.state_dict()
     matrix = torch.arange(24.0).reshape(4, 6)
@@ -343,6 +343,6 @@ def test_torch_writes_what_is_read(read):
 
 @pytest.mark.parametrize("form", ARCHIVES)
 def test_torch_reads_what_this_test_writes(arrays, form):
-    torch = pytest.importorskip("torch", reason="pip install torch; then pytest tests/test_weights.py")
+    torch = pytest.importorskip("torch", reason="pip install torch; then pytest tests/test_metrics_weights.py")
     found = torch.load(io.BytesIO(FORMATS[form](arrays)), weights_only=True)
     equal({name: value.numpy() for name, value in found.items()}, arrays)

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from test_checkpoint import assert_same, data_file, flip, make_state
+from test_runs_checkpoint import assert_same, data_file, flip, make_state
 from toy_experiment import Config
 
 from gan_jax import runs

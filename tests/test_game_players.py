@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from test_bgan import plain
+from test_methods_binary_pixels import plain
 from toy import KEY, points, points_game, state_of
 
 from gan_jax import game as games

@@ -81,7 +81,7 @@ PLACED = {"pmapped": 4, "sharded": 4, "simulated": 1, "on two": 2, "as eight": 1
 @pytest.mark.parametrize(
     ("name", "ways"),
     [
-        ("everything", ["pmapped", "sharded", "simulated"]),
+        pytest.param("everything", ["pmapped", "sharded", "simulated"], marks=pytest.mark.slow),
         pytest.param("everything", ["on two", "as eight"], marks=pytest.mark.slow),
         ("at once", ["pmapped"]),
         ("dcgan", ["pmapped"]),

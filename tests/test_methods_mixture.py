@@ -268,6 +268,7 @@ def test_the_number_of_devices_changes_nothing_of_images():
         equal_on_four(game, "images", run(game, parallel.single, jax.devices()[:1], "images", 5))
 
 
+@pytest.mark.slow
 def test_only_the_component_whose_turn_it_is_moves(boosted):
     def moved(tree, t, place: Any = ...):
         before, after = (jax.tree.leaves(tree(boosted[i])) for i in (t, t + 1))

@@ -68,7 +68,7 @@ def test_interpolation_by_its_definition(shape, side):
 @pytest.mark.parametrize("side", [7, 299])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_bilinear_is_torch(shape, side):
-    torch = pytest.importorskip("torch", reason="pip install torch; then pytest tests/test_resize.py")
+    torch = pytest.importorskip("torch", reason="pip install torch; then pytest tests/test_metrics_resize.py")
     x = images(*shape)
     y = torch.nn.functional.interpolate(
         torch.tensor(np.moveaxis(np.asarray(x), 3, 1)), size=(side, side), mode="bilinear", align_corners=False

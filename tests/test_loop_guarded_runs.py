@@ -78,6 +78,7 @@ def test_scores_are_made_when_due_and_the_best_is_kept(scored):
     assert "fid" in (workdir / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_scores_change_nothing_and_a_run_in_two_parts_has_the_same(scored, tmp_path):
     state, workdir, options = scored
     plain = loop.run(toy_experiment.build, data.load("ring"), config(tmp_path / "plain", steps=12, guard="off"))
@@ -120,6 +121,7 @@ def recovered(tmp_path_factory):
     return train(game(strike(200, chance=0.5)), workdir, guard="rollback"), workdir
 
 
+@pytest.mark.slow
 def test_rolled_back_a_run_goes_on_with_a_new_key(recovered):
     state, workdir = recovered
     rolled = events(workdir, "rolled back")
@@ -148,6 +150,7 @@ def test_a_rolled_back_run_goes_on_exactly_without_its_log(recovered, tmp_path, 
     assert_same_bits(train(build, tmp_path, guard="rollback"), recovered[0])
 
 
+@pytest.mark.slow
 def test_what_is_ruined_by_every_key_stops_in_the_end(tmp_path):
     state = train(game(strike(200)), tmp_path, guard="rollback", steps=1_000)
     assert len(events(tmp_path, "rolled back")) == loop.ROLLBACKS

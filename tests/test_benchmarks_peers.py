@@ -1,6 +1,6 @@
 """The games of the benchmark against PyTorch are the same games: as many parameters, equal outputs, losses and moves.
 
-The comparison with PyTorch is skipped where torch is missing: pip install torch; pytest -n 0 tests/test_peers.py
+The comparison with PyTorch is skipped where torch is missing: pip install torch; pytest -n 0 tests/test_benchmarks_peers.py
 """
 
 import dataclasses
@@ -97,6 +97,7 @@ def test_networks_have_as_many_parameters(torch_peers, game):
         assert count == sum(p.size for p in jax.tree.leaves(state.params[name])), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("game", [game for game in GAMES if not game.endswith("wide")])
 def test_equal_parameters_give_equal_samples_logits_and_losses(torch, torch_peers, game, monkeypatch):
     apply, peer, (latents, real), (torch_latents, torch_real) = played(torch, torch_peers, game)
@@ -203,6 +204,7 @@ def sleeper(seconds):
     return lambda count: time.sleep(count * seconds)
 
 
+@pytest.mark.slow
 def test_racers_are_timed_by_themselves_and_may_fail():
     racers = {"slow": turns.enter(sleeper, 0.02), "fast": turns.enter(sleeper, 0.01)}
     assert set(racers["slow"].costs) == {"megabytes", "compiling"}

@@ -25,6 +25,7 @@ def test_a_device_out_of_memory_is_answered_with_what_to_lower():
         _ = 1 / 0
 
 
+@pytest.mark.slow
 def test_compiled_programs_are_kept_for_the_next_start(tmp_path):
     command = [sys.executable, "-m", "experiments.dcgan", "--dataset", "ring", "--steps", "1"]
     command += ["--compilation-cache", "on"]

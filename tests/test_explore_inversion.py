@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
-from test_directions import run_of
+from test_explore_directions import run_of
 
 from gan_jax import latents, pictures, sample
 from gan_jax.data import Spec, kinds

@@ -31,7 +31,7 @@ NETWORKS = {  # with the shapes of their inputs
 
 @pytest.fixture(autouse=True)
 def _native():
-    """XLA's own convolutions, which compile sooner; tests/test_conv.py tells that they agree with ours."""
+    """XLA's own convolutions, which compile sooner; tests/test_networks_conv.py tells that they agree with ours."""
     with native():
         yield
 
