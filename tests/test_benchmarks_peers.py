@@ -1,6 +1,6 @@
 """The games of the benchmark against PyTorch are the same games: as many parameters, equal outputs, losses and moves.
 
-The comparison with PyTorch is skipped where torch is missing: pip install torch; pytest -n 0 tests/test_benchmarks_peers.py
+The comparison with PyTorch is skipped where torch is missing: `pip install torch`.
 """
 
 import dataclasses

@@ -149,7 +149,7 @@ def test_kinds_are_found_by_name_and_code_of_others_only_if_trusted(tmp_path, mo
     assert kinds.find("test_data_kinds:waveform").noun == "waveforms"
     assert kinds.find("own:waveform", safe=True, loaded={"own": sys.modules[__name__]}) is waveform
     for name, safe, message in (
-        ("test_data_kinds:waveform", True, "--safe.*test_kinds:waveform"),
+        ("test_data_kinds:waveform", True, "--safe.*test_data_kinds:waveform"),
         ("test_data_kinds:nothing", False, "no attribute 'nothing'"),
         ("no_such_module:kind", False, "No module named 'no_such_module'.*PYTHONPATH"),
         ("test_data_kinds:DRAW", False, "is a Generator"),

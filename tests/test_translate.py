@@ -1,6 +1,7 @@
 """Translating folders by a run of a translator, and asking a conditional run for classes and codes."""
 
 import importlib
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,9 +19,10 @@ from gan_jax.sample.__main__ import Draw, Shared
 
 def trained(name, workdir, **settings):
     """Two iterations of an experiment."""
-    experiment = importlib.import_module(f"experiments.{name}")
+    experiment: Any = importlib.import_module(f"experiments.{name}")
+    config: Any = experiment.Config
     run = loop.Run(steps=2, workdir=workdir, devices=1)
-    widths = {"g_width": 4, "d_width": 4} if issubclass(experiment.Config, baseline.Widths) else {}
+    widths = {"g_width": 4, "d_width": 4} if issubclass(config, baseline.Widths) else {}
     experiment.main(experiment.Config(batch_size=4, **widths, run=run, **settings))
     return workdir
 

@@ -24,7 +24,9 @@ RUNAWAY = ("gradient_norm", "logit_gap")  # signals without an absolute scale, c
 
 
 class Limits(NamedTuple):
-    """Thresholds of the alarms; chosen on a few seeds of digits, and tested on others (`tests/test_loop_guard_judged.py`).
+    """Thresholds of the alarms, chosen on a few seeds of digits and tested on others.
+
+    See `tests/test_loop_guard_judged.py`.
 
     Attributes:
         diversity: Below it the samples have collapsed.
