@@ -225,5 +225,5 @@ def test_without_torch_gan_jax_is_measured_alone(tmp_path, monkeypatch, capsys):
 
 
 def test_a_game_that_is_not_there_is_refused():
-    with pytest.raises(ValueError, match="games: there is no chess; choose from toy, mlp_gan"):
+    with pytest.raises(ValueError, match="games: unknown chess; choose from toy, mlp_gan"):
         peers.main(("chess",))

@@ -190,7 +190,7 @@ def test_broken_image_is_named(folder):
 
 
 def test_too_large_for_memory(folder):
-    with pytest.raises(ValueError, match=r"40 images of 20000x20000x3 take 44.7 GiB, more than the 8 GiB"):
+    with pytest.raises(ValueError, match=r"40 images of 20000x20000x3 take 44.7 GiB, more than the limit of 8 GiB"):
         load(str(folder), "all", 20_000)
 
 

@@ -229,7 +229,7 @@ def test_an_array_of_another_length_is_refused():
         batches(10, 2)({"image": jnp.zeros(10), "label": jnp.zeros(9)}, KEY, jnp.int32(0))
 
 
-@pytest.mark.parametrize(("size", "near"), [(6, "4 or 8"), (3, "use 4")])
+@pytest.mark.parametrize(("size", "near"), [(6, "4 or 8"), (3, "--batch-size 4")])
 def test_a_batch_that_devices_cannot_share_is_refused(size, near):
     draw = batches(10, size)
     step = parallel.simulated(lambda s: (s, parallel.pmean(draw({"image": jnp.zeros(10)}, KEY, s)["image"])), 4)

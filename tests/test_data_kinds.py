@@ -140,7 +140,7 @@ def test_a_data_set_holds_examples_of_its_kind_and_batches_scale_them(name):
     batch = draw(jax.tree.map(jnp.asarray, found.arrays), jax.random.key(0), jnp.int32(0))
     np.testing.assert_array_equal(batch["image"], np.asarray(kind.to_network(examples))[batch["label"]])
     np.testing.assert_array_equal(batch["source"], batch["image"])
-    with pytest.raises(UserError, match=rf"some.*float64.*{kind.noun} are {re.escape(kind.form)}"):
+    with pytest.raises(UserError, match=rf"some.*float64.*{kind.noun} must be {re.escape(kind.form)}"):
         dataset("some", "train", np.zeros((7, 3, 3), np.float64), kind=kind)
 
 

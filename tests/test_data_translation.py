@@ -186,7 +186,7 @@ def test_names_that_do_not_match_are_told(folders, tmp_path):
 def test_sizes_that_differ_need_a_resolution(folders, tmp_path):
     for path in (tmp_path / "A").rglob("*.png"):
         save(path, noise(10, 9))
-    with pytest.raises(ValueError, match=r"sources of 'pairs.* have 10x9 .*the images 8x8; give --resolution"):
+    with pytest.raises(ValueError, match=r"sources of 'pairs.* have 10x9 .*the images have 8x8; give --resolution"):
         load(f"pairs:{folders}")
     assert load(f"pairs:{folders}", resolution=6).spec == Spec((6, 6, 3), 2, (6, 6, 1))
     save(tmp_path / "A/a/00.png", noise(11, 9))

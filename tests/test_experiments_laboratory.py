@@ -68,7 +68,7 @@ def test_images_are_played_by_convolutions():
         ({"d_norm": "batch"}, r"batch norm or"),
         ({"weight": -1.0}, "weight=-1.0"),
         ({"loss": "began", "d_norm": "spectral"}, "needs an autoencoder"),
-        ({"rule": "consensus", "d_steps": 2}, "d_steps=2: under consensus all players move at once"),
+        ({"rule": "consensus", "d_steps": 2}, "d_steps=2: rule 'consensus' moves all players at once"),
     ],
 )
 def test_choices_that_make_no_game_are_refused_when_built(changes, message):

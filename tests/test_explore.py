@@ -146,10 +146,10 @@ def test_images_to_be_found_are_read_from_files_and_folders_in_the_size_of_the_r
     [
         (command.filters, Shared(count=0), {}, "--count 0: give at least 1"),
         (command.inversion, Data(seed=-1), {}, "--seed -1: give a number from 0 to"),
-        (command.interpolation, Shared(), {"steps": 10**12}, "images: .* GB at least"),
-        (command.directions, Shared(), {"steps": 10**12}, "images: .* GB at least"),
-        (command.memorisation, Compared(), {"samples": 10**12}, "images: .* GB at least"),
-        (command.inversion, Data(), {"starts": 10**12}, "latents: .* GB at least"),
+        (command.interpolation, Shared(), {"steps": 10**12}, "images: at least .* GB"),
+        (command.directions, Shared(), {"steps": 10**12}, "images: at least .* GB"),
+        (command.memorisation, Compared(), {"samples": 10**12}, "images: at least .* GB"),
+        (command.inversion, Data(), {"starts": 10**12}, "latents: at least .* GB"),
     ],
 )
 def test_what_cannot_be_made_is_refused_and_nothing_is_written(workdir, make, shared, options, message):
@@ -172,7 +172,7 @@ def test_a_run_that_is_read_only_is_looked_into_elsewhere(workdir, tmp_path, mon
 def test_points_are_refused_with_a_reason(run, monkeypatch, tmp_path):
     points = run._replace(spec=run.spec._replace(kind=kinds.points))
     monkeypatch.setattr(runs, "open_run", lambda *_, **__: points)
-    with pytest.raises(ValueError, match="makes points"):
+    with pytest.raises(ValueError, match="generates points"):
         command.everything(tmp_path, Data())
 
 

@@ -161,7 +161,10 @@ def test_walks_are_measured_in_deviations_of_the_latent(linear):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda run: directions.sefa(run, layer="Conv_0"), "layer='Conv_0': the generator has still, Dense_0, Batch"),
+        (
+            lambda run: directions.sefa(run, layer="Conv_0"),
+            "layer='Conv_0' does not exist; the generator has still, Dense_0, Batch",
+        ),
         (lambda run: directions.sefa(run, 0), "count=0"),
         (lambda run: directions.pca(run, samples=1), "samples=1"),
         (lambda run: directions.pca(run, layer="still", samples=16), "layer='still': its activations do not vary"),

@@ -150,7 +150,7 @@ def test_features_are_weighed_against_pixels():
         (np.zeros((1, 4, 4, 1)), {"starts": 0}, "starts=0"),
         (np.zeros((1, 4, 4, 1)), {"iterations": 0}, "iterations=0"),
         (np.zeros((1, 4, 4, 1)), {"learning_rate": 0.0}, "learning_rate=0.0: give a finite number above 0"),
-        (np.zeros((1, 4, 4, 1)), {"prior": -1.0}, "prior=-1.0: give a finite number from 0"),
+        (np.zeros((1, 4, 4, 1)), {"prior": -1.0}, "prior=-1.0: give a finite number of at least 0"),
     ],
 )
 def test_what_cannot_be_inverted_is_refused(run, images, options, message):

@@ -169,9 +169,9 @@ def test_given_images_stand_above_what_is_found_and_the_difference():
             {"samples": np.zeros((4, 2), np.float32)},
             r"samples: the examples are float32 \[2\], but images must be uint8",
         ),
-        ({"training": noise(4, 6, 6, 1)}, r"training \(4, 6, 6, 1\): samples is .*one size"),
+        ({"training": noise(4, 6, 6, 1)}, r"training \(4, 6, 6, 1\), samples .*one size"),
         ({"samples": np.zeros((4, 7, 7, 1), np.float32)}, "samples: the examples are float32"),
-        ({"samples": noise(0, 7, 7, 1)}, "samples: there are none"),
+        ({"samples": noise(0, 7, 7, 1)}, "samples: no images"),
         ({"features": (np.zeros((4, 1)), np.zeros((5, 1)))}, r"features: got \(4, 1\), \(5, 1\) for 4, 4 images"),
     ],
 )

@@ -52,7 +52,7 @@ def test_labels_are_put_where_they_belong_and_others_are_refused():
         codes.with_labels(LATENT, drawn, jnp.array([3, 4, 1]), "digit")
     with pytest.raises(ValueError, match="'label': this generator has no such code; it has digit, style"):
         codes.with_labels(LATENT, drawn, jnp.array([3, 0, 1]))
-    with pytest.raises(ValueError, match="style: it is a code of 2 values"):
+    with pytest.raises(ValueError, match="style is a code of 2 continuous values"):
         codes.with_labels(LATENT, drawn, jnp.array([0, 0, 1]), "style")
     with pytest.raises(ValueError, match="classes=0: the data have no labels; give a labelled data set"):
         latents.labelled(latents.normal(3), 0)

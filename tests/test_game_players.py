@@ -40,7 +40,7 @@ def test_labelled_inputs_have_the_labels_of_the_batch_and_are_otherwise_as_drawn
 
 def test_labels_need_a_part_of_the_latent():
     for latent in (LATENT, latents.joined(LATENT, digit=latents.categorical(3))):
-        with pytest.raises(ValueError, match=r"latent: it has no part 'label'; .*latents.labelled"):
+        with pytest.raises(ValueError, match=r"latent has no part 'label'; .*latents.labelled"):
             labelled(latent)
 
 
@@ -93,10 +93,10 @@ def test_the_discriminator_moves_the_body_and_what_it_trains_and_the_generator_n
 @pytest.mark.parametrize(
     ("player", "terms", "message"),
     [
-        (generator, [penalties.r1(1.0)], "terms: 'r1' is the discriminator's, not the generator's"),
+        (generator, [penalties.r1(1.0)], "terms: 'r1' is a term of the discriminator, not the generator"),
         (discriminator, [penalties.r1], "terms: one is a function, not a Term"),
         (discriminator, penalties.r1(1.0), r"terms: give a list, even for one, such as \[penalties.r1\(1.0\)\]"),
-        (discriminator, [penalties.r1(1.0), penalties.r1(2.0)], "terms: two are called 'r1'"),
+        (discriminator, [penalties.r1(1.0), penalties.r1(2.0)], "terms: two are named 'r1'"),
     ],
 )
 def test_terms_that_a_player_cannot_have_are_refused(player, terms, message):
@@ -154,7 +154,7 @@ def test_players_and_controllers_of_networks_that_are_not_there_are_refused():
         (rules.alternating([PLAYERS[0], ghost]), [ema("generator", 0.0)], "player 'generator' moves 'encoder'"),
         (rules.alternating(PLAYERS), [ema("generator", 0.0), ema("encoder", 0.0)], "a controller averages 'encoder'"),
     ):
-        with pytest.raises(ValueError, match=rf"{message}; the networks are \['critic', 'discriminator', 'generator'"):
+        with pytest.raises(ValueError, match=rf"{message}, which does not exist; the networks are \['critic', 'discriminator', 'generator'"):
             system(GAME, rule, controllers)
 
 
@@ -164,7 +164,7 @@ def test_players_and_controllers_of_networks_that_are_not_there_are_refused():
         ([], r"controllers: samples come from the averaged generator; add controllers.ema\('generator', 0.999\)"),
         ([ema("discriminator", 0.999)], "samples come from the averaged generator"),
         (ema("generator", 0.999), "controllers: give a list"),
-        ([ema("generator", 0.9), ema("generator", 0.99)], "two are called 'average generator'"),
+        ([ema("generator", 0.9), ema("generator", 0.99)], "two are named 'average generator'"),
     ],
 )
 def test_controllers_that_leave_samples_undefined_are_refused(controllers, message):

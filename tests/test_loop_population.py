@@ -141,8 +141,8 @@ def decides(config, spec):
 @pytest.mark.parametrize(
     ("changes", "options", "message"),
     [
-        ({"width": 8}, {}, r"width: it differs between configs, \[16, 8\], but it is no float"),
-        ({"run": loop.Run(steps=31)}, {}, r"run.steps: it differs between configs, \[30, 31\]"),
+        ({"width": 8}, {}, r"width differs between configs, \[16, 8\], but it is not a float"),
+        ({"run": loop.Run(steps=31)}, {}, r"run.steps differs between configs, \[30, 31\]"),
         ({"r1": -1.0}, {}, "weight=-1.0: a term's weight must be positive"),
         ({"seed": 2**31}, {}, r"seed: \[0, 2147483648\] do not all fit in signed 32-bit integers"),
         ({"r1": None}, {}, r"r1 differs between configs, \[1.0, None\], but it is not a float"),

@@ -352,7 +352,9 @@ def test_the_name_ends_in_what_the_file_is(tmp_path):
         lambda: pictures.save_gif(tmp_path / "a.png", [noise(4, 4, 3)]),
         lambda: pictures.save_npz(tmp_path / "a.png", x=np.zeros(3)),
     ):
-        with pytest.raises(UserError, match=r"a\.(jpg|png): a (PNG|GIF|NPZ) file .* ends in \.(png|gif|npz)"):
+        with pytest.raises(
+            UserError, match=r"a\.(jpg|png): the output is a (PNG|GIF|NPZ) file; .* ends in \.(png|gif|npz)"
+        ):
             write()
     assert not list(tmp_path.iterdir())
     pictures.save_png(tmp_path / "A.PNG", noise(4, 4, 3))

@@ -241,13 +241,13 @@ def test_negative_momentum_makes_alternating_players_converge(momentum, converge
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: rules.alternating(BILINEAR, {"z": 2}), "no player is called 'z'"),
+        (lambda: rules.alternating(BILINEAR, {"z": 2}), "no player is named 'z'"),
         (lambda: rules.alternating(BILINEAR, {"x": 0}), r"repeats\['x'\]=0"),
         (lambda: rules.alternating(BILINEAR[:1] * 2), "differ"),
-        (lambda: rules.alternating([BILINEAR[0]._replace(batches=0)]), "batches=0: 'x' takes at least 1"),
+        (lambda: rules.alternating([BILINEAR[0]._replace(batches=0)]), "batches=0: 'x' needs at least 1"),
         (lambda: rules.unrolled(BILINEAR, 0, "x", "y"), "steps=0"),
-        (lambda: rules.unrolled(BILINEAR, 1, "x", "x"), "opponent='x': a player foresees another's"),
-        (lambda: rules.unrolled(BILINEAR, 1, "x", "z"), "opponent: no player is called 'z'"),
+        (lambda: rules.unrolled(BILINEAR, 1, "x", "x"), "opponent='x': a player cannot unroll itself"),
+        (lambda: rules.unrolled(BILINEAR, 1, "x", "z"), "opponent: no player is named 'z'"),
         (
             lambda: rules.unrolled((BILINEAR[0], BILINEAR[1]._replace(optimizer=optax.adam(0.1))), 1, "x", "y"),
             "eps_root=1e-8",

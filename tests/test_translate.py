@@ -53,7 +53,7 @@ def test_a_folder_is_translated_name_by_name_both_ways(translator, tmp_path):
     assert back.shape == images["source"][:3].shape and not np.array_equal(back, made)
     with pytest.raises(ValueError, match=r"--output .* directory is not empty"):
         translate.main(translator, tmp_path / "in", tmp_path / "out", Checkpoint())
-    with pytest.raises(ValueError, match=r"images \(8, 8, 3\): this run translates \[28, 28, 3\]"):
+    with pytest.raises(ValueError, match=r"images of shape \(8, 8, 3\): this run translates \[28, 28, 3\]"):
         translate.translated(opened, np.zeros((1, 8, 8, 3), np.uint8))
 
 
@@ -91,7 +91,7 @@ def test_a_game_needs_the_right_data(tmp_path):
 
 
 def test_a_translator_is_not_scored_and_one_player_has_no_game(translator, tmp_path):
-    with pytest.raises(ValueError, match="players: this run has only generator"):
+    with pytest.raises(ValueError, match="players: this run has no discriminator, only generator"):
         evaluate.players(trained("vae", tmp_path / "vae"), evaluate.Shared())
     with pytest.raises(ValueError, match="is a translator and draws no samples"):
         evaluate.samples(translator, evaluate.Shared())
@@ -129,8 +129,8 @@ def test_samples_of_classes_are_those_of_their_latents(conditional, tmp_path):
     [
         ({"labels": (10,)}, "label 10 does not exist; give a class from 0 to 9"),
         ({"codes": ("style=1",)}, "'style': this generator has no such code; it has label"),
-        ({"codes": ("label=x",)}, "--codes label=x: it is not of the form"),
-        ({"codes": ("label=1,2",)}, "gives 2; label takes 10 values"),
+        ({"codes": ("label=x",)}, "--codes label=x: give name=number"),
+        ({"codes": ("label=1,2",)}, "gives 2 values; label takes 10 values"),
         ({"codes": ("label=10",)}, "label 10 does not exist; give a class from 0 to 9"),
     ],
 )

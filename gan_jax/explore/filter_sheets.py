@@ -57,7 +57,7 @@ def outputs(layers: Sequence[Layer], most: int = 64) -> np.ndarray:
     for layer in layers:
         cells = [Cell(image) for image in maps(layer.maps[..., layer.order[:most]])]
         h, w, channels = layer.maps.shape
-        title = f"{layer.path}: {len(cells)} of {channels} maps of {h}x{w}, by effect on the image, largest first"
+        title = f"{layer.path}: {len(cells)} of {channels} maps of {h}x{w}, largest effect first"
         parts.append(table([cells[i : i + 16] for i in range(0, len(cells), 16)], title, side=56))
     return below(parts, 24)
 
