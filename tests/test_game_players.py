@@ -154,7 +154,8 @@ def test_players_and_controllers_of_networks_that_are_not_there_are_refused():
         (rules.alternating([PLAYERS[0], ghost]), [ema("generator", 0.0)], "player 'generator' moves 'encoder'"),
         (rules.alternating(PLAYERS), [ema("generator", 0.0), ema("encoder", 0.0)], "a controller averages 'encoder'"),
     ):
-        with pytest.raises(ValueError, match=rf"{message}, which does not exist; the networks are \['critic', 'discriminator', 'generator'"):
+        known = r"the networks are \['critic', 'discriminator', 'generator'"
+        with pytest.raises(ValueError, match=f"{message}, which does not exist; {known}"):
             system(GAME, rule, controllers)
 
 
