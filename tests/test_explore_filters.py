@@ -131,7 +131,7 @@ def test_layers_are_told_in_the_order_of_evaluation_with_the_filters_before_and_
 
 
 def test_layers_without_maps_are_refused(linear):
-    with pytest.raises(ValueError, match=r"paths: 'maps/Dense_0' outputs no maps.*\['maps', 'image'\]"):
+    with pytest.raises(ValueError, match=r"paths: layer 'maps/Dense_0' outputs no maps.*\['maps', 'image'\]"):
         filters.dissect(*linear, paths=["maps/Dense_0"])
     network = linen(mlp.Generator((4, 4, 1), (8,)), (SIZE,))
     params, stats = network.init(jax.random.key(0))
