@@ -2,8 +2,9 @@
 
 Change in `objectives` how losses, terms and augmentations add up to a player's objective, in `inputs` what the
 generator is given in training, and in `build` how players and a rule become a `System`. Any player whose objective is
-its own (see `types.Player`) can join a rule beside `discriminator` and `generator`. `dynamics` linearises an update
-near an equilibrium.
+its own (see `types.Player`) can join a rule with `discriminator` and `generator`. `sampler` returns what a system
+samples with, `averaged_network` evaluates averaged weights, and `current` returns unaveraged ones in their form.
+`dynamics` linearises an update near an equilibrium.
 """
 
 from gan_jax.game.build import averaged_network, current, sampler, system
