@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 # most of the tests' time is compiling, which is half as long without optimisation; given flags come last and win
 os.environ["XLA_FLAGS"] = (
@@ -16,6 +17,8 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 import jax
 import pytest
+
+LIMIT = 1_500_000_000  # bytes
 
 
 def pytest_sessionfinish(session):
@@ -31,6 +34,11 @@ def _own_cache(tmp_path_factory, monkeypatch):
 
 @pytest.fixture(autouse=True, scope="module")
 def _memory():
-    """Drops the programs of a test file from memory: they are of no use to the next one."""
+    """Drops the programs of earlier test files from memory once they fill much of it."""
     yield
-    jax.clear_caches()
+    try:
+        held = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:  # not on Linux
+        held = LIMIT
+    if held >= LIMIT:
+        jax.clear_caches()
