@@ -13,6 +13,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from environment import FLAGS
 
 from experiments import loss_zoo
 from experiments.benchmarks import convolutions, costs, peers, populations, scaling
@@ -32,7 +33,7 @@ from gan_jax import runs
 from gan_jax.runs import log
 
 ROOT = Path(__file__).parent.parent
-ALONE = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}  # one device
+ALONE = os.environ | {"XLA_FLAGS": FLAGS}  # one device
 PAGES = [ROOT / "README.md", *sorted((ROOT / "gan_jax").rglob("README.md"))]
 PAGES += sorted((ROOT / "experiments").rglob("README.md"))
 README = "\n".join(page.read_text() for page in PAGES)  # each number and each block of code is on one page of these
