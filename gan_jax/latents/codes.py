@@ -89,11 +89,23 @@ def by_class(latent: Latent, values: Array, rows: int) -> Array | None:
     Returns:
         `[rows * classes, size]`, row by row; None if there is no such part.
     """
-    found = next((p for p in latent.parts if p.categorical and p.size <= 16), None)
+    found = _columns(latent)
     if found is None:
         return None
     columns = jnp.tile(jnp.eye(found.size), (rows, 1))
     return put(latent, jnp.repeat(values[:rows], found.size, axis=0), found.name, columns)
+
+
+def captions(latent: Latent, class_names: Sequence[str]) -> Sequence[str]:
+    """Returns the captions of the columns of `by_class`: the names of the classes, if its columns are those classes.
+
+    Args:
+        latent: Distribution of the latents.
+        class_names: Names of the data's classes, empty if not known.
+    """
+    found = _columns(latent)
+    of_data = found is not None and found.name == "label" and found.size == len(class_names)
+    return class_names if of_data else ()
 
 
 def traversals(latent: Latent, value: Array, steps: int, low: float = -1.0, high: float = 1.0) -> Array:
@@ -119,6 +131,10 @@ def traversals(latent: Latent, value: Array, steps: int, low: float = -1.0, high
             line = jnp.linspace(low, high, steps)
             rows += [base.at[:, found.start + i].set(line) for i in range(found.size)]
     return jnp.concatenate(rows)
+
+
+def _columns(latent: Latent) -> Part | None:
+    return next((part for part in latent.parts if part.categorical and part.size <= 16), None)
 
 
 def _part(latent: Latent, name: str) -> Part:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from gan_jax.runs.records import Record
 
 def default_directory(record: Record) -> Path:
     """Returns runs/EXPERIMENT-DATASET, relative; with "-seedN" if that directory holds a run of another seed."""
-    parts = record["data"]["name"].removeprefix("folder:").split(":")
+    parts = record["data"]["name"].removeprefix("folder:").removeprefix("memory:").split(":")
     data = "-".join(part.rstrip("/").split("/")[-1] for part in parts)
+    data = re.sub(r"[*?{}\[\],]+", "-", data)  # of patterns of tar files
     plain = Path("runs") / f"{records.stem(record['experiment'])}-{data}"
     seed = record["config"].get("seed")
     own = plain.with_name(f"{plain.name}-seed{seed}")
