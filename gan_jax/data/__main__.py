@@ -1,6 +1,5 @@
 """The command line `python -m gan_jax.data NAME`: what is in a data set, before anybody trains on it."""
 
-import re
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -36,7 +35,8 @@ def main(
     """
     if most < 1:
         raise UserError(f"--most {most}: give at least 1")
-    target = Path(out or default_name(name))
+    name = names.resolved(name)
+    target = Path(out or f"{names.stem(name)}.png")
     target = target.with_suffix("") if target.suffix in (".png", ".gif") else target
     require_writable(target.with_name(f"{target.name}.png"))
     with warnings.catch_warnings(record=True) as said:
@@ -63,11 +63,6 @@ def main(
     if left_out:
         print(f"{'':8}{len(left_out):,} images cannot be read; give --skip-damaged to replace them in training")
     print(f"{'sheet':8}{pictures.save(target, sheet(train, about))}")
-
-
-def default_name(name: str) -> str:
-    """Returns the name of a data set as that of a file."""
-    return "-".join(re.findall(r"[\w.]+", "-".join(part.rstrip("/").split("/")[-1] for part in name.split(":"))))
 
 
 def _opened(name: str, split: str, resolution: int | None) -> Dataset | Stream:

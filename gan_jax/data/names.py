@@ -112,6 +112,13 @@ def origin(name: str) -> str:
     return (origin(base) if base else "") if task else source(name).kind
 
 
+def stem(name: str) -> str:
+    """Returns the last parts of the paths in a name, as a part of a file name."""
+    parts = name.removeprefix("folder:").removeprefix("memory:").split(":")
+    joined = "-".join(part.rstrip("/").split("/")[-1] for part in parts)
+    return re.sub(r"[*?{}\[\],]+", "-", joined)  # patterns of tar files
+
+
 def two_directories(pair: str) -> tuple[str, str]:
     """Splits DIR_A:DIR_B at the first colon with existing directories on both sides, else at the first colon.
 
