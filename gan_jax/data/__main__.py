@@ -42,10 +42,11 @@ def main(
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         train = _opened(name, "train", resolution)
+        test, missing = None, ""
         try:
             test = _opened(name, "test", resolution)
         except UserError as error:
-            test, missing = None, str(error)
+            missing = str(error)
         found = [None if each is None else summarise(each, most) for each in (train, test)]
     about = found[0]
     assert about is not None

@@ -79,7 +79,7 @@ def _chosen(spec: Spec, found: Summary) -> np.ndarray | None:
 
 def _arrays(data: Dataset | Stream, numbers: np.ndarray, unequal: bool) -> dict[str, np.ndarray]:
     if isinstance(data, Dataset):
-        return {name: array[numbers] for name, array in data.arrays.items() if name in ("image", "source")}
+        return {name: array[numbers] for name, array in data.arrays.items() if len(array) == data.count}
     if unequal and data.resolution is None:
         shape = (SIDE, SIDE, data.spec.shape[-1])
         data = data._replace(resolution=SIDE, spec=data.spec._replace(shape=shape))

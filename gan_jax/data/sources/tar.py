@@ -75,8 +75,9 @@ def _stream(
     paths, tested = _paths(name, pattern), _paths(name, options["test"]) if "test" in options else []
     members = [member for path in [*paths, *tested] for member in _members(path)]
     label, classes, class_names = _labels(name, members)
+    apart = set(tested)
     held = [
-        member.path in tested if tested else is_held_out(f"{os.path.basename(member.path)}/{member.name}")
+        member.path in apart if tested else is_held_out(f"{os.path.basename(member.path)}/{member.name}")
         for member in members
     ]
     rows = [i for i, test in enumerate(held) if split == "all" or test == (split == "test")]
