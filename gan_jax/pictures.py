@@ -88,7 +88,7 @@ def captioned(picture: np.ndarray, captions: Sequence[str]) -> np.ndarray:
     upward, line = longest > width - 2, math.ceil(sum(font.getmetrics())) if isinstance(font, FreeTypeFont) else 11
     strip = Image.new("RGB", (picture.shape[-2], (longest if upward else line) + 4), (NEUTRAL,) * 3)
     for i, each in enumerate(texts):
-        length = math.ceil(font.getlength(each))
+        length = max(1, math.ceil(font.getlength(each)))
         label = Image.new("RGB", (length, line), (NEUTRAL,) * 3)
         ImageDraw.Draw(label).text((0, 0), each, "white", font)
         label = label.transpose(Image.Transpose.ROTATE_90) if upward else label

@@ -80,7 +80,7 @@ def notebook(tmp_path_factory):
         exec(code, shown | {"cgan": SimpleNamespace(build=build, Config=Config)}, shown)
     finally:
         os.chdir(before)
-    return SimpleNamespace(run=folder / "runs" / "arrays", **shown)
+    return SimpleNamespace(workdir=folder / "runs" / "arrays", **shown)
 
 
 # Arrays in memory
@@ -123,7 +123,7 @@ def test_arrays_that_fit_nothing_are_refused(arguments, options, message):
 
 
 def test_a_run_on_arrays_is_recorded_sampled_and_explored_and_needs_them_again_for_no_more(notebook):
-    opened = runs.open_run(notebook.run)
+    opened = runs.open_run(notebook.workdir)
     about = opened.record["data"]
     assert (about["name"], about["class_names"], about["count"]) == ("memory:faces", list(CLASSES), 72)
     assert opened.spec == notebook.faces.spec and sample.samples(opened, 0, 3).shape == (3, 8, 8, 1)
@@ -133,13 +133,13 @@ def test_a_run_on_arrays_is_recorded_sampled_and_explored_and_needs_them_again_f
     given = notebook.opened
     assert runs.dataset(given) is notebook.faces and runs.held_out(given) is notebook.faces.held_out
     assert notebook.picture.ndim == 3
-    other = runs.open_run(notebook.run, dataset=data.from_arrays("faces", *pixels(60)))
+    other = runs.open_run(notebook.workdir, dataset=data.from_arrays("faces", *pixels(60)))
     with pytest.raises(UserError, match="contents of 'memory:faces' have changed"):
         runs.dataset(other)
 
 
 def test_scores_in_training_are_against_what_is_held_out(notebook):
-    scores = [score for score in protocol.read(notebook.run) if score.split == "test"]
+    scores = [score for score in protocol.read(notebook.workdir) if score.split == "test"]
     assert {score.data_name for score in scores} == {"memory:faces"} and {score.real for score in scores} == {8}
     assert scores[0].data == notebook.faces.held_out.fingerprint
 
@@ -158,7 +158,7 @@ def test_the_classifier_of_arrays_is_trained_on_them_and_judged_on_what_is_held_
 
 def test_a_run_on_arrays_is_scored_by_a_function_that_makes_them_again(notebook, tmp_path):
     run = tmp_path / "run"
-    shutil.copytree(notebook.run, run)
+    shutil.copytree(notebook.workdir, run)
     (run / "scores.jsonl").unlink()
     name = f"{__file__}:load"
     evaluate.samples(run, evaluate.Shared(dataset=name), ("kid",), "pixels", count=20)
@@ -168,7 +168,7 @@ def test_a_run_on_arrays_is_scored_by_a_function_that_makes_them_again(notebook,
 
 def test_a_function_of_the_record_is_not_called_when_a_run_is_opened_safely(notebook):
     record = notebook.opened.record | {"data": notebook.opened.record["data"] | {"name": f"{__file__}:load"}}
-    opened = runs.open_run(notebook.run)._replace(record=record)
+    opened = runs.open_run(notebook.workdir)._replace(record=record)
     assert runs.dataset(opened).fingerprint == notebook.faces.fingerprint
     with pytest.raises(UserError, match=r"--safe: the data .*test_data_own\.py:load' are made by code outside"):
         runs.dataset(opened._replace(trusted=False))
@@ -268,14 +268,14 @@ def test_a_class_is_given_by_its_name_or_its_number():
 
 
 def test_samples_of_a_class_are_asked_for_by_name_and_a_grid_has_names_above_its_columns(notebook, tmp_path):
-    command.npz(notebook.run, Shared(out=tmp_path / "a.npz"), Draw(3, labels=("dogs", "cats", "1")))
-    opened = runs.open_run(notebook.run)
+    command.npz(notebook.workdir, Shared(out=tmp_path / "a.npz"), Draw(3, labels=("dogs", "cats", "1")))
+    opened = runs.open_run(notebook.workdir)
     np.testing.assert_array_equal(np.load(tmp_path / "a.npz")["image"], sample.labelled(opened, 0, [1, 0, 1]))
     with pytest.raises(UserError, match="class 'birds' does not exist"):
-        command.npz(notebook.run, Shared(out=tmp_path / "b.npz"), Draw(3, labels=("birds",)))
+        command.npz(notebook.workdir, Shared(out=tmp_path / "b.npz"), Draw(3, labels=("birds",)))
     plain = 8 * (8 + 2) + 2  # eight rows of eight pixels and two between
-    command.grid(notebook.run, Shared(out=tmp_path / "grid.png"), Draw())
-    grids = [pictures.load_png(tmp_path / "grid.png"), pictures.load_png(notebook.run / "samples" / "00000002.png")]
+    command.grid(notebook.workdir, Shared(out=tmp_path / "grid.png"), Draw())
+    grids = [pictures.load_png(tmp_path / "grid.png"), pictures.load_png(notebook.workdir / "samples" / "00000002.png")]
     for each in grids:
         assert each.shape[0] > plain and each.shape[1] == 2 * (8 + 2) + 2
         strip = each[:-plain]

@@ -136,7 +136,7 @@ def _listed(path: str) -> dict[str, np.ndarray]:
                 key, _, extension = file.partition(".")
                 if not member.isreg() or not key:  # a hidden file has no key
                     continue
-                if extension.lower().endswith(tuple(suffix[1:] for suffix in SUFFIXES)):
+                if f".{extension.lower().rpartition('.')[2]}" in SUFFIXES:
                     images.setdefault(f"{folder}/{key}", (member.name, member.offset_data, member.size))
                 elif extension == "cls":
                     content = archive.extractfile(member)
