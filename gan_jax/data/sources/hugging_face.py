@@ -87,7 +87,7 @@ def _stream(name: str, split: str, resolution: int | None, skip_damaged: bool) -
 def _opened(name: str, path: str, config: str | None) -> dict[str, Any]:
     """Returns the splits of a set."""
     try:
-        import datasets
+        import datasets  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UserError(
             f"data set {name!r} needs Hugging Face's datasets: pip install 'gan_jax[huggingface]'"
