@@ -53,7 +53,7 @@ def main(clear: tuple[str, ...] | None = None) -> None:
     chosen = [each for each in found if not clear or _name(each).startswith(clear)]
     if clear and not chosen:
         raise NotFound(
-            f"--clear {' '.join(clear)}: {cache.directory()} has no entry of that name; leave --clear out to list"
+            f"--clear {' '.join(clear)}: {cache.directory()} has no such entry; leave --clear out to list them"
         )
     for each in chosen:
         shutil.rmtree(each.path) if each.path.is_dir() else each.path.unlink(missing_ok=True)

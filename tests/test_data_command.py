@@ -13,6 +13,7 @@ from gan_jax.data import cache, summary
 from gan_jax.errors import NotFound, UserError
 
 DRAW = np.random.default_rng(0)
+pytestmark = pytest.mark.filterwarnings("ignore:folder .* left out")
 
 
 @pytest.fixture
