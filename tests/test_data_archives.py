@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ def png(image):
     return file.getvalue()
 
 
-def pack(path, rows, label=str, mode="w", more=()):
+def pack(path, rows, label: Any = str, mode: Any = "w", more=()):
     """Writes a shard of some images; `label` makes the text of a .cls file, or None for no such file."""
     files = [("._hidden.png", b"hidden")]
     for i in rows:

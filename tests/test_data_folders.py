@@ -247,8 +247,8 @@ def test_if_none_can_be_read_that_is_said(tmp_path):
 
 def test_one_image_in_colour_makes_a_stream_of_thousands_colour(tmp_path, monkeypatch):
     listing = SimpleNamespace(files=[Path(f"{i}") for i in range(3000)], names=[f"{i}" for i in range(3000)])
-    monkeypatch.setattr(folder, "_find", lambda *_: folder._Found(listing, [0], None, []))  # pyright: ignore
-    monkeypatch.setattr(folder, "grey", lambda file: str(file) != "2998")
+    monkeypatch.setattr(folder, "_find", lambda *_: folder._Found(listing, [0], None, ()))  # pyright: ignore
+    monkeypatch.setattr(images, "grey", lambda file: str(file) != "2998")
     monkeypatch.setattr(folder, "_origin", lambda *_: "")
     monkeypatch.setattr(Path, "stat", lambda _: SimpleNamespace(st_size=0))
     assert data.stream("folder:/x", "all", 8).spec.shape == (8, 8, 3)

@@ -132,7 +132,7 @@ def test_samples_of_classes_are_those_of_their_latents(conditional, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"labels": (10,)}, "label 10 does not exist; give a class from 0 to 9"),
+        ({"labels": ("10",)}, "label 10 does not exist; give a class from 0 to 9"),
         ({"codes": ("style=1",)}, "'style': this generator has no such code; it has label"),
         ({"codes": ("label=x",)}, "--codes label=x: give name=number"),
         ({"codes": ("label=1,2",)}, "gives 2 values; label takes 10 values"),
