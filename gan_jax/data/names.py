@@ -116,7 +116,7 @@ def stem(name: str) -> str:
     """Returns the last parts of the paths in a name, as a part of a file name."""
     parts = name.removeprefix("folder:").removeprefix("memory:").split(":")
     joined = "-".join(part.rstrip("/").split("/")[-1] for part in parts)
-    return re.sub(r"[*?{}\[\],]+", "-", joined)  # patterns of tar files
+    return re.sub(r"[-.,]*[*?{}\[\]][-.,*?{}\[\]]*", "-", joined) if origin(name) == "tar" else joined  # a pattern
 
 
 def two_directories(pair: str) -> tuple[str, str]:
