@@ -76,10 +76,15 @@ def with_codes(latent: Latent, values: Array, codes: Sequence[str]) -> Array:
     return values
 
 
+def classes(latent: Latent) -> Part | None:
+    """Returns the first categorical part of at most 16 classes, by which tables of samples are arranged, if any."""
+    return next((part for part in latent.parts if part.categorical and part.size <= 16), None)
+
+
 def by_class(latent: Latent, values: Array, rows: int) -> Array | None:
     """Returns latents for a table of samples: one row per latent, one column per class.
 
-    The classes are those of the first categorical part of at most 16 classes.
+    The classes are those of `classes`.
 
     Args:
         latent: Distribution of the latents.
@@ -89,8 +94,7 @@ def by_class(latent: Latent, values: Array, rows: int) -> Array | None:
     Returns:
         `[rows * classes, size]`, row by row; None if there is no such part.
     """
-    found = _columns(latent)
-    if found is None:
+    if (found := classes(latent)) is None:
         return None
     columns = jnp.tile(jnp.eye(found.size), (rows, 1))
     return put(latent, jnp.repeat(values[:rows], found.size, axis=0), found.name, columns)
@@ -103,7 +107,7 @@ def captions(latent: Latent, class_names: Sequence[str]) -> Sequence[str]:
         latent: Distribution of the latents.
         class_names: Names of the data's classes, empty if not known.
     """
-    found = _columns(latent)
+    found = classes(latent)
     of_data = found is not None and found.name == "label" and found.size == len(class_names)
     return class_names if of_data else ()
 
@@ -131,10 +135,6 @@ def traversals(latent: Latent, value: Array, steps: int, low: float = -1.0, high
             line = jnp.linspace(low, high, steps)
             rows += [base.at[:, found.start + i].set(line) for i in range(found.size)]
     return jnp.concatenate(rows)
-
-
-def _columns(latent: Latent) -> Part | None:
-    return next((part for part in latent.parts if part.categorical and part.size <= 16), None)
 
 
 def _part(latent: Latent, name: str) -> Part:
