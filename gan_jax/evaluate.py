@@ -82,9 +82,9 @@ def samples(
         raise UserError("--few applies only to fid; leave it out, or add fid to --metrics")
     opened, steps = _opened(run, shared)
     record, system = opened.record, opened.system
-    train, real = runs.dataset(record), runs.dataset(record, split)
+    train, real = runs.dataset(opened), runs.dataset(opened, split)
     judge = features_of(
-        features, real.name, real.spec, record["config"].get("resolution"), inception, resize or "reference"
+        features, real.name, real.spec, record["config"].get("resolution"), inception, resize or "reference", train
     )
     names = metrics or DEFAULT + (WITH_CLASSES if features != "inception" and judge.classes else ())
     count = min(len(real.arrays["image"]), 10_000) if count is None else count
@@ -113,7 +113,7 @@ def players(run: Path, shared: Shared, moves: int = 100) -> None:
     names = [player.name for player in opened.system.players]
     if "discriminator" not in names:
         raise UserError(f"players: this run has no discriminator, only {', '.join(names)}; score its samples instead")
-    train, real = runs.dataset(opened.record), runs.held_out(opened.record)
+    train, real = runs.dataset(opened), runs.held_out(opened)
     batch_size, scores = opened.record["config"]["batch_size"], []
     for step in steps:
         state = runs.restore_state(opened, run, step, shared.best)

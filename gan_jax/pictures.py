@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
+from PIL.ImageFont import FreeTypeFont
 
 from gan_jax.errors import UserError
 from gan_jax.files import atomic
 
 NEUTRAL = 112  # grey between images; contrasts with black and white images, on light and dark pages
+LONGEST = 24  # characters of a caption
 
 
 def to_uint8(images: ArrayLike) -> np.ndarray:
@@ -68,6 +70,31 @@ def compared(sets: Sequence[ArrayLike], columns: int = 8) -> np.ndarray:
     arrays = [np.broadcast_to(images, (*images.shape[:3], 3)) for images in arrays]
     starts = range(0, len(arrays[0]), columns)
     return grid(np.concatenate([images[i : i + columns] for i in starts for images in arrays]), columns)
+
+
+def captioned(picture: np.ndarray, captions: Sequence[str]) -> np.ndarray:
+    """Writes a caption above each column of a grid: across where all fit, else upward.
+
+    Args:
+        picture: The grid, uint8 `[H, W, 3]`, or frames of it `[T, H, W, 3]`.
+        captions: One for each column, cut at `LONGEST` characters; none leaves the picture as it is.
+    """
+    if not captions:
+        return picture
+    texts = [each if len(each) <= LONGEST else f"{each[: LONGEST - 1]}…" for each in captions]
+    width = (picture.shape[-2] - 2) / len(texts)  # of a column
+    font = ImageFont.load_default(max(6, min(11, int(width) - 1)))
+    longest = math.ceil(max(font.getlength(each) for each in texts))
+    upward, line = longest > width - 2, math.ceil(sum(font.getmetrics())) if isinstance(font, FreeTypeFont) else 11
+    strip = Image.new("RGB", (picture.shape[-2], (longest if upward else line) + 4), (NEUTRAL,) * 3)
+    for i, each in enumerate(texts):
+        length = max(1, math.ceil(font.getlength(each)))
+        label = Image.new("RGB", (length, line), (NEUTRAL,) * 3)
+        ImageDraw.Draw(label).text((0, 0), each, "white", font)
+        label = label.transpose(Image.Transpose.ROTATE_90) if upward else label
+        strip.paste(label, (round(1 + (i + 0.5) * width - label.width / 2), strip.height - label.height - 1))
+    above = np.broadcast_to(np.asarray(strip), (*picture.shape[:-3], *np.asarray(strip).shape))
+    return np.concatenate([above, picture], axis=-3)
 
 
 def save_png(path: Path | str, image: ArrayLike) -> None:

@@ -113,7 +113,7 @@ def test_folder(folder):
     paths = sorted(folder.rglob("*.png"))
     np.testing.assert_array_equal(whole.arrays["image"], np.stack([np.asarray(Image.open(p)) for p in paths]))
     np.testing.assert_array_equal(whole.arrays["label"], [0] * 20 + [1] * 20)
-    assert whole.spec == Spec((8, 8, 3), 2)
+    assert whole.spec == Spec((8, 8, 3), 2, class_names=("a", "b"))
     assert load(str(folder), "all").fingerprint == whole.fingerprint
 
 
@@ -422,7 +422,8 @@ def pairs(images, labels):
 def test_mnist_is_prepared_from_archives(data_dir, name, capfd):
     images, labels = put_mnist(data_dir, name)
     train, test = load(name), load(name, "test")
-    assert train.spec == Spec((28, 28, 1), 10)
+    assert (train.spec.shape, train.spec.classes) == ((28, 28, 1), 10)
+    assert train.spec.class_titles[6] == {"mnist": "6", "fashion_mnist": "Shirt"}[name]
     assert pairs(train.arrays["image"], train.arrays["label"]) == pairs(images[:-5], labels[:-5])
     assert pairs(test.arrays["image"], test.arrays["label"]) == pairs(images[-5:], labels[-5:])
     assert "tensorflow" not in sys.modules
@@ -445,7 +446,7 @@ def test_cifar10_is_prepared_from_an_archive(data_dir):
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
     train, test = load("cifar10"), load("cifar10", "test")
-    assert train.spec == Spec((32, 32, 3), 10)
+    assert train.spec == Spec((32, 32, 3), 10, class_names=tuple(f"class{i}" for i in range(10)))
     assert pairs(train.arrays["image"], train.arrays["label"]) == pairs(
         np.ascontiguousarray(images[:10].transpose(0, 2, 3, 1)), labels[:10]
     )

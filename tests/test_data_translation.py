@@ -128,7 +128,7 @@ def test_tasks_of_a_folder(folders):
     path = folders.partition(":")[2]
     for name in (f"grey:{path}", f"grey:folder:{path}"):
         found, colour = load(name, "all"), load(path, "all")
-        assert found.spec == Spec((8, 8, 3), 2, (8, 8, 1))
+        assert found.spec == Spec((8, 8, 3), 2, (8, 8, 1), class_names=("a", "b"))
         np.testing.assert_array_equal(found.arrays["source"], image_maps.luminance(colour.arrays["image"]))
         np.testing.assert_array_equal(found.arrays["image"], colour.arrays["image"])
 
@@ -165,7 +165,7 @@ def test_folders_are_paired_by_name(folders):
     for split in ("train", "test", "all"):
         found = load(f"pairs:{folders}", split)
         np.testing.assert_array_equal(found.arrays["source"][..., 0], 255 - found.arrays["image"][..., 0])
-        assert found.spec == Spec((8, 8, 3), 2, (8, 8, 1)) and found.apart == ()
+        assert found.spec == Spec((8, 8, 3), 2, (8, 8, 1), class_names=("a", "b")) and found.apart == ()
         images = load(folders.partition(":")[2], split)
         np.testing.assert_array_equal(found.arrays["image"], images.arrays["image"])
         np.testing.assert_array_equal(found.arrays["label"], images.arrays["label"])
@@ -188,7 +188,7 @@ def test_sizes_that_differ_need_a_resolution(folders, tmp_path):
         save(path, noise(10, 9))
     with pytest.raises(ValueError, match=r"sources of 'pairs.* have 10x9 .*the images have 8x8; give --resolution"):
         load(f"pairs:{folders}")
-    assert load(f"pairs:{folders}", resolution=6).spec == Spec((6, 6, 3), 2, (6, 6, 1))
+    assert load(f"pairs:{folders}", resolution=6).spec == Spec((6, 6, 3), 2, (6, 6, 1), class_names=("a", "b"))
     save(tmp_path / "A/a/00.png", noise(11, 9))
     with pytest.raises(ValueError, match=r"00.png has 11x9.*02.png has 10x9.*give --resolution"):
         load(f"pairs:{folders}", "all")

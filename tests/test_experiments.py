@@ -86,7 +86,7 @@ def test_every_experiment_runs_two_steps_and_is_sampled(name, tmp_path, monkeypa
     experiment.main(config)
     opened = runs.open_run(tmp_path)
     if "source" in opened.record["data"]:
-        sources = runs.dataset(opened.record, "test").arrays["source"][:3]
+        sources = runs.dataset(opened, "test").arrays["source"][:3]
         images = translate.translated(opened, sources)
         assert images.shape == (3, *opened.record["data"]["shape"]) and len(np.unique(images, axis=0)) == 3
         return

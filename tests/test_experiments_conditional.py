@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from experiments.reproduce.conditional import markdown, names, of_each_class, sentence
+from experiments.reproduce.conditional import markdown, of_each_class, sentence
 from experiments.reproduce.infogan import matched
 from gan_jax.metrics.scoring import TRAINING
 
@@ -52,12 +52,6 @@ def test_the_table_of_records():
         "| real images, digits | 93.0% | 90.0% (shirt) | 0.79 | 1.21 | 90.2% |",
     ]
     assert {line.count("|") for line in markdown([record()]).splitlines()} == {7}
-
-
-def test_classes_have_names_of_their_own():
-    for dataset in ("fashion_mnist", "cifar10", "digits"):
-        assert len(set(names(dataset, 10))) == 10
-    assert names("digits", 10)[7] == "7" and names("fashion_mnist", 10)[6] == "shirt"
 
 
 def test_as_many_images_of_each_class_are_chosen_once_each():

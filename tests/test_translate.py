@@ -119,7 +119,7 @@ def test_samples_of_classes_are_those_of_their_latents(conditional, tmp_path):
     made = sample.labelled(opened, 5, labels.tolist())
     values = codes.with_labels(sampler(opened.system)[0], sample.latents_of(opened, 5, 4), labels)
     np.testing.assert_array_equal(made, sample.generate(opened, values))
-    command.npz(conditional, Shared(seed=5, out=tmp_path / "a.npz"), Draw(4, labels=(3, 1, 9, 3)))
+    command.npz(conditional, Shared(seed=5, out=tmp_path / "a.npz"), Draw(4, labels=("3", "1", "9", "3")))
     np.testing.assert_array_equal(np.load(tmp_path / "a.npz")["image"], made)
     command.npz(conditional, Shared(seed=5, out=tmp_path / "b.npz"), Draw(4, codes=("label=9",)))
     np.testing.assert_array_equal(np.load(tmp_path / "b.npz")["image"][2], made[2])
@@ -132,7 +132,7 @@ def test_samples_of_classes_are_those_of_their_latents(conditional, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"labels": (10,)}, "label 10 does not exist; give a class from 0 to 9"),
+        ({"labels": ("10",)}, "label 10 does not exist; give a class from 0 to 9"),
         ({"codes": ("style=1",)}, "'style': this generator has no such code; it has label"),
         ({"codes": ("label=x",)}, "--codes label=x: give name=number"),
         ({"codes": ("label=1,2",)}, "gives 2 values; label takes 10 values"),
@@ -153,7 +153,7 @@ def test_a_traversal_holds_what_is_given(conditional, tmp_path, monkeypatch):
         sample, "generate", lambda run, values: shown.append(np.asarray(values)) or np.zeros((3, 8, 8, 1))
     )
     shown = []
-    command.traversal(conditional, Shared(out=tmp_path / "a.png"), steps=3, dimensions=(0,), labels=(7,))
+    command.traversal(conditional, Shared(out=tmp_path / "a.png"), steps=3, dimensions=(0,), labels=("7",))
     (values,) = shown
     np.testing.assert_allclose(values[:, 0], (-1, 0, 1))
     label = next(part for part in sampler(runs.open_run(conditional).system)[0].parts if part.name == "label")

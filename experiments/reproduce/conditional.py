@@ -25,10 +25,6 @@ from gan_jax.metrics.scoring import TRAINING
 from gan_jax.runs import Restored, log, records
 
 TEST = "test images"
-NAMES = {  # names of classes, for data sets whose labels are not digits
-    "fashion_mnist": "t-shirt, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, ankle boot",
-    "cifar10": "airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck",
-}
 
 
 def main(
@@ -65,7 +61,7 @@ def scored(directory: Path, count_per_class: int, seed: int, classifier_steps: i
     """
     began = time.monotonic()
     run = runs.open_run(directory)
-    train, test = runs.dataset(run.record), runs.held_out(run.record)
+    train, test = runs.dataset(run), runs.held_out(run)
     classes = train.spec.classes
     if not train.spec.kind.is_image or not classes:
         raise UserError(
@@ -74,7 +70,8 @@ def scored(directory: Path, count_per_class: int, seed: int, classifier_steps: i
     asked = np.tile(np.arange(classes), count_per_class)
     images = sample.labelled(run, seed, asked.tolist())
     chosen = of_each_class(train.arrays["label"], classes, count_per_class, seed)
-    judge = scoring.features_of("classifier", train.name, train.spec, run.record["config"].get("resolution"))
+    resolution = run.record["config"].get("resolution")
+    judge = scoring.features_of("classifier", train.name, train.spec, resolution, train=run.data)
     extract = features.extractor(judge, features.of_data(train.spec.kind))
 
     def judged(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -105,17 +102,12 @@ def scored(directory: Path, count_per_class: int, seed: int, classifier_steps: i
             "recall": "k=3",
             "classifier_steps": classifier_steps,
         },
-        "classes": names(train.name, classes),
+        "classes": list(train.spec.class_titles),
         "samples": scores(images, asked),
         TRAINING: scores(train.arrays["image"][chosen], train.arrays["label"][chosen]),
         TEST: {"agreement": _rounded(by_class.agreement(guessed, truth, classes))},
         "scoring": {"minutes": round((time.monotonic() - began) / 60, 2), "environment": records.environment()},
     }
-
-
-def names(dataset: str, classes: int) -> list[str]:
-    """Returns the names of a data set's classes; by default their numbers."""
-    return NAMES[dataset].split(", ") if dataset in NAMES else [str(label) for label in range(classes)]
 
 
 def of_each_class(labels: np.ndarray, classes: int, count: int, seed: int) -> np.ndarray:

@@ -37,7 +37,8 @@ def main(seeds: tuple[int, ...] = (0,), settings: str = SETTINGS, workdir: Path 
         settings: Flags of all runs, in one string.
         workdir: Directory to keep the runs in; finished runs there are not repeated.
     """
-    rows, about, floor = [], {}, {}
+    rows, floor = [], {}
+    opened: Any = None
     with tempfile.TemporaryDirectory() as temporary:
         root = workdir or Path(temporary)
         for name in ("dcgan", *ENCODERS):
@@ -45,21 +46,21 @@ def main(seeds: tuple[int, ...] = (0,), settings: str = SETTINGS, workdir: Path 
                 run = root / f"{name}-{seed}"
                 minutes = running.timed(name, " ".join([settings, *running.baseline(name)]), seed, run)
                 opened = runs.open_run(run)
-                about, row = opened.record, {"name": name, "seed": seed, "steps": opened.step}
+                row = {"name": name, "seed": seed, "steps": opened.step}
                 evaluate.samples(run, evaluate.Shared(), METRICS, count=10_000)
                 scores = protocol.read(run)
                 row |= {s.metric: round(s.value, 4) for s in scores if s.weights == "averaged"}
                 floor = {s.metric: round(s.value, 4) for s in scores if s.weights == TRAINING}
                 if name in ENCODERS:
-                    test = runs.held_out(about).arrays["image"]
-                    row |= distances(about, sample.reconstructions(opened, test), test)
+                    test = runs.held_out(opened).arrays["image"]
+                    row |= distances(opened.record, sample.reconstructions(opened, test), test)
                     row["neighbour"] = round(_neighbour(opened), 4)
                 rows.append(row | {"minutes": round(minutes, 2)})
-        test = runs.held_out(about).arrays["image"]
+        test = runs.held_out(opened).arrays["image"]
         made = [sample.reconstructions(runs.open_run(root / f"{n}-{seeds[0]}"), test[:SHOWN]) for n in ENCODERS]
     pictures.save_png(running.RESULTS.joinpath("inference.png"), pictures.compared([test[:SHOWN], *made], SHOWN))
-    record = {"command": f"python -m experiments.NAME {settings}", "data": about["data"], "rows": rows}
-    chance = distances(about, np.roll(test, 1, axis=0), test)
+    record = {"command": f"python -m experiments.NAME {settings}", "data": opened.record["data"], "rows": rows}
+    chance = distances(opened.record, np.roll(test, 1, axis=0), test)
     record |= {"baseline": running.BASELINE, TRAINING: floor, "chance": chance, "environment": records.environment()}
     running.write("inference", record)
     print(markdown(record))
@@ -100,7 +101,7 @@ def sentence(record: dict[str, Any], name: str) -> str:
 def _neighbour(run: Restored) -> float:
     """Returns the share of test images with the class of the training image whose latent is nearest."""
     assert run.system.encode is not None
-    known, asked = runs.dataset(run.record).arrays, runs.held_out(run.record).arrays
+    known, asked = runs.dataset(run).arrays, runs.held_out(run).arrays
     images = (run.spec.kind.to_network(each["image"]) for each in (asked, known))
     a, b = (sample.evaluated(run.system.encode, run.ema, each) for each in images)
     squares = np.sum(b**2, axis=1)

@@ -81,7 +81,7 @@ def _row(run: Path, settings: str, seed: int) -> dict[str, Any]:
 
     codes = np.arange(SAMPLES) % classes
     told = said(sample.labelled(opened, seed, codes.tolist(), "digit"))[np.arange(SAMPLES), codes]
-    test = runs.held_out(opened.record).arrays
+    test = runs.held_out(opened).arrays
     accuracy = matched(said(test["image"]).argmax(1), test["label"], classes)
     row = {"seed": seed, "steps": opened.step, "bound": round(math.log(classes) + float(told.mean()), 4)}
     return row | {"accuracy": round(accuracy, 4), "minutes": round(minutes, 2)}

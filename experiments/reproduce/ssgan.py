@@ -74,7 +74,7 @@ def _errors(run: Path) -> dict[str, Any]:
     def read(ema: Any, images: Array) -> Array:
         return classify(ema, images)["classes"]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
-    test = runs.dataset(opened.record, "test").arrays
+    test = runs.dataset(opened, "test").arrays
     said = sample.evaluated(read, opened.ema, opened.spec.kind.to_network(test["image"])).argmax(1)
     return {"wrong": int((said != test["label"]).sum()), "of": len(said), "steps": opened.step}
 

@@ -50,24 +50,24 @@ def main(
     """
     with tempfile.TemporaryDirectory() as temporary:
         root, rows, panels = workdir or Path(temporary), [], []
-        about: dict[str, Any] = {}
+        opened: Any = None
         for way, flags in WAYS[experiment].items():
             for seed in seeds:
                 run = root / f"{way.replace(' ', '')}-{seed}"
                 minutes = running.timed(experiment, f"{settings} {flags}".strip(), seed, run)
                 opened = runs.open_run(run)
-                test = runs.dataset(opened.record, "test").arrays
+                test = runs.dataset(opened, "test").arrays
                 made = translated(opened, test["source"])
                 row = {"way": way, "seed": seed, "steps": opened.step, "minutes": round(minutes, 2)}
                 rows.append(row | distances(opened.record, made, test["image"]))
-                about = opened.record
                 panels += [made[:SHOWN]] if seed == seeds[0] else []
-        test = runs.dataset(about, "test").arrays
-        chance = distances(about, np.roll(test["image"], 1, axis=0), test["image"])
+        test = runs.dataset(opened, "test").arrays
+        chance = distances(opened.record, np.roll(test["image"], 1, axis=0), test["image"])
     shown = pictures.compared([test["source"][:SHOWN], *panels, test["image"][:SHOWN]], SHOWN)
     pictures.save_png(running.RESULTS.joinpath(f"{name or experiment}.png"), shown)
-    record = {"command": running.command(experiment, settings), "config": about["config"], "data": about["data"]}
-    record |= {"pairs": len(test["image"]), "rows": rows, "chance": chance, "environment": records.environment()}
+    record = {"command": running.command(experiment, settings), "config": opened.record["config"]}
+    record |= {"data": opened.record["data"], "pairs": len(test["image"]), "rows": rows, "chance": chance}
+    record |= {"environment": records.environment()}
     running.write(name or experiment, record)
     print(markdown(record))
     print(sentence(record))

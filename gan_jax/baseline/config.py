@@ -23,10 +23,10 @@ class Common:
     """Data, batch size, average, precision, seed and run: settings of every experiment."""
 
     dataset: str = "digits"
-    """Data set: digits (included), a TFDS name such as fashion_mnist, a folder of images, or points in the plane such
-    as ring or grid. For translation: edges:NAME, grey:NAME, inverted:NAME, recoloured:NAME or
-    pairs:DIRECTORY:DIRECTORY, each with the prefix unpaired: to train without pairs. For semi-supervised learning:
-    few:10:0:NAME, with 10 labels per class, draw number 0."""
+    """Data set: digits (included), a TFDS name such as fashion_mnist, a folder of images, hf:NAME of Hugging
+    Face, tar:PATTERN, FILE.py:FUNCTION of your own, or points in the plane such as ring or grid. For translation:
+    edges:NAME, grey:NAME, inverted:NAME, recoloured:NAME or pairs:DIRECTORY:DIRECTORY, each with the prefix unpaired:
+    to train without pairs. For semi-supervised learning: few:10:0:NAME, with 10 labels per class, draw number 0."""
     resolution: int | None = None
     """Side to resize images to, in pixels; 28, 32 or 64 for DCGAN and residual networks."""
     batch_size: int = 32

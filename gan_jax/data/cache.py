@@ -4,6 +4,7 @@ import contextlib
 import functools
 import hashlib
 import os
+import re
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -13,6 +14,9 @@ import numpy as np
 
 from gan_jax.errors import UserError
 from gan_jax.files import atomic
+
+# names of files in the cache: arrays of `cached`, downloaded weights, and either while it is written
+WRITTEN = re.compile(r"\.?(.+-[0-9a-f]{16}\.npz|pt_inception-[-0-9a-f]+\.pth)(\.[0-9a-f]{32}\.partial)?")
 
 
 def directory() -> Path:

@@ -1,6 +1,8 @@
 """Types of data sets: `Dataset` in memory and `Stream` on disk, each one split with a fingerprint."""
 
 import hashlib
+import os
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +11,7 @@ import numpy as np
 
 from gan_jax.data import kinds
 from gan_jax.data.kinds import Kind
+from gan_jax.errors import UserError
 
 
 class Spec(NamedTuple):
@@ -21,6 +24,7 @@ class Spec(NamedTuple):
         unpaired: Whether sources and images are drawn independently, so that no image's source is known.
         few_labels: Whether only a few examples have labels; they are `few_image` and `few_label`, drawn independently.
         kind: The kind of the examples: how they are scaled for networks, drawn and written to files.
+        class_names: Names of the classes; empty where they are not known.
     """
 
     shape: tuple[int, ...]
@@ -29,6 +33,27 @@ class Spec(NamedTuple):
     unpaired: bool = False
     few_labels: bool = False
     kind: Kind = kinds.image
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def class_titles(self) -> tuple[str, ...]:
+        """Names of the classes; their numbers where names are not known."""
+        return self.class_names or tuple(map(str, range(self.classes)))
+
+    def label(self, title: str) -> int:
+        """Returns the label of a class, given its name or its number; a name takes precedence.
+
+        Raises:
+            UserError: If it is neither.
+        """
+        if title in self.class_names:
+            return self.class_names.index(title)
+        try:
+            return int(title)
+        except ValueError:
+            names = ", ".join(self.class_names[:20]) + ", …" * (len(self.class_names) > 20)
+            known = f"one of {names}, or a number" if names else "a number, as the classes of these data have no names"
+            raise UserError(f"class {title!r} does not exist; give {known}") from None
 
 
 class Dataset(NamedTuple):
@@ -45,6 +70,7 @@ class Dataset(NamedTuple):
             other arrays have N rows, which belong together.
         origin: Fingerprint of the files it was read from, equal to that of a `Stream` of them; "" if it cannot be
             streamed.
+        held_out: The test split, of a training split that exists in memory only; None where `load` finds it by name.
     """
 
     name: str
@@ -54,6 +80,7 @@ class Dataset(NamedTuple):
     fingerprint: str
     apart: tuple[tuple[str, ...], ...] = ()
     origin: str = ""
+    held_out: "Dataset | None" = None
 
     @property
     def count(self) -> int:
@@ -96,7 +123,7 @@ def dataset(
     split: str,
     image: np.ndarray,
     label: np.ndarray | None = None,
-    classes: int = 0,
+    classes: int | Sequence[str] = 0,
     others: dict[str, np.ndarray] | None = None,
     apart: tuple[tuple[str, ...], ...] = (),
     kind: Kind = kinds.image,
@@ -108,7 +135,7 @@ def dataset(
         split: Name of the split.
         image: Examples `[N, ...]`, of any kind.
         label: Labels `[N]` in [0, classes), of any integer type.
-        classes: Number of classes; ignored without labels.
+        classes: Number of classes, or their names; ignored without labels.
         others: Further arrays by name, such as `source`.
         apart: Groups of them that are drawn independently, see `Dataset`.
         kind: Kind of the examples.
@@ -126,9 +153,38 @@ def dataset(
     arrays |= {key: np.ascontiguousarray(array) for key, array in (others or {}).items()}
     source = arrays["source"].shape[1:] if "source" in arrays else None
     drawn = {key for group in apart for key in group}
-    few_labels, classes = "few_label" in drawn, 0 if label is None else classes
-    spec = Spec(image.shape[1:], classes, source, "source" in drawn, few_labels, kind)
+    classes = 0 if label is None else classes
+    named = () if isinstance(classes, int) else tuple(classes)
+    count = classes if isinstance(classes, int) else len(named)
+    spec = Spec(image.shape[1:], count, source, "source" in drawn, "few_label" in drawn, kind, named)
     return Dataset(name, split, arrays, spec, fingerprint(arrays), apart)
+
+
+def of_split(data: Dataset, split: str) -> Dataset:
+    """Returns the split of this name of a set in memory: the set itself, or its held-out part.
+
+    Raises:
+        UserError: If it is neither.
+    """
+    known = {each.split: each for each in (data, data.held_out) if each is not None}
+    if split not in known:
+        raise UserError(
+            f"split={split!r}: {data.name} has {' and '.join(known)}; make it by data.from_arrays, which has a test "
+            "split, or return the split that is asked for"
+        )
+    return known[split]
+
+
+def tenth(count: int) -> np.ndarray:
+    """Marks a tenth of the examples, and at least one, at random with a fixed seed; bool `[count]`."""
+    marked = np.zeros(count, bool)
+    marked[np.random.RandomState(0).permutation(count)[: max(1, count // 10)]] = True  # NumPy keeps its streams fixed
+    return marked
+
+
+def is_held_out(name: str) -> bool:
+    """Returns whether an example of this name is held out for testing: one in ten, by a hash of the name."""
+    return zlib.crc32(os.fsencode(name)) % 10 == 0
 
 
 def same(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:

@@ -1,8 +1,8 @@
-"""Parses names of data sets: a task, its options, and the set that it is made from."""
+"""Parses names of data sets: a task, its options, and the set that it is made from; and where that set comes from."""
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from gan_jax.data.sources import stacked, toys
@@ -12,6 +12,9 @@ BUILT_IN = ("digits", *toys.NAMES, *stacked.SOURCES)
 MADE = ("edges", "grey", "inverted", "recoloured")  # tasks that compute a source from each image of a set
 PAIRED = ("pairs", *MADE)  # tasks in which every image has its source
 VERSION = re.compile(r"\d+\.[\d*]+\.[\d*]+")  # version of a TensorFlow Datasets set, after its name and a colon
+PREFIXES = ("folder", "hf", "tar", "memory")  # of a plain set, each a kind of source
+FUNCTION = re.compile(r"(.+\.py|[^\W\d]\w*(?:\.[^\W\d]\w*)*):([^\W\d]\w*)")  # FILE.py:FUNCTION or MODULE:FUNCTION
+OPTIONS = {"hf": ("image", "label", "config"), "tar": ("test",)}  # hf:NAME,label=COLUMN and the like
 
 
 class Name(NamedTuple):
@@ -29,8 +32,23 @@ class Name(NamedTuple):
     base: str
 
 
+class Source(NamedTuple):
+    """Where a plain set comes from.
+
+    Attributes:
+        kind: "built-in", "tfds", "function", or one of `PREFIXES`.
+        path: A directory for "folder", files for "tar", a directory or a name for "hf", a file or module for
+            "function", and a name for others.
+        options: The function's name for "function"; what is given of `OPTIONS`.
+    """
+
+    kind: str
+    path: str
+    options: dict[str, str]
+
+
 def parsed(name: str) -> Name:
-    """Parses the name of a data set, as in `data.load`; the syntax of names is defined here alone."""
+    """Parses the name of a data set, as in `data.load`; the syntax of names is defined in this module alone."""
     task, colon, rest = name.partition(":")
     if task == "few" and colon:
         per_class, draw, base = [*rest.split(":", 2), "", ""][:3]
@@ -44,6 +62,20 @@ def parsed(name: str) -> Name:
     return Name(task, (), rest) if task in MADE and colon else Name("", (), name)
 
 
+def source(name: str) -> Source:
+    """Parses the name of a plain set; built-in sets and existing directories take precedence."""
+    prefix, colon, rest = name.partition(":")
+    if colon and prefix in PREFIXES:
+        return Source(prefix, *_options(rest, OPTIONS.get(prefix, ())))
+    if name in BUILT_IN:
+        return Source("built-in", name, {})
+    if os.path.isdir(os.path.expanduser(name)):
+        return Source("folder", name, {})
+    if match := FUNCTION.fullmatch(name):
+        return Source("function", match[1], {"function": match[2]})
+    return Source("tfds", name, {})
+
+
 def resolved(name: str) -> str:
     """Makes the paths in a name absolute, so that it means the same in every working directory; expands `~`.
 
@@ -53,13 +85,13 @@ def resolved(name: str) -> str:
     Raises:
         UserError: If it is empty.
     """
-    if name.strip() in ("", "folder:"):
+    if name.strip() in ("", *(f"{prefix}:" for prefix in PREFIXES)):
         raise UserError(f"data set {name!r} is empty; give a name, such as digits, or a directory of images")
     return _with_paths(name, lambda path: os.path.abspath(os.path.expanduser(path)))
 
 
 def directories(name: str) -> list[str]:
-    """Returns the directories of images in a name."""
+    """Returns the directories and files in a name."""
     found: list[str] = []
     _with_paths(name, lambda path: found.append(path) or path)
     return found
@@ -74,6 +106,19 @@ def images_of(name: str) -> str:
     return images_of(base) if base and task in ("few", "unpaired", "edges", "grey", "inverted") else name
 
 
+def origin(name: str) -> str:
+    """Returns the kind of `Source` of the plain set that a name's tasks are made from; "" for two folders."""
+    task, _, base = parsed(name)
+    return (origin(base) if base else "") if task else source(name).kind
+
+
+def stem(name: str) -> str:
+    """Returns the last parts of the paths in a name, as a part of a file name."""
+    parts = name.removeprefix("folder:").removeprefix("memory:").split(":")
+    joined = "-".join(part.rstrip("/").split("/")[-1] for part in parts)
+    return re.sub(r"[-.,]*[*?{}\[\]][-.,*?{}\[\]]*", "-", joined) if origin(name) == "tar" else joined  # a pattern
+
+
 def two_directories(pair: str) -> tuple[str, str]:
     """Splits DIR_A:DIR_B at the first colon with existing directories on both sides, else at the first colon.
 
@@ -85,18 +130,26 @@ def two_directories(pair: str) -> tuple[str, str]:
     return next((way for way in ways if all(os.path.isdir(os.path.expanduser(path)) for path in way)), ways[0])
 
 
-def is_directory(name: str) -> bool:
-    """Returns whether a name means a directory of images; built-in sets take precedence."""
-    return name.startswith("folder:") or (name not in BUILT_IN and os.path.isdir(os.path.expanduser(name)))
+def _options(rest: str, known: Collection[str]) -> tuple[str, dict[str, str]]:
+    """Splits "PATH,option=value,option=value"; a comma before anything else belongs to the path."""
+    path, *given = re.split(rf",(?=(?:{'|'.join(known)})=)", rest) if known else [rest]
+    return path, dict(each.split("=", 1) for each in given)
 
 
 def _with_paths(name: str, change: Callable[[str], str]) -> str:
     """Returns a name with a function applied to its paths."""
     task, options, base = parsed(name)
-    if not task and name.startswith("folder:"):
-        return f"folder:{change(name.removeprefix('folder:'))}"
-    if not task:
-        return change(name) if name.startswith("~") or is_directory(name) else name
-    if not base:
+    if task and not base:
         return ":".join([task, *map(change, options)]) if options and all(options) and task != "few" else name
-    return ":".join([task, *options, _with_paths(base, change)])
+    if task:
+        return ":".join([task, *options, _with_paths(base, change)])
+    kind, path, given = source(name)
+    if kind == "function" and path.endswith(".py"):
+        return f"{change(path)}:{given['function']}"
+    if kind == "tar":
+        given = {key: change(value) for key, value in given.items()}
+    if kind in PREFIXES:
+        local = kind in ("folder", "tar") or (kind == "hf" and os.path.exists(os.path.expanduser(path)))
+        whole = ",".join([change(path) if local else path, *(f"{key}={value}" for key, value in given.items())])
+        return f"{kind}:{whole}" if name.startswith(f"{kind}:") else whole
+    return change(name) if name.startswith("~") else name

@@ -8,9 +8,10 @@ them into the input of the next compiled call, and sends it to the device while 
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,12 +21,14 @@ import numpy as np
 from gan_jax.data import kinds
 from gan_jax.data.batches import examples, for_networks
 from gan_jax.data.dataset import Dataset, Stream, dataset
+from gan_jax.data.reading import damage
 from gan_jax.data.reading.images import Damaged, require_size, stack
 from gan_jax.errors import UserError
 from gan_jax.types import Array, Batch
 
 AHEAD = 2  # compiled calls whose batches are read ahead
 TRIES = 100  # replacements tried for a damaged example
+CHUNK = 1024  # examples fetched at once
 Read = Callable[[int], dict[str, np.ndarray]]
 Take = Callable[[], tuple[Any, dict[str, float]]]
 
@@ -125,17 +128,58 @@ def feed(
 
 
 def few(stream: Stream, count: int) -> Dataset:
-    """Reads evenly spaced examples of a stream into memory.
+    """Reads evenly spaced examples of a stream into memory, at most `count`."""
+    return some(stream, spaced(stream.count, count))
+
+
+def spaced(count: int, most: int) -> np.ndarray:
+    """Returns at most `most` of the indices in [0, count), evenly spaced, with both ends."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+
+
+def some(stream: Stream, numbers: np.ndarray) -> Dataset:
+    """Reads the examples of given indices `[n]` into memory."""
+    height, width, channels = stream.spec.shape
+    require_size((len(numbers), height, width, channels))
+    return _dataset(stream, _decode(stream, numbers))
+
+
+def fetched(stream: Stream, numbers: Sequence[int] | None = None) -> Iterator[tuple[str, Path | bytes, int]]:
+    """Yields name, encoded image and label of all examples, or of those of given indices; fetches `CHUNK` at once."""
+    numbers = range(stream.count) if numbers is None else numbers
+    for start in range(0, len(numbers), CHUNK):
+        yield from stream.fetch(numbers[start : start + CHUNK])
+
+
+def whole(stream: Stream, key: object) -> Dataset:
+    """Reads a stream into memory, from the cache if it has been read before.
 
     Args:
         stream: The data.
-        count: Number of examples, at most.
+        key: All that the images depend on but split and resolution, see `cache.cached`.
     """
-    numbers = np.unique(np.linspace(0, stream.count - 1, min(count, stream.count)).round().astype(int))
-    height, width, channels = stream.spec.shape
-    require_size((len(numbers), height, width, channels))
-    arrays = _decode(stream, numbers)
-    return dataset(stream.name, stream.split, arrays["image"], arrays.get("label"), stream.spec.classes)
+
+    def decode(damaged: list[int] | None) -> dict[str, np.ndarray]:
+        labels: list[int] = []
+
+        def encoded() -> Iterator[tuple[str, Path | bytes]]:
+            for name, image, label in fetched(stream):
+                labels.append(label)
+                yield name, image
+
+        image = stack(encoded(), stream.count, stream.resolution, stream.spec.shape[-1], damaged)
+        return {"image": image} | ({"label": np.array(labels, np.int32)} if stream.spec.classes else {})
+
+    name, key = f"{stream.name}-{stream.split}", (key, stream.split, stream.resolution)
+    arrays, damaged = damage.decoded(name, key, decode, stream.skip_damaged)
+    arrays = damage.replaced(arrays, damaged, lambda row: stream.fetch([row])[0][0])
+    return _dataset(stream, arrays)._replace(origin=stream.origin)
+
+
+def _dataset(stream: Stream, arrays: dict[str, np.ndarray]) -> Dataset:
+    spec = stream.spec
+    classes = spec.class_names or spec.classes
+    return dataset(stream.name, stream.split, arrays["image"], arrays.get("label"), classes)
 
 
 def _decode(stream: Stream, numbers: np.ndarray) -> dict[str, np.ndarray]:

@@ -29,7 +29,7 @@ Made = dict[str, np.ndarray | list[np.ndarray]]
 
 def neighbours(run: Restored, seed: int, count: int = 8, features: evaluate.FeatureName = "pixels") -> Made:
     """Draws `count` samples, and the `count` training images nearest to each, by features as in `evaluate`."""
-    images = sample.samples(run, seed, count), runs.dataset(run.record).arrays["image"]
+    images = sample.samples(run, seed, count), runs.dataset(run).arrays["image"]
     return {f"neighbours-{features}": sheets.neighbours(*images, *_features(run, features, *images), count)}
 
 
@@ -39,8 +39,8 @@ def memorisation(
     """Draws those of `samples` samples that are most like copies of training images, next to such test images."""
     images = (
         sample.samples(run, seed, samples),
-        runs.dataset(run.record).arrays["image"],
-        some(runs.held_out(run.record).arrays["image"], samples, seed),
+        runs.dataset(run).arrays["image"],
+        some(runs.held_out(run).arrays["image"], samples, seed),
     )
     return {f"memorisation-{features}": sheets.memorisation(*images, *_features(run, features, *images), count)}
 
@@ -49,7 +49,7 @@ def collapse(
     run: Restored, seed: int, count: int = 8, features: evaluate.FeatureName = "pixels", samples: int = 2000
 ) -> Made:
     """Draws the most similar of `samples` samples, and of as many training images."""
-    images = sample.samples(run, seed, samples), some(runs.dataset(run.record).arrays["image"], 2 * samples, seed)
+    images = sample.samples(run, seed, samples), some(runs.dataset(run).arrays["image"], 2 * samples, seed)
     return {f"collapse-{features}": sheets.collapse(*images, *_features(run, features, *images), count)}
 
 
@@ -115,7 +115,7 @@ def inversion(
     run: Restored, seed: int, count: int = 8, paths: Sequence[Path] = (), starts: int = 32, iterations: int = 300
 ) -> Made:
     """Draws the first `count` images of files and folders, or random test images, above their inversions."""
-    images = load_images(run, paths)[:count] if paths else some(runs.held_out(run.record).arrays["image"], count, seed)
+    images = load_images(run, paths)[:count] if paths else some(runs.held_out(run).arrays["image"], count, seed)
     inverted = invert(run, images, starts=starts, iterations=iterations, seed=seed)
     title = f"given images, and the best of {starts} searches, with its root mean squared error"
     return {"inversion": sheets.inversion(images, inverted.images, inverted.errors, title)}
@@ -160,6 +160,6 @@ def _named(layer: str | None) -> str:
 def _features(run: Restored, kind: evaluate.FeatureName, *images: np.ndarray) -> tuple[list[np.ndarray], str]:
     """Returns features of arrays of images, and the name of the features."""
     name, resolution = run.record["data"]["name"], run.record["config"].get("resolution")
-    features = scoring.features_of(kind, name, run.spec, resolution)
+    features = scoring.features_of(kind, name, run.spec, resolution, train=run.data)
     compute = extractor(features, of_data(run.spec.kind))
     return [joined(compute(None, each))[0] for each in images], features.name

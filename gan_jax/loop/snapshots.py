@@ -26,9 +26,9 @@ def grids(system: System, key: Array, dataset: Dataset, run: Path) -> Callable[[
 
     Returns:
         `(state, step)`, which writes `samples/STEP.png`, or `.gif` where examples move. If latents hold a class, a row
-        has one noise and a column one class. If they hold any codes, `codes.png` in the run directory varies one code
-        after another. A translator's grid has 32 sources, each above its translation, and that above the true partner
-        if it is known.
+        has one noise and a column one class, below its name where that is known. If they hold any codes, `codes.png` in
+        the run directory varies one code after another. A translator's grid has 32 sources, each above its
+        translation, and that above the true partner if it is known.
     """
     kind = dataset.spec.kind
     if system.translate is not None:
@@ -39,11 +39,12 @@ def grids(system: System, key: Array, dataset: Dataset, run: Path) -> Callable[[
     table = None if kind.overlaid else codes.by_class(latent, drawn, rows=8)
     columns = None if table is None else len(table) // 8
     values = drawn if table is None else table
+    captions = () if table is None else codes.captions(latent, dataset.spec.class_names)
 
     def picture(state: TrainState, step: int) -> None:
         ema = parallel.first(state.ema)
         sheet = kind.sheet(generate(ema, values), columns, dataset.arrays["image"][: kind.shown])
-        pictures.save(run / "samples" / f"{step:08d}", sheet)
+        pictures.save(run / "samples" / f"{step:08d}", pictures.captioned(sheet, captions))
         if latent.parts and not kind.overlaid:
             moved = codes.traversals(latent, drawn[0], steps=10, low=-2.0, high=2.0)
             pictures.save(run / "codes", kind.sheet(generate(ema, moved), 10))

@@ -34,6 +34,7 @@ def features_of(
     resolution: int | None = None,
     weights: Path | None = None,
     resize: Resize = "reference",
+    train: Dataset | None = None,
 ) -> Features:
     """Returns the features by which samples are compared with a data set.
 
@@ -45,6 +46,7 @@ def features_of(
         resolution: The resolution at which it was loaded.
         weights: File of Inception's weights; None uses those in the cache, or downloads them.
         resize: How images are resized for Inception.
+        train: The training data, if they are in memory; other data are loaded by name to train a classifier.
 
     Raises:
         UserError: If the data set has no labels, so that there is no classifier, or networks for images are to judge
@@ -63,6 +65,8 @@ def features_of(
             f"features: {name} has no labels to train a classifier with; give --features inception, or --features "
             "pixels, which say less about quality"
         )
+    if train is not None and train.held_out is not None:
+        return features.of_classifier(pretrained.fitted(train, train.held_out), name)
     name = data.images_of(name)
     return features.of_classifier(pretrained.load(name, resolution), name)
 
@@ -92,12 +96,12 @@ def in_training(
             "eval_every, best: translated images cannot be scored during training; leave --eval-every and --best out"
         )
     began = time.monotonic()
-    test = data.load(train.name, "test", resolution, skip_damaged=True)
+    test = train.held_out or data.load(train.name, "test", resolution, skip_damaged=True)
     remedy = "raise --eval-count; or, if the images are too few, use kid instead of fid in --eval-metrics and --best"
     counts = {"samples": count, "test_images": test.count, "training_images": train.count}
     if kind == "classifier" or (kind is None and train.spec.kind.is_image):
         enough(metrics, classifier.SIZE, remedy, **counts)  # before it is trained, which takes minutes
-    judge = features_of(kind, train.name, train.spec, resolution)
+    judge = features_of(kind, train.name, train.spec, resolution, train=train)
     enough(metrics, judge.size, remedy, **counts)
     made = scorer(system, judge, metrics, test, train, count=count)
     protocol.write(workdir, yardstick(made, train, count, 0))

@@ -1,10 +1,12 @@
 """Run directories: records, checkpoints, logs, reports, and reopening.
 
 `checkpoint` reads and writes checkpoints, and alone imports Orbax; `records` describes a run, `directories` says where
-it is kept; `reopen` rebuilds a system from its directory. See README.md in this folder.
+it is kept; `reopen` rebuilds a system from its directory, `data` loads what it was trained on. See README.md in this
+folder.
 """
 
-from gan_jax.runs.reopen import BEST, Restored, dataset, held_out, open_run, require_none_opening, restore_state
+from gan_jax.runs.data import dataset, held_out
+from gan_jax.runs.reopen import BEST, Restored, open_run, require_none_opening, restore_state
 
 __all__ = [
     "BEST",

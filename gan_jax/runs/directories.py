@@ -5,6 +5,7 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
+from gan_jax.data import names
 from gan_jax.errors import UserError
 from gan_jax.runs import lock, records
 from gan_jax.runs.records import Record
@@ -12,9 +13,7 @@ from gan_jax.runs.records import Record
 
 def default_directory(record: Record) -> Path:
     """Returns runs/EXPERIMENT-DATASET, relative; with "-seedN" if that directory holds a run of another seed."""
-    parts = record["data"]["name"].removeprefix("folder:").split(":")
-    data = "-".join(part.rstrip("/").split("/")[-1] for part in parts)
-    plain = Path("runs") / f"{records.stem(record['experiment'])}-{data}"
+    plain = Path("runs") / f"{records.stem(record['experiment'])}-{names.stem(record['data']['name'])}"
     seed = record["config"].get("seed")
     own = plain.with_name(f"{plain.name}-seed{seed}")
     if holds_run(own):

@@ -45,6 +45,7 @@ def describe(build: Callable, dataset: Dataset | Stream, config: Any) -> Record:
     data |= {"kind": kinds.to_record(dataset.spec.kind)}
     data |= {"source": list(dataset.spec.source)} if dataset.spec.source else {}
     data |= {"unpaired": dataset.spec.unpaired, "few_labels": dataset.spec.few_labels}
+    data |= {"class_names": list(dataset.spec.class_names)} if dataset.spec.class_names else {}
     data |= {"count": dataset.count} | marks(dataset)
     source = _source(build)
     if source is None:

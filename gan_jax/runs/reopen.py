@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import jax
 
 from gan_jax import rng
-from gan_jax.data import Dataset, Spec, kinds, load, names
-from gan_jax.data.dataset import marks, same
+from gan_jax.data import Dataset, Spec, kinds, names
 from gan_jax.errors import NotFound, UserError
 from gan_jax.runs import checkpoint, importing, records
 from gan_jax.runs.records import Record
@@ -34,6 +33,8 @@ class Restored(NamedTuple):
         step: That checkpoint's step.
         record: The run's record.
         spec: The shape and kind of the examples.
+        data: The run's training data, if it was opened with a data set in memory; else they are loaded by name.
+        trusted: Whether a function that is named in the record may be called to load the data.
     """
 
     system: System
@@ -41,10 +42,16 @@ class Restored(NamedTuple):
     step: int
     record: Record
     spec: Spec
+    data: Dataset | None = None
+    trusted: bool = True
 
 
 def open_run(
-    directory: Path, step: int | None = None, best: bool = False, dataset: str | None = None, safe: bool = False
+    directory: Path,
+    step: int | None = None,
+    best: bool = False,
+    dataset: str | Dataset | None = None,
+    safe: bool = False,
 ) -> Restored:
     """Rebuilds a run's system and restores its averaged networks, from the directory alone.
 
@@ -52,10 +59,11 @@ def open_run(
         directory: A run directory.
         step: Step of the checkpoint; by default the newest undamaged one.
         best: Whether to use the best checkpoint, which `--best` keeps, instead.
-        dataset: New name of the run's data, as in `data.load`, if they have moved.
+        dataset: New name of the run's data, as in `data.load`, if they have moved; or the data themselves, such as
+            `data.from_arrays` makes.
         safe: Whether to run this repository's experiment of the same name instead of the directory's code. If the two
             differ, samples may differ, or an error may follow. It refuses a kind of examples that neither the package
-            nor that experiment defines.
+            nor that experiment defines, and a function that the record names as the source of the data.
 
     Raises:
         NotFound: If it is no run directory, or has no checkpoint yet, or no best one.
@@ -75,8 +83,11 @@ def open_run(
         _opening.reset(token)
     _require_shapes(expected, ema, directory)
     if dataset is not None:
-        record = record | {"data": record["data"] | {"name": names.resolved(dataset)}}
-    return Restored(system, jax.tree.map(jax.numpy.asarray, ema), record["step"], record, spec)
+        name = names.resolved(dataset) if isinstance(dataset, str) else dataset.name
+        record = record | {"data": record["data"] | {"name": name}}
+    given = dataset if isinstance(dataset, Dataset) else None
+    trusted = not safe or dataset is not None
+    return Restored(system, jax.tree.map(jax.numpy.asarray, ema), record["step"], record, spec, given, trusted)
 
 
 def require_none_opening() -> None:
@@ -104,43 +115,6 @@ def restore_state(run: Restored, directory: Path, step: int | None = None, best:
     like = jax.eval_shape(run.system.init, rng.key(0))
     state = checkpoint.restore(_checkpoints(directory, step, best), like, step)[0]
     return jax.tree.map(jax.numpy.asarray, state)
-
-
-def dataset(record: Record, split: str | None = None) -> Dataset:
-    """Loads a split of the data that a run was trained on, by default the training split.
-
-    If an image cannot be read, the next one replaces it, with a warning.
-
-    Raises:
-        UserError: If the data have moved or have another shape, or the training examples have changed.
-    """
-    about = record["data"]
-    try:
-        found = load(about["name"], split or about["split"], record["config"].get("resolution"), skip_damaged=True)
-    except NotFound as error:
-        raise NotFound(
-            f"{error}. The run was trained on {about['name']!r}; if the data have moved, give --dataset with their "
-            "new name"
-        ) from error
-    if split in (None, about["split"]) and not same(marks(found), about):
-        raise UserError(
-            f"the contents of {about['name']!r} have changed since the run was trained; restore them, or give "
-            "--dataset with their new location"
-        )
-    if list(found.spec.shape) != about["shape"]:
-        raise UserError(
-            f"the run was trained on examples of shape {about['shape']}, but those of {about['name']!r} have shape "
-            f"{list(found.spec.shape)}; give --dataset with examples of shape {about['shape']}"
-        )
-    return found
-
-
-def held_out(record: Record) -> Dataset:
-    """Loads the test split of a run's data; raises UserError if the run was trained on it."""
-    found = dataset(record, "test")
-    if same(marks(found), record["data"]):
-        raise UserError(f"the run was trained on the test split of {found.name!r}, so no examples are held out")
-    return found
 
 
 def _checkpoints(directory: Path, step: int | None, best: bool) -> Path:
@@ -177,7 +151,8 @@ def _spec(record: Record, experiment: ModuleType, safe: bool) -> Spec:
     task = names.parsed(about["name"]).task  # for records of format 1, which lack the other entries
     unpaired, few_labels = about.get("unpaired", task == "unpaired"), about.get("few_labels", task == "few")
     source = tuple(about["source"]) if "source" in about else None
-    return Spec(tuple(about["shape"]), about["classes"], source, unpaired, few_labels, kind)
+    named = tuple(about.get("class_names", ()))  # older records have none
+    return Spec(tuple(about["shape"]), about["classes"], source, unpaired, few_labels, kind, named)
 
 
 def _require_shapes(expected: dict[str, PyTree], ema: dict[str, PyTree], directory: Path) -> None:

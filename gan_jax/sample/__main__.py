@@ -35,8 +35,8 @@ class Draw:
     """Number of samples; by default 64 images or 1,024 points, or in a grid of a conditional generator 8 per class."""
     truncation: float | None = None
     """Redraw values of the latent beyond this threshold: less variety, more typical samples."""
-    labels: tuple[int, ...] = ()
-    """Classes of the samples, repeated in turn; by default random."""
+    labels: tuple[str, ...] = ()
+    """Classes of the samples, by name or number, repeated in turn; by default random."""
     codes: tuple[str, ...] = ()
     """Values of codes for all samples, such as style=0.5,-1 or digit=3; also outside the range of training."""
 
@@ -49,7 +49,9 @@ def grid(run: Path, shared: Shared, draw: Draw) -> None:
     if draw.count is None and not (draw.labels or draw.codes or kind.overlaid):
         table = parts.by_class(game.sampler(opened.system)[0], values, rows)
     made = sample.generate(opened, values if table is None else table)
-    _save(target, opened, made, kind.sheet(made, None if table is None else len(table) // rows))
+    sheet = kind.sheet(made, None if table is None else len(table) // rows)
+    captions = () if table is None else parts.captions(game.sampler(opened.system)[0], opened.spec.class_names)
+    _save(target, opened, made, pictures.captioned(sheet, captions))
 
 
 def files(run: Path, shared: Shared, draw: Draw) -> None:
@@ -104,7 +106,7 @@ def traversal(
     dimensions: tuple[int, ...] = (),
     low: float = -1.0,
     high: float = 1.0,
-    labels: tuple[int, ...] = (),
+    labels: tuple[str, ...] = (),
     codes: tuple[str, ...] = (),
     gif: bool = False,
 ) -> None:
@@ -115,7 +117,7 @@ def traversal(
         dimensions: Latent dimensions to vary, one row each; by default the codes, or else the first 8 dimensions.
         low: First value of a dimension.
         high: Last value of a dimension.
-        labels: Class of the sample; by default random.
+        labels: Class of the sample, by name or number; by default random.
         codes: Values of the sample's codes, such as style=0.5,-1 or digit=3, where they are not varied.
         gif: Write an animation, forward and back, instead of a grid.
     """
@@ -143,7 +145,7 @@ def reconstruction(run: Path, shared: Shared, count: int = 64, dataset: str | No
     if count < 1:
         raise UserError(f"--count {count}: give at least 1")
     opened, target = _opened(run, shared, "reconstruction", dataset=dataset)
-    held, kind = runs.held_out(opened.record).arrays["image"], opened.spec.kind
+    held, kind = runs.held_out(opened).arrays["image"], opened.spec.kind
     held = held[np.random.default_rng(shared.seed).permutation(len(held))[:count]]  # as they may be sorted
     made = sample.reconstructions(opened, held)
     rows = [part[i : i + 8] for i in range(0, len(held), 8) for part in (held, made)]
@@ -166,7 +168,7 @@ def _opened(
     name = f"{name}-step{opened.step}-seed{shared.seed}"
     if draw:
         name += "" if draw.truncation is None else f"-truncation{draw.truncation}"
-        name += f"-labels{','.join(map(str, draw.labels))}" if draw.labels else ""
+        name += f"-labels{','.join(draw.labels)}".replace("/", "-") if draw.labels else ""
         name += "".join(f"-{code}" for code in draw.codes)
     target = shared.out or run / f"{name}{suffix}"
     require_writable(target if suffix else target / "000000", suffix)
@@ -182,7 +184,8 @@ def _drawn(opened: Restored, shared: Shared, draw: Draw) -> Array:
     sample.require_memory(opened, count)
     values = sample.latents_of(opened, shared.seed, count, draw.truncation)
     if draw.labels:
-        values = parts.with_labels(latent, values, np.resize(draw.labels, len(values)))
+        labels = [opened.spec.label(title) for title in draw.labels]
+        values = parts.with_labels(latent, values, np.resize(labels, len(values)))
     return parts.with_codes(latent, values, draw.codes)
 
 

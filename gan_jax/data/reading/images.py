@@ -119,6 +119,11 @@ def grey(file: Path | bytes) -> bool:
         return True
 
 
+def channels(files: Iterable[Path | bytes]) -> int:
+    """Returns the number of channels of images together: 1 if all are greyscale, else 3."""
+    return 1 if all(map(grey, files)) else 3
+
+
 def _read(file: Path | bytes, read: Callable[[Image.Image], T]) -> T:
     """Opens and reads an image; if that fails, tries again without its metadata."""
     try:

@@ -1,24 +1,20 @@
 """A folder of image files as a data set."""
 
 import hashlib
-import os
 import warnings
-import zlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from gan_jax.data.dataset import Dataset, Spec, Stream, dataset
+from gan_jax.data.dataset import Dataset, Spec, Stream, dataset, is_held_out
 from gan_jax.data.reading import damage
-from gan_jax.data.reading.images import grey, shape_of, stack
+from gan_jax.data.reading.images import channels, shape_of, stack
 from gan_jax.data.reading.listing import Listing, listed, shown
 from gan_jax.errors import UserError
 
 SPLITS = ("train", "test", "all")
 VALID = ("valid", "val", "validation")  # folder names of the split "valid"
-HELD_OUT = 10  # one file in ten is for testing
 
 
 def load(path: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Dataset:
@@ -29,7 +25,7 @@ def load(path: str, split: str = "train", resolution: int | None = None, skip_da
     relative path: one file in ten is for testing, the same on every machine and independent of the other files.
 
     If every image lies in a subfolder (of its split's folder, if splits are folders) and there are at least two, the
-    first level of subfolders gives the labels, in alphabetical order; else there are none. Images are greyscale if all
+    first level of subfolders gives the classes, in alphabetical order; else there are none. Images are greyscale if all
     files of the folder are, else RGB, with transparency composited onto white. `listing.listed` says which files are
     left out.
 
@@ -56,12 +52,12 @@ def load(path: str, split: str = "train", resolution: int | None = None, skip_da
 
     def decode(damaged: list[int] | None) -> dict[str, np.ndarray]:
         named = ((str(files[i]), files[i]) for i in chosen)
-        return {"image": stack(named, len(chosen), resolution, _channels(files), damaged)}
+        return {"image": stack(named, len(chosen), resolution, channels(files), damaged)}
 
     arrays, damaged = damage.decoded(f"{root.name}-{split}", key, decode, skip_damaged)
     arrays |= {} if found.label is None else {"label": found.label}
     arrays = damage.replaced(arrays, damaged, lambda row: str(files[chosen[row]]))
-    made = dataset(path, split, arrays["image"], arrays.get("label"), len(found.classes))
+    made = dataset(path, split, arrays["image"], arrays.get("label"), found.classes)
     return made._replace(origin=_origin(found, [about[i].st_size for i in chosen]))
 
 
@@ -73,15 +69,15 @@ def stream(path: str, split: str = "train", resolution: int | None = None, skip_
     """
     found = _find(path, split)
     files = found.listing.files
-    channels, files = _channels(files), [files[i] for i in found.chosen]
-    shape = shape_of(((str(file), file) for file in files), resolution, channels, skip_damaged)
+    colours, files = channels(files), [files[i] for i in found.chosen]
+    shape = shape_of(((str(file), file) for file in files), resolution, colours, skip_damaged)
     label = [0] * len(files) if found.label is None else found.label.tolist()
     return Stream(
         path,
         split,
         len(files),
         lambda numbers: [(str(files[i]), files[i], label[i]) for i in numbers],
-        Spec(shape, len(found.classes)),
+        Spec(shape, len(found.classes), class_names=found.classes),
         resolution,
         _origin(found, [file.stat().st_size for file in files]),
         skip_damaged,
@@ -113,7 +109,7 @@ class _Found(NamedTuple):
     listing: Listing
     chosen: list[int]  # indices of the split's files
     label: np.ndarray | None  # labels of those files
-    classes: list[str]
+    classes: tuple[str, ...]  # names
 
 
 def _find(path: str, split: str) -> _Found:
@@ -129,7 +125,7 @@ def _find(path: str, split: str) -> _Found:
         parts = [part[1:] for part in parts]
         judged = [parts[i] for i in chosen]
     else:
-        chosen = [i for i, name in enumerate(names) if split == "all" or _held_out(name) == (split == "test")]
+        chosen = [i for i, name in enumerate(names) if split == "all" or is_held_out(name) == (split == "test")]
         judged = parts
     if not chosen:
         raise UserError(f"split={split!r}: it contains none of the {len(names)} files of {path!r}; use split='all'")
@@ -143,8 +139,9 @@ def _find(path: str, split: str) -> _Found:
                 f"{f' and {len(loose) - 1:,} more' if loose[1:] else ''} into a class folder, or out of {path!r}",
                 stacklevel=1,
             )
-        return _Found(listing, chosen, None, [])
-    return _Found(listing, chosen, np.array([classes.index(parts[i][0]) for i in chosen]), classes)
+        return _Found(listing, chosen, None, ())
+    label = np.array([classes.index(parts[i][0]) for i in chosen])
+    return _Found(listing, chosen, label, tuple(map(shown, classes)))
 
 
 def _own_splits(tops: set[str]) -> dict[str, str]:
@@ -161,11 +158,3 @@ def _origin(found: _Found, sizes: Sequence[int]) -> str:
     """Returns a fingerprint of the names and sizes of a split's files."""
     names = [found.listing.names[i] for i in found.chosen]
     return hashlib.sha256(repr(list(zip(names, sizes, strict=True))).encode()).hexdigest()[:16]
-
-
-def _held_out(name: str) -> bool:
-    return zlib.crc32(os.fsencode(name)) % HELD_OUT == 0
-
-
-def _channels(files: Sequence[Path]) -> int:
-    return 1 if all(map(grey, files)) else 3

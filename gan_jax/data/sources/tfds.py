@@ -15,14 +15,12 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import registered
 
-from gan_jax.data.dataset import Dataset, Spec, Stream, dataset
+from gan_jax.data import streaming
+from gan_jax.data.dataset import Dataset, Spec, Stream
 from gan_jax.data.names import BUILT_IN
-from gan_jax.data.reading import damage
-from gan_jax.data.reading.images import shape_of, stack
+from gan_jax.data.reading.images import shape_of
 from gan_jax.data.sources import prepare_tfds
 from gan_jax.errors import NotFound, UserError
-
-CHUNK = 1024  # records read at once
 
 
 def load(name: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Dataset:
@@ -48,19 +46,9 @@ def load(name: str, split: str = "train", resolution: int | None = None, skip_da
         Unreachable: If it is not prepared and cannot be downloaded.
     """
     with _quiet():
-        builder, image, label, count = _open(name, split)
-        path = Path(builder.data_path)
-        key = (str(path.resolve()), (path / "dataset_info.json").stat().st_mtime_ns, split, resolution)
-        arrays, damaged = damage.decoded(
-            f"{name}-{split}",
-            key,
-            lambda rows: _read(builder, split, count, resolution, image, label, rows),
-            skip_damaged,
-        )
-    arrays = damage.replaced(arrays, damaged, lambda row: f"{row} of {builder.name} {split}")
-    classes = builder.info.features[label].num_classes if label else 0
-    made = dataset(name, split, arrays["image"], arrays.get("label"), classes)
-    return made._replace(origin=_origin(builder, split, count))
+        path = Path(_open(name, split)[0].data_path)
+        key = (str(path.resolve()), (path / "dataset_info.json").stat().st_mtime_ns)
+        return streaming.whole(stream(name, split, resolution, skip_damaged), key)
 
 
 def stream(name: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Stream:
@@ -77,9 +65,9 @@ def stream(name: str, split: str = "train", resolution: int | None = None, skip_
         ]
 
     shape = shape_of((fetch([i])[0][:2] for i in range(count)), resolution, channels, skip_damaged)
-    classes = builder.info.features[label].num_classes if label else 0
-    origin = _origin(builder, split, count)
-    return Stream(name, split, count, fetch, Spec(shape, classes), resolution, origin, skip_damaged)
+    classes, class_names = _classes(builder.info.features[label]) if label else (0, ())
+    spec = Spec(shape, classes, class_names=class_names)
+    return Stream(name, split, count, fetch, spec, resolution, _origin(builder, split, count), skip_damaged)
 
 
 def _open(name: str, split: str) -> tuple[Any, str, str | None, int]:
@@ -182,25 +170,10 @@ def _features(name: str, builder: Any) -> tuple[str, str | None]:
     return images[0], labels[0] if labels else None
 
 
-def _read(
-    builder: Any,
-    split: str,
-    count: int,
-    resolution: int | None,
-    image: str,
-    label: str | None,
-    damaged: list[int] | None,
-) -> dict[str, np.ndarray]:
-    source, labels = _source(builder, split), []
-
-    def encoded() -> Iterator[tuple[str, bytes]]:
-        for start in range(0, count, CHUNK):
-            for i, record in enumerate(source.__getitems__(range(start, min(start + CHUNK, count)))):
-                labels.append(record[label] if label else 0)
-                yield f"{start + i} of {builder.name} {split}", record[image]
-
-    arrays = {"image": stack(encoded(), count, resolution, _channels(builder, image), damaged)}
-    return arrays | ({"label": np.array(labels, np.int32)} if label else {})
+def _classes(label: Any) -> tuple[int, tuple[str, ...]]:
+    """Returns the number of classes and their names; TFDS names classes without names by their numbers."""
+    names = tuple(label.names)
+    return len(names), () if names == tuple(map(str, range(len(names)))) else names
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ def few(whole: Dataset, per_class: int, draw: int) -> Dataset:
 
     Returns:
         `image`, all of `whole`, without labels; and `few_image` and `few_label` `[per_class * classes, ...]`, drawn
-        independently. The specification keeps the number of classes. A split not for training stays as it is.
+        independently. The specification keeps the classes. A split not for training stays as it is.
 
     Raises:
         UserError: If `whole` has no labels, is made for a task, or has a class of fewer than `per_class` examples.
@@ -34,7 +34,7 @@ def few(whole: Dataset, per_class: int, draw: int) -> Dataset:
     chosen = choose(label, whole.spec.classes, per_class, draw)
     others = {"few_image": image[chosen], "few_label": label[chosen]}
     made = dataset(name, whole.split, image, others=others, apart=APART, kind=whole.spec.kind)
-    return made._replace(spec=made.spec._replace(classes=whole.spec.classes))
+    return made._replace(spec=made.spec._replace(classes=whole.spec.classes, class_names=whole.spec.class_names))
 
 
 def choose(label: np.ndarray, classes: int, per_class: int, draw: int) -> np.ndarray:

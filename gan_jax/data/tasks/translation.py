@@ -38,7 +38,8 @@ def with_sources(images: Dataset, task: str) -> Dataset:
     else:
         maps = {"edges": image_maps.edges, "grey": image_maps.luminance, "inverted": image_maps.inverted}
         source = maps[task](image)
-    return dataset(f"{task}:{images.name}", images.split, image, label, images.spec.classes, {"source": source})
+    classes = images.spec.class_names or images.spec.classes
+    return dataset(f"{task}:{images.name}", images.split, image, label, classes, {"source": source})
 
 
 def unpaired(pairs: Dataset) -> Dataset:
@@ -122,8 +123,8 @@ def _joined(name: str, sources: Dataset, images: Dataset, apart: bool = False) -
         )
     if apart:
         return dataset(name, images.split, image, others={"source": source}, apart=APART)
-    label = images.arrays.get("label")
-    return dataset(name, images.split, image, label, images.spec.classes, {"source": source})
+    classes = images.spec.class_names or images.spec.classes
+    return dataset(name, images.split, image, images.arrays.get("label"), classes, {"source": source})
 
 
 def _folders(name: str, paths: tuple[str, ...]) -> tuple[str, str]:

@@ -1,0 +1,83 @@
+"""The command line `python -m gan_jax.cache`: what the cache holds, how large, since when; and deleting it."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from gan_jax.cli import cli
+from gan_jax.data import cache
+from gan_jax.devices.memory import text
+from gan_jax.errors import NotFound
+
+KINDS = {  # by the beginning of a file's name
+    "classifier-": "classifier of a data set",
+    "index-": "index of a tar file",
+    "channels-": "colours of a data set",
+    "pt_inception-": "weights of Inception",
+}
+COMPILED = "compiled"  # folder of compiled programs, by platform
+
+
+class Entry(NamedTuple):
+    """A file or a folder in the cache.
+
+    Attributes:
+        path: Its path.
+        kind: What it is, for people.
+        size: Its bytes.
+        written: When it was last written to, in seconds since 1970.
+    """
+
+    path: Path
+    kind: str
+    size: int
+    written: float
+
+
+def main(clear: tuple[str, ...] | None = None) -> None:
+    """Lists what is kept in the cache, or deletes it; everything is made or downloaded anew when it is needed.
+
+    Prepared sets of TensorFlow Datasets and Hugging Face are not part of it: they are in $TFDS_DATA_DIR and $HF_HOME.
+
+    Args:
+        clear: Delete the entries of these names, or beginnings of names; without a name all.
+    """
+    found = entries()
+    if clear is None:
+        for each in found:
+            day = time.strftime("%Y-%m-%d", time.localtime(each.written))
+            print(f"{text(each.size):>10}  {day}  {each.kind:26}  {_name(each)}")
+        print(f"{text(sum(each.size for each in found)):>10}  in {cache.directory()}; --clear [NAME ...] deletes")
+        return
+    chosen = [each for each in found if not clear or _name(each).startswith(clear)]
+    if clear and not chosen:
+        raise NotFound(
+            f"--clear {' '.join(clear)}: {cache.directory()} has no such entry; leave --clear out to list them"
+        )
+    for each in chosen:
+        shutil.rmtree(each.path) if each.path.is_dir() else each.path.unlink(missing_ok=True)
+    print(f"deleted {len(chosen)} entries, {text(sum(each.size for each in chosen))}, of {cache.directory()}")
+
+
+def entries() -> list[Entry]:
+    """Returns what the package has written into the cache, by name; other files there are none of it."""
+    root = cache.directory()
+    paths = [path for path in root.glob("*") if cache.WRITTEN.fullmatch(path.name)] + list(root.glob(f"{COMPILED}/*"))
+    return [_entry(path) for path in sorted(paths)]
+
+
+def _entry(path: Path) -> Entry:
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    about = [file.stat() for file in files]
+    kind = next((kind for start, kind in KINDS.items() if path.name.startswith(start)), "decoded images")
+    kind = "compiled programs" if path.parent.name == COMPILED else kind
+    return Entry(path, kind, sum(each.st_size for each in about), max((each.st_mtime for each in about), default=0.0))
+
+
+def _name(entry: Entry) -> str:
+    return entry.path.relative_to(cache.directory()).as_posix()
+
+
+if __name__ == "__main__":
+    cli(main)

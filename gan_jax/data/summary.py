@@ -1,0 +1,86 @@
+"""What is in a split of a data set, before anybody trains on it: sizes, classes, images that cannot be read."""
+
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+
+from gan_jax import pictures
+from gan_jax.data import streaming
+from gan_jax.data.dataset import Dataset, Spec, Stream
+from gan_jax.data.reading.images import Damaged, stack
+
+ROWS = 8  # of a sheet by class
+COLUMNS = 16  # most classes of a sheet by class
+SIDE = 64  # of the images on a sheet, if they differ in size
+
+
+class Summary(NamedTuple):
+    """What was found in a split.
+
+    Attributes:
+        numbers: Indices of the examples that were examined and can be read.
+        labels: Their labels; None where there are none.
+        shapes: Number of examples by shape, images in their original size `(height, width)`.
+        unreadable: Messages about the images that cannot be read.
+    """
+
+    numbers: np.ndarray
+    labels: np.ndarray | None
+    shapes: Counter[tuple[int, ...]]
+    unreadable: list[str]
+
+
+def summarise(data: Dataset | Stream, most: int) -> Summary:
+    """Examines a split; of a stream at most `most` images, evenly spaced, which it decodes."""
+    if isinstance(data, Dataset):
+        shapes = Counter({data.spec.shape: data.count})
+        return Summary(np.arange(data.count), data.arrays.get("label"), shapes, [])
+    numbers, labels, shapes, unreadable = [], [], Counter(), []
+    examined = streaming.spaced(data.count, most).tolist()
+    for number, (name, encoded, label) in zip(examined, streaming.fetched(data, examined), strict=True):
+        try:
+            shapes[stack([(name, encoded)], 1, None, data.spec.shape[-1]).shape[1:3]] += 1
+        except Damaged as error:
+            unreadable.append(str(error))
+            continue
+        numbers.append(number)
+        labels.append(label)
+    return Summary(np.array(numbers), np.array(labels) if data.spec.classes else None, shapes, unreadable)
+
+
+def sheet(data: Dataset | Stream, found: Summary) -> np.ndarray:
+    """Draws examples: a column for each class if there are at most 16 classes, else examples evenly spaced.
+
+    Returns:
+        uint8 `[H, W, 3]`, or frames `[T, H, W, 3]` where examples move. Of images that are to be made of others, each
+        is below its source.
+    """
+    spec, chosen, columns = data.spec, _chosen(data.spec, found), None
+    if chosen is None:
+        chosen = streaming.spaced(len(found.numbers), spec.kind.shown)
+    else:
+        columns = spec.classes
+    arrays = _arrays(data, found.numbers[chosen], len(found.shapes) > 1)
+    if spec.source and not spec.unpaired:
+        return pictures.compared([arrays["source"], arrays["image"]])
+    drawn = spec.kind.sheet(arrays["image"], columns)
+    return drawn if columns is None else pictures.captioned(drawn, spec.class_titles)
+
+
+def _chosen(spec: Spec, found: Summary) -> np.ndarray | None:
+    """Returns the places of examples for a table with a column for each class; None if it cannot be filled."""
+    if found.labels is None or spec.kind.overlaid or spec.source or spec.classes > COLUMNS:
+        return None
+    places = [np.flatnonzero(found.labels == label) for label in range(spec.classes)]
+    rows = min(ROWS, *map(len, places))
+    return np.stack([own[streaming.spaced(len(own), rows)] for own in places], axis=1).ravel() if rows else None
+
+
+def _arrays(data: Dataset | Stream, numbers: np.ndarray, unequal: bool) -> dict[str, np.ndarray]:
+    if isinstance(data, Dataset):
+        return {name: array[numbers] for name, array in data.arrays.items() if len(array) == data.count}
+    if unequal and data.resolution is None:
+        shape = (SIDE, SIDE, data.spec.shape[-1])
+        data = data._replace(resolution=SIDE, spec=data.spec._replace(shape=shape))
+    return streaming.some(data, numbers).arrays
