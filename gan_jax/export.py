@@ -59,7 +59,7 @@ def tensors(run: Restored) -> dict[str, np.ndarray]:
 
 
 def description(run: Restored, artefact: jax.export.Exported) -> dict[str, Any]:
-    """Returns what was exported, as JSON types: inputs and outputs of `artefact`, and the tensors' shapes and dtypes."""
+    """Returns what was exported, as JSON types: the artefact's input and output, and the shapes of all tensors."""
     (given,), (made,), kind = artefact.in_avals, artefact.out_avals, run.spec.kind
     if run.system.translate is None:
         latent = game.sampler(run.system)[0]

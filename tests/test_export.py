@@ -49,10 +49,10 @@ def built(name, spec, **settings):
     return opened(experiment.build(experiment.Config(g_width=4, d_width=4, **settings), spec), spec, name)
 
 
-def points(latent, module=mlp.Generator((2,), (4,), "none", bounded=False)):
+def points(latent, module=None):
     """A run of a game on points in the plane."""
     networks = {
-        "generator": linen(module, (latent.size,)),
+        "generator": linen(module or mlp.Generator((2,), (4,), "none", bounded=False), (latent.size,)),
         "discriminator": linen(mlp.Discriminator((4,)), (2,)),
     }
     system = gan(networks, losses.non_saturating(), latent, optax.sgd(0.1))
@@ -134,17 +134,17 @@ def test_a_network_that_needs_the_number_of_its_inputs_is_told_what_to_write():
 
 
 def test_a_description_says_what_goes_in_and_what_comes_out():
-    noise = latents.joined(latents.normal(3), label=latents.categorical(4), style=latents.uniform(2))
+    noise = latents.joined(latents.normal(3), label=latents.categorical(4), tilt=latents.uniform(2))
     run = points(noise)
     about = export.description(run, export.exported(run))
     assert about["input"] == {
         "kind": "latent",
         "shape": ["batch", 9],
         "dtype": "float32",
-        "distribution": "standard normal in 3 dimensions; label one-hot of 4 classes, uniform; style uniform on [-1, 1]",
+        "distribution": "standard normal in 3 dimensions; label one-hot of 4 classes, uniform; tilt uniform on [-1, 1]",
         "parts": [
             {"name": "label", "start": 3, "size": 4, "classes": 4},
-            {"name": "style", "start": 7, "size": 2},
+            {"name": "tilt", "start": 7, "size": 2},
         ],
     }
     assert about["output"] == {"kind": "points", "shape": ["batch", 2], "dtype": "float32", "range": None}

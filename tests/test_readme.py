@@ -29,7 +29,8 @@ from experiments.reproduce import (
     translation,
 )
 from experiments.reproduce.__main__ import sentence
-from gan_jax import data, latents, losses, runs
+from gan_jax import latents, losses, runs
+from gan_jax.data import load
 from gan_jax.loop import rehearsal
 from gan_jax.runs import log
 
@@ -70,7 +71,7 @@ def test_a_users_own_networks_train_without_a_warning():
     shown: dict = {}
     exec(code, shown)
     game = gan(shown["networks"], losses.hinge(), latents.normal(8), optax.sgd(0.1))
-    digits = data.load("digits")
+    digits = load("digits")
     rehearsal.update(game, rehearsal.state(game, digits.spec), digits, 4)
 
 

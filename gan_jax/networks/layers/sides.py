@@ -48,5 +48,5 @@ def map_sides(shape: tuple[int, ...], most: int = 6) -> tuple[int, ...]:
 
 
 def widths(width: int, count: int, max_widening: int) -> list[int]:
-    """Returns the channels of `count` maps, from the largest map on: doubled each time, up to `max_widening * width`."""
+    """Returns the channels of maps from the largest on: doubled each time, up to `max_widening * width`."""
     return [width * min(2**depth, max_widening) for depth in range(count)]

@@ -34,9 +34,7 @@ def _advice(layer: nn.Module) -> str:
             'several ends after its first call; use gan_jax.networks.layers.norm.normalise(x, "batch", train)'
         )
     if type(layer) is nn.Dropout:
-        return (
-            "whose noise depends on the number of devices; use gan_jax.networks.layers.noise.Dropout(rate)(x, train)"
-        )
+        return "whose noise depends on the number of devices; use gan_jax.networks.layers.noise.Dropout(rate)(x, train)"
     if type(layer) in (nn.Conv, nn.ConvTranspose) and jax.default_backend() == "cpu":
         sizes, groups = getattr(layer, "kernel_size", ()), getattr(layer, "feature_group_count", 1)
         if not isinstance(sizes, int) and len(sizes) == 2 and groups == 1:  # others have no replacement
