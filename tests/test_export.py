@@ -32,11 +32,11 @@ IMAGES = Spec((28, 28, 1), 10)
 
 
 def opened(system, spec, name="dcgan"):
-    """A run with random averaged networks, none of whose values is small."""
+    """A run with random averaged networks, whose images have some contrast."""
     draw = np.random.default_rng(0)
 
     def value(path, x):
-        drawn = draw.normal(size=x.shape) / max(1, np.prod(x.shape[:-1])) ** 0.5
+        drawn = 2 * draw.normal(size=x.shape) / max(1, np.prod(x.shape[:-1])) ** 0.5
         return jnp.asarray(abs(drawn) + 0.1 if "stats" in jax.tree_util.keystr(path) else drawn, x.dtype)
 
     ema = jax.tree_util.tree_map_with_path(value, jax.eval_shape(system.init, rng.key(0)).ema)
