@@ -63,10 +63,8 @@ def build(config: Config, spec: Spec) -> System:
     unet = UNet(spec.shape[-1], config.g_width, config.depth, dropout=config.dropout, max_widening=cap)
     patches = PatchGAN(config.d_width, config.receptive_field, max_widening=cap)
     shapes = (spec.shape, source) if config.conditional else (spec.shape,)
-    networks = {
-        "generator": baseline.network(config, unet, source),
-        "discriminator": baseline.network(config, patches, *shapes),
-    }
+    critic = baseline.network(config, patches, *shapes)
+    networks = {"generator": baseline.network(config, unet, source), "discriminator": critic}
     base = losses.non_saturating()
     loss = GanLoss(base.discriminator, lambda real, fake: config.adversarial * base.generator(real, fake))
     condition = given("source") if config.conditional else None

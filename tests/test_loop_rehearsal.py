@@ -182,7 +182,7 @@ def test_flaxs_dropout_with_a_stream_of_its_own_is_told_before_it_fails():
     game = points_gan(lambda x, train: nn.Dropout(0.5, deterministic=not train)(x))
     with pytest.warns(UserWarning, match="layers.noise.Dropout"):
         state = rehearsal.state(game, POINTS)
-    with pytest.raises(UserError, match='Critic fails for inputs of shape .*PRNG for "dropout"'):
+    with pytest.raises(UserError, match=r'Critic fails for inputs of shape .*PRNG for "dropout"'):
         rehearsal.update(game, state, data.load("ring"), 8)
 
 
