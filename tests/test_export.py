@@ -76,6 +76,7 @@ def test_an_exported_generator_gives_the_samplers_images_at_every_batch_size():
         assert np.abs(made.astype(int) - expected[:count]).max() <= 1
 
 
+@pytest.mark.slow
 def test_an_exported_translator_gives_the_translations():
     run = built("pix2pix", IMAGES._replace(source=(28, 28, 1)))
     images = np.random.default_rng(0).integers(0, 256, (3, 28, 28, 1), np.uint8)
@@ -98,7 +99,12 @@ GENERATORS = {
 }
 
 
-@pytest.mark.parametrize("name", GENERATORS)
+SLOW = ("boosted", "dcgan 32", "unet")  # like the others
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in GENERATORS]
+)
 def test_every_generator_lowers_for_all_platforms_at_any_batch_size(name):
     network, shape = GENERATORS[name]
     params, stats = jax.eval_shape(network.init, rng.key(0))
