@@ -13,10 +13,11 @@ import optax
 import pytest
 from flax import linen as nn
 from safetensors.numpy import load_file
+from test_experiments import NAMES, small
 from test_loop import train
 from toy import gan
 
-from gan_jax import export, latents, losses, rng, runs, sample, translate
+from gan_jax import data, export, latents, losses, rng, runs, sample, translate
 from gan_jax.cli import Checkpoint
 from gan_jax.data import Spec, kinds
 from gan_jax.errors import UserError
@@ -114,6 +115,20 @@ def test_every_generator_lowers_for_all_platforms_at_any_batch_size(name):
     artefact = jax.export.export(apply, platforms=export.PLATFORMS)(params, stats, inputs)
     assert artefact.out_avals[0].shape[0] == batch
     assert "stablehlo.case" in artefact.mlir_module()  # another transposed convolution on CPUs than elsewhere
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_every_experiment_is_exported(name):
+    experiment, config = small(name)
+    spec = data.load(config.dataset).spec
+    run = opened(experiment.build(config, spec), spec, name)
+    artefact = export.exported(run)
+    (given,), (made,) = artefact.in_avals, artefact.out_avals
+    assert str(given.shape[0]) == str(made.shape[0]) == "batch" and made.shape[1:] == spec.shape
+    about = export.description(run, artefact)
+    assert about["input"]["shape"][1:] == list(given.shape[1:]) and about["output"]["range"] == [0, 255]
+    assert run.system.translate or about["input"]["distribution"]
 
 
 @pytest.mark.parametrize("layer", [Conv(3, 3, 2), Conv(3, 4, 2, resample="none"), ConvTranspose(3, 4, 2)])
