@@ -47,12 +47,13 @@ class Config(baseline.Baseline):
 
 def build(config: Config, spec: Spec) -> System:
     """Assembles generator, autoencoder, the loss balanced by k, and the controller that updates k."""
+    sizes = spec.shape, config.d_width, config.code
     if config.network == "dcgan":
         generator = baseline.generator_module(config, spec)
-        critic = Autoencoder(spec.shape, config.d_width, config.code, order=1, norm="batch")
+        critic = Autoencoder(*sizes, order=1, norm="batch", max_widening=config.max_widening)
     else:
         generator = UpsamplingDecoder(spec.shape, config.g_width)
-        critic = UpsamplingAutoencoder(spec.shape, config.d_width, config.code)
+        critic = UpsamplingAutoencoder(*sizes, config.max_widening)
     networks = {
         "generator": baseline.network(config, generator, (config.latent_size,)),
         "discriminator": baseline.network(config, critic, spec.shape),

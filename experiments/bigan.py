@@ -47,11 +47,13 @@ def with_latents(encoder: Network) -> Condition:
 
 def build(config: Config, spec: Spec) -> System:
     """Assembles generator, encoder and pair discriminator; the generator's player also trains the encoder."""
-    size = (config.latent_size,)
+    size, cap = (config.latent_size,), config.max_widening
+    encoder = Encoder(config.latent_size, config.d_width, max_widening=cap)
+    critic = WithLatent(config.d_width, config.hidden, max_widening=cap)
     networks = {
         "generator": baseline.network(config, baseline.generator_module(config, spec), size),
-        "encoder": baseline.network(config, Encoder(config.latent_size, config.d_width), spec.shape),
-        "discriminator": baseline.network(config, WithLatent(config.d_width, config.hidden), spec.shape, size),
+        "encoder": baseline.network(config, encoder, spec.shape),
+        "discriminator": baseline.network(config, critic, spec.shape, size),
     }
     loss, condition = losses.exchanged(losses.non_saturating()), with_latents(networks["encoder"])
     game = Game(networks, loss, baseline.latent(config), condition=condition)

@@ -40,7 +40,7 @@ WAYS = {"generator": ("source", "image", "discriminator"), "inverse": ("image", 
 
 
 @dataclass(frozen=True)
-class Config(baseline.Adam, baseline.Widths, baseline.Common):
+class Config(baseline.Adam, baseline.Widening, baseline.Common):
     """The baseline with two translators and two critics, for unpaired data."""
 
     dataset: str = "unpaired:recoloured:digits"
@@ -64,9 +64,10 @@ def build(config: Config, spec: Spec) -> System:
     """Assembles two translators and two critics: one player for each pair, with image pools for the critics."""
     networks, shapes = {}, {"image": spec.shape, "source": baseline.source_shape(spec)}
     for name, (start, end, critic) in WAYS.items():
-        translator = Translator(shapes[end][-1], config.g_width, config.blocks)
+        translator = Translator(shapes[end][-1], config.g_width, config.blocks, max_widening=config.max_widening)
         networks[name] = baseline.network(config, translator, shapes[start])
-        networks[critic] = baseline.network(config, PatchGAN(config.d_width, config.receptive_field), shapes[end])
+        patches = PatchGAN(config.d_width, config.receptive_field, max_widening=config.max_widening)
+        networks[critic] = baseline.network(config, patches, shapes[end])
 
     def run(state: TrainState, name: str, images: Array) -> Array:
         return networks[name].apply(state.params[name], state.stats[name], images, train=True)[0]

@@ -4,12 +4,13 @@
         D minimises -log D(x) - log(1 - D(G(z)))
         G minimises -log D(G(z))
 
-The image size sets the depth: G doubles maps of side 4 up to 28, 32 or 64, and D halves them again. The paper's
-settings are `--resolution 64 --batch-size 128 --latent-size 100 --latent symmetric --g-width 128 --d-width 128
---g-learning-rate 2e-4 --d-learning-rate 2e-4 --beta2 0.999`, with 5x5 kernels; here they are 4x4, as in the Torch code
-by one of its authors, which is half as wide. The defaults are narrower and faster, with few latent dimensions,
-and learn digits on a CPU in minutes. Samples come from an average of the generator's weights, which the paper does not
-use; `--ema-decay 0` turns it off.
+The image size sets the depth: G doubles maps of side 4, 5 or 6 up to the side of the images, and D halves them again.
+Each smaller map has twice as many channels, up to `--max-widening` times the largest's. The paper's settings are
+`--resolution 64 --batch-size 128 --latent-size 100 --latent symmetric --g-width 128 --d-width 128 --g-learning-rate
+2e-4 --d-learning-rate 2e-4 --beta2 0.999`, with 5x5 kernels; here they are 4x4, as in the Torch code by one of its
+authors, which is half as wide. The defaults are narrower and faster, with few latent dimensions, and learn digits on a
+CPU in minutes. Samples come from an average of the generator's weights, which the paper does not use; `--ema-decay 0`
+turns it off.
 
 What to expect, from runs that were made (`experiments/results/`):
 

@@ -39,7 +39,8 @@ class Config(baseline.Baseline):
 
 def build(config: Config, spec: Spec) -> System:
     """Assembles generator, autoencoder, the energy loss and the pulling-away term."""
-    critic = Autoencoder(spec.shape, config.d_width, config.code, norm="batch")
+    sizes = spec.shape, config.d_width, config.code
+    critic = Autoencoder(*sizes, norm="batch", max_widening=config.max_widening)
     networks = baseline.networks(config, spec) | {"discriminator": baseline.network(config, critic, spec.shape)}
     game = Game(networks, losses.energy(config.margin), baseline.latent(config))
     players = [

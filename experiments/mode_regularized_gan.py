@@ -53,8 +53,9 @@ def mode_regularizer(reconstruction: float, realism: float) -> Term:
 
 def build(config: Config, spec: Spec) -> System:
     """Assembles the baseline and an encoder, which the generator's player trains too."""
-    encoder = baseline.network(config, Encoder(config.latent_size, config.d_width), spec.shape)
-    networks = baseline.networks(config, spec, config.d_norm) | {"encoder": encoder}
+    encoder = Encoder(config.latent_size, config.d_width, max_widening=config.max_widening)
+    networks = baseline.networks(config, spec, config.d_norm)
+    networks["encoder"] = baseline.network(config, encoder, spec.shape)
     game = Game(networks, losses.non_saturating(), baseline.latent(config))
     regularizer = mode_regularizer(config.reconstruction, config.realism)
     players = [

@@ -33,7 +33,7 @@ from gan_jax.types import GanLoss, System
 
 
 @dataclass(frozen=True)
-class Config(baseline.Adam, baseline.Widths, baseline.Common):
+class Config(baseline.Adam, baseline.Widening, baseline.Common):
     """The baseline with a U-Net and a patch discriminator, for paired data."""
 
     dataset: str = "edges:digits"
@@ -59,12 +59,12 @@ def build(config: Config, spec: Spec) -> System:
     if spec.unpaired:
         raise UserError(f"dataset={config.dataset}: pix2pix learns from pairs; leave out unpaired:, or use cyclegan")
     source = baseline.source_shape(spec)
-    unet = UNet(spec.shape[-1], config.g_width, config.depth, dropout=config.dropout)
+    cap = config.max_widening
+    unet = UNet(spec.shape[-1], config.g_width, config.depth, dropout=config.dropout, max_widening=cap)
+    patches = PatchGAN(config.d_width, config.receptive_field, max_widening=cap)
     shapes = (spec.shape, source) if config.conditional else (spec.shape,)
-    networks = {
-        "generator": baseline.network(config, unet, source),
-        "discriminator": baseline.network(config, PatchGAN(config.d_width, config.receptive_field), *shapes),
-    }
+    critic = baseline.network(config, patches, *shapes)
+    networks = {"generator": baseline.network(config, unet, source), "discriminator": critic}
     base = losses.non_saturating()
     loss = GanLoss(base.discriminator, lambda real, fake: config.adversarial * base.generator(real, fake))
     condition = given("source") if config.conditional else None

@@ -27,7 +27,7 @@ from gan_jax.types import System
 
 
 @dataclass(frozen=True)
-class Config(baseline.Baseline):
+class Config(baseline.Adam, baseline.ResidualNetworks):
     """The baseline with residual networks and the paper's betas."""
 
     d_steps: int = 1

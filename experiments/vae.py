@@ -26,7 +26,7 @@ from gan_jax.types import Player, System
 
 
 @dataclass(frozen=True)
-class Config(baseline.Betas, baseline.Schedule, baseline.Widths, baseline.Common):
+class Config(baseline.Betas, baseline.Schedule, baseline.Widening, baseline.Common):
     """The baseline's generator as the decoder, with a fixed variance."""
 
     latent_size: int = 32
@@ -40,21 +40,22 @@ class Config(baseline.Betas, baseline.Schedule, baseline.Widths, baseline.Common
 def build(config: Config, spec: Spec) -> System:
     """Assembles a system of one player, which trains encoder and decoder on the evidence lower bound."""
     size, latent = config.latent_size, latents.normal(config.latent_size)
+    encoder = Encoder(2 * size, config.d_width, max_widening=config.max_widening)
     networks = {
         "generator": baseline.network(config, baseline.generator_module(config, spec), (size,)),
-        "encoder": baseline.network(config, Encoder(2 * size, config.d_width), spec.shape),
+        "encoder": baseline.network(config, encoder, spec.shape),
     }
     game = Game(networks, latent=latent)
     objective = elbo.evidence(networks, latent, config.deviation)
     adam = baseline.adam(config, config.g_learning_rate)
     player = Player("generator", ("generator", "encoder"), objective, adam, batches=config.accumulate)
-    encoder = averaged_network(networks, "encoder")
+    encoded = averaged_network(networks, "encoder")
     return baseline.system(
         config,
         game,
         rules.alternating([player]),
         averaged=player.networks,
-        encode=lambda ema, images: encoder(ema, images)[:, :size],
+        encode=lambda ema, images: encoded(ema, images)[:, :size],
     )
 
 

@@ -11,6 +11,28 @@ from gan_jax.cli import Checkpoint, cli
 from gan_jax.data.sources import folder
 from gan_jax.errors import UserError
 from gan_jax.runs import Restored
+from gan_jax.types import Averaged
+
+
+def direction(run: Restored, backward: bool = False) -> tuple[Averaged, tuple[int, ...], tuple[int, ...]]:
+    """Returns the function that translates, and the shapes of its sources and its targets.
+
+    Args:
+        run: An opened run of a translator.
+        backward: Whether to translate from the target's domain to the source's.
+
+    Raises:
+        UserError: If the run does not translate, or has no backward translator.
+    """
+    forth, back = run.system.translate, run.system.translate_back
+    if forth is None:
+        raise UserError("this run does not translate images; use a run of pix2pix or cyclegan, or see gan_jax.sample")
+    source, target = run.spec.source or run.spec.shape, run.spec.shape
+    if not backward:
+        return forth, source, target
+    if back is None:
+        raise UserError("--backward: this run translates one way only; cyclegan translates both ways")
+    return back, target, source
 
 
 def translated(run: Restored, images: np.ndarray, backward: bool = False) -> np.ndarray:
@@ -27,16 +49,11 @@ def translated(run: Restored, images: np.ndarray, backward: bool = False) -> np.
         uint8 `[n, H, W, C']`.
 
     Raises:
-        UserError: If the run does not translate, or has no backward translator, or the images have another shape.
+        UserError: See `direction`; or if the images have another shape.
     """
-    source, target = run.record["data"].get("source"), run.record["data"]["shape"]
-    if run.system.translate is None:
-        raise UserError("this run does not translate images; use a run of pix2pix or cyclegan, or see gan_jax.sample")
-    if backward and run.system.translate_back is None:
-        raise UserError("--backward: this run translates one way only; cyclegan translates both ways")
-    if list(images.shape[1:]) != list(target if backward else source):
-        raise UserError(f"images of shape {images.shape[1:]}: this run translates {target if backward else source}")
-    way = run.system.translate_back if backward and run.system.translate_back else run.system.translate
+    way, source, _ = direction(run, backward)
+    if images.shape[1:] != source:
+        raise UserError(f"images of shape {images.shape[1:]}: this run translates {list(source)}")
     return sample.evaluated(way, run.ema, run.spec.kind.to_network(jnp.asarray(images)), run.spec.kind.from_network)
 
 
@@ -60,8 +77,7 @@ def main(
     restored = runs.open_run(run, checkpoint.step, checkpoint.best, safe=checkpoint.safe)
     if output.exists() and any(output.iterdir()):
         raise UserError(f"--output {output}: the directory is not empty; empty it, or give another")
-    data = restored.record["data"]
-    side, _, channels = data["shape"] if backward else data.get("source") or data["shape"]
+    _, (side, _, channels), _ = direction(restored, backward)
     names, images = folder.read(str(input), side, channels)
     targets: dict[Path, str] = {}
     for name in names:

@@ -241,11 +241,13 @@ class Latent(NamedTuple):
         size: Number of dimensions.
         draw: `(keys [n], truncation=None) -> [n, size]`: latent i depends on key i alone.
         parts: Labels and codes among the dimensions; see `latents.joined`.
+        name: What is drawn, in words, such as "standard normal".
     """
 
     size: int
     draw: Callable[..., Array]
     parts: tuple[Part, ...] = ()
+    name: str = ""
 
 
 Inputs = Callable[[Array, Batch], Array]  # (keys [b], batch) -> what the generator is given in training, [b, ...]

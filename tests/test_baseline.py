@@ -131,6 +131,17 @@ def test_bad_settings_are_refused(settings, message):
         baseline.generator(config, game)
 
 
+def test_the_cap_of_widths_reaches_both_networks_and_is_at_least_1():
+    spec = Spec((512, 512, 3), 0)
+    for networks in (baseline.networks, lambda config, spec: baseline.headed(config, spec, baseline.latent(config))):
+        made = networks(dataclasses.replace(CONFIG, max_widening=3), spec)
+        for name in ("generator", "body" if "body" in made else "discriminator"):
+            params = jax.eval_shape(made[name].init, jax.random.key(0))[0]
+            assert max(x.shape[-1] for x in jax.tree.leaves(params) if x.ndim == 4) == 3 * 4
+        with pytest.raises(ValueError, match="max_widening=0: give at least 1"):
+            networks(dataclasses.replace(CONFIG, max_widening=0), spec)
+
+
 def test_a_config_without_settings_of_adam_needs_an_optimiser():
     config = baseline.Networks()
     game = Game(baseline.networks(config, POINTS), losses.hinge(), baseline.latent(config))

@@ -133,7 +133,7 @@ def test_no_experiment_depends_on_the_number_of_devices(name):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), *found)
 
 
-@pytest.mark.parametrize(("side", "d_norm"), [(28, "batch"), (32, "spectral"), (64, "layer"), (28, "none")])
+@pytest.mark.parametrize(("side", "d_norm"), [(28, "batch"), (48, "spectral"), (64, "layer"), (28, "none")])
 def test_dcgan_fits_its_images(side, d_norm):
     dcgan = importlib.import_module("experiments.dcgan")
     spec = data.Spec((side, side, 3), 0)
@@ -145,12 +145,6 @@ def test_dcgan_fits_its_images(side, d_norm):
     after, metrics = jax.eval_shape(system.update, state, batch, jax.random.key(0))
     assert jax.tree.map(lambda a: (a.shape, a.dtype), after) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
     assert metrics["discriminator/loss"].shape == ()
-
-
-def test_images_that_dcgan_cannot_make_are_refused():
-    dcgan = importlib.import_module("experiments.dcgan")
-    with pytest.raises(ValueError, match=r"shape=\(48, 48, 3\).*28, 32 or 64.*--resolution 32"):
-        jax.eval_shape(dcgan.build(dcgan.Config(), data.Spec((48, 48, 3), 0)).init, jax.random.key(0))
 
 
 @pytest.mark.parametrize("name", NAMES)

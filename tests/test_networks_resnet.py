@@ -66,11 +66,3 @@ def test_a_generator_whose_branches_are_silent_doubles_pixels():
     blocks = images.reshape(2, 4, 8, 4, 8, 3)
     np.testing.assert_allclose(blocks, jnp.broadcast_to(blocks[:, :, :1, :, :1], blocks.shape), atol=1e-6)
     assert jnp.std(blocks[:, :, 0, :, 0]) > 0.1
-
-
-@pytest.mark.parametrize("module", [resnet.Generator, resnet.Discriminator])
-def test_other_sides_are_refused(module):
-    shape = (48, 48, 3)
-    network = linen(module(shape), (5,) if module is resnet.Generator else shape)
-    with pytest.raises(ValueError, match=r"shape=\(48, 48, 3\).*28, 32 or 64.*--resolution 32"):
-        jax.eval_shape(network.init, KEY)

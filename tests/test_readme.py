@@ -12,8 +12,10 @@ import sys
 from pathlib import Path
 
 import jax
+import optax
 import pytest
 from environment import FLAGS
+from toy import gan
 
 from experiments import loss_zoo
 from experiments.benchmarks import convolutions, costs, peers, populations, scaling
@@ -29,7 +31,9 @@ from experiments.reproduce import (
     translation,
 )
 from experiments.reproduce.__main__ import sentence
-from gan_jax import runs
+from gan_jax import latents, losses, runs
+from gan_jax.data import load
+from gan_jax.loop import rehearsal
 from gan_jax.runs import log
 
 ROOT = Path(__file__).parent.parent
@@ -62,6 +66,16 @@ def test_a_users_own_loss_term_rule_and_experiment_train_go_on_and_are_sampled(t
     assert [(line["event"], line["step"]) for line in events] == [("started", 0), ("resumed", 1000)]
     assert (run / "grid-step2000-seed0.png").exists()
     assert runs.open_run(run).step == 2000  # from another working directory too
+
+
+def test_a_users_own_networks_train_without_a_warning():
+    section = README.split("## Your own network\n")[1].split("\n## ")[0]
+    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    shown: dict = {}
+    exec(code, shown)
+    game = gan(shown["networks"], losses.hinge(), latents.normal(8), optax.sgd(0.1))
+    digits = load("digits")
+    rehearsal.update(game, rehearsal.state(game, digits.spec), digits, 4)
 
 
 def test_the_parts_that_are_shown_together_make_a_game():

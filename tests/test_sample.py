@@ -112,8 +112,18 @@ def test_the_command_writes_each_kind(workdir, tmp_path):
     command.traversal(workdir, Shared(out=tmp_path / "traversal.png"), steps=3, dimensions=(0,))
     for name in ("grid", "interpolation", "traversal"):
         assert pictures.load_png(tmp_path / f"{name}.png").ndim == 3
-    command.npz(workdir, Shared(out=tmp_path / "five.npz"), Draw(5))
-    np.testing.assert_array_equal(np.load(tmp_path / "five.npz")["image"], sample.samples(runs.open_run(workdir), 0, 5))
+
+
+def test_an_npz_file_has_the_key_that_is_said(workdir, tmp_path, capsys):
+    expected = sample.samples(runs.open_run(workdir), 0, 5)
+    for key in ("image", "arr_0"):
+        command.npz(workdir, Shared(out=tmp_path / "five.npz"), Draw(5), *([key] if key != "image" else []))
+        assert capsys.readouterr().out == f"{tmp_path / 'five.npz'}: 5 points from step 6, under the key {key}\n"
+        (found,) = np.load(tmp_path / "five.npz").items()
+        assert found[0] == key
+        np.testing.assert_array_equal(found[1], expected)
+    with pytest.raises(UserError, match="--key 'file': NumPy cannot give an array this name"):
+        command.npz(workdir, Shared(out=tmp_path / "five.npz"), Draw(5), "file")
 
 
 @pytest.mark.parametrize(

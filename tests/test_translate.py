@@ -123,6 +123,10 @@ def test_samples_of_classes_are_those_of_their_latents(conditional, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "a.npz")["image"], made)
     command.npz(conditional, Shared(seed=5, out=tmp_path / "b.npz"), Draw(4, codes=("label=9",)))
     np.testing.assert_array_equal(np.load(tmp_path / "b.npz")["image"][2], made[2])
+    command.files(conditional, Shared(seed=5, out=tmp_path / "files"), Draw(4, labels=(3, 1, 9, 3)))
+    with Image.open(tmp_path / "files" / "000001.png") as picture:
+        assert picture.mode == "L", "grey data are grey files"
+        np.testing.assert_array_equal(np.asarray(picture), made[1, ..., 0])
     command.grid(conditional, Shared(out=tmp_path / "grid.png"), Draw())
     assert pictures.load_png(tmp_path / "grid.png").shape == (8 * 30 + 2, 10 * 30 + 2, 3)
     command.traversal(conditional, Shared(out=tmp_path / "line.png"), steps=10)

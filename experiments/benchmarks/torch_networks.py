@@ -10,8 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from gan_jax.networks.dcgan import SIDES
-from gan_jax.networks.resnet import FIRST, LAST, PLAIN
+from gan_jax.networks.layers.sides import map_sides, root
+from gan_jax.networks.resnet import LAST, PLAIN
 
 Shape = tuple[int, ...]  # of one example; of images (C, H, W)
 
@@ -51,7 +51,7 @@ def mlp_discriminator(shape: Shape, widths: tuple[int, ...]) -> nn.Module:
 
 def dcgan_generator(size: int, shape: Shape, width: int) -> nn.Module:
     """Returns `dcgan.Generator` with batch norm."""
-    first, *sides = SIDES[shape[1]]
+    first, *sides = map_sides((*shape[1:], shape[0]))
     width *= 2 ** (len(sides) - 1)
     layers = [nn.Linear(size, first * first * width, bias=False), nn.Unflatten(1, (width, first, first))]
     for side in sides[:-1]:
@@ -64,7 +64,7 @@ def dcgan_generator(size: int, shape: Shape, width: int) -> nn.Module:
 
 def dcgan_discriminator(shape: Shape, width: int) -> nn.Module:
     """Returns `dcgan.Discriminator` with batch norm."""
-    first, *sides = SIDES[shape[1]]
+    first, *sides = map_sides((*shape[1:], shape[0]))
     layers, channels = [], shape[0]
     for depth, side in enumerate(reversed(sides)):
         layers += [nn.Conv2d(channels, width, _window(side), stride=2, padding=1, bias=depth == 0)]
@@ -75,7 +75,7 @@ def dcgan_discriminator(shape: Shape, width: int) -> nn.Module:
 
 def resnet_generator(size: int, shape: Shape, width: int) -> nn.Module:
     """Returns `resnet.Generator` with batch norm."""
-    first = FIRST[shape[1]]
+    first = root((*shape[1:], shape[0]))
     layers = [nn.Linear(size, first * first * width), nn.Unflatten(1, (width, first, first))]
     layers += [Block(width, width, "up", nn.BatchNorm2d) for _ in range(int(math.log2(shape[1] // first)))]
     last = nn.Conv2d(width, shape[0], 3, padding=1)

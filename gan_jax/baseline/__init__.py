@@ -12,7 +12,20 @@ rates and batch sizes are the baseline's. Samples come from an average of the ge
 papers do not use; `--ema-decay 0` turns it off.
 """
 
-from gan_jax.baseline.config import Adam, Baseline, Betas, Common, Latents, Networks, Rates, Schedule, Widths, lasting
+from gan_jax.baseline.config import (
+    Adam,
+    Baseline,
+    Betas,
+    Common,
+    Latents,
+    Networks,
+    Rates,
+    ResidualNetworks,
+    Schedule,
+    Widening,
+    Widths,
+    lasting,
+)
 from gan_jax.baseline.networks import (
     Architecture,
     discriminator_module,
@@ -34,7 +47,9 @@ __all__ = [
     "Latents",
     "Networks",
     "Rates",
+    "ResidualNetworks",
     "Schedule",
+    "Widening",
     "Widths",
     "adam",
     "discriminator",

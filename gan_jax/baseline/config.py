@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gan_jax import latents, loop
+from gan_jax.networks.layers.sides import MAX_WIDENING
 from gan_jax.networks.wrappers import remat
 
 Precision = Literal["float32", "bfloat16"]
@@ -28,7 +29,8 @@ class Common:
     edges:NAME, grey:NAME, inverted:NAME, recoloured:NAME or pairs:DIRECTORY:DIRECTORY, each with the prefix unpaired:
     to train without pairs. For semi-supervised learning: few:10:0:NAME, with 10 labels per class, draw number 0."""
     resolution: int | None = None
-    """Side to resize images to, in pixels; 28, 32 or 64 for DCGAN and residual networks."""
+    """Side to resize images to, in pixels; for DCGAN and residual networks 4, 5, 6 or 7 times a power of 2, from 8 to
+    512, such as 28, 32, 48, 64, 96, 128 or 256."""
     batch_size: int = 32
     """Examples per batch, over all devices."""
     ema_decay: float = 0.999
@@ -68,7 +70,20 @@ class Widths:
 
 
 @dataclass(frozen=True)
-class Networks(Widths, Latents, Common):
+class Widening(Widths):
+    """Widths of networks whose smaller maps have more channels."""
+
+    max_widening: int = MAX_WIDENING
+    """Cap on the channels of a map, in multiples of g_width or d_width; images of side 64 reach the default."""
+
+
+@dataclass(frozen=True)
+class ResidualNetworks(Widths, Latents, Common):
+    """Settings of the baseline's residual networks, whose maps have the same number of channels at every side."""
+
+
+@dataclass(frozen=True)
+class Networks(Widening, Latents, Common):
     """Settings of the baseline's networks."""
 
 

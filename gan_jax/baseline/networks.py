@@ -7,12 +7,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gan_jax import latents, rng
-from gan_jax.baseline.config import Common, Latents, Networks, Widths
+from gan_jax.baseline.config import Common, Latents, Networks, ResidualNetworks, Widening, Widths
 from gan_jax.data import Spec
 from gan_jax.errors import UserError
 from gan_jax.networks import dcgan, linen, mixed, mlp, resnet
 from gan_jax.networks.heads import Body, Head
 from gan_jax.networks.layers.norm import AnyNorm
+from gan_jax.networks.layers.sides import MAX_WIDENING
 from gan_jax.networks.wrappers import remat
 from gan_jax.types import Latent, Network
 
@@ -41,7 +42,7 @@ def generator_module(
     """Returns the generator's module: DCGAN's or residual for images; for other kinds an MLP of two hidden layers.
 
     Args:
-        config: Holds the width.
+        config: Holds the width, and for DCGAN's module its cap, if it is a `Widening`.
         spec: Shape of the examples.
         norm: Normalisation, for images; the MLP has none.
         architecture: Architecture, for images.
@@ -49,18 +50,25 @@ def generator_module(
     Raises:
         UserError: If a width or size is below 1, or `architecture` is "resnet" for what is no image.
     """
-    _require_width("g_width", config.g_width)
+    _require_positive("g_width", config.g_width)
     if not spec.kind.is_image:
         if architecture != "dcgan":
             raise UserError(f"network={architecture!r} is for images, not {spec.kind.noun}; leave --network out")
         return mlp.Generator(spec.shape, (4 * config.g_width,) * 2, norm="none", bounded=False)
-    module = dcgan.Generator if architecture == "dcgan" else resnet.Generator
-    return module(spec.shape, config.g_width, norm)
+    if architecture == "resnet":
+        return resnet.Generator(spec.shape, config.g_width, norm)
+    return dcgan.Generator(spec.shape, config.g_width, norm, max_widening=_cap(config))
 
 
-def _require_width(name: str, width: int) -> None:
-    if width < 1:
-        raise UserError(f"{name}={width}: give at least 1")
+def _cap(config: Widths) -> int:
+    cap = config.max_widening if isinstance(config, Widening) else MAX_WIDENING
+    _require_positive("max_widening", cap)
+    return cap
+
+
+def _require_positive(name: str, value: int) -> None:
+    if value < 1:
+        raise UserError(f"{name}={value}: give at least 1")
 
 
 def discriminator_module(
@@ -69,21 +77,26 @@ def discriminator_module(
     """Returns the discriminator's module: DCGAN's or residual for images; for other kinds an MLP of two hidden layers.
 
     Args:
-        config: Holds the width.
+        config: Holds the width, and for DCGAN's module its cap, if it is a `Widening`.
         spec: Shape of the examples.
         norm: Normalisation; for what is no image "batch" means none.
         architecture: Architecture, for images.
         options: Other attributes of the module, such as `with_features`.
     """
-    _require_width("d_width", config.d_width)
+    _require_positive("d_width", config.d_width)
     if not spec.kind.is_image:
         return mlp.Discriminator((4 * config.d_width,) * 2, "none" if norm == "batch" else norm, **options)
-    module = dcgan.Discriminator if architecture == "dcgan" else resnet.Discriminator
-    return module(spec.shape, config.d_width, norm, **options)
+    if architecture == "resnet":
+        return resnet.Discriminator(spec.shape, config.d_width, norm, **options)
+    return dcgan.Discriminator(spec.shape, config.d_width, norm, max_widening=_cap(config), **options)
 
 
 def networks(
-    config: Networks, spec: Spec, norm: AnyNorm = "batch", architecture: Architecture = "dcgan", **options: Any
+    config: Networks | ResidualNetworks,
+    spec: Spec,
+    norm: AnyNorm = "batch",
+    architecture: Architecture = "dcgan",
+    **options: Any,
 ) -> dict[str, Network]:
     """Returns the generator, with batch norm, and the discriminator; arguments as in `discriminator_module`."""
     return {
@@ -110,7 +123,7 @@ def headed(
         hidden: Units of a dense layer at the body's end, for images; 0 for none.
         heads: Name -> module of a further head, from features `[b, F]`.
     """
-    body = network(config, Body(config.d_width, norm, hidden), spec.shape)
+    body = network(config, Body(config.d_width, norm, hidden, _cap(config)), spec.shape)
     example = jax.ShapeDtypeStruct((1, *spec.shape), jnp.float32)
     made = jax.eval_shape(lambda key, x: body.apply(*body.init(key), x, train=False)[0], rng.key(0), example)
     parts = {"generator": network(config, generator_module(config, spec), (latent.size,)), "body": body}

@@ -9,6 +9,7 @@ from gan_jax import rng, rules
 from gan_jax.errors import UserError
 from gan_jax.game.objectives import Game
 from gan_jax.game.slots import joined
+from gan_jax.networks.wrappers import unfit
 from gan_jax.types import Array, Averaged, Controller, Latent, Network, PyTree, Rule, System, TrainState
 
 
@@ -60,7 +61,10 @@ def system(
     slots = joined([each.slots for each in (*players, *controllers)])
 
     def init(key: Array) -> TrainState:
-        fresh = {name: network.init(rng.named(key, name)) for name, network in networks.items()}
+        fresh = {}
+        for name, network in networks.items():
+            with unfit.named(name):
+                fresh[name] = network.init(rng.named(key, name))
         params = {name: params for name, (params, _) in fresh.items()}
         stats = {name: stats for name, (_, stats) in fresh.items()}
         return TrainState(
@@ -104,7 +108,8 @@ def averaged_network(networks: Mapping[str, Network], name: str) -> Averaged:
     network = networks[name]
 
     def evaluate(ema: dict[str, PyTree], inputs: Array) -> Array:
-        return network.apply(ema[name]["params"], ema[name]["stats"], inputs, train=False)[0]
+        with unfit.named(name):
+            return network.apply(ema[name]["params"], ema[name]["stats"], inputs, train=False)[0]
 
     return evaluate
 

@@ -14,6 +14,7 @@ from gan_jax import losses, rng
 from gan_jax.devices import parallel
 from gan_jax.errors import UserError
 from gan_jax.game import inputs
+from gan_jax.networks.wrappers import unfit
 from gan_jax.types import (
     Array,
     Augment,
@@ -115,39 +116,38 @@ def _play(game: Game, state: TrainState, batch: Batch, key: Array) -> _Played:
     latents = _inputs(game)(keys, batch)
     beside = game.condition(state, batch, latents) if game.condition else ((), ())
 
-    def generate(latents: Array) -> tuple[Array, PyTree]:
-        params, stats = state.params["generator"], state.stats["generator"]
-        return networks["generator"].apply(params, stats, latents, train=True, key=rng.named(key, "generator"))
+    def run(name: str, purpose: str, *inputs: Array) -> tuple[PyTree, PyTree]:
+        own = rng.named(key, purpose)
+        with unfit.named(name):
+            return networks[name].apply(state.params[name], state.stats[name], *inputs, train=True, key=own)
 
     def judge(images: Array, purpose: str, beside: tuple[Array, ...]) -> tuple[dict[str, PyTree], dict[str, PyTree]]:
         if game.augment is not None:
             keys = rng.per_example(rng.named(key, f"augment {purpose}"), len(images))
             images = game.augment(images, keys, state)
         new, features = {}, {}
-        for name in ("body", "discriminator") if "body" in networks else ("discriminator",):
-            inputs = (images, *beside) if name == "discriminator" else (images,)
-            own = rng.named(key, purpose if name == "discriminator" else f"{purpose} {name}")
-            params, stats = state.params[name], state.stats[name]
-            images, new[name] = networks[name].apply(params, stats, *inputs, train=True, key=own)
-            features = {"features": images} if name == "body" else features
-        return features | (images if isinstance(images, dict) else {"logits": images}), new
+        if "body" in networks:
+            images, new["body"] = run("body", f"{purpose} body", images)
+            features = {"features": images}
+        output, new["discriminator"] = run("discriminator", purpose, images, *beside)
+        return features | (output if isinstance(output, dict) else {"logits": output}), new
 
     def apply(name: str, *inputs: Array) -> PyTree:
         if name not in networks:
             raise UserError(f"terms: one applies the network {name!r}, but the game has only {sorted(networks)}")
-        own = rng.named(key, f"{name} of terms")
-        return networks[name].apply(state.params[name], state.stats[name], *inputs, train=True, key=own)[0]
+        return run(name, f"{name} of terms", *inputs)[0]
 
-    fake, generator_stats = generate(latents)
+    fake, generator_stats = run("generator", "generator", latents)
+    _require_examples(real, fake)
     real_output, real_stats = judge(real, "real", beside[0])
     fake_output, fake_stats = judge(fake, "fake", beside[1])
-    _require_fit(real, fake, real_output)
+    _require_logits(real, real_output)
     context = Context(
         real,
         fake,
         latents,
         critic=lambda images: judge(images, "term", beside[0])[0]["logits"],
-        generate=lambda latents: generate(latents)[0],
+        generate=lambda latents: run("generator", "generator", latents)[0],
         real_output=real_output,
         fake_output=fake_output,
         apply=apply,
@@ -160,13 +160,17 @@ def _play(game: Game, state: TrainState, batch: Batch, key: Array) -> _Played:
     return _Played(context, real_logits, fake_logits, stats, key)
 
 
-def _require_fit(real: Array, fake: Array, output: dict[str, PyTree]) -> None:
-    """Checks, while tracing, that samples have the data's shape, and logits one row per example or pack."""
+def _require_examples(real: Array, fake: Array) -> None:
+    """Checks, while tracing, that samples have the data's shape."""
     if fake.shape[1:] != real.shape[1:]:
         raise UserError(
             f"the generator makes examples of shape {fake.shape[1:]}, but the data have {real.shape[1:]}; build its "
             "network for the data's shape"
         )
+
+
+def _require_logits(real: Array, output: dict[str, PyTree]) -> None:
+    """Checks, while tracing, that there is one row of logits per example or pack."""
     if "logits" not in output:
         raise UserError(f"the discriminator returns {sorted(output)} without 'logits'; return them too")
     rows = output["logits"].shape[:1]  # one per example, or per pack

@@ -33,7 +33,7 @@ def normal(size: int) -> Latent:
         # the same distribution as drawing again until |z| <= t, without the loop
         return jax.vmap(lambda key: jax.random.truncated_normal(key, -truncation, truncation, (size,)))(keys)
 
-    return Latent(size, draw)
+    return Latent(size, draw, name="standard normal")
 
 
 def uniform(size: int, low: float = -1.0, high: float = 1.0) -> Latent:
@@ -57,7 +57,7 @@ def uniform(size: int, low: float = -1.0, high: float = 1.0) -> Latent:
                 raise UserError(f"truncation={truncation} leaves nothing of the interval [{low}, {high}]; raise it")
         return jax.vmap(lambda key: jax.random.uniform(key, (size,), minval=a, maxval=b))(keys)
 
-    return Latent(size, draw)
+    return Latent(size, draw, name=f"uniform on [{low:g}, {high:g}]")
 
 
 def latent(distribution: Distribution, size: int) -> Latent:
@@ -88,7 +88,7 @@ def categorical(classes: int) -> Latent:
     def draw(keys: Array, truncation: float | None = None) -> Array:
         return jax.nn.one_hot(jax.vmap(lambda key: jax.random.randint(key, (), 0, classes))(keys), classes)
 
-    return Latent(classes, draw, (Part("", 0, classes, categorical=True),))
+    return Latent(classes, draw, (Part("", 0, classes, categorical=True),), f"one-hot of {classes} classes, uniform")
 
 
 def joined(noise: Latent, **codes: Latent) -> Latent:
@@ -110,7 +110,8 @@ def joined(noise: Latent, **codes: Latent) -> Latent:
         drawn = [code.draw(rng.each(keys, name), truncation) for name, code in codes.items()]
         return jnp.concatenate([noise.draw(rng.each(keys, "noise"), truncation), *drawn], axis=1)
 
-    return Latent(start, draw, tuple(places))
+    described = [f"{noise.name} in {noise.size} dimensions", *(f"{name} {code.name}" for name, code in codes.items())]
+    return Latent(start, draw, tuple(places), "; ".join(described))
 
 
 def labelled(noise: Latent, classes: int) -> Latent:

@@ -1,6 +1,7 @@
-"""Checks before a run computes anything: that shapes fit, and that memory suffices."""
+"""Checks before a run computes anything: that shapes fit, that layers suit, and that memory suffices."""
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,9 +9,11 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax import game, rng
-from gan_jax.data import Spec
+from gan_jax.data import Dataset, Spec, Stream
+from gan_jax.data.batches import for_networks
 from gan_jax.devices import memory
 from gan_jax.errors import OutOfMemory, UserError
+from gan_jax.networks.wrappers import stock
 from gan_jax.types import Array, PyTree, System, TrainState
 
 WIDEST = 2**31  # array sizes and counts are 32-bit integers
@@ -32,6 +35,8 @@ def require_sizes(config: Any) -> None:
 def state(system: System, spec: Spec) -> TrainState:
     """Checks the shapes of a system's samples, and returns those of its initial state; computes no array.
 
+    Warns of layers of Flax that have a replacement here.
+
     Args:
         system: The system to train.
         spec: The spec of its data.
@@ -42,10 +47,14 @@ def state(system: System, spec: Spec) -> TrainState:
     Raises:
         UserError: If the generator's samples have another shape than the data, or an array is too large to exist.
     """
-    try:
-        like = jax.eval_shape(system.init, rng.key(0))
-    except (OverflowError, NotImplementedError) as error:  # JAX's, of sizes beyond 64 bits
-        raise UserError(f"the networks have an array that is too large for JAX ({error}): {LOWER}") from error
+    with stock.noticed() as layers:
+        try:
+            like = jax.eval_shape(system.init, rng.key(0))
+        except (OverflowError, NotImplementedError) as error:  # JAX's, of sizes beyond 64 bits
+            raise UserError(f"the networks have an array that is too large for JAX ({error}): {LOWER}") from error
+        finally:
+            for advice in layers.values():
+                warnings.warn(advice, stacklevel=3)
     made = _made(system, like, spec)
     if made != spec.shape:
         resized = ", or resize the data with --resolution" if spec.kind.is_image else ""
@@ -54,6 +63,30 @@ def state(system: System, spec: Spec) -> TrainState:
             f"spec.shape{resized}"
         )
     return like
+
+
+def update(system: System, like: TrainState, dataset: Dataset | Stream, batch_size: int) -> None:
+    """Evaluates one iteration for its shapes alone, so that an error of shapes comes before anything is compiled.
+
+    Args:
+        system: The system to train.
+        like: Its state's shapes, from `state`.
+        dataset: The training data.
+        batch_size: Examples per batch.
+
+    Raises:
+        UserError: If a network does not fit its inputs, or the discriminator does not return one row of logits per
+            example; it names the network.
+    """
+    if isinstance(dataset, Stream):
+        stored: dict[str, tuple[tuple[int, ...], Any]] = {"image": (dataset.spec.shape, jnp.uint8)}
+        stored |= {"label": ((), jnp.int32)} if dataset.spec.classes else {}
+    else:
+        stored = {name: (array.shape[1:], array.dtype) for name, array in dataset.arrays.items()}
+    lead = (system.batches, batch_size) if system.batches > 1 else (batch_size,)
+    batch = {name: jax.ShapeDtypeStruct((*lead, *shape), dtype) for name, (shape, dtype) in stored.items()}
+    scaled = jax.eval_shape(lambda arrays: for_networks(arrays, dataset.spec.kind), batch)
+    jax.eval_shape(system.update, like, scaled, rng.key(0))
 
 
 def require_memory(like: TrainState, data: int, devices: Sequence[Any]) -> None:

@@ -55,6 +55,7 @@ def run(build: Callable[..., System], dataset: Dataset | Stream, config: Config)
         system = build(config, dataset.spec)
         like = rehearsal.state(system, dataset.spec)
         rehearsal.require_memory(like, feeding.size(dataset), devices)
+        rehearsal.update(system, like, dataset, config.batch_size)
         key = rng.key(config.seed)
         init = partial(jax.jit(lambda key: system.init(rng.named(key, "init"))), key)
         saved = workdir / "checkpoints"

@@ -102,7 +102,8 @@ def latent(base: Latent, shape: tuple[int, ...]) -> Latent:
         pixels = uniforms(rng.each(keys, "pixels"), (math.prod(shape),))
         return jnp.concatenate([base.draw(keys, truncation), pixels], axis=1)
 
-    return Latent(base.size + math.prod(shape), drawn)
+    name = f"{base.name} in {base.size} dimensions; pixels uniform on [0, 1]"
+    return Latent(base.size + math.prod(shape), drawn, name=name)
 
 
 def sampler(means: Network, size: int) -> Network:

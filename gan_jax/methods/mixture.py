@@ -30,7 +30,7 @@ def latent(base: Latent) -> Latent:
         place = jax.vmap(jax.random.uniform)(rng.each(keys, "component"))
         return jnp.concatenate([base.draw(keys, truncation), place[:, None]], axis=1)
 
-    return Latent(base.size + 1, draw)
+    return Latent(base.size + 1, draw, name=f"{base.name} in {base.size} dimensions; component uniform on [0, 1]")
 
 
 def pick(weights: Array, latents: Array) -> Array:
@@ -208,7 +208,7 @@ def _inspect(
 
 def _chosen(every: PyTree, component: Array) -> PyTree:
     """Selects row k of component[k] from leaves `[count, n, ...]`; returns `[n, ...]`."""
-    return jax.tree.map(lambda x: x[component, jnp.arange(len(component))], every)
+    return jax.tree.map(lambda x: x[component, jnp.arange(component.shape[0])], every)
 
 
 def _require_some(count: int) -> None:

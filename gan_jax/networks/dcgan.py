@@ -1,4 +1,4 @@
-"""The convolutional networks of DCGAN (Radford et al. 2016, arXiv:1511.06434), for images of side 28, 32 or 64."""
+"""The convolutional networks of DCGAN (Radford et al. 2016, arXiv:1511.06434), for square images."""
 
 from typing import Any
 
@@ -9,38 +9,38 @@ from gan_jax.errors import UserError
 from gan_jax.networks.layers.batch import Minibatch, minibatch_layer
 from gan_jax.networks.layers.conv import Conv, ConvTranspose
 from gan_jax.networks.layers.norm import INIT, AnyNorm, initialiser, keeps_bias, layer, normalise
+from gan_jax.networks.layers.sides import MAX_WIDENING, map_sides, widths
 from gan_jax.types import Array
-
-SIDES = {28: (4, 7, 14, 28), 32: (4, 8, 16, 32), 64: (4, 8, 16, 32, 64)}  # sides of the maps, from latents to images
 
 
 class Generator(nn.Module):
-    """Generator: projects latents to a map of side 4 and upsamples it to the size of the images.
+    """Generator: projects latents to a map of side 4, 5 or 6 and upsamples it to the size of the images.
 
     Attributes:
-        shape: `(H, W, C)`; H = W, one of 28, 32, 64.
-        width: Channels of the last hidden map; each earlier map has twice as many.
+        shape: `(H, W, C)`; see `layers.sides` for the sides that fit.
+        width: Channels of the last hidden map; each earlier map has twice as many, up to `max_widening * width`.
         norm: Normalisation of all layers but the last.
         bounded: Whether a tanh bounds the output to [-1, 1], the range of images.
+        max_widening: Cap on the channels of a map, in multiples of `width`.
     """
 
     shape: tuple[int, ...]
     width: int = 64
     norm: AnyNorm = "batch"
     bounded: bool = True
+    max_widening: int = MAX_WIDENING
 
     @nn.compact
     def __call__(self, latents: Array, train: bool) -> Array:
         """Maps `[b, size]` to `[b, H, W, C]`."""
         first, *sides = map_sides(self.shape)
-        width = self.width * 2 ** (len(sides) - 1)
+        width, *later = reversed(widths(self.width, len(sides), self.max_widening))
         bias = keeps_bias(self.norm)
         dense = nn.Dense(first * first * width, use_bias=bias, kernel_init=initialiser(self.norm))
         x = layer(dense, self.norm, latents, train)
         x = x.reshape(-1, first, first, width)
-        for side in sides[:-1]:
+        for side, width in zip(sides[:-1], later, strict=True):
             x = nn.relu(normalise(x, self.norm, train))
-            width //= 2
             # at stride 2 each output sees a quarter of the window
             deconv = ConvTranspose(width, **_window(side), use_bias=bias, kernel_init=initialiser(self.norm, 4))
             x = layer(deconv, self.norm, x, train)
@@ -50,15 +50,16 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Discriminator: downsamples images to a map of side 4, then one dense layer to a logit.
+    """Discriminator: downsamples images to a map of side 4, 5 or 6, then one dense layer to a logit.
 
     Attributes:
-        shape: `(H, W, C)`; H = W, one of 28, 32, 64.
-        width: Channels of the first map; each later map has twice as many.
+        shape: `(H, W, C)`; see `layers.sides` for the sides that fit.
+        width: Channels of the first map; each later map has twice as many, up to `max_widening * width`.
         norm: Normalisation of all layers but the first.
         minibatch: Minibatch statistics appended before the last layer, see `minibatch_layer`.
         with_features: Whether to return `{"logits", "features"}` rather than logits alone; the features are the last
             hidden layer, flattened.
+        max_widening: Cap on the channels of a map, in multiples of `width`.
     """
 
     shape: tuple[int, ...]
@@ -66,46 +67,41 @@ class Discriminator(nn.Module):
     norm: AnyNorm = "batch"
     minibatch: Minibatch = "none"
     with_features: bool = False
+    max_widening: int = MAX_WIDENING
 
     @nn.compact
     def __call__(self, images: Array, train: bool) -> Array | dict[str, Array]:
         """Maps `[b, H, W, C]` to logits `[b]`, and features `[b, F]` if `with_features`."""
         if images.shape[1:] != self.shape:
             raise UserError(f"images have shape {images.shape[1:]}, but this discriminator was built for {self.shape}")
-        x = encode(images, self.width, self.norm, train)
+        x = encode(images, self.width, self.norm, train, self.max_widening)
         judged = minibatch_layer(x, self.minibatch).reshape(len(x), -1)
         logits = layer(nn.Dense(1, kernel_init=INIT), self.norm, judged, train)[:, 0]
         return {"logits": logits, "features": x.reshape(len(x), -1)} if self.with_features else logits
 
 
-def encode(images: Array, width: int, norm: AnyNorm, train: bool) -> Array:
-    """Downsamples images to a map of side 4; call it inside `nn.compact`.
+def encode(images: Array, width: int, norm: AnyNorm, train: bool, max_widening: int = MAX_WIDENING) -> Array:
+    """Downsamples images to a map of side 4, 5 or 6; call it inside `nn.compact`.
 
     Args:
-        images: `[b, H, W, C]`; H = W, one of 28, 32, 64.
-        width: Channels of the first map; each later map has twice as many.
+        images: `[b, H, W, C]`; see `layers.sides` for the sides that fit.
+        width: Channels of the first map; each later map has twice as many, up to `max_widening * width`.
         norm: Normalisation of all layers but the first.
         train: Whether to use and update batch statistics.
+        max_widening: Cap on the channels of a map, in multiples of `width`.
 
     Returns:
-        `[b, 4, 4, F]`.
+        `[b, h, h, F]`, h the smallest of `map_sides`.
     """
-    x = images
-    for depth, side in enumerate(reversed(map_sides(images.shape[1:])[1:])):
+    x, sides = images, map_sides(images.shape[1:])[1:]
+    for depth, (side, channels) in enumerate(
+        zip(reversed(sides), widths(width, len(sides), max_widening), strict=True)
+    ):
         bias = depth == 0 or keeps_bias(norm)
-        conv = Conv(width * 2**depth, **_window(side), use_bias=bias, kernel_init=initialiser(norm))
+        conv = Conv(channels, **_window(side), use_bias=bias, kernel_init=initialiser(norm))
         x = layer(conv, norm, x, train)
         x = nn.leaky_relu(x if depth == 0 else normalise(x, norm, train), 0.2)
     return x
-
-
-def map_sides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Returns the sides of the maps for images `(H, W, C)`, from 4 up to H."""
-    if len(shape) != 3 or shape[0] != shape[1] or shape[0] not in SIDES:
-        raise UserError(
-            f"shape={tuple(shape)}: DCGAN makes square images of side 28, 32 or 64; resize the data (--resolution 32)"
-        )
-    return SIDES[shape[0]]
 
 
 def _window(side: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from flax import linen as nn
 
 from gan_jax.networks import dcgan
 from gan_jax.networks.layers.norm import AnyNorm, initialiser, keeps_bias, layer, normalise
+from gan_jax.networks.layers.sides import MAX_WIDENING
 from gan_jax.types import Array
 
 
@@ -16,18 +17,20 @@ class Body(nn.Module):
         width: Channels of the first map; for points, a quarter of each hidden layer's units.
         norm: Normalisation of all maps but the first, and of the hidden layer; points have none.
         hidden: Units of a dense layer after the last map; 0 for none. Points have none.
+        max_widening: Cap on the channels of a map, in multiples of `width`.
     """
 
     width: int = 64
     norm: AnyNorm = "batch"
     hidden: int = 0
+    max_widening: int = MAX_WIDENING
 
     @nn.compact
     def __call__(self, examples: Array, train: bool) -> Array:
         """Maps `[b, ...]` to features `[b, F]`."""
         x = examples
         if x.ndim == 4:
-            x = dcgan.encode(x, self.width, self.norm, train).reshape(len(x), -1)
+            x = dcgan.encode(x, self.width, self.norm, train, self.max_widening).reshape(len(x), -1)
             return _hidden(x, self.hidden, self.norm, train) if self.hidden else x
         for _ in range(2):
             x = nn.leaky_relu(nn.Dense(4 * self.width)(x), 0.2)
@@ -82,16 +85,18 @@ class WithLatent(nn.Module):
         width: Width of the example's `Body`.
         hidden: Units of the latent's hidden layer, and of the layer that joins both.
         norm: Normalisation of the `Body`.
+        max_widening: Cap on the channels of a map, in multiples of `width`.
     """
 
     width: int = 64
     hidden: int = 256
     norm: AnyNorm = "layer"
+    max_widening: int = MAX_WIDENING
 
     @nn.compact
     def __call__(self, examples: Array, latents: Array, train: bool) -> Array:
         """Maps `[b, ...]` and `[b, size]` to logits `[b]`."""
-        features = Body(self.width, self.norm)(examples, train)
+        features = Body(self.width, self.norm, max_widening=self.max_widening)(examples, train)
         noticed = nn.leaky_relu(nn.Dense(self.hidden)(latents), 0.2)
         return Head(hidden=self.hidden)(jnp.concatenate([features, noticed], axis=1), train)
 

@@ -10,6 +10,7 @@ from flax import linen as nn
 from gan_jax.errors import UserError
 from gan_jax.networks.layers.conv import Conv
 from gan_jax.networks.layers.norm import INIT, AnyNorm, initialiser, keeps_bias, layer, normalise
+from gan_jax.networks.layers.sides import MAX_WIDENING, widths
 from gan_jax.types import Array
 
 Field = Literal[1, 16, 34, 70, "image"]
@@ -37,18 +38,20 @@ class PatchGAN(nn.Module):
     are taken over whole maps.
 
     Attributes:
-        width: Channels of the first map; each later map has twice as many, up to 8 `width`.
+        width: Channels of the first map; each later map has twice as many, up to `max_widening * width`.
         receptive_field: Side of the patches: 1 (PixelGAN), 16, 34 or 70 pixels; or "image" for one logit per image,
             from maps of side 4 or less.
         norm: Normalisation of all layers but the first and the last.
         with_features: Whether to return `{"logits", "features"}` rather than logits alone; the features are the last
             layer's input, flattened.
+        max_widening: Cap on the channels of a map, in multiples of `width`.
     """
 
     width: int = 64
     receptive_field: Field = 70
     norm: AnyNorm = "instance"
     with_features: bool = False
+    max_widening: int = MAX_WIDENING
 
     @nn.compact
     def __call__(self, images: Array, *given: Array, train: bool) -> Array | dict[str, Array]:
@@ -63,9 +66,10 @@ class PatchGAN(nn.Module):
                 )
         x = jnp.concatenate([images, *given], axis=-1)
         hidden, last = _windows(self.receptive_field, *x.shape[1:3])
+        channels = widths(self.width, len(hidden), self.max_widening)
         for depth, window in enumerate(hidden):
             bias = depth == 0 or keeps_bias(self.norm)
-            conv = _conv(self.width * min(2**depth, 8), window, bias, initialiser(self.norm))
+            conv = _conv(channels[depth], window, bias, initialiser(self.norm))
             x = layer(conv, self.norm, x, train)
             x = nn.leaky_relu(normalise(x, self.norm, train) if depth else x, 0.2)
         features = x.reshape(len(x), -1)

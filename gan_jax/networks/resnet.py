@@ -1,4 +1,4 @@
-"""The residual networks of WGAN-GP and SNGAN for images of side 32, adapted to 28 and 64.
+"""The residual networks of WGAN-GP and SNGAN, for square images; the papers' are for side 32.
 
 WGAN-GP: Gulrajani et al. 2017, arXiv:1704.00028, appendix F. SNGAN: Miyato et al. 2018, arXiv:1802.05957, table 4.
 """
@@ -11,9 +11,9 @@ from flax import linen as nn
 from gan_jax.errors import UserError
 from gan_jax.networks.layers.conv import Conv, Resample
 from gan_jax.networks.layers.norm import AnyNorm, layer, normalise
+from gan_jax.networks.layers.sides import root
 from gan_jax.types import Array
 
-FIRST = {28: 7, 32: 4, 64: 4}  # side of images -> side of the generator's first map
 LAST = 8  # the discriminator halves maps while they are larger than this
 PLAIN = 2  # number of its blocks after that
 
@@ -22,7 +22,7 @@ class Generator(nn.Module):
     """Residual generator: projects latents to a map and upsamples it by residual blocks of constant width.
 
     Attributes:
-        shape: `(H, W, C)`; H = W, one of 28, 32, 64.
+        shape: `(H, W, C)`; see `layers.sides` for the sides that fit.
         width: Channels of every map: 128 in WGAN-GP, 256 in SNGAN.
         norm: Normalisation of the blocks.
     """
@@ -34,7 +34,7 @@ class Generator(nn.Module):
     @nn.compact
     def __call__(self, latents: Array, train: bool) -> Array:
         """Maps `[b, size]` to `[b, H, W, C]` in [-1, 1]."""
-        side = _require_side(self.shape)
+        side = root(self.shape)
         x = layer(nn.Dense(side * side * self.width), self.norm, latents, train).reshape(-1, side, side, self.width)
         while x.shape[1] < self.shape[0]:
             x = _block(x, self.width, self.norm, train, "up")
@@ -46,7 +46,7 @@ class Discriminator(nn.Module):
     """Residual discriminator: downsamples by residual blocks of constant width, pools, then one dense layer to a logit.
 
     Attributes:
-        shape: `(H, W, C)`; H = W, one of 28, 32, 64.
+        shape: `(H, W, C)`; see `layers.sides` for the sides that fit.
         width: Channels of every map: 128 in both papers.
         norm: "none" as in WGAN-GP, or "spectral" as in SNGAN; "layer" normalises within the blocks.
         pool: Global pooling before the last layer: "mean" as in WGAN-GP, "sum" as in SNGAN.
@@ -62,7 +62,7 @@ class Discriminator(nn.Module):
     @nn.compact
     def __call__(self, images: Array, train: bool) -> Array | dict[str, Array]:
         """Maps `[b, H, W, C]` to logits `[b]`, and features `[b, width]` if `with_features`."""
-        _require_side(self.shape)
+        root(self.shape)  # refuses other sides
         if images.shape[1:] != self.shape:
             raise UserError(f"images have shape {images.shape[1:]}, but this discriminator was built for {self.shape}")
         x = _block(images, self.width, self.norm, train, "down", first=True)
@@ -105,13 +105,3 @@ def _double(x: Array) -> Array:
 
 def _halve(x: Array) -> Array:
     return nn.avg_pool(x, (2, 2), (2, 2))
-
-
-def _require_side(shape: tuple[int, ...]) -> int:
-    """Returns the side of the generator's first map."""
-    if len(shape) != 3 or shape[0] != shape[1] or shape[0] not in FIRST:
-        raise UserError(
-            f"shape={tuple(shape)}: these residual networks take square images of side 28, 32 or 64; resize the data "
-            "(--resolution 32)"
-        )
-    return FIRST[shape[0]]

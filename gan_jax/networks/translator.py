@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from gan_jax.networks.layers.conv import Conv, ConvTranspose
 from gan_jax.networks.layers.norm import INIT, AnyNorm, initialiser, keeps_bias, layer, normalise
+from gan_jax.networks.layers.sides import MAX_WIDENING, widths
 from gan_jax.networks.unet import require_halvings
 from gan_jax.types import Array
 
@@ -19,10 +20,11 @@ class Translator(nn.Module):
 
     Attributes:
         channels: Channels of the output images.
-        width: Channels of the first map; each halving doubles them.
+        width: Channels of the first map; each halving doubles them, up to `max_widening * width`.
         blocks: Number of residual blocks: 6 in the paper for sides of 128, 9 for 256.
         norm: Normalisation of all layers but the last.
         downs: Number of halvings; the sides of images must be multiples of 2^downs.
+        max_widening: Cap on the channels of a map, in multiples of `width`.
     """
 
     channels: int
@@ -30,6 +32,7 @@ class Translator(nn.Module):
     blocks: int = 6
     norm: AnyNorm = "instance"
     downs: int = 2
+    max_widening: int = MAX_WIDENING
 
     @nn.compact
     def __call__(self, images: Array, train: bool) -> Array:
@@ -53,13 +56,13 @@ class Translator(nn.Module):
             deconv = ConvTranspose(width, 3, 2, use_bias=bias, kernel_init=initialiser(self.norm, share=4))
             return normalised(deconv, x)
 
-        widths = [self.width * 2**level for level in range(self.downs + 1)]
-        x = nn.relu(keep(images, widths[0], 7))
-        for width in widths[1:]:
+        channels = widths(self.width, self.downs + 1, self.max_widening)
+        x = nn.relu(keep(images, channels[0], 7))
+        for width in channels[1:]:
             x = nn.relu(halve(x, width))
         for _ in range(self.blocks):
-            x = x + keep(nn.relu(keep(x, widths[-1], 3)), widths[-1], 3)
-        for width in reversed(widths[:-1]):
+            x = x + keep(nn.relu(keep(x, channels[-1], 3)), channels[-1], 3)
+        for width in reversed(channels[:-1]):
             x = nn.relu(double(x, width))
         return jnp.tanh(Conv(self.channels, 7, padding="VALID", kernel_init=INIT)(_reflected(x, 3)))
 

@@ -7,6 +7,7 @@ from gan_jax.errors import UserError
 from gan_jax.networks.layers.conv import Conv, ConvTranspose
 from gan_jax.networks.layers.noise import Dropout
 from gan_jax.networks.layers.norm import INIT, AnyNorm, initialiser, keeps_bias, layer, normalise
+from gan_jax.networks.layers.sides import MAX_WIDENING, widths
 from gan_jax.types import Array
 
 DROPPING = 3  # number of decoder blocks with dropout, from the innermost
@@ -20,12 +21,13 @@ class UNet(nn.Module):
 
     Attributes:
         channels: Channels of the output images.
-        width: Channels of the first map; each later map has twice as many, up to 8 `width`.
+        width: Channels of the first map; each later map has twice as many, up to `max_widening * width`.
         depth: Number of maps of the encoder, at least 1. The innermost has side 1 at depth 5 for side 32, and at the
             paper's 8 for side 256.
         norm: Normalisation of the other hidden layers.
         dropout: Dropout rate of the first three decoder blocks, in training only. It is the paper's only noise, 0.5
             there, and on when sampling too.
+        max_widening: Cap on the channels of a map, in multiples of `width`.
     """
 
     channels: int
@@ -33,6 +35,7 @@ class UNet(nn.Module):
     depth: int = 5
     norm: AnyNorm = "instance"
     dropout: float = 0.0
+    max_widening: int = MAX_WIDENING
 
     @nn.compact
     def __call__(self, images: Array, train: bool) -> Array:
@@ -40,17 +43,17 @@ class UNet(nn.Module):
         if self.depth < 1:
             raise UserError(f"depth={self.depth}: give at least 1")
         require_halvings(images, "depth", self.depth)
-        widths = [self.width * min(2**level, 8) for level in range(self.depth)]
+        channels = widths(self.width, self.depth, self.max_widening)
         bias = keeps_bias(self.norm)
         x, maps = images, []
-        for level, width in enumerate(widths):
+        for level, width in enumerate(channels):
             plain = level in (0, self.depth - 1)
             conv = Conv(width, 4, 2, use_bias=plain or bias, kernel_init=initialiser(self.norm))
             x = layer(conv, self.norm, nn.leaky_relu(x, 0.2) if level else x, train)
             x = x if plain else normalise(x, self.norm, train)
             maps.append(x)
         x = maps.pop()
-        for block, width in enumerate(reversed(widths[:-1])):
+        for block, width in enumerate(reversed(channels[:-1])):
             deconv = ConvTranspose(width, 4, 2, use_bias=bias, kernel_init=initialiser(self.norm, share=4))
             x = normalise(layer(deconv, self.norm, nn.relu(x), train), self.norm, train)
             x = Dropout(self.dropout)(x, train) if block < DROPPING else x

@@ -70,12 +70,18 @@ def images(run: Path, shared: Shared, draw: Draw) -> None:
     files(run, shared, draw)
 
 
-def npz(run: Path, shared: Shared, draw: Draw) -> None:
-    """Samples as one array, named "image", in a NumPy .npz file."""
+def npz(run: Path, shared: Shared, draw: Draw, key: str = "image") -> None:
+    """Samples as one array in a NumPy .npz file, under the key "image" or the one of --key.
+
+    Args:
+        key: Name of the array in the file; arr_0 for tools that expect an unnamed array.
+    """
     opened, target = _opened(run, shared, "npz", draw, ".npz")
+    if not key or key in ("file", "allow_pickle"):  # NumPy's own arguments
+        raise UserError(f"--key {key!r}: NumPy cannot give an array this name; give another, such as image or arr_0")
     made = sample.generate(opened, _drawn(opened, shared, draw))
-    pictures.save_npz(target, image=made)
-    _tell(target, opened, made)
+    pictures.save_npz(target, **{key: made})
+    _tell(target, opened, made, f", under the key {key}")
 
 
 def interpolation(
@@ -207,8 +213,8 @@ def _save(target: Path, opened: Restored, made: np.ndarray, picture: np.ndarray)
     _tell(target, opened, made)
 
 
-def _tell(target: Path, opened: Restored, made: np.ndarray) -> None:
-    print(f"{target}: {len(made)} {opened.spec.kind.noun} from step {opened.step}")
+def _tell(target: Path, opened: Restored, made: np.ndarray, where: str = "") -> None:
+    print(f"{target}: {len(made)} {opened.spec.kind.noun} from step {opened.step}{where}")
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ class VirtualBatchNorm(nn.Module):
         every, own = tuple(range(x.ndim - 1)), tuple(range(1, x.ndim - 1))
         mean, variance = jnp.mean(x[:references], every), jnp.var(x[:references], every)
         own_mean, own_variance = jnp.mean(x, own, keepdims=True), jnp.var(x, own, keepdims=True)
-        weight = jnp.where(jnp.arange(len(x)) < references, 0, 1 / (references + 1)).astype(x.dtype)
+        weight = jnp.where(jnp.arange(x.shape[0]) < references, 0, 1 / (references + 1)).astype(x.dtype)
         weight = weight.reshape(-1, *[1] * (x.ndim - 1))
         gap = own_mean - mean
         # variance of a mixture; E x^2 - (E x)^2 would cancel

@@ -49,6 +49,10 @@ class SpectralNorm(nn.SpectralNorm):
         return super()._spectral_normalize(path, vs, update_stats).astype(vs.dtype)
 
 
+class BatchNorm(nn.BatchNorm):
+    """Flax's batch norm; a class of its own, so that a user's `nn.BatchNorm` can be told from `normalise`."""
+
+
 def normalise(x: Array, norm: AnyNorm, train: bool, momentum: float = 0.9) -> Array:
     """Normalises activations; call it inside `nn.compact`.
 
@@ -65,7 +69,7 @@ def normalise(x: Array, norm: AnyNorm, train: bool, momentum: float = 0.9) -> Ar
         UserError: If `norm` is unknown, or "instance" on activations of a single position.
     """
     if norm == "batch":
-        batch_norm = nn.BatchNorm(
+        batch_norm = BatchNorm(
             use_running_average=not train, momentum=momentum, epsilon=1e-5, axis_name=parallel.axis()
         )
         return batch_norm(x)

@@ -13,6 +13,7 @@ from flax import linen as nn
 
 from gan_jax import rng
 from gan_jax.devices import memory
+from gan_jax.networks.wrappers import unfit
 from gan_jax.types import Array, Network, PyTree
 
 
@@ -27,12 +28,14 @@ def linen(module: nn.Module, *shapes: tuple[int, ...]) -> Network:
         shapes: The shape of one example of each input, without the batch.
 
     Returns:
-        The network.
+        The network. Errors of layers that do not fit are `unfit.Unfit`.
     """
 
     def init(key: Array) -> tuple[PyTree, PyTree]:
         keys = {name: rng.named(key, name) for name in ("params", "noise")}
-        variables = module.init(keys, *[jnp.zeros((1, *shape)) for shape in shapes], train=True)
+        inputs = [jnp.zeros((1, *shape)) for shape in shapes]
+        with unfit.explained(module, [x.shape for x in inputs]):
+            variables = module.init(keys, *inputs, train=True)
         return variables.get("params", {}), variables.get("batch_stats", {})
 
     def apply(
@@ -40,10 +43,11 @@ def linen(module: nn.Module, *shapes: tuple[int, ...]) -> Network:
     ) -> tuple[PyTree, PyTree]:
         variables = {"params": params, "batch_stats": stats}
         rngs = None if key is None else {"noise": key}
-        if not (train and stats):
-            return module.apply(variables, *inputs, train=train, rngs=rngs), stats
-        output, new = module.apply(variables, *inputs, train=True, rngs=rngs, mutable=["batch_stats"])
-        return output, new["batch_stats"]
+        with unfit.explained(module, [x.shape for x in inputs]):
+            if not (train and stats):
+                return module.apply(variables, *inputs, train=train, rngs=rngs), stats
+            output, new = module.apply(variables, *inputs, train=True, rngs=rngs, mutable=["batch_stats"])
+            return output, new["batch_stats"]
 
     def inspect(
         params: PyTree, stats: PyTree, *inputs: Array, edit: Callable[[str, Array], Array] | None = None
