@@ -14,6 +14,7 @@ import jax
 import pytest
 
 from experiments import loss_zoo
+from experiments.__main__ import FAMILIES
 from experiments.benchmarks import convolutions, costs, peers, populations, scaling
 from experiments.reproduce import (
     comparison,
@@ -211,9 +212,16 @@ def test_the_scores_over_time_are_what_was_measured():
 def test_the_first_page_is_short_and_lists_every_experiment():
     page = (ROOT / "README.md").read_text()
     assert len(page.splitlines()) <= 250
-    names = {path.stem for path in (ROOT / "experiments").glob("*.py")} - {"__init__", "laboratory"}
-    missing = {name for name in names if f"](experiments/{name}.py)" not in page}
-    assert not missing, f"README.md must list {missing}"
+    names = {path.stem for path in (ROOT / "experiments").glob("*.py")} - {"__init__", "__main__", "laboratory"}
+    assert names == {name for names in FAMILIES.values() for name in names}
+    pages = {"experiments/": page, "": (ROOT / "experiments" / "README.md").read_text()}
+    for folder, text in pages.items():
+        index, family = {}, ""
+        for title, links in re.findall(rf"^\| ([^|]*)\| (\[`\w+`\]\({folder}\w+\.py\)[^|]*)\|", text, re.MULTILINE):
+            family = title.strip() or family
+            index.setdefault(family, []).extend(re.findall(rf"\({folder}(\w+)\.py\)", links))
+        index["laboratory"] = index["laboratory"][:2]  # the index of experiments also has the module that both share
+        assert {family: tuple(names) for family, names in index.items()} == FAMILIES
 
 
 def test_ci_runs_the_readmes_commands():

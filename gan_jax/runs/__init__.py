@@ -4,7 +4,16 @@
 it is kept; `reopen` rebuilds a system from its directory. See README.md in this folder.
 """
 
-from gan_jax.runs.reopen import BEST, Restored, dataset, held_out, open_run, require_none_opening, restore_state
+from gan_jax.runs.reopen import (
+    BEST,
+    Restored,
+    dataset,
+    held_out,
+    open_run,
+    opening,
+    require_none_opening,
+    restore_state,
+)
 
 __all__ = [
     "BEST",
@@ -12,6 +21,7 @@ __all__ = [
     "dataset",
     "held_out",
     "open_run",
+    "opening",
     "require_none_opening",
     "restore_state",
 ]
