@@ -1,5 +1,6 @@
 """Output on a terminal: text within its width, and streams that never raise."""
 
+import codecs
 import io
 import re
 import shutil
@@ -23,7 +24,8 @@ def wrapped() -> Iterator[None]:
     terminal, columns = sys.stdout, shutil.get_terminal_size().columns
 
     class Text(io.StringIO):
-        encoding = terminal.encoding  # by which, and by whether it is a terminal, tyro chooses characters and colours
+        # tyro chooses characters by the encoding, of exactly this spelling, and colours if it is a terminal
+        encoding = codecs.lookup(terminal.encoding or "ascii").name
 
         def isatty(self) -> bool:
             return terminal.isatty()
