@@ -28,7 +28,7 @@ from experiments.reproduce import (
     translation,
 )
 from experiments.reproduce.__main__ import sentence
-from gan_jax import runs
+from gan_jax import cli, runs
 from gan_jax.runs import log
 
 ROOT = Path(__file__).parent.parent
@@ -250,3 +250,15 @@ def test_the_benchmarks_tables_are_what_was_measured(benchmark):
     name = benchmark.__name__.rpartition(".")[2]
     table = benchmark.markdown(recorded(name))
     assert table in README, f"a README must have the table\n{table}"
+
+
+def test_the_commands_that_train_have_flags_that_their_experiments_take():
+    shells = (code for language, code in re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL) if not language)
+    blocks = "\n".join(shells)
+    lines = re.findall(r"^python -m experiments\.\w+(?: .*)?$", blocks, re.MULTILINE)
+    commands = [(words[2], words[3:]) for words in (shlex.split(line, comments=True) for line in lines)]
+    modules = [(importlib.import_module(name), flags) for name, flags in commands]
+    trains = [(module.Config, flags) for module, flags in modules if hasattr(module, "Config")]
+    assert len(trains) >= 10
+    for kind, flags in trains:
+        cli.parsed(kind, flags, kind.__module__)
