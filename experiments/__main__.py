@@ -37,7 +37,7 @@ def main() -> None:
     """Lists the systems by family."""
     for family, names in FAMILIES.items():
         print(f"{family}\n{listing((name, line(name)) for name in names)}\n")
-    print("python -m experiments.NAME trains one, and with --help lists its settings; results are in README.md")
+    print("python -m experiments.NAME trains one, and with --help lists its settings")
 
 
 if __name__ == "__main__":

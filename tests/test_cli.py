@@ -180,7 +180,7 @@ def test_the_help_of_sub_commands_fits_the_terminal(monkeypatch, capsys, words):
     with pytest.raises(SystemExit):
         cli.cli([sampling.grid, sampling.traversal], "Samples from a checkpoint of the run directory RUN. " * 3)
     text = capsys.readouterr().out
-    assert "traversal" in text and max(map(len, text.splitlines())) <= 80
+    assert text.startswith("usage: x RUN") and max(map(len, text.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("main", [commands.main, index.main])

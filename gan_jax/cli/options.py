@@ -88,20 +88,34 @@ def _only_dataclass(function: Callable[..., Any]) -> Any:
 
 def _grouped(kind: Any) -> Any:
     """Returns a type by which tyro makes a dataclass, with its options in groups."""
-    whole = ConstructorRegistry.get_struct_spec(StructTypeInfo.make(kind, MISSING_NONPROP, in_union_context=False))
-    assert isinstance(whole, StructConstructorSpec)
     groups: dict[str, list[StructFieldSpec]] = {OWN: []}
-    for field in whole.fields:
+    for field in _fields(kind, MISSING_NONPROP):
         name = _group(kind, field)
-        # without a name of its own, a nested dataclass joins the rest of the group
-        joined = Annotated[field.type, tyro.conf.arg(name="")] if is_dataclass(field.type) else field.type
-        groups.setdefault(name, []).append(StructFieldSpec(field.name, joined, field.default, field.helptext))
+        if is_dataclass(field.type):  # without a name of its own, it joins the rest of the group
+            inner = Annotated[_type(field.type, _fields(field.type, field.default)), tyro.conf.arg(name="")]
+            field = StructFieldSpec(field.name, inner, MISSING_NONPROP, field.helptext)
+        groups.setdefault(name, []).append(field)
     made = [
         StructFieldSpec(name, _type(dict, each), MISSING_NONPROP, (inspect.getdoc(kind) or "") if name == OWN else "")
         for name, each in groups.items()
         if each
     ]
     return _type(functools.partial(_joined, kind), made)
+
+
+def _fields(kind: Any, default: Any) -> list[StructFieldSpec]:
+    """Returns the fields of a dataclass as tyro knows them, the help of each as one paragraph."""
+    spec = ConstructorRegistry.get_struct_spec(StructTypeInfo.make(kind, default, in_union_context=False))
+    assert isinstance(spec, StructConstructorSpec)
+    return [
+        StructFieldSpec(each.name, each.type, each.default, functools.partial(_paragraph, each.helptext))
+        for each in spec.fields
+    ]
+
+
+def _paragraph(text: Any) -> str | None:
+    text = text() if callable(text) else text
+    return text and " ".join(text.split())
 
 
 def _group(kind: Any, field: StructFieldSpec) -> str:

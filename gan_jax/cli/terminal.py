@@ -35,7 +35,7 @@ def wrapped() -> Iterator[None]:
         yield
     finally:
         sys.stdout = terminal
-        for line in text.getvalue().splitlines():
+        for line in re.sub(r"\n{3,}", "\n\n", text.getvalue()).splitlines():
             wide = len(re.sub(r"\x1b\[[0-9;]*m", "", line)) > columns
             print(_filled(line, " " * (len(line) - len(line.lstrip()))) if wide else line)
 
