@@ -1,6 +1,7 @@
 """Sweeps: which runs they have, how they go on, and what their table says."""
 
 import csv
+import json
 import os
 import shlex
 import signal
@@ -130,48 +131,34 @@ def test_the_words_of_the_sweep_and_of_the_experiment_are_told_apart():
     assert swept == ["--seed", "0", "1", "--d_width", "4"]
 
 
-@pytest.fixture
-def here(monkeypatch):
-    """Trains in this process; returns the commands, and what is done to the first of them."""
-    commands, first = [], []
+def test_a_sweep_goes_on_where_it_was_stopped_and_trains_no_finished_run_again(tmp_path, monkeypatch, capsys):
+    commands = []
 
-    def train(words, asked):
+    def train(words, asked):  # in this process; the first time it is asked to end
         commands.append(words)
-        if first:
-            words = first.pop()(words, asked)
+        if len(commands) == 1:
+            asked.append(signal.SIGTERM)
+            return 143
         toy_experiment.main(cli.parsed(Config, words[2:], "x"))
-        return 143 if asked else 0
+        return 0
 
     monkeypatch.setattr(command, "train", train)
     monkeypatch.setattr(signals, "asking", list)
-    return commands, first
-
-
-def test_a_sweep_goes_on_where_it_was_stopped_and_trains_no_finished_run_again(tmp_path, here, capsys):
-    commands, first = here
-
-    def stopped(words, asked):
-        asked.append(signal.SIGTERM)
-        return ["2" if word == "4" else word for word in words]
-
-    first.append(stopped)
-    flags = shlex.split("--seed 0 1 --steps 4")
+    flags = shlex.split("--seed 0 1 --steps 2")
     with pytest.raises(SystemExit) as end:
         command.main(flags, "toy_experiment", tmp_path)
     assert end.value.code == 128 + signal.SIGTERM and len(commands) == 1
     assert "Not finished: seed=0; seed=1." in (tmp_path / "table.md").read_text()
-    complete(planned(tmp_path, "--seed 0 1")[1])
-    log_losses(tmp_path / "seed=1", 0.5)
-    command.main(flags, "toy_experiment", tmp_path)
-    assert len(commands) == 2
-    events = [(line["event"], line["step"]) for line in log.read(tmp_path / "seed=0") if "event" in line]
-    assert events == [("started", 0), ("resumed", 2)]
-    command.main(flags, "toy_experiment", tmp_path)
-    assert len(commands) == 2
-    opened = runs.open_run(tmp_path / "seed=0")
-    assert opened.step == 4 and opened.record["config"]["seed"] == 0
-    (row,) = table.rows(planned(tmp_path, "--seed 0 1 --steps 4"))
-    losses = [log.read(tmp_path / "seed=0")[-1]["generator/loss"], 0.5]
+    members = planned(tmp_path, "--seed 0 1 --steps 2")
+    complete(members[1], 2)
+    log_losses(members[1].directory, 0.5)
+    for _ in range(2):
+        command.main(flags, "toy_experiment", tmp_path)
+    assert commands == [members[0].command] * 2
+    record = json.loads((members[0].directory / "run.json").read_text())
+    assert record["config"]["seed"] == 0 and sweep.finished(members[0])
+    (row,) = table.rows(members)
+    losses = [log.read(members[0].directory)[-1]["generator/loss"], 0.5]
     assert row.settings == {} and row.runs == 2
     assert row.means["generator/loss"] == pytest.approx(statistics.fmean(losses))
     assert row.spreads["generator/loss"] == pytest.approx(statistics.stdev(losses))
