@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from gan_jax.cli.options import parsed
+from gan_jax.cli.options import called
 from gan_jax.cli.terminal import listing, outlast_readers, wrapped
 from gan_jax.errors import UserError
 
@@ -62,7 +62,7 @@ def cli(
                 prog = f"{prog} RUN"
                 main, words, name = _subcommand(main, description, prog, words)
                 prog, description = f"{prog} {name}", None
-            parsed(main, words, prog, description)
+            called(main, words, prog, description)
     except SystemExit as end:
         if not end.code or not together:
             raise

@@ -52,31 +52,42 @@ def _described(about: StructTypeInfo) -> StructConstructorSpec | None:
     return about.type.spec if isinstance(about.type, type) and issubclass(about.type, _Described) else None
 
 
-def parsed(f: Callable[..., Any], arguments: Sequence[str], prog: str, description: str | None = None) -> Any:
-    """Parses arguments: returns the dataclass `f` with values of them, or calls the function `f` with them.
+def called(function: Callable[..., Any], arguments: Sequence[str], prog: str, description: str | None = None) -> None:
+    """Calls a function with arguments of the command line.
 
     Args:
-        f: A dataclass, such as an experiment's config; or a function, whose arguments, or the fields of its
-            dataclasses, become flags. If its only argument is a dataclass, the flags are grouped.
+        function: Its arguments, or the fields of its dataclasses, become flags. If its only argument is a dataclass,
+            they are grouped.
         arguments: The words of the command line.
         prog: Name of the command in messages.
-        description: First paragraphs of `--help`; by default the docstring of `f`.
+        description: First paragraphs of `--help`; by default the function's docstring.
 
     Raises:
         SystemExit: After `--help`; or with status 2, after a message, if the arguments are wrong.
     """
-    kind = f if is_dataclass(f) else _only_dataclass(f)
-    if kind is not None and description is None:
-        description = (inspect.getdoc(f) or "").partition("\n\nArgs:")[0]
-    made = tyro.cli(
-        f if kind is None else _grouped(kind),
+    kind = _only_dataclass(function)
+    if kind is None:
+        _made(function, arguments, prog, description)
+    else:
+        function(
+            parsed(kind, arguments, prog, (inspect.getdoc(function) or "") if description is None else description)
+        )
+
+
+def parsed(kind: Any, arguments: Sequence[str], prog: str, description: str = "") -> Any:
+    """Returns a dataclass, such as an experiment's config, with values of the command line; see `called`."""
+    return _made(_grouped(kind), arguments, prog, description)
+
+
+def _made(f: Any, arguments: Sequence[str], prog: str, description: str | None) -> Any:
+    return tyro.cli(
+        f,
         args=arguments,
         prog=prog,
         description=description,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
         registry=TYPES,
     )
-    return made if kind in (None, f) else f(made)
 
 
 def _only_dataclass(function: Callable[..., Any]) -> Any:
@@ -92,7 +103,7 @@ def _grouped(kind: Any) -> Any:
     for field in _fields(kind, MISSING_NONPROP):
         name = _group(kind, field)
         if is_dataclass(field.type):  # without a name of its own, it joins the rest of the group
-            inner = Annotated[_type(field.type, _fields(field.type, field.default)), tyro.conf.arg(name="")]
+            inner: Any = Annotated[_type(field.type, _fields(field.type, field.default)), tyro.conf.arg(name="")]
             field = StructFieldSpec(field.name, inner, MISSING_NONPROP, field.helptext)
         groups.setdefault(name, []).append(field)
     made = [

@@ -50,7 +50,7 @@ def planned(experiment: str, words: Sequence[str], out: Path | None = None) -> l
         SystemExit: With status 2, after a message, if the experiment does not accept the flags.
     """
     module, script = _imported(experiment), experiment.endswith(".py")
-    kind = getattr(module, "Config", None)
+    kind: Any = getattr(module, "Config", None)
     if not is_dataclass(kind) or not any(field.name == "run" for field in fields(kind)):
         raise UserError(f"{experiment} has no Config with a field run, as experiments have that train by loop.run")
     grid = _grid(words, set(_sequences(kind)))
@@ -104,7 +104,7 @@ def _sequences(kind: Any) -> Iterable[str]:
     for name in (field.name for field in fields(kind)):
         if is_dataclass(hints[name]):
             yield from _sequences(hints[name])
-        elif tuple in map(typing.get_origin, (hints[name], *typing.get_args(hints[name]))):
+        elif any(typing.get_origin(each) is tuple for each in (hints[name], *typing.get_args(hints[name]))):
             yield name
 
 
