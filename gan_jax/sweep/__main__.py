@@ -1,6 +1,6 @@
 """Every combination of an experiment's settings, a run each, and a table: `python -m gan_jax.sweep EXPERIMENT`.
 
-    python -m gan_jax.sweep experiments.dcgan --d_learning_rate 1e-4 3e-4 --seed 0 1 2 --steps 2000
+    python -m gan_jax.sweep experiments.dcgan --d_width 16 32 --seed 0 1 2
 
 EXPERIMENT is a module or a Python file, and all flags but those below are its own. A flag with several values is swept,
 unless it takes several words itself; other flags go to every run. The runs train one after another, each by the
@@ -19,6 +19,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import jax
 import tyro
@@ -33,7 +34,7 @@ OWN = ("out", "evaluate", "dry_run", "help")  # flags of the sweep
 
 def main(
     words: Sequence[str],
-    experiment: tyro.conf.Positional[str],
+    experiment: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="EXPERIMENT")],
     out: Path | None = None,
     evaluate: bool = False,
     dry_run: bool = False,

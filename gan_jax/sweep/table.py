@@ -86,10 +86,14 @@ def _notes(members: Sequence[Member]) -> list[str]:
     done = [member for member in members if finished(member)]
     scores = [score._asdict() for member in done for score in newest(member.directory)]
     what = "newest scores of averaged weights" if scores else "last logged metrics"
-    notes = [f"Mean ± standard deviation over the finished runs of a setting, of their {what}."]
-    notes += [f"{metric}: {chart.note}." for metric, chart in charts.of_scores(scores)]
+    protocols: dict[str, list[str]] = {}
+    for metric, chart in charts.of_scores(scores):
+        protocols.setdefault(chart.note, []).append(metric)
     missing = [member.directory.name for member in members if member not in done]
-    return [*notes, f"Not finished: {'; '.join(missing)}."] if missing else notes
+    notes = [f"Mean ± standard deviation over the finished runs of a setting, of their {what}."]
+    notes += [f"{', '.join(metrics)}: {note}." for note, metrics in protocols.items()]
+    notes += [f"Not finished: {'; '.join(missing)}."] if missing else []
+    return [f"- {note}" for note in notes]
 
 
 def _cell(row: Row, name: str) -> str:
