@@ -97,13 +97,22 @@ def captioned(picture: np.ndarray, captions: Sequence[str]) -> np.ndarray:
     return np.concatenate([above, picture], axis=-3)
 
 
-def save_png(path: Path | str, image: ArrayLike) -> None:
-    """Writes a picture, uint8 `[H, W, 3]` or grey `[H, W, 1]`, as PNG; raises UserError for anything else."""
+def pil(image: ArrayLike) -> Image.Image:
+    """Returns a picture, uint8 `[H, W, 3]` or grey `[H, W, 1]`, as a PIL image, which notebooks show.
+
+    Raises:
+        UserError: If it is anything else.
+    """
     image = np.asarray(image)
     grey = image.dtype == np.uint8 and image.shape[2:] == (1,) and image.size > 0
-    picture = image[..., 0] if grey else _picture("image", image)
+    return Image.fromarray(image[..., 0] if grey else _picture("image", image))
+
+
+def save_png(path: Path | str, image: ArrayLike) -> None:
+    """Writes a picture, uint8 `[H, W, 3]` or grey `[H, W, 1]`, as PNG; raises UserError for anything else."""
+    picture = pil(image)
     with atomic(path, ".png") as stream:
-        Image.fromarray(picture).save(stream, "PNG", optimize=True)
+        picture.save(stream, "PNG", optimize=True)
 
 
 def save(path: Path, picture: np.ndarray) -> Path:

@@ -1,12 +1,17 @@
 import os
+import re
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+from experiments import __main__ as index
+from experiments import dcgan, toy2d, vae
+from gan_jax import __main__ as commands
 from gan_jax import cli
+from gan_jax.sample import __main__ as sampling
 
 CODE = """
 from gan_jax.cli import cli
@@ -94,8 +99,8 @@ def circles(run: Path, shared: Shared, radius: float = 1.0) -> None:
         ("runs/a --side 3 --step 2", "squares runs/a 2 0 3"),
         ("runs/a circles", "circles runs/a None 0 1.0"),
         ("circles circles --radius=2 --seed 5", "circles circles None 5 2.0"),
-        ("--help", "squares         Squares."),
-        ("runs/a --help", "circles         Circles. They are round."),
+        ("--help", "squares  Squares."),
+        ("runs/a --help", "circles  Circles. They are round."),
         ("runs/a circles --help", "--radius FLOAT"),
     ],
 )
@@ -125,3 +130,70 @@ def test_a_wrong_subcommand_or_flag_is_refused_with_those_that_there_are(monkeyp
     with pytest.raises(SystemExit) as end:
         cli.cli([squares, circles])
     assert end.value.code and message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("experiment", [dcgan, vae, toy2d])
+def test_the_help_of_an_experiment_fits_the_terminal_and_has_each_field_once_in_its_group(
+    monkeypatch, capsys, experiment, columns
+):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(sys, "argv", ["x", "--help"])
+    with pytest.raises(SystemExit):
+        cli.cli(experiment.main, experiment.__doc__)
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= columns
+    assert " ".join(experiment.__doc__.split()) in " ".join(text.split())
+    titles = re.findall(r"─ (.*) options ─", text)
+    boxes = dict(zip(titles, re.split(r"─ .* options ─", text)[1:], strict=True))
+    shown = {title: set(re.findall(r"│ --(?:no-)?([\w-]+)", box)) for title, box in boxes.items()}
+    assert sum(map(len, shown.values())) == len(set.union(*shown.values()))
+    own, *rest = titles
+    if experiment is toy2d:
+        assert (own, *rest) == ("experiment", "choice") and shown["experiment"] == {"frames", "workdir"}
+    else:
+        assert own == "experiment" and rest == ["data", "optimiser", "networks", "run"]
+        assert shown["data"] == {"dataset", "resolution", "batch-size"} and {"seed", "steps"} <= shown["run"]
+        assert {"ema-decay", "beta1", "decay-steps"} <= shown["optimiser"] and "g-width" in shown["networks"]
+    assert (
+        shown["experiment"]
+        == {
+            dcgan: {"d-norm", "d-steps", "g-steps"},
+            vae: {"latent-size", "g-learning-rate", "deviation"},
+            toy2d: {"frames", "workdir"},
+        }[experiment]
+    )
+
+
+def test_a_grouped_config_is_parsed_as_it_is():
+    words = "--latent_size 8 --d-norm spectral --dataset ring --seed 3 --steps 7 --eval-metrics fid kid"
+    run = replace(dcgan.Config().run, steps=7, eval_metrics=("fid", "kid"))
+    expected = dcgan.Config(latent_size=8, d_norm="spectral", dataset="ring", seed=3, run=run)
+    assert cli.parsed(dcgan.Config, words.split(), "x") == expected
+    assert cli.parsed(dcgan.Config, [], "x") == dcgan.Config()
+
+
+@pytest.mark.parametrize("words", ["--help", "runs/a grid --help", "runs/a traversal --help"])
+def test_the_help_of_sub_commands_fits_the_terminal(monkeypatch, capsys, words):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys, "argv", ["x", *words.split()])
+    with pytest.raises(SystemExit):
+        cli.cli([sampling.grid, sampling.traversal], "Samples from a checkpoint of the run directory RUN. " * 3)
+    text = capsys.readouterr().out
+    assert text.startswith("usage: x RUN") and max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("main", [commands.main, index.main])
+def test_the_indices_have_a_line_for_each_command_and_each_experiment(monkeypatch, capsys, main):
+    monkeypatch.setenv("COLUMNS", "80")
+    main()
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    listed = re.findall(r"^  (\S.*?)  +(\w.*)$", text, re.MULTILINE)
+    if main is index.main:
+        assert [name for name, _ in listed] == [name for names in index.FAMILIES.values() for name in names]
+        assert not re.search(r"arXiv|\d{4}", text.replace("1,000", ""))
+    else:
+        names = {name.removeprefix("python -m gan_jax.") for name, _ in listed}
+        assert {"sample", "evaluate", "explore", "translate", "launch", "sweep", "runs.report"} <= names
+        assert not any("python" in line for _, line in listed)

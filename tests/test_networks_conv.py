@@ -237,3 +237,13 @@ def test_spectral_norm_wraps_it():
 def test_errors_name_the_argument_and_the_remedy(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_without_compilation_the_values_are_the_same():
+    x, kernel = (
+        jnp.ones((2, 6, 6, 3), jnp.float32),
+        jnp.arange(4 * 4 * 3 * 5, dtype=jnp.float32).reshape(4, 4, 3, 5) / 100,
+    )
+    compiled = jax.jit(partial(conv, strides=2))(x, kernel)
+    with jax.disable_jit():
+        np.testing.assert_allclose(conv(x, kernel, 2), compiled, rtol=1e-5)

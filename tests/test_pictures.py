@@ -374,3 +374,10 @@ def test_a_place_that_is_read_only_is_refused_beforehand(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # as root may write anywhere
     with pytest.raises(UserError, match=rf"{tmp_path} is not writable; give another path with --out"):
         files.require_writable(tmp_path / "new" / "deep" / "a.png")
+
+
+def test_a_notebook_shows_the_pixels_of_a_picture():
+    for picture in (noise(4, 5, 3), noise(4, 5, 1)):
+        np.testing.assert_array_equal(np.asarray(pictures.pil(picture)).reshape(picture.shape), picture)
+    with pytest.raises(UserError, match="image: got uint8 of shape"):
+        pictures.pil(noise(2, 4, 5, 3))

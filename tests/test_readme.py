@@ -18,6 +18,7 @@ from environment import FLAGS
 from toy import gan
 
 from experiments import loss_zoo
+from experiments.__main__ import FAMILIES
 from experiments.benchmarks import convolutions, costs, peers, populations, scaling
 from experiments.reproduce import (
     comparison,
@@ -31,7 +32,7 @@ from experiments.reproduce import (
     translation,
 )
 from experiments.reproduce.__main__ import sentence
-from gan_jax import latents, losses, runs
+from gan_jax import cli, latents, losses, runs
 from gan_jax.data import load
 from gan_jax.loop import rehearsal
 from gan_jax.runs import log
@@ -228,9 +229,16 @@ def test_the_scores_over_time_are_what_was_measured():
 def test_the_first_page_is_short_and_lists_every_experiment():
     page = (ROOT / "README.md").read_text()
     assert len(page.splitlines()) <= 250
-    names = {path.stem for path in (ROOT / "experiments").glob("*.py")} - {"__init__", "laboratory"}
-    missing = {name for name in names if f"](experiments/{name}.py)" not in page}
-    assert not missing, f"README.md must list {missing}"
+    names = {path.stem for path in (ROOT / "experiments").glob("*.py")} - {"__init__", "__main__", "laboratory"}
+    assert names == {name for names in FAMILIES.values() for name in names}
+    pages = {"experiments/": page, "": (ROOT / "experiments" / "README.md").read_text()}
+    for folder, text in pages.items():
+        index, family = {}, ""
+        for title, links in re.findall(rf"^\| ([^|]*)\| (\[`\w+`\]\({folder}\w+\.py\)[^|]*)\|", text, re.MULTILINE):
+            family = title.strip() or family
+            index.setdefault(family, []).extend(re.findall(rf"\({folder}(\w+)\.py\)", links))
+        index["laboratory"] = index["laboratory"][:2]  # the index of experiments also has the module that both share
+        assert {family: tuple(names) for family, names in index.items()} == FAMILIES
 
 
 def test_ci_runs_the_readmes_commands():
@@ -259,3 +267,15 @@ def test_the_benchmarks_tables_are_what_was_measured(benchmark):
     name = benchmark.__name__.rpartition(".")[2]
     table = benchmark.markdown(recorded(name))
     assert table in README, f"a README must have the table\n{table}"
+
+
+def test_the_commands_that_train_have_flags_that_their_experiments_take():
+    shells = (code for language, code in re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL) if not language)
+    blocks = "\n".join(shells)
+    lines = re.findall(r"^python -m experiments\.\w+(?: .*)?$", blocks, re.MULTILINE)
+    commands = [(words[2], words[3:]) for words in (shlex.split(line, comments=True) for line in lines)]
+    modules = [(importlib.import_module(name), flags) for name, flags in commands]
+    trains = [(module.Config, flags) for module, flags in modules if hasattr(module, "Config")]
+    assert len(trains) >= 10
+    for kind, flags in trains:
+        cli.parsed(kind, flags, kind.__module__)

@@ -45,16 +45,22 @@ def test_a_commit_is_of_the_repository_that_tracks_the_file(tmp_path):
     assert re.fullmatch("[0-9a-f]{7,}(-dirty)?", records._commit(file) or "")
 
 
-def test_an_experiment_of_a_notebook_trains_and_its_run_says_what_it_needs_to_be_opened(tmp_path):
+def test_an_experiment_of_a_prompt_is_kept_or_its_run_says_what_it_needs_to_be_opened(tmp_path, monkeypatch):
     source = Path(toy_experiment.__file__).read_text()
     cell = "/tmp/ipykernel_1/123.py"  # a name that a notebook gives, of no file
-    linecache.cache[cell] = (len(source), None, source.splitlines(keepends=True), cell)
+    monkeypatch.setattr(linecache, "cache", {cell: (len(source), None, source.splitlines(keepends=True), cell)})
     module: dict = {"__name__": "__main__"}
     exec(compile(source.replace('if __name__ == "__main__":', "if False:"), cell, "exec"), module)
-    with pytest.warns(UserWarning, match=r"not defined in a file.*keeps no copy.*experiment\.py"):
-        record = records.describe(module["build"], data.load("ring"), config(tmp_path))
+    settings = module["Config"](run=config(tmp_path).run)
+    record = records.describe(module["build"], data.load("ring"), settings)
+    records.write(record, tmp_path / "kept", 0)
+    report.write(tmp_path / "kept")
+    assert "def build" not in (tmp_path / "kept" / "report.html").read_text()
+    assert importing.load_experiment(record, tmp_path / "kept").build
+    linecache.cache.clear()
+    with pytest.warns(UserWarning, match=r"neither in a file nor in cells.*keeps no copy.*experiment\.py"):
+        record = records.describe(module["build"], data.load("ring"), settings)
     records.write(record, tmp_path, 0)
-    report.write(tmp_path)
     assert (tmp_path / "run.json").exists() and not (tmp_path / "experiment.py").exists()
     with pytest.raises(UserError, match=r"not defined in a file.*write Config, build.*experiment\.py"):
         importing.load_experiment(record, tmp_path)

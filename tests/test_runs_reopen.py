@@ -88,7 +88,7 @@ def test_broken_sources_are_named_with_the_line_and_what_to_do(own):
         whole.replace("return points_game", "return 1 / 0 and points_game"): rf"{copy}, line \d+: ZeroDivisionError",
         whole.replace("return points_game(", "return dict("): f"{copy}: AttributeError: 'dict' object",
         whole.replace("learning_rate:", "rate:"): "has .'learning_rate'., which .* lacks",
-        whole + "\nraise SystemExit(2)": f"{copy}, line .*: SystemExit: 2",
+        whole + "\nraise SystemExit(2)": f"{copy}, line .*: SystemExit: 2; put what it runs under .*__main__",
     }.items():
         copy.write_text(broken + "\n" + "#" * len(message))  # of another length, by which Python knows it has changed
         with pytest.raises(UserError, match=message):

@@ -1,11 +1,11 @@
 """Configuration of the classic experiments, in groups: an experiment extends those that it uses.
 
 Bases are listed last group first, as dataclasses collect fields from the last base on: `class Config(Widths, Common)`
-shows the common settings first.
+has the common settings first. `GROUP` is the title under which `--help` shows the fields that a class introduces.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from gan_jax import latents, loop
 from gan_jax.networks.layers.sides import MAX_WIDENING
@@ -20,9 +20,10 @@ def lasting(steps: int) -> Any:
 
 
 @dataclass(frozen=True)
-class Common:
-    """Data, batch size, average, precision, seed and run: settings of every experiment."""
+class Data:
+    """The data set and its batches."""
 
+    GROUP: ClassVar[str] = "data"
     dataset: str = "digits"
     """Data set: digits (included), a TFDS name such as fashion_mnist, a folder of images, hf:NAME of Hugging
     Face, tar:PATTERN, FILE.py:FUNCTION of your own, or points in the plane such as ring or grid. For translation:
@@ -33,16 +34,37 @@ class Common:
     512, such as 28, 32, 48, 64, 96, 128 or 256."""
     batch_size: int = 32
     """Examples per batch, over all devices."""
+
+
+@dataclass(frozen=True)
+class Updates:
+    """Averages of weights and of gradients."""
+
+    GROUP: ClassVar[str] = "optimiser"
     ema_decay: float = 0.999
     """Decay of the moving average of the generator, which draws the samples, in [0, 1); 0 for no averaging."""
     accumulate: int = 1
     """Gradient accumulation: number of batches averaged per update, one in memory at a time."""
+
+
+@dataclass(frozen=True)
+class Computation:
+    """How networks compute."""
+
+    GROUP: ClassVar[str] = "networks"
     precision: Precision = "float32"
     """Precision of the networks' computations; parameters, statistics and losses stay float32. bfloat16 is faster on
     accelerators."""
     activations: remat.Kept = "everything"
     """Activations kept for the backward pass: everything, the outputs of layers with weights, or nothing. Keeping less
     saves memory on accelerators and takes longer."""
+
+
+@dataclass(frozen=True)
+class Common(Computation, Updates, Data):
+    """Data, batch size, average, precision, seed and run: settings of every experiment."""
+
+    GROUP: ClassVar[str] = "run"
     seed: int = 0
     """Seed of all randomness."""
     run: loop.Run = lasting(11_000)
@@ -52,6 +74,7 @@ class Common:
 class Latents:
     """The distribution of latents."""
 
+    GROUP: ClassVar[str] = "networks"
     latent_size: int = 32
     """Dimensions of the generator's latent input."""
     latent: latents.Distribution = "normal"
@@ -62,6 +85,7 @@ class Latents:
 class Widths:
     """Widths of both networks."""
 
+    GROUP: ClassVar[str] = "networks"
     g_width: int = 32
     """Channels of the generator's largest hidden map; doubled in each smaller map, except in residual networks. For
     points, each of two hidden layers has four times as many units."""
@@ -91,6 +115,7 @@ class Networks(Widening, Latents, Common):
 class Rates:
     """Initial learning rates of both players."""
 
+    GROUP: ClassVar[str] = "optimiser"
     g_learning_rate: float = 1e-3
     """Learning rate of the generator."""
     d_learning_rate: float = 3e-4
@@ -101,6 +126,7 @@ class Rates:
 class Schedule:
     """Schedule of all learning rates."""
 
+    GROUP: ClassVar[str] = "optimiser"
     decay_steps: int = 0
     """Iterations over which the learning rates decay to 0; 0 keeps them constant."""
     decay_start: int = 0
@@ -115,6 +141,7 @@ class Schedule:
 class Betas:
     """Adam's decays."""
 
+    GROUP: ClassVar[str] = "optimiser"
     beta1: float = 0.5
     """Adam's beta1, the decay of the average of gradients, in [0, 1)."""
     beta2: float = 0.99

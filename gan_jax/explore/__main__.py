@@ -1,4 +1,4 @@
-"""The command line `python -m gan_jax.explore RUN`: one function for each picture."""
+"""Pictures of what a run has learnt: `python -m gan_jax.explore RUN`, one function for each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -34,6 +34,7 @@ from gan_jax.devices.parallel import Devices
 from gan_jax.errors import UserError
 from gan_jax.loop.settings import Config, Run, validated
 from gan_jax.loop.swept_fields import columns, require_traced
+from gan_jax.runs import require_none_opening
 from gan_jax.types import Array, PyTree, System, TrainState
 
 AXIS = "members"  # not `parallel.AXIS`: nothing is averaged over members
@@ -114,6 +115,7 @@ def program(
         `(count=every) -> members`: compiled at its first call; the members, then repeated ones up to a multiple of the
         devices, after `count` iterations to each stop, at most `every`.
     """
+    require_none_opening()
     varied = columns(configs)
     begin = 0 if start is None else int(np.max(start.step))
     steps = validated(configs[0].run).steps - begin

@@ -6,7 +6,7 @@ folder.
 """
 
 from gan_jax.runs.data import dataset, held_out
-from gan_jax.runs.reopen import BEST, Restored, open_run, require_none_opening, restore_state
+from gan_jax.runs.reopen import BEST, Restored, open_run, opening, require_none_opening, restore_state
 
 __all__ = [
     "BEST",
@@ -14,6 +14,7 @@ __all__ = [
     "dataset",
     "held_out",
     "open_run",
+    "opening",
     "require_none_opening",
     "restore_state",
 ]

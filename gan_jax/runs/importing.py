@@ -5,7 +5,7 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -27,14 +27,27 @@ def load_experiment(record: Record, directory: Path, safe: bool = False) -> Modu
     ours = safe or (record.get("format", 1) < records.FORMAT and _in_package(experiment) is not None)
     file = _of_package(experiment, directory, warn=safe) if ours else _of_run(experiment, directory)
     original = file if ours else Path(experiment["file"] or file)
-    spec = importlib.util.spec_from_file_location(f"experiment_{original.stem}", file)
+    packages = (experiment["module"] or "").count(".")
+    # folders for imports of sibling modules, and by package
+    return load_file(file, f"experiment_{original.stem}", [original.parent, original.parents[packages]])
+
+
+def load_file(file: Path, name: str, folders: Sequence[Path]) -> ModuleType:
+    """Imports a Python file.
+
+    Args:
+        file: The file.
+        name: Name of the module.
+        folders: Folders in which its imports are looked for, after those of the process.
+
+    Raises:
+        UserError: In place of any exception of the file; names the line.
+    """
+    spec = importlib.util.spec_from_file_location(name, file)
     assert spec and spec.loader, f"{file} is not a Python source file"
     module = importlib.util.module_from_spec(spec)
     sys.modules[module.__name__] = module  # dataclasses look up their module
-    packages = (experiment["module"] or "").count(".")
-    for folder in (original.parent, original.parents[packages]):  # for imports of sibling modules, and by package
-        if str(folder) not in sys.path:
-            sys.path.append(str(folder))
+    sys.path += [str(folder) for folder in folders if str(folder) not in sys.path]
     with blamed(file):
         spec.loader.exec_module(module)
     return module
@@ -45,7 +58,7 @@ def _of_run(experiment: Record, directory: Path) -> Path:
     copy = directory / "experiment.py"
     if not copy.exists() and experiment["file"] is None:
         raise UserError(
-            f"{directory}: its experiment was not defined in a file, but in a notebook or the like; {records.SUPPLY}"
+            f"{directory}: its experiment.py is missing, and it was not defined in a file; {records.SUPPLY}"
         )
     original = Path(experiment["file"] or copy)
     if not copy.exists() and not original.exists():
@@ -96,7 +109,10 @@ def blamed(file: Path) -> Iterator[None]:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == str(file)] or [getattr(error, "lineno", None)]
         where = f"{file}, line {lines[-1]}" if lines[-1] else str(file)
-        raise UserError(
-            f"{where}: {type(error).__name__}: {error}; fix the file, or restore it as it was when the run was "
-            "trained; or, if the experiment is one of this repository, open the run with --safe"
-        ) from error
+        remedy = (
+            "fix the file, or restore it as it was when the run was trained; or, if the experiment is one of this "
+            "repository, open the run with --safe"
+        )
+        if isinstance(error, SystemExit):
+            remedy = 'put what it runs under `if __name__ == "__main__":`'
+        raise UserError(f"{where}: {type(error).__name__}: {error}; {remedy}") from error

@@ -21,6 +21,7 @@ from gan_jax.data import Dataset, Stream, kinds, names
 from gan_jax.data.dataset import marks, same
 from gan_jax.errors import UserError
 from gan_jax.files import atomic, write_json
+from gan_jax.runs import notebooks
 
 Record = dict[str, Any]
 
@@ -47,17 +48,19 @@ def describe(build: Callable, dataset: Dataset | Stream, config: Any) -> Record:
     data |= {"unpaired": dataset.spec.unpaired, "few_labels": dataset.spec.few_labels}
     data |= {"class_names": list(dataset.spec.class_names)} if dataset.spec.class_names else {}
     data |= {"count": dataset.count} | marks(dataset)
-    source = _source(build)
-    if source is None:
+    text = notebooks.source(build, config) if build.__module__ == "__main__" else None
+    source = None if text else _source(build)
+    if text is source is None:
         warnings.warn(
-            "build is not defined in a file, but in a notebook or the like, so the run keeps no copy of its source: "
-            f"to open the run later, {SUPPLY}",
+            "build and Config are defined neither in a file nor in cells of a notebook, so the run keeps no copy of "
+            f"their source: to open the run later, {SUPPLY}",
             stacklevel=3,
         )
     file, commit = (str(source), _commit(source)) if source else (None, None)
+    kept = {"text": text} if text else {}
     return {
         "format": FORMAT,
-        "experiment": {"module": _module_name(build), "file": file, "commit": commit},
+        "experiment": {"module": _module_name(build), "file": file, "commit": commit} | kept,
         "config": fields(config),
         "data": data,
         "environment": environment(),
@@ -91,14 +94,15 @@ def environment() -> dict[str, Any]:
 def write(record: Record, directory: Path, step: int) -> None:
     """Writes a run's record, and a copy of its experiment's source.
 
-    If the run is at a step above 0 and the source has changed, a warning says so, and the old copy is kept. If the
-    source is in no file, nothing is copied, and an existing `experiment.py` stays.
+    If the run is at a step above 0 and the source has changed, a warning says so, and the old copy is kept. If it
+    is not known, nothing is copied, and an existing `experiment.py` stays.
     """
     directory.mkdir(parents=True, exist_ok=True)
     write_json(directory / "run.json", record)
-    if record["experiment"]["file"] is None:
+    experiment, copy = record["experiment"], directory / "experiment.py"
+    if experiment["file"] is None and "text" not in experiment:
         return
-    source, copy = Path(record["experiment"]["file"]).read_bytes(), directory / "experiment.py"
+    source = experiment["text"].encode() if "text" in experiment else Path(experiment["file"]).read_bytes()
     if step and copy.exists() and copy.read_bytes() != source:
         old = copy.rename(directory / f"experiment-to-{step:08d}.py")
         warnings.warn(

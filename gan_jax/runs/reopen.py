@@ -6,6 +6,8 @@ Rebuilding a system runs the experiment's code: open only runs that you trust, o
 """
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +23,7 @@ from gan_jax.runs.records import Record
 from gan_jax.types import PyTree, System, TrainState
 
 BEST = "best"  # directory of the best checkpoint, in the run directory
-_opening: ContextVar[Path | None] = ContextVar("_opening", default=None)  # the run whose code is being executed
+_opening: ContextVar[Path | None] = ContextVar("_opening", default=None)  # the experiment that is being imported
 
 
 class Restored(NamedTuple):
@@ -72,15 +74,12 @@ def open_run(
     """
     ema, record = checkpoint.restore_averaged(_checkpoints(directory, step, best), step)
     records.require_same_numerics(record, directory)
-    token = _opening.set(directory)
-    try:
+    with opening(directory / "experiment.py"):
         experiment = importing.load_experiment(record, directory, safe)
         spec = _spec(record, experiment, safe)
         with importing.blamed(Path(str(experiment.__file__))):
             system = experiment.build(_config(record, experiment), spec)
             expected = jax.eval_shape(system.init, rng.key(0)).ema
-    finally:
-        _opening.reset(token)
     _require_shapes(expected, ema, directory)
     if dataset is not None:
         name = names.resolved(dataset) if isinstance(dataset, str) else dataset.name
@@ -90,16 +89,26 @@ def open_run(
     return Restored(system, jax.tree.map(jax.numpy.asarray, ema), record["step"], record, spec, given, trusted)
 
 
+@contextmanager
+def opening(file: Path) -> Iterator[None]:
+    """Context manager: nothing trains within the block, in which an experiment is imported and built."""
+    token = _opening.set(file)
+    try:
+        yield
+    finally:
+        _opening.reset(token)
+
+
 def require_none_opening() -> None:
     """Refuses to train while a run is being opened, as happens if the run's script trains on import.
 
     Raises:
-        UserError: If a run is being opened; names the script.
+        UserError: If an experiment is being imported; names its file.
     """
-    if (directory := _opening.get()) is not None:
+    if (file := _opening.get()) is not None:
         raise UserError(
-            f"opening {directory} imports {directory / 'experiment.py'}, which starts to train when imported: put its "
-            'training code under `if __name__ == "__main__":`, there and in the original script'
+            f"importing {file}, which starts to train when imported: put its training code under `if __name__ == "
+            '"__main__":`; where it is the experiment.py of a run, there and in the original script'
         )
 
 

@@ -58,6 +58,7 @@ def write(run: Path | str) -> Path:
     if about is None:
         raise NotFound(f"{run / 'run.json'} is missing or broken: {run} is not a run directory")
     experiment, config, data, environment = (about.get(k, {}) for k in ("experiment", "config", "data", "environment"))
+    experiment.pop("text", None)  # of a notebook; it is in experiment.py
     log = [record for record in _objects(run / "metrics.jsonl") if isinstance(record.get("step"), int)]
     samples = pictures.by_step(run / "samples")
     scores = charts.of_scores(_objects(run / "scores.jsonl"))

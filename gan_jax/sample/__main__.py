@@ -1,4 +1,4 @@
-"""The command line `python -m gan_jax.sample RUN`: one function for each sub-command."""
+"""Samples, interpolations, traversals and reconstructions of a run: `python -m gan_jax.sample RUN`."""
 
 import math
 from dataclasses import dataclass

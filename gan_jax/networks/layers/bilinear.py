@@ -166,7 +166,13 @@ def _bilinear(name: str, operator: Callable[..., Array], on_cpu: Callable[..., A
         made = jax.eval_shape(lambda a, b: operator(a, b, window), *shapes)
         return ShapedArray(made.shape, made.dtype)
 
-    primitive.def_impl(jax.jit(primitive.bind, static_argnames="window"))
+    compiled = jax.jit(primitive.bind, static_argnames="window")
+
+    @primitive.def_impl
+    def _(a: Array, b: Array, *, window: Window) -> Array:
+        with jax.disable_jit(False):  # with JAX_DISABLE_JIT it would call itself forever
+            return compiled(a, b, window=window)
+
     mlir.register_lowering(primitive, mlir.lower_fun(operator, multiple_results=False))
     mlir.register_lowering(primitive, mlir.lower_fun(on_cpu, multiple_results=False), platform="cpu")
 

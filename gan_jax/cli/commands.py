@@ -1,37 +1,20 @@
-"""Command-line interfaces from functions and dataclasses, with readable error messages."""
+"""Commands: a function, or one of several sub-commands, run with arguments from the command line."""
 
 import functools
 import inspect
-import io
 import os
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
-from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
-
+from gan_jax.cli.options import called
+from gan_jax.cli.terminal import listing, outlast_readers, wrapped
 from gan_jax.errors import UserError
-
-TYPES = ConstructorRegistry()
-
-
-@TYPES.primitive_rule
-def _path(about: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
-    """Parses paths, expanding ~, which shells do not expand in --out=~/x."""
-    if about.type is not Path:
-        return None
-    return PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="PATH",
-        instance_from_str=lambda given: Path(os.path.expanduser(given[0])),  # unchanged if there is no home directory
-        is_instance=lambda value: isinstance(value, Path),
-        str_from_instance=lambda path: [str(path)],
-    )
 
 
 @dataclass(frozen=True)
@@ -46,7 +29,11 @@ class Checkpoint:
     """Run this repository's experiment of the same name instead of the code in the run directory."""
 
 
-def cli(main: Callable[..., Any] | Sequence[Callable[..., Any]], description: str | None = None) -> None:
+def cli(
+    main: Callable[..., Any] | Sequence[Callable[..., Any]],
+    description: str | None = None,
+    arguments: Sequence[str] | None = None,
+) -> None:
     """Runs a function with arguments from the command line.
 
     Errors that the user can do something about (`errors.UserError`, and the operating system's errors that name a cause
@@ -56,8 +43,9 @@ def cli(main: Callable[..., Any] | Sequence[Callable[..., Any]], description: st
         main: A function; its arguments, or the fields of its dataclasses, become flags. Or several, the sub-commands
             `RUN NAME`: their first argument is the path RUN, and the first of them runs if no NAME is given.
         description: First paragraphs of `--help`; by default the function's docstring.
+        arguments: The words of the command line, if some of them are not for `main`.
     """
-    _outlast_readers()
+    outlast_readers()
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
     together = "GAN_JAX_COORDINATOR" in os.environ
     try:
@@ -67,19 +55,14 @@ def cli(main: Callable[..., Any] | Sequence[Callable[..., Any]], description: st
             cluster.join()
         spec = sys.modules["__main__"].__spec__
         prog = f"python -m {spec.name.removesuffix('.__main__')}" if spec else Path(sys.argv[0]).name
-        arguments = sys.argv[1:]
-        if not callable(main):
-            prog = f"{prog} RUN"
-            main, arguments, name = _subcommand(main, description, prog, arguments)
-            prog, description = f"{prog} {name}", None
-        tyro.cli(
-            main,
-            args=arguments,
-            prog=prog,
-            description=description,
-            config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
-            registry=TYPES,
-        )
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        asked = {"-h", "--help"} & set(words[: words.index("--")] if "--" in words else words)
+        with wrapped() if asked else nullcontext():
+            if not callable(main):
+                prog = f"{prog} RUN"
+                main, words, name = _subcommand(main, description, prog, words)
+                prog, description = f"{prog} {name}", None
+            called(main, words, prog, description)
     except SystemExit as end:
         if not end.code or not together:
             raise
@@ -117,8 +100,7 @@ def _subcommand(
     run, name, flags = words[0] if words else "--", next(iter(known)), list(words[1:])
     if {run, *flags[:1]} & {"-h", "--help"}:
         print(f"usage: {prog} [SUBCOMMAND] [FLAGS]\n\n{description}\n\nsub-commands (by default {name}):")
-        for each, function in known.items():
-            print(f"  {each:15} {(inspect.getdoc(function) or '').splitlines()[0]}")
+        print(listing((each, (inspect.getdoc(function) or "").split("\n")[0]) for each, function in known.items()))
         print(f"\n`{prog} SUBCOMMAND --help` lists the flags of a sub-command.")
         raise SystemExit
     if run.startswith("-"):
@@ -151,24 +133,3 @@ def message(error: Exception) -> str | None:
     name = error.filename
     name = os.fsdecode(name) if isinstance(name, bytes) else name
     return " ".join(f"{'' if name is None else f'{name}: '}{error.strerror or error}".split())
-
-
-class _Pipe(io.FileIO):
-    """A standard stream that drops output after its reader has closed, as in `| head -1`."""
-
-    def write(self, data: Any) -> int:
-        try:
-            return super().write(data)
-        except BrokenPipeError:
-            return memoryview(data).nbytes
-
-
-def _outlast_readers() -> None:
-    """Makes output never raise: not when its reader has closed, nor when the encoding lacks a character."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if not isinstance(stream, io.TextIOWrapper) or stream is not getattr(sys, f"__{name}__"):
-            continue  # replaced, as by a notebook or a test
-        stream.flush()
-        raw = io.BufferedWriter(_Pipe(stream.fileno(), "w", closefd=False))
-        setattr(sys, name, io.TextIOWrapper(raw, stream.encoding, "replace", None, stream.line_buffering))

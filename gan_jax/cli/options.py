@@ -1,0 +1,145 @@
+"""Options of commands: how types are parsed, and how the fields of a config are grouped in `--help`.
+
+A config's fields are shown in groups: first those that its own classes introduce, as "experiment options"; then those
+of base classes that name a group, `GROUP: ClassVar[str]`; and a nested dataclass in the group of its field's name.
+"""
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from tyro.constructors import (
+    MISSING_NONPROP,
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+)
+
+TYPES = ConstructorRegistry()
+OWN = "experiment"  # group of the fields that belong to no other
+
+
+@TYPES.primitive_rule
+def _path(about: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
+    """Parses paths, expanding ~, which shells do not expand in --out=~/x."""
+    if about.type is not Path:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PATH",
+        instance_from_str=lambda given: Path(os.path.expanduser(given[0])),  # unchanged if there is no home directory
+        is_instance=lambda value: isinstance(value, Path),
+        str_from_instance=lambda path: [str(path)],
+    )
+
+
+class _Described:
+    """Base of types that exist only for tyro, and say themselves how they are parsed."""
+
+    spec: StructConstructorSpec
+
+
+@TYPES.struct_rule
+def _described(about: StructTypeInfo) -> StructConstructorSpec | None:
+    return about.type.spec if isinstance(about.type, type) and issubclass(about.type, _Described) else None
+
+
+def called(function: Callable[..., Any], arguments: Sequence[str], prog: str, description: str | None = None) -> None:
+    """Calls a function with arguments of the command line.
+
+    Args:
+        function: Its arguments, or the fields of its dataclasses, become flags. If its only argument is a dataclass,
+            they are grouped.
+        arguments: The words of the command line.
+        prog: Name of the command in messages.
+        description: First paragraphs of `--help`; by default the function's docstring.
+
+    Raises:
+        SystemExit: After `--help`; or with status 2, after a message, if the arguments are wrong.
+    """
+    kind = _only_dataclass(function)
+    if kind is None:
+        _made(function, arguments, prog, description)
+    else:
+        function(
+            parsed(kind, arguments, prog, (inspect.getdoc(function) or "") if description is None else description)
+        )
+
+
+def parsed(kind: Any, arguments: Sequence[str], prog: str, description: str = "") -> Any:
+    """Returns a dataclass, such as an experiment's config, with values of the command line; see `called`."""
+    return _made(_grouped(kind), arguments, prog, description)
+
+
+def _made(f: Any, arguments: Sequence[str], prog: str, description: str | None) -> Any:
+    return tyro.cli(
+        f,
+        args=arguments,
+        prog=prog,
+        description=description,
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
+        registry=TYPES,
+    )
+
+
+def _only_dataclass(function: Callable[..., Any]) -> Any:
+    """Returns the dataclass that is a function's only argument, without a default; None if there is none."""
+    arguments = [*inspect.signature(function, eval_str=True).parameters.values()]
+    kind = arguments[0].annotation if len(arguments) == 1 and arguments[0].default is inspect.Parameter.empty else None
+    return kind if is_dataclass(kind) else None
+
+
+def _grouped(kind: Any) -> Any:
+    """Returns a type by which tyro makes a dataclass, with its options in groups."""
+    groups: dict[str, list[StructFieldSpec]] = {OWN: []}
+    for field in _fields(kind, MISSING_NONPROP):
+        name = _group(kind, field)
+        if is_dataclass(field.type):  # without a name of its own, it joins the rest of the group
+            inner: Any = Annotated[_type(field.type, _fields(field.type, field.default)), tyro.conf.arg(name="")]
+            field = StructFieldSpec(field.name, inner, MISSING_NONPROP, field.helptext)
+        groups.setdefault(name, []).append(field)
+    made = [
+        StructFieldSpec(name, _type(dict, each), MISSING_NONPROP, (inspect.getdoc(kind) or "") if name == OWN else "")
+        for name, each in groups.items()
+        if each
+    ]
+    return _type(functools.partial(_joined, kind), made)
+
+
+def _fields(kind: Any, default: Any) -> list[StructFieldSpec]:
+    """Returns the fields of a dataclass as tyro knows them, the help of each as one paragraph."""
+    spec = ConstructorRegistry.get_struct_spec(StructTypeInfo.make(kind, default, in_union_context=False))
+    assert isinstance(spec, StructConstructorSpec)
+    return [
+        StructFieldSpec(each.name, each.type, each.default, functools.partial(_paragraph, each.helptext))
+        for each in spec.fields
+    ]
+
+
+def _paragraph(text: Any) -> str | None:
+    text = text() if callable(text) else text
+    return text and " ".join(text.split())
+
+
+def _group(kind: Any, field: StructFieldSpec) -> str:
+    """Returns the group of a field: that of the class which introduces it, where the name of a dataclass is its own."""
+    if is_dataclass(field.type):
+        return field.name
+    first = [each for each in kind.__mro__ if field.name in inspect.get_annotations(each)][-1]
+    return vars(first).get("GROUP", OWN)
+
+
+def _joined(kind: Any, **groups: dict[str, Any]) -> Any:
+    return kind(**{name: value for group in groups.values() for name, value in group.items()})
+
+
+def _type(instantiate: Callable[..., Any], fields: Sequence[StructFieldSpec]) -> Any:
+    return type("Options", (_Described,), {"spec": StructConstructorSpec(instantiate, tuple(fields))})

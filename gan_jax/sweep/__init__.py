@@ -1,0 +1,12 @@
+"""Sweeps: an experiment at every combination of settings, a run each, and a table: `python -m gan_jax.sweep`.
+
+`members` plans the runs of a sweep, `__main__` trains them, and `table` compares those that are finished.
+"""
+
+from gan_jax.sweep.members import Member, finished, planned
+
+__all__ = [
+    "Member",
+    "finished",
+    "planned",
+]
