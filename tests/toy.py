@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -53,7 +54,7 @@ def gan(
 def untrained(experiment, workdir, steps=(0,), **settings):
     """The directory of a run whose checkpoints, at these steps, hold its initial state: all but training compiles."""
     widths = {"g_width": 4, "d_width": 4} if issubclass(experiment.Config, baseline.Widths) else {}
-    config = experiment.Config(**{"batch_size": 4} | widths | settings)
+    config: Any = experiment.Config(**{"batch_size": 4} | widths | settings)
     dataset = data.load(config.dataset)
     record = records.describe(experiment.build, dataset, config)
     state = jax.jit(experiment.build(config, dataset.spec).init)(KEY)
