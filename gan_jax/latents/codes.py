@@ -76,10 +76,15 @@ def with_codes(latent: Latent, values: Array, codes: Sequence[str]) -> Array:
     return values
 
 
+def classes(latent: Latent) -> Part | None:
+    """Returns the first categorical part of at most 16 classes, by which tables of samples are arranged, if any."""
+    return next((part for part in latent.parts if part.categorical and part.size <= 16), None)
+
+
 def by_class(latent: Latent, values: Array, rows: int) -> Array | None:
     """Returns latents for a table of samples: one row per latent, one column per class.
 
-    The classes are those of the first categorical part of at most 16 classes.
+    The classes are those of `classes`.
 
     Args:
         latent: Distribution of the latents.
@@ -89,8 +94,7 @@ def by_class(latent: Latent, values: Array, rows: int) -> Array | None:
     Returns:
         `[rows * classes, size]`, row by row; None if there is no such part.
     """
-    found = next((p for p in latent.parts if p.categorical and p.size <= 16), None)
-    if found is None:
+    if (found := classes(latent)) is None:
         return None
     columns = jnp.tile(jnp.eye(found.size), (rows, 1))
     return put(latent, jnp.repeat(values[:rows], found.size, axis=0), found.name, columns)
