@@ -58,6 +58,7 @@ def describe(build: Callable, dataset: Dataset | Stream, config: Any) -> Record:
         "format": FORMAT,
         "experiment": {"module": _module_name(build), "file": file, "commit": commit},
         "config": fields(config),
+        "defaults": defaults(config),
         "data": data,
         "environment": environment(),
     }

@@ -1,0 +1,110 @@
+"""Frozen parameters stay to the bit under every rule, and the rest moves as if they were constants of the game."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import linen as nn
+from toy import BILINEAR, KEY, play, player, points, points_game, state_of
+
+from gan_jax import losses, optimizers, rules
+from gan_jax.networks import dcgan, linen, mlp, order, packed
+from gan_jax.networks.layers.norm import layer, normalise
+from gan_jax.rules import controllers, freezing
+
+RULES = {
+    "alternating": rules.alternating,
+    "repeated": functools.partial(rules.alternating, repeats={"discriminator": 2}),
+    "simultaneous": rules.simultaneous,
+    "extragradient": rules.extragradient,
+    "consensus": functools.partial(rules.consensus, strength=0.1),
+    "symplectic": rules.symplectic,
+    "unrolled": functools.partial(rules.unrolled, steps=2),
+}
+
+
+def first(system, name, count):
+    like = jax.eval_shape(system.init, KEY)
+    return {name: order.mask(like.params[name], order.first(system.networks[name], count))}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_under_every_rule_frozen_layers_stay_to_the_bit_and_others_move(rule):
+    decayed = optax.adamw(1e-2, eps_root=1e-8, weight_decay=0.1)
+    game = points_game(
+        loss=losses.zero_sum(losses.non_saturating()),
+        optimizer=decayed,
+        rule=RULES[rule],
+        d_norm="spectral",
+        controllers=[controllers.lookahead(["discriminator", "generator"], every=2)],
+    )
+    update = freezing.frozen(game.update, first(game, "discriminator", 1))
+    batch = {"image": points(16)["image"]}
+    batch = {"image": jnp.stack([batch["image"]] * game.batches)} if game.batches > 1 else batch
+    before = game.init(KEY)
+    state, metrics = play(jax.jit(update), before, 3, batch)
+    was, now = (tree.params["discriminator"] for tree in (before, state))
+    jax.tree.map(np.testing.assert_array_equal, was["Dense_0"], now["Dense_0"])
+    for name in set(was) - {"Dense_0"}:
+        assert all(np.any(a != b) for a, b in zip(*map(jax.tree.leaves, (was[name], now[name])), strict=True)), name
+    assert np.all(np.isfinite(list(metrics.values())))
+    moved = [np.any(a != b) for a, b in zip(*(jax.tree.leaves(s.stats) for s in (before, state)), strict=True)]
+    assert any(moved)  # the vectors of spectral norm and batch norm's moments go on
+
+
+def test_a_frozen_player_is_a_constant_of_the_others_game():
+    # of x y with y frozen, x descends y alone, and what consensus adds, grad |v|^2 / 2 with v = (y, 0), is 0 in x
+    mask = {"y": True}
+    for rule in (rules.simultaneous, functools.partial(rules.consensus, strength=0.4), rules.extragradient):
+        state, metrics = freezing.frozen(rule(BILINEAR), mask)(state_of(x=2.0, y=3.0), {}, KEY)
+        assert float(state.params["y"]) == 3.0 and float(metrics["y/gradient_norm"]) == 0
+        assert float(state.params["x"]) == pytest.approx(2.0 - 0.1 * 3.0, rel=1e-6)
+
+
+def test_projections_leave_frozen_parameters_alone():
+    clipped = player("x", lambda p: p["x"] ** 2)._replace(optimizer=optimizers.clipped(optimizers.sgd(0.1), 0.5))
+    update = freezing.frozen(rules.simultaneous([clipped]), {"x": True})
+    assert float(update(state_of(x=2.0), {}, KEY)[0].params["x"]) == 2.0
+
+
+def test_layers_are_in_the_order_of_the_forward_pass_whatever_their_names():
+    found = order.modules(linen(dcgan.Discriminator((28, 28, 1), 4, "batch"), (28, 28, 1)))
+    assert list(found) == [("Conv_0",), ("Conv_1",), ("BatchNorm_0",), ("Conv_2",), ("BatchNorm_1",), ("Dense_0",)]
+    assert [path for path, weighted in found.items() if not weighted] == [("BatchNorm_0",), ("BatchNorm_1",)]
+    generator = order.modules(linen(mlp.Generator((2,), (16, 16), "batch", bounded=False), (4,)))
+    assert next(iter(generator)) == ("Dense_0",)
+
+
+def test_the_first_layers_come_with_their_normalisation():
+    network = linen(dcgan.Discriminator((28, 28, 1), 4, "batch"), (28, 28, 1))
+    assert order.first(network, 1) == [("Conv_0",)]
+    assert order.first(network, 2) == [("Conv_0",), ("Conv_1",), ("BatchNorm_0",)]
+    assert order.first(network, 2) == order.first(network, 2)  # nothing is cached that would hide the layers
+    assert order.first(packed(network, 1), 2) == order.first(network, 2)
+
+
+class _Block(nn.Module):
+    @nn.compact
+    def __call__(self, x, train):
+        return x + nn.Dense(x.shape[-1], name="b")(normalise(nn.Dense(x.shape[-1], name="c")(x), "layer", train))
+
+
+class _Named(nn.Module):
+    @nn.compact
+    def __call__(self, x, train):
+        x = _Block(name="z")(layer(nn.Dense(4, name="last"), "spectral", x, train), train)
+        return layer(nn.Dense(1, name="a"), "spectral", x, train)[:, 0] * self.param("gain", nn.initializers.ones, ())
+
+
+def test_layers_in_blocks_and_under_spectral_norm_are_found():
+    network = linen(_Named(), (2,))
+    found = order.modules(network)
+    weighted = [("last",), ("z", "c"), ("z", "b"), ("a",)]
+    assert [path for path in found if found[path]] == weighted
+    assert {path for path in found if not found[path]} == {(), ("z", "LayerNorm_0")}
+    params = jax.eval_shape(network.init, KEY)[0]
+    held = order.mask(params, order.first(network, 2))
+    assert held["z"]["c"] == {"kernel": True, "bias": True} and not held["z"]["b"]["kernel"] and not held["a"]["bias"]
