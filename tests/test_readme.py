@@ -8,10 +8,14 @@ import shlex
 import statistics
 import subprocess
 import sys
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import jax
 import pytest
+from toy import points_game
 
 from experiments import loss_zoo
 from experiments.benchmarks import convolutions, costs, peers, populations, scaling
@@ -27,7 +31,7 @@ from experiments.reproduce import (
     translation,
 )
 from experiments.reproduce.__main__ import sentence
-from gan_jax import runs
+from gan_jax import loop, runs
 from gan_jax.runs import log
 
 ROOT = Path(__file__).parent.parent
@@ -242,3 +246,37 @@ def test_the_benchmarks_tables_are_what_was_measured(benchmark):
     name = benchmark.__name__.rpartition(".")[2]
     table = benchmark.markdown(recorded(name))
     assert table in README, f"a README must have the table\n{table}"
+
+
+@pytest.mark.parametrize("service", ["wandb", "mlflow", "aim"])
+def test_a_run_is_followed_by_the_callbacks_shown(service, monkeypatch, tmp_path):
+    page = (ROOT / "gan_jax" / "loop" / "README.md").read_text()
+    stand_in = MagicMock()
+    monkeypatch.setitem(sys.modules, service, stand_in)
+    shown: dict = {}
+    for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        if f"import {service}" in code or "def follow(event: loop.Event)" in code:
+            exec(code, shown)
+    assert len(re.search(rf"(?s)def tracked_by_{service}.*?(?=```)", page)[0].strip().splitlines()) <= 14
+    tried = Tried("ring", loop.Run(steps=2, workdir=tmp_path, log_every=1, sample_every=2, devices=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # an exception in a callback would be one
+        shown[f"tracked_by_{service}"](lambda config, spec: points_game(), tried)
+    numbers = {"wandb": "init().__enter__().log", "mlflow": "log_metrics", "aim": "Run().track"}[service]
+    calls = [call for call in stand_in.mock_calls if call[0] == numbers]
+    assert {call.kwargs["step"] for call in calls} == {0, 1, 2}
+    assert "generator/loss" in str([(call.args, call.kwargs) for call in calls])
+    grids = {"wandb": "Image", "mlflow": "log_artifact", "aim": "Image"}[service]
+    assert [call.args[0] for call in stand_in.mock_calls if call[0] == grids] == [
+        str(tmp_path / "samples" / f"{step:08d}.png") for step in (0, 2)
+    ]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """The config of a short run."""
+
+    dataset: str
+    run: loop.Run
+    batch_size: int = 8
+    seed: int = 0

@@ -36,7 +36,7 @@ def evolution(run: Path) -> list[str]:
     first, later = list(drawn)[:1], list(drawn)[1:]
     if len(later) > 7:  # evenly on a logarithmic scale
         later = sorted({min(later, key=lambda s: abs(np.log(s / t))) for t in np.geomspace(later[0], later[-1], 7)})
-    return [figure(drawn[step], f"step {step:,}", 300) for step in first + later] if later else []
+    return [figure(drawn[step], f"step {step:,}", 300, 320) for step in first + later] if later else []
 
 
 def varied(run: Path, captions: Mapping[str, str]) -> list[str]:
@@ -60,22 +60,22 @@ def explored(folder: Path) -> list[tuple[Path, str]]:
     ]
 
 
-def figure(path: Path, caption: str, least: int = 440, scroll: bool = False) -> str:
-    """Returns a picture as HTML, enlarged by a whole factor to about `least` pixels if it is smaller.
+def figure(path: Path, caption: str, least: int = 440, most: int | None = PAGE) -> str:
+    """Returns a picture as HTML, enlarged by a whole factor if it is smaller than `least` pixels.
 
     Args:
         path: A PNG or GIF.
         caption: Text below it.
         least: Width in pixels.
-        scroll: Whether a picture that is wider than the page keeps its size and scrolls, so that text in it can be
-            read, instead of being shrunk.
+        most: Width to which a larger picture is shrunk; None lets it scroll instead, so that text in it can be read.
     """
     caption, data, kind = escape(caption), path.read_bytes(), path.suffix[1:]
     pixels = int.from_bytes(data[16:20], "big") if kind == "png" else int.from_bytes(data[6:8], "little")
-    width = pixels * max(1, round(least / pixels))
-    look = ' class="pixels"' if width <= PAGE else ' class="whole"' if scroll else ""  # a shrunk one is smoothed
+    width = pixels * max(1, -(-least // pixels))
+    shrunk = most is not None and width > most
+    look = "" if shrunk else ' class="pixels"' if width <= PAGE else ' class="whole"'
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    image = f'<img{look} alt="{caption}" width="{width}" src="{source}">'
+    image = f'<img{look} alt="{caption}" width="{most if shrunk else width}" src="{source}">'
     return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
 
 

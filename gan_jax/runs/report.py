@@ -95,7 +95,7 @@ def write(run: Path | str) -> Path:
 {_section("Codes", figures.varied(run, captions), "sheets")}
 {_section("Scores", [charts.draw(*each, last) for each in scores], "charts")}
 {_section("Curves", [charts.draw(*each, last) for each in charts.of_log(log).items()], "charts")}
-{_section("Exploration", [figures.figure(*each, scroll=True) for each in explored], "sheets")}
+{_section("Exploration", [figures.figure(*each, most=None) for each in explored], "sheets")}
 {_section("Events", _table(events))}
 {_section("Sampling", [f"<pre>{escape(commands)}</pre>"])}
 {_section("Configuration", _table(_settings(about)))}
