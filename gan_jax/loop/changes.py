@@ -59,7 +59,7 @@ def continued(job: Job, found: Record | None, build: Build, spec: Spec) -> tuple
     first = {name: known[name] for name in ours["config"] if name in known} | records.settings(found, ours["config"])
     then = first | records.changed(found)
     given = ours | {"config": ours["config"] | {name: then[name] for name in asked if name in then}}
-    before = _with(job.config, then, {*records.changed(found), *(asked.keys() & then.keys())})
+    before = _with(job.config, then, (records.changed(found) | asked).keys() & then.keys())
 
     def possible(fields: list[str]) -> bool:
         with suppress(Exception):  # it decides about a hint alone
@@ -163,7 +163,7 @@ def _parsed(text: str, config: Any) -> tuple[str, Any]:
 def _with(config: Any, values: Record, names: set[str]) -> Any:
     """Returns a config with recorded values, where they are not the config's own; JSON has lists for tuples."""
     own = records.fields(config)
-    new = {name: values[name] for name in names if own[name] != values[name]}
+    new = {name: values[name] for name in names & own.keys() if own[name] != values[name]}
     return dataclasses.replace(config, **{n: tuple(v) if isinstance(v, list) else v for n, v in new.items()})
 
 

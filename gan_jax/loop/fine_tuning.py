@@ -95,16 +95,17 @@ def frozen(system: System, like: TrainState, texts: Sequence[str]) -> tuple[Syst
             raise UserError(f"--freeze {text}: there is no network {name!r}; the networks are {list(system.networks)}")
         modules = order.modules(system.networks[name])
         layers, count = sum(modules.values()), which.removeprefix("first:")
+        which_layers = "all layers"
         if not which:
-            chosen = list(modules)
+            masks[name] = jax.tree.map(lambda _: True, like.params[name])
         elif which.startswith("first:") and count.isdecimal() and 1 <= int(count) <= layers:
             chosen = order.first(system.networks[name], int(count))
+            masks[name], which_layers = order.mask(like.params[name], chosen), ", ".join(map("/".join, chosen))
         else:
             raise UserError(f"--freeze {text}: give {name}, or {name}=first:N with N from 1 to {layers}")
-        masks[name] = order.mask(like.params[name], chosen)
         sizes = [x.size for x in jax.tree.leaves(like.params[name])]
         held = sum(size for size, is_held in zip(sizes, jax.tree.leaves(masks[name]), strict=True) if is_held)
-        lines.append(f"{name} {', '.join('/'.join(path) for path in chosen)} ({held:,} of {sum(sizes):,} parameters)")
+        lines.append(f"{name} {which_layers} ({held:,} of {sum(sizes):,} parameters)")
     if not masks:
         return system, ""
     return system._replace(update=freezing.frozen(system.update, masks)), f"frozen: {'; '.join(lines)}"

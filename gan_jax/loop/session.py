@@ -27,7 +27,7 @@ from gan_jax.loop import (
 from gan_jax.loop.callbacks import Callback, guarded
 from gan_jax.loop.feeding import Feeding
 from gan_jax.loop.guard import Alarm
-from gan_jax.loop.settings import Config, Job, Run, share, validated
+from gan_jax.loop.settings import Config, Job, share, validated
 from gan_jax.loop.train import Program, train
 from gan_jax.metrics import scoring
 from gan_jax.runs import checkpoint, directories, lock, records, report
@@ -63,7 +63,7 @@ def run(
     devices = share(options.devices, config.batch_size)
     record = records.describe(build, dataset, config)
     record |= {"freeze": sorted(options.freeze)} if options.freeze else {}
-    workdir = _directory(options, record)
+    workdir = directories.chosen(options.workdir, record, options.fresh, options.quiet)
     with lock.held(workdir), cluster.notes(workdir) as notes, memory.explained():
         saved = workdir / "checkpoints"
         found = checkpoint.read_meta(saved) if checkpoint.steps(saved) else None
@@ -91,22 +91,6 @@ def run(
                 _shown(notes)
         _end(job, dataset.spec, state, alarm, received)
         return state
-
-
-def _directory(options: Run, record: records.Record) -> Path:
-    """Returns the run directory; with --fresh, once an old run is moved aside."""
-    workdir = options.workdir or directories.default_directory(record)
-    directories.require_directory(workdir, options.fresh)
-    if options.fresh and directories.holds_run(workdir) and not cluster.restarted():
-        cluster.wait("fresh")
-        if cluster.chief():
-            with lock.held(workdir):
-                pass  # raises if another process trains the run
-            aside = directories.move_aside(workdir)
-            if not options.quiet:
-                print(f"moved the old run to {aside}")
-        cluster.wait("moved")
-    return workdir
 
 
 def _left_alone(job: Job, state: TrainState) -> TrainState:

@@ -139,6 +139,8 @@ def validated(options: Run) -> Run:
     for name in ("steps", "steps_per_call", "log_every", "sample_every", "save_every", "keep"):
         if getattr(options, name) < 1:
             raise UserError(f"{name}={getattr(options, name)} must be at least 1")
+    if options.fresh and options.change:
+        raise UserError("--change continues a run, and --fresh starts one: give one of them")
     if options.eval_every < 0 or not options.eval_metrics:
         raise UserError(
             f"eval_every={options.eval_every}, eval_metrics={options.eval_metrics}: give at least 0 iterations and at "
