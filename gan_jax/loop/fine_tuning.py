@@ -19,7 +19,7 @@ from gan_jax.networks import order
 from gan_jax.rules import freezing
 from gan_jax.runs import checkpoint
 from gan_jax.runs.records import Record
-from gan_jax.types import PyTree, System, TrainState
+from gan_jax.types import Network, PyTree, System, TrainState
 
 PARTS = ("params", "stats")  # of a network in a state
 
@@ -88,27 +88,30 @@ def frozen(system: System, like: TrainState, texts: Sequence[str]) -> tuple[Syst
     """
     masks, lines = {}, []
     for text in texts:
-        name, _, which = text.partition("=")
+        name = text.partition("=")[0]
         if name in masks:
             raise UserError(f"--freeze: {name} is given twice; give each network once")
         if name not in system.networks:
             raise UserError(f"--freeze {text}: there is no network {name!r}; the networks are {list(system.networks)}")
-        modules = order.modules(system.networks[name])
-        layers, count = sum(modules.values()), which.removeprefix("first:")
-        which_layers = "all layers"
-        if not which:
-            masks[name] = jax.tree.map(lambda _: True, like.params[name])
-        elif which.startswith("first:") and count.isdecimal() and 1 <= int(count) <= layers:
-            chosen = order.first(system.networks[name], int(count))
-            masks[name], which_layers = order.mask(like.params[name], chosen), ", ".join(map("/".join, chosen))
-        else:
-            raise UserError(f"--freeze {text}: give {name}, or {name}=first:N with N from 1 to {layers}")
+        masks[name], layers = _held(text, system.networks[name], like.params[name])
         sizes = [x.size for x in jax.tree.leaves(like.params[name])]
         held = sum(size for size, is_held in zip(sizes, jax.tree.leaves(masks[name]), strict=True) if is_held)
-        lines.append(f"{name} {which_layers} ({held:,} of {sum(sizes):,} parameters)")
+        lines.append(f"{name} {layers} ({held:,} of {sum(sizes):,} parameters)")
     if not masks:
         return system, ""
     return system._replace(update=freezing.frozen(system.update, masks)), f"frozen: {'; '.join(lines)}"
+
+
+def _held(text: str, network: Network, params: PyTree) -> tuple[PyTree, str]:
+    """Returns which of a network's parameters are frozen, and the names of their layers."""
+    name, _, which = text.partition("=")
+    if not which:
+        return jax.tree.map(lambda _: True, params), "all layers"
+    layers, count = sum(order.modules(network).values()), which.removeprefix("first:")
+    if count == which or not count.isdecimal() or not 1 <= int(count) <= layers:
+        raise UserError(f"--freeze {text}: give {name}, or {name}=first:N with N from 1 to {layers}")
+    chosen = order.first(network, int(count))
+    return order.mask(params, chosen), ", ".join("/".join(path) or name for path in chosen)
 
 
 def _filled(prefix: str, tree: PyTree, arrays: Mapping[str, np.ndarray]) -> PyTree:
