@@ -2,12 +2,13 @@
 
 import dataclasses
 
+import jax.numpy as jnp
 import pytest
 import toy_experiment
 from toy_experiment import Config
 
 from gan_jax import data, loop, pictures
-from gan_jax.loop import callbacks
+from gan_jax.loop import callbacks, profiling
 from gan_jax.loop.callbacks import Event
 from gan_jax.runs import checkpoint, log
 
@@ -52,22 +53,22 @@ def test_an_interrupt_in_a_callback_is_no_error_of_it():
         callbacks.guarded([interrupt])(Event("record", 0))
 
 
-def test_a_quiet_run_prints_its_end_alone(tmp_path, capsys):
-    train(tmp_path, quiet=True, eval_every=6, eval_count=64, eval_metrics=("kid",))
-    (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("done, with a memory peak")
+def test_a_quiet_run_prints_its_end_alone_and_a_profile_is_of_a_few_iterations_after_warm_up(tmp_path, capsys):
+    train(tmp_path, quiet=True, profile=True, steps=16, sample_every=100, save_every=100)
+    (trace,) = (tmp_path / "profile").rglob("perfetto_trace.json.gz")
+    done, profile = capsys.readouterr().out.splitlines()
+    assert done.startswith("done, with a memory peak")
+    assert profile.startswith(f"profile: open {trace} at https://ui.perfetto.dev")
 
 
-def test_a_profile_is_of_a_few_iterations_after_warm_up_and_changes_nothing(tmp_path, capsys):
-    assert "no profile: it begins 10 iterations after the start" in _told(tmp_path / "short", capsys, steps=6)
-    told = _told(tmp_path / "long", capsys, steps=16, sample_every=100, save_every=100)
-    (trace,) = (tmp_path / "long" / "profile").rglob("perfetto_trace.json.gz")
-    assert f"profile: open {trace} at https://ui.perfetto.dev" in told
-    losses = [line["generator/loss"] for line in log.read(tmp_path / "long") if "event" not in line]
-    train(tmp_path / "plain", steps=16, sample_every=100, save_every=100)
-    assert losses == [line["generator/loss"] for line in log.read(tmp_path / "plain") if "event" not in line]
+def test_a_run_that_is_too_short_has_no_profile(tmp_path):
+    with profiling.traced(tmp_path, 3) as (bounds, mark):
+        mark(3, None)
+        assert bounds == (13, 18)
+    assert profiling.use(tmp_path).startswith("no profile: it begins 10 iterations after the start")
 
 
-def _told(workdir, capsys, **options):
-    train(workdir, profile=True, **options)
-    return capsys.readouterr().out
+def test_a_traced_run_that_ends_early_still_has_its_trace(tmp_path):
+    with profiling.traced(tmp_path / profiling.FOLDER, 0) as (_, mark):
+        mark(10, jnp.zeros(2) + 1)
+    assert profiling.use(tmp_path).startswith("profile: open")

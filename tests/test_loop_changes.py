@@ -1,5 +1,7 @@
 """Change of course: a setting that changes in mid-run, as if its schedule had said so from the start."""
 
+import dataclasses
+import functools
 import json
 import shutil
 from dataclasses import dataclass, field
@@ -7,15 +9,16 @@ from dataclasses import dataclass, field
 import jax
 import numpy as np
 import pytest
-from toy import points_game
+from toy import gan
 
-from gan_jax import data, loop, optimizers, runs
+from gan_jax import data, latents, loop, losses, optimizers, runs
 from gan_jax.errors import UserError
-from gan_jax.loop import rollback
+from gan_jax.loop import changes, rollback
 from gan_jax.loop.guard import Alarm
 from gan_jax.loop.settings import Job
+from gan_jax.networks import linen, mlp
 from gan_jax.rules import controllers
-from gan_jax.runs import checkpoint, log
+from gan_jax.runs import checkpoint, log, records
 
 RING = data.load("ring")
 CHANGED_AT, STEPS = 4, 8
@@ -46,7 +49,12 @@ def build(config, spec):
     adam = optimizers.adam(rate, *config.betas)
     repeats = {"discriminator": config.d_steps} if config.d_steps > 1 else None
     mean = [controllers.accuracy()] if config.width != 16 else []  # another state
-    return points_game(optimizer=adam, repeats=repeats, controllers=mean)
+    networks = {
+        "generator": linen(mlp.Generator((2,), (8,), "none", bounded=False), (2,)),
+        "discriminator": linen(mlp.Discriminator((8,)), (2,)),
+    }
+    loss, latent = losses.non_saturating(), latents.normal(2)
+    return gan(networks, loss, latent, adam, repeats=repeats, controllers=mean)
 
 
 def train(workdir, steps=STEPS, change=(), run=None, **settings):
@@ -62,6 +70,16 @@ def record(workdir):
     return json.loads((workdir / "run.json").read_text())
 
 
+def make(workdir, change):
+    """Makes changes at the newest checkpoint, without training."""
+    config = Config(run=loop.Run(workdir=workdir, change=change))
+    described = records.describe(build, RING, config)
+    job = Job(config, config.run, workdir, workdir, described, jax.devices()[:1])
+    meta = checkpoint.read_meta(workdir / "checkpoints")
+    job, new = changes.continued(job, meta, build, RING.spec)
+    return changes.noted(job, new, meta["step"])
+
+
 @pytest.fixture(scope="module")
 def scheduled(tmp_path_factory):
     """The last state of a run whose schedule had the change from the start."""
@@ -75,70 +93,76 @@ def begun(tmp_path_factory):
     return workdir
 
 
+@pytest.fixture(scope="module")
+def changed(begun, tmp_path_factory):
+    """A run that was changed in its middle, and its last state."""
+    workdir = shutil.copytree(begun, tmp_path_factory.mktemp("changed") / "run")
+    return train(workdir, change=("learning_rate=1e-4",)), workdir
+
+
 @pytest.fixture
 def copied(begun, tmp_path):
-    shutil.copytree(begun, tmp_path / "run")
-    return tmp_path / "run"
+    return shutil.copytree(begun, tmp_path / "run")
 
 
-def test_a_changed_run_is_to_the_bit_the_run_of_that_schedule(scheduled, copied, capsys):
-    state = train(copied, change=("learning_rate=1e-4",))
-    assert_same_bits(state.params, scheduled.params)
-    assert_same_bits(state.opt_state, scheduled.opt_state)
-    history = [{"step": CHANGED_AT, "field": "learning_rate", "old": 1e-3, "new": 1e-4}]
-    assert "changed: learning_rate from 0.001 to 0.0001" in capsys.readouterr().out
-    for kept in (record(copied), checkpoint.read_meta(copied / "checkpoints")):
-        assert kept["config"]["learning_rate"] == 1e-3 and kept["changes"] == history
-    assert [line for line in log.read(copied) if line.get("event") == "changed"] == [{"event": "changed"} | history[0]]
-    page = (copied / "report.html").read_text()
+HISTORY = [{"step": CHANGED_AT, "field": "learning_rate", "old": 1e-3, "new": 1e-4}]
+
+
+def test_a_changed_run_is_to_the_bit_the_run_of_that_schedule(scheduled, changed):
+    assert_same_bits(changed[0].params, scheduled.params)
+    assert_same_bits(changed[0].opt_state, scheduled.opt_state)
+
+
+def test_record_checkpoints_log_and_report_have_the_change(changed):
+    _, workdir = changed
+    for kept in (record(workdir), *(checkpoint.read_meta(workdir / "checkpoints", step) for step in (6, 8))):
+        assert kept["config"]["learning_rate"] == 1e-3 and kept["changes"] == HISTORY
+    assert [line for line in log.read(workdir) if line.get("event") == "changed"] == [{"event": "changed"} | HISTORY[0]]
+    page = (workdir / "report.html").read_text()
     assert "from step 4: 0.0001" in page and "4 changed" in page
 
 
-def test_a_changed_run_goes_on_by_the_old_command_by_the_new_one_and_by_the_same(scheduled, copied):
-    train(copied, 6, change=("learning_rate=1e-4",))
-    for name, settings in {
-        "old": {},
-        "new": {"learning_rate": 1e-4},
-        "same": {"change": ("learning_rate=1e-4",)},
-        "both": {"change": ("learning_rate=1e-4",), "learning_rate": 1e-4},
-    }.items():
-        workdir = shutil.copytree(copied, copied.with_name(name))
-        assert_same_bits(train(workdir, **settings).params, scheduled.params)
-        assert len(record(workdir)["changes"]) == 1 and record(workdir)["config"]["learning_rate"] == 1e-3
+def test_a_changed_run_is_resumed_by_the_old_command_by_the_new_one_and_by_the_same(changed):
+    state, workdir = changed
+    change = {"change": ("learning_rate=1e-4",)}
+    for settings in ({}, {"learning_rate": 1e-4}, change, change | {"learning_rate": 1e-4}):
+        assert_same_bits(train(workdir, **settings), state)  # accepted; it has all its iterations
+    assert record(workdir)["changes"] == HISTORY
     with pytest.raises(
         UserError, match=r"holds a run with learning_rate=0\.0001, but this one has learning_rate=0\.01"
     ):
-        train(copied, learning_rate=1e-2)
+        train(workdir, learning_rate=1e-2)
 
 
 def test_a_run_that_dies_before_its_next_checkpoint_remembers_the_change(scheduled, copied):
-    train(copied, 5, change=("learning_rate=1e-4",))
-    for folder in (copied / "checkpoints").glob("*5"):
-        shutil.rmtree(folder)
+    make(copied, ("learning_rate=1e-4",))
     assert_same_bits(train(copied).params, scheduled.params)
+    assert record(copied)["changes"] == HISTORY and record(copied)["config"]["learning_rate"] == 1e-3
 
 
-def test_a_run_that_goes_back_before_a_change_keeps_it(copied):
-    train(copied, 6, change=("learning_rate=1e-4", "betas=0.5,0.99"))
-    config = Config(run=loop.Run(workdir=copied, guard="rollback"))
-    job = Job(config, config.run, copied, copied, record(copied), jax.devices()[:1])
-    shutil.rmtree(copied / "checkpoints" / "step_00000006")
-    state, _ = rollback.go_back(
-        job, Alarm(6, 4, "x", "bad"), rollback.Past(), lambda: build(config, None).init(jax.random.key(0))
-    )
-    assert int(state.step) == CHANGED_AT
-    changes = checkpoint.read_meta(copied / "checkpoints")["changes"]
-    assert [(each["field"], each["new"]) for each in changes] == [("learning_rate", 1e-4), ("betas", [0.5, 0.99])]
+def test_a_run_that_goes_back_before_a_change_keeps_it(changed, tmp_path):
+    workdir = shutil.copytree(changed[1], tmp_path / "run")
+    job = make(workdir, ("betas=0.5,0.99",))
+    first = functools.partial(build(job.config, RING.spec).init, jax.random.key(0))
+    options = dataclasses.replace(job.options, guard="rollback")
+    state, _ = rollback.go_back(job._replace(options=options), Alarm(8, 6, "x", "bad"), rollback.Past(), first)
+    assert int(state.step) == 6
+    kept = checkpoint.read_meta(workdir / "checkpoints")["changes"]
+    assert [(each["step"], each["field"], each["new"]) for each in kept] == [
+        (4, "learning_rate", 1e-4), (8, "betas", [0.5, 0.99]),
+    ]  # fmt: skip
 
 
 def test_a_history_of_several_changes_is_opened_with_the_newest_values(copied):
-    train(copied, 6, change=("learning_rate=1e-4",))
-    train(copied, STEPS, change=("learning_rate=1e-5", "betas=0.5,0.99"))
-    assert [(each["step"], each["field"], each["new"]) for each in record(copied)["changes"]] == [
-        (4, "learning_rate", 1e-4), (6, "learning_rate", 1e-5), (6, "betas", [0.5, 0.99]),
+    make(copied, ("learning_rate=1e-4",))
+    make(copied, ("learning_rate=1e-5", "later=1e-6"))
+    run = runs.open_run(copied)
+    assert [(each["field"], each["old"], each["new"]) for each in run.record["changes"]] == [
+        ("learning_rate", 1e-3, 1e-4), ("learning_rate", 1e-4, 1e-5), ("later", None, 1e-6),
     ]  # fmt: skip
-    (discriminator, _) = runs.open_run(copied).system.players
-    assert discriminator.optimizer.learning_rate == 1e-5
+    (discriminator, _) = run.system.players
+    rates = [float(discriminator.optimizer.learning_rate(step)) for step in (0, CHANGED_AT)]
+    assert rates == pytest.approx([1e-5, 1e-6])
     with pytest.raises(UserError, match=r"learning_rate=1e-05, but this one has learning_rate=0\.0001"):
         train(copied, learning_rate=1e-4)  # neither the first value nor the newest
 

@@ -8,7 +8,7 @@ changes as `[{"step", "field", "old", "new"}]`, so that the run goes on without 
 
 import dataclasses
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
 from typing import Any
 
@@ -64,7 +64,8 @@ def continued(job: Job, found: Record | None, build: Build, spec: Spec) -> tuple
     def possible(fields: list[str]) -> bool:
         with suppress(Exception):  # it decides about a hint alone
             wanted = {name: getattr(job.config, name) for name in fields}
-            require_possible(build, spec, before, dataclasses.replace(before, **wanted))
+            was = _with(job.config, then, then.keys())
+            require_possible(build, spec, was, dataclasses.replace(was, **wanted))
             return True
         return False
 
@@ -160,7 +161,7 @@ def _parsed(text: str, config: Any) -> tuple[str, Any]:
         raise UserError(f"--change {text}: {value!r} is no value of {name}, which is of type {kind}") from None
 
 
-def _with(config: Any, values: Record, names: set[str]) -> Any:
+def _with(config: Any, values: Record, names: Set[str]) -> Any:
     """Returns a config with recorded values, where they are not the config's own; JSON has lists for tuples."""
     own = records.fields(config)
     new = {name: values[name] for name in names & own.keys() if own[name] != values[name]}
