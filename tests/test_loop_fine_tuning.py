@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from dataclasses import dataclass, field, replace
 
 import jax
@@ -16,7 +15,7 @@ from gan_jax.errors import UserError
 from gan_jax.loop import fine_tuning
 from gan_jax.networks import linen, mlp
 from gan_jax.rules import controllers
-from gan_jax.runs import checkpoint
+from gan_jax.runs import checkpoint, records
 
 RING = data.load("ring")
 
@@ -33,8 +32,8 @@ class Config:
 
 def build(config, spec):
     networks = {
-        "generator": linen(mlp.Generator((2,), (8, 8), "batch", bounded=False), (config.latent_size,)),
-        "discriminator": linen(mlp.Discriminator((8, 8), "spectral"), (2,)),
+        "generator": linen(mlp.Generator((2,), (8,), "batch", bounded=False), (config.latent_size,)),
+        "discriminator": linen(mlp.Discriminator((8, 8)), (2,)),
     }
     adam = optax.adamw(1e-2, weight_decay=0.1)
     ahead = controllers.lookahead(["generator", "discriminator"], every=2)
@@ -54,76 +53,75 @@ def assert_same_bits(a, b):
 
 @pytest.fixture(scope="module")
 def parent(tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("parent")
-    return train(workdir), workdir
+    """A run as it stands on disk after two iterations, and its state."""
+    workdir, config = tmp_path_factory.mktemp("parent"), Config()
+    state = jax.jit(build(config, RING.spec).init)(jax.random.key(1))
+    state = replace(state, step=jax.numpy.int32(2), ema=jax.tree.map(lambda x: x + 1, state.ema))
+    with checkpoint.writer(workdir / "checkpoints") as save:
+        save(state, records.describe(build, RING, config))
+    return state, workdir
 
 
 @pytest.fixture(scope="module")
 def tuned(parent, tmp_path_factory):
     """A run of other latents, from the parent's networks, with layers held fixed."""
     workdir = tmp_path_factory.mktemp("tuned")
-    freeze = ("discriminator=first:2", "generator=first:1")
+    freeze = ("generator=first:1", "discriminator=first:2")
     state = train(workdir, latent_size=6, seed=1, init_from=parent[1], freeze=freeze)
     return state, workdir, freeze
 
 
-def start(parent, **options):
-    """The first state of a run from the parent's networks, of which no iteration is made."""
-    system = build(Config(**options), RING.spec)
-    init, record, text = fine_tuning.begun(parent, None, system, lambda: system.init(jax.random.key(7)))
-    return init(), record, text
+def state_from(parent):
+    """The first state of a run of other latents from a run's networks, a fresh one, the record, and what is printed."""
+    system = build(Config(latent_size=6), RING.spec)
+    fresh = jax.jit(system.init)(jax.random.key(7))
+    init, record, text = fine_tuning.begun(parent, None, system, lambda: fresh)
+    return init(), fresh, record, text
 
 
-def test_networks_and_averages_are_the_parents_and_all_else_is_new(parent):
+def test_networks_and_averages_are_the_parents_where_they_fit_and_all_else_is_new(parent):
     was, workdir = parent
-    state, record, text = start(workdir)
-    assert_same_bits((state.params, state.stats, state.ema), (was.params, was.stats, was.ema))
-    assert int(state.step) == 0
-    assert_same_bits(state.extra["lookahead"], was.params)  # slow weights start from the networks, not from noise
-    assert all(not np.any(x) for x in jax.tree.leaves(state.opt_state))
-    assert record["parent"]["step"] == 2 and record["parent"]["path"] == str(workdir.resolve())
-    assert re.search(r"  generator: (\d+) of \1 arrays$", text, re.MULTILINE)
-
-
-def test_what_does_not_fit_is_named_and_stays_fresh(parent):
-    was, workdir = parent
-    state, _, text = start(workdir, latent_size=6)
-    fresh = build(Config(latent_size=6), RING.spec).init(jax.random.key(7))
-    first = ("generator", "Dense_0", "kernel")
-    assert "other shape: params/generator/Dense_0/kernel float32[4, 8] there, float32[6, 8] here" in text
-    np.testing.assert_array_equal(
-        state.params[first[0]][first[1]][first[2]], fresh.params["generator"]["Dense_0"]["kernel"]
-    )
+    state, fresh, record, text = state_from(workdir)
     assert_same_bits(state.params["discriminator"], was.params["discriminator"])
-    assert_same_bits(state.params["generator"]["Dense_1"], was.params["generator"]["Dense_1"])
-    average = state.ema["generator"]["params"]
-    assert_same_bits(average["Dense_1"], was.ema["generator"]["params"]["Dense_1"])
-    np.testing.assert_array_equal(average["Dense_0"]["kernel"], fresh.params["generator"]["Dense_0"]["kernel"])
+    assert_same_bits(state.stats, was.stats)
+    averages = ((each.params["generator"], each.ema["generator"]["params"]) for each in (state, was, fresh))
+    for now, then, new in zip(*averages, strict=True):  # of the networks, and of their averages
+        np.testing.assert_array_equal(now["Dense_0"]["kernel"], new["Dense_0"]["kernel"])  # of other latents
+        assert_same_bits(
+            {k: v for k, v in now.items() if k != "Dense_0"}, {k: v for k, v in then.items() if k != "Dense_0"}
+        )
+    assert_same_bits(state.extra["lookahead"], state.params)  # slow weights start from the networks, not from noise
+    assert int(state.step) == 0 and all(not np.any(x) for x in jax.tree.leaves(state.opt_state))
+    assert re.search(r"  discriminator: (\d+) of \1 arrays$", text, re.MULTILINE)
+    assert "other shape: params/generator/Dense_0/kernel float32[4, 8] there, float32[6, 8] here" in text
+    assert record["parent"]["step"] == 2 and record["parent"]["path"] == str(workdir.resolve())
 
 
 def test_frozen_layers_are_the_parents_to_the_bit_after_training(parent, tuned):
     was, now = parent[0].params, tuned[0].params
     for name in ("Dense_0", "Dense_1"):
         assert_same_bits(now["discriminator"][name], was["discriminator"][name])
-    assert np.any(now["discriminator"]["Dense_2"]["kernel"] != was["discriminator"]["Dense_2"]["kernel"])
-    assert np.any(now["generator"]["Dense_1"]["kernel"] != was["generator"]["Dense_1"]["kernel"])
+    for network, layer in (("discriminator", "Dense_2"), ("generator", "Dense_1")):
+        assert np.any(now[network][layer]["kernel"] != was[network][layer]["kernel"])
 
 
-def test_the_record_names_the_parent_and_what_is_frozen(parent, tuned):
+def test_the_record_names_the_parent_and_what_is_frozen(tuned):
     _, workdir, freeze = tuned
     record = json.loads((workdir / "run.json").read_text())
-    assert record["parent"] == checkpoint.read_meta(workdir / "checkpoints")["parent"]
-    assert record["freeze"] == sorted(freeze) and set(record["parent"]) == {"path", "step", "fingerprint"}
+    found = checkpoint.read_meta(workdir / "checkpoints")
+    assert record["parent"] == found["parent"] and set(found["parent"]) == {"path", "step", "fingerprint"}
+    assert record["freeze"] == sorted(freeze)
     page = (workdir / "report.html").read_text()
     assert "parent.fingerprint" in page and "discriminator=first:2" in page
 
 
-def test_it_goes_on_without_the_parent_and_not_without_what_is_frozen(tuned, tmp_path):
-    _, workdir, freeze = tuned
+def test_it_goes_on_without_the_parent_and_not_without_what_is_frozen(parent, tuned, tmp_path):
+    state, workdir, freeze = tuned
     settings = {"latent_size": 6, "seed": 1}
-    shutil.copytree(workdir, tmp_path / "run")
-    train(tmp_path / "run", 3, freeze=freeze[::-1], **settings)
-    assert "parent" in json.loads((tmp_path / "run" / "run.json").read_text())
+    assert_same_bits(train(workdir, freeze=freeze[::-1], **settings), state)  # accepted; it has all its iterations
+    assert_same_bits(train(workdir, freeze=freeze, init_from=parent[1], **settings), state)
+    found = checkpoint.read_meta(workdir / "checkpoints")
+    assert fine_tuning.begun(None, found, build(Config(), RING.spec), dict)[1] == {"parent": found["parent"]}
     with pytest.raises(UserError, match=r"holds a run with --freeze discriminator=first:2.*this one has no --freeze"):
         train(workdir, 3, **settings)
     with pytest.raises(UserError, match="began with the networks of"):
