@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import jax
 import numpy as np
@@ -42,7 +43,7 @@ def build(config, spec):
 
 
 def train(workdir, steps=2, latent_size=4, seed=0, **options):
-    options = {"log_every": 2, "sample_every": 100, "save_every": 2, "devices": 1} | options
+    options: dict[str, Any] = {"log_every": 2, "sample_every": 100, "save_every": 2, "devices": 1} | options
     run = loop.Run(steps=steps, workdir=workdir, **options)
     return loop.run(build, RING, Config(latent_size=latent_size, seed=seed, run=run))
 
@@ -121,7 +122,7 @@ def test_it_goes_on_without_the_parent_and_not_without_what_is_frozen(parent, tu
     assert_same_bits(train(workdir, freeze=freeze[::-1], **settings), state)  # accepted; it has all its iterations
     assert_same_bits(train(workdir, freeze=freeze, init_from=parent[1], **settings), state)
     found = checkpoint.read_meta(workdir / "checkpoints")
-    assert fine_tuning.begun(None, found, build(Config(), RING.spec), dict)[1] == {"parent": found["parent"]}
+    assert fine_tuning.begun(None, found, build(Config(), RING.spec), lambda: state)[1] == {"parent": found["parent"]}
     with pytest.raises(UserError, match=r"holds a run with --freeze discriminator=first:2.*this one has no --freeze"):
         train(workdir, 3, **settings)
     with pytest.raises(UserError, match="began with the networks of"):

@@ -47,7 +47,7 @@ def test_under_every_rule_frozen_parameters_stay_to_the_bit_and_others_move_by_a
     start = replace(
         start, params=params, opt_state={p.name: p.optimizer.init({p.name: params[p.name]}) for p in players}
     )
-    frozen = freezing.frozen(RULES[rule](players), {"x": {"held": True, "free": False}})
+    frozen = freezing.frozen(RULES[rule](players), {"x/held"})
     state, metrics = play(jax.jit(frozen), start, 3, {"image": jnp.zeros((2, 1))})
     assert state.params["x"]["held"] == params["x"]["held"]
     assert state.params["x"]["free"] != params["x"]["free"] and state.params["y"]["a"] != params["y"]["a"]
@@ -58,16 +58,23 @@ def test_under_every_rule_frozen_parameters_stay_to_the_bit_and_others_move_by_a
 
 def test_a_frozen_player_is_a_constant_of_the_others_game():
     # of x y with y frozen, x descends y alone, and what consensus adds, grad |v|^2 / 2 with v = (y, 0), is 0 in x
-    mask = {"y": True}
     for rule in (rules.simultaneous, functools.partial(rules.consensus, strength=0.4), rules.extragradient):
-        state, metrics = freezing.frozen(rule(BILINEAR), mask)(state_of(x=2.0, y=3.0), {}, KEY)
+        state, metrics = freezing.frozen(rule(BILINEAR), {"y"})(state_of(x=2.0, y=3.0), {}, KEY)
         assert float(state.params["y"]) == 3.0 and float(metrics["y/gradient_norm"]) == 0
         assert float(state.params["x"]) == pytest.approx(2.0 - 0.1 * 3.0, rel=1e-6)
 
 
+def test_an_update_that_was_compiled_before_is_traced_again_where_it_is_frozen():
+    compiled = jax.jit(rules.simultaneous(BILINEAR))
+    free, _ = compiled(state_of(x=2.0, y=3.0), {}, KEY)
+    held, _ = freezing.frozen(compiled, {"y"})(state_of(x=2.0, y=3.0), {}, KEY)
+    again, _ = compiled(state_of(x=2.0, y=3.0), {}, KEY)
+    assert float(held.params["y"]) == 3.0 != float(free.params["y"]) == float(again.params["y"])
+
+
 def test_projections_leave_frozen_parameters_alone():
     clipped = player("x", lambda p: p["x"] ** 2)._replace(optimizer=optimizers.clipped(optimizers.sgd(0.1), 0.5))
-    update = freezing.frozen(rules.simultaneous([clipped]), {"x": True})
+    update = freezing.frozen(rules.simultaneous([clipped]), {"x"})
     assert float(update(state_of(x=2.0), {}, KEY)[0].params["x"]) == 2.0
 
 
@@ -107,5 +114,6 @@ def test_layers_in_blocks_and_under_spectral_norm_are_found():
     assert [path for path in found if found[path]] == weighted
     assert {path for path in found if not found[path]} == {(), ("z", "LayerNorm_0")}
     params = jax.eval_shape(network.init, KEY)[0]
-    held = order.mask(params, order.first(network, 2))
-    assert held["z"]["c"] == {"kernel": True, "bias": True} and not held["z"]["b"]["kernel"] and not held["a"]["bias"]
+    layers = {"last": ("bias", "kernel"), "z/c": ("bias", "kernel"), "z/LayerNorm_0": ("bias", "scale")}
+    paths = {f"{layer}/{name}" for layer, names in layers.items() for name in names} | {"gain"}
+    assert set(order.parameters(params, order.first(network, 2))) == paths

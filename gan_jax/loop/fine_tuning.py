@@ -86,32 +86,34 @@ def frozen(system: System, like: TrainState, texts: Sequence[str]) -> tuple[Syst
     Raises:
         UserError: If there is no such network, or it has not so many layers.
     """
-    masks, lines = {}, []
+    paths: dict[str, list[str]] = {}
+    lines = []
     for text in texts:
         name = text.partition("=")[0]
-        if name in masks:
+        if name in paths:
             raise UserError(f"--freeze: {name} is given twice; give each network once")
         if name not in system.networks:
             raise UserError(f"--freeze {text}: there is no network {name!r}; the networks are {list(system.networks)}")
-        masks[name], layers = _held(text, system.networks[name], like.params[name])
-        sizes = [x.size for x in jax.tree.leaves(like.params[name])]
-        held = sum(size for size, is_held in zip(sizes, jax.tree.leaves(masks[name]), strict=True) if is_held)
-        lines.append(f"{name} {layers} ({held:,} of {sum(sizes):,} parameters)")
-    if not masks:
+        sizes = {freezing.path(at): x.size for at, x in jax.tree_util.tree_leaves_with_path(like.params[name])}
+        paths[name], layers = _held(text, system.networks[name], like.params[name])
+        held = sum(sizes[path] for path in paths[name])
+        lines.append(f"{name} {layers} ({held:,} of {sum(sizes.values()):,} parameters)")
+    if not paths:
         return system, ""
-    return system._replace(update=freezing.frozen(system.update, masks)), f"frozen: {'; '.join(lines)}"
+    whole = {f"{name}/{path}" for name, parameters in paths.items() for path in parameters}
+    return system._replace(update=freezing.frozen(system.update, whole)), f"frozen: {'; '.join(lines)}"
 
 
-def _held(text: str, network: Network, params: PyTree) -> tuple[PyTree, str]:
-    """Returns which of a network's parameters are frozen, and the names of their layers."""
+def _held(text: str, network: Network, params: PyTree) -> tuple[list[str], str]:
+    """Returns the paths of a network's frozen parameters, and the names of their layers."""
     name, _, which = text.partition("=")
     if not which:
-        return jax.tree.map(lambda _: True, params), "all layers"
+        return [freezing.path(at) for at, _ in jax.tree_util.tree_leaves_with_path(params)], "all layers"
     layers, count = sum(order.modules(network).values()), which.removeprefix("first:")
     if count == which or not count.isdecimal() or not 1 <= int(count) <= layers:
         raise UserError(f"--freeze {text}: give {name}, or {name}=first:N with N from 1 to {layers}")
     chosen = order.first(network, int(count))
-    return order.mask(params, chosen), ", ".join("/".join(path) or name for path in chosen)
+    return order.parameters(params, chosen), ", ".join("/".join(path) or name for path in chosen)
 
 
 def _filled(prefix: str, tree: PyTree, arrays: Mapping[str, np.ndarray]) -> PyTree:

@@ -52,9 +52,10 @@ def first(network: Network, count: int) -> list[Module]:
     return found
 
 
-def mask(params: PyTree, chosen: list[Module]) -> PyTree:
-    """Returns a tree like a network's parameters, of whether each belongs to one of some modules."""
-    return jax.tree_util.tree_map_with_path(lambda path, _: _split(path)[0] in chosen, params)
+def parameters(params: PyTree, chosen: list[Module]) -> list[str]:
+    """Returns the paths of the parameters of some modules, such as "Conv_0/kernel"."""
+    paths = [_split(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    return ["/".join((*module, name)) for module, name in paths if module in chosen]
 
 
 def _split(path: tuple) -> tuple[Module, str]:

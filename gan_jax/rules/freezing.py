@@ -1,7 +1,6 @@
 """Frozen parameters: every gradient takes them for constants, and no move changes them."""
 
-from collections.abc import Callable, Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Set
 from typing import Any
 
 import jax
@@ -9,11 +8,11 @@ from jax import lax
 
 from gan_jax.types import Array, Batch, Metrics, PyTree, TrainState, Update
 
-Mask = Mapping[str, PyTree]  # network name -> a tree like its parameters, of whether each is frozen
-_mask: ContextVar[Mask | None] = ContextVar("_mask", default=None)  # of the update that is being traced
+# of the update that is being traced: a context of JAX, so that what was traced in another one is not reused
+_paths = jax.make_user_context(frozenset())
 
 
-def frozen(update: Update, mask: Mask) -> Update:
+def frozen(update: Update, paths: Set[str]) -> Update:
     """Returns an update that does not move some parameters, under any rule and optimiser.
 
     Their gradients are 0, so that they count neither in the gradient norm nor in what a rule makes of all players'
@@ -22,15 +21,12 @@ def frozen(update: Update, mask: Mask) -> Update:
 
     Args:
         update: An update made by `rules`, also with controllers.
-        mask: Which parameters are frozen; networks that it lacks are not.
+        paths: Paths of the frozen parameters, such as "discriminator/Conv_0/kernel".
     """
 
     def held(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
-        token = _mask.set(mask)
-        try:
+        with _paths(frozenset(paths)):
             return update(state, batch, key)
-        finally:
-            _mask.reset(token)
 
     return held
 
@@ -45,12 +41,13 @@ def kept(before: dict[str, PyTree], after: dict[str, PyTree]) -> dict[str, PyTre
     return _mapped(lambda is_frozen, then, now: then if is_frozen else now, before, after)
 
 
+def path(entries: tuple) -> str:
+    """Returns a parameter's path as text, from that of `jax.tree_util`."""
+    return jax.tree_util.keystr(entries, simple=True, separator="/")
+
+
 def _mapped(choose: Callable[..., Any], first: dict[str, PyTree], *rest: dict[str, PyTree]) -> dict[str, PyTree]:
     """Applies a function to whether each parameter is frozen, and to its values in each of the trees."""
-    mask = _mask.get() or {}
-    last = [first, *rest][-1]
-    return last | {
-        name: jax.tree.map(choose, mask[name], *(tree[name] for tree in (first, *rest)))
-        for name in last
-        if name in mask
-    }
+    if not (frozen_paths := _paths.value):
+        return [first, *rest][-1]
+    return jax.tree_util.tree_map_with_path(lambda at, *xs: choose(path(at) in frozen_paths, *xs), first, *rest)
