@@ -5,6 +5,7 @@ import functools
 import json
 import shutil
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import numpy as np
@@ -124,7 +125,7 @@ def test_record_checkpoints_log_and_report_have_the_change(changed):
 
 def test_a_changed_run_is_resumed_by_the_old_command_by_the_new_one_and_by_the_same(changed):
     state, workdir = changed
-    change = {"change": ("learning_rate=1e-4",)}
+    change: dict[str, Any] = {"change": ("learning_rate=1e-4",)}
     for settings in ({}, {"learning_rate": 1e-4}, change, change | {"learning_rate": 1e-4}):
         assert_same_bits(train(workdir, **settings), state)  # accepted; it has all its iterations
     assert record(workdir)["changes"] == HISTORY
@@ -137,7 +138,7 @@ def test_a_changed_run_is_resumed_by_the_old_command_by_the_new_one_and_by_the_s
 def test_a_run_that_dies_before_its_next_checkpoint_remembers_the_change(copied):
     make(copied, ("learning_rate=1e-4",))
     job = make(copied, ())
-    assert job.config.learning_rate == 1e-4 and job.record["changes"] == HISTORY
+    assert records.fields(job.config)["learning_rate"] == 1e-4 and job.record["changes"] == HISTORY
     assert job.record["config"]["learning_rate"] == 1e-3
 
 
@@ -200,7 +201,13 @@ def test_the_refusal_of_another_setting_names_the_change_where_it_is_possible(be
         train(begun, learning_rate=1e-4)
     assert "--learning-rate 0.001 to continue it" in str(refused.value)
     assert "--change learning_rate=0.0001 to change it" in str(refused.value)
-    for settings in ({"width": 8}, {"batch_size": 8}, {"unread": 1.0}, {"learning_rate": 1e-4, "seed": 1}):
+    others: list[dict[str, Any]] = [
+        {"width": 8},
+        {"batch_size": 8},
+        {"unread": 1.0},
+        {"learning_rate": 1e-4, "seed": 1},
+    ]
+    for settings in others:
         with pytest.raises(UserError) as refused:
             train(begun, **settings)
         assert "--change" not in str(refused.value) and "holds a run with" in str(refused.value)

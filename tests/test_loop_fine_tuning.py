@@ -43,8 +43,8 @@ def build(config, spec):
 
 
 def train(workdir, steps=2, latent_size=4, seed=0, **options):
-    options: dict[str, Any] = {"log_every": 2, "sample_every": 100, "save_every": 2, "devices": 1} | options
-    run = loop.Run(steps=steps, workdir=workdir, **options)
+    given: dict[str, Any] = {"log_every": 2, "sample_every": 100, "save_every": 2, "devices": 1} | options
+    run = loop.Run(steps=steps, workdir=workdir, **given)
     return loop.run(build, RING, Config(latent_size=latent_size, seed=seed, run=run))
 
 

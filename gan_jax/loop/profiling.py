@@ -22,7 +22,7 @@ def traced(folder: Path | None, start: int) -> Iterator[tuple[tuple[int, ...], C
     Yields:
         The steps at which a compiled call must end; and `(step, state)`, to be called between calls.
     """
-    bounds = () if folder is None else (start + WARM_UP, start + WARM_UP + LENGTH)
+    bounds: tuple[int, ...] = () if folder is None else (start + WARM_UP, start + WARM_UP + LENGTH)
 
     def mark(step: int, state: Any) -> None:
         if folder is None or step not in bounds:

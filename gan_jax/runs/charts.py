@@ -114,7 +114,7 @@ def draw(name: str, chart: Chart, last: int) -> str:
 
     note = chart.note
     plot, legend, levels, svg = Figure(figsize=(420 / 72, 200 / 72)), "", np.zeros(0), io.StringIO()
-    axes = plot.add_axes((0.15, 0.2, 0.83, 0.77))
+    axes = plot.add_axes((0.17, 0.2, 0.81, 0.77))
     for i, (label, line) in enumerate(chart.lines.items()):
         steps, values = np.array(sorted(line.items())).T
         legend += _entry(label, values[-1], f"var(--c{i % 6})")
@@ -150,6 +150,7 @@ def draw(name: str, chart: Chart, last: int) -> str:
     axes.locator_params(nbins=5)
     axes.set_xlabel("iteration", color="#c0000f", fontsize=10.5)
     axes.set_ylabel(chart.unit or name.replace("_", " "), color="#c0000f", fontsize=10.5, parse_math=False)
+    axes.yaxis.set_label_coords(-0.185, 0.5)  # the same in all charts, left of numbers of seven characters
     axes.grid(axis="y", color="#c0000e", lw=0.8)
     axes.tick_params(length=0, pad=5, labelcolor="#c0000f", labelsize=10.5)
     axes.spines[:].set_visible(False)

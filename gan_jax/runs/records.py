@@ -173,7 +173,7 @@ def require_same(
         ways = f"{remedy}, or {flags} to continue it"
         if changeable(differ):
             changes = " ".join(f"{key}={config[key]}" for key in differ)
-            ways += f", or {flags} --change {changes} to change it from here on"
+            ways += f", or add --change {changes} to change it from here on"
         raise UserError(f"{directory} holds a run with {its}, but this one has {ours}: {ways}")
     if (its := found.get("freeze", [])) != (ours := record.get("freeze", [])):
         its, ours = (" ".join(["--freeze", *given]) if given else "no --freeze" for given in (its, ours))
