@@ -150,7 +150,7 @@ def draw(name: str, chart: Chart, last: int) -> str:
     axes.locator_params(nbins=5)
     axes.set_xlabel("iteration", color="#c0000f", fontsize=10.5)
     axes.set_ylabel(chart.unit or name.replace("_", " "), color="#c0000f", fontsize=10.5, parse_math=False)
-    axes.yaxis.set_label_coords(-0.185, 0.5)  # the same in all charts, left of numbers of seven characters
+    axes.yaxis.set_label_coords(-0.155, 0.5)  # the same in all charts, left of numbers of seven characters
     axes.grid(axis="y", color="#c0000e", lw=0.8)
     axes.tick_params(length=0, pad=5, labelcolor="#c0000f", labelsize=10.5)
     axes.spines[:].set_visible(False)
