@@ -126,7 +126,8 @@ def test_record_checkpoints_log_and_report_have_the_change(changed):
 def test_a_changed_run_is_resumed_by_the_old_command_by_the_new_one_and_by_the_same(changed):
     state, workdir = changed
     change: dict[str, Any] = {"change": ("learning_rate=1e-4",)}
-    for settings in ({}, {"learning_rate": 1e-4}, change, change | {"learning_rate": 1e-4}):
+    accepted: list[dict[str, Any]] = [{}, {"learning_rate": 1e-4}, change, change | {"learning_rate": 1e-4}]
+    for settings in accepted:
         assert_same_bits(train(workdir, **settings), state)  # accepted; it has all its iterations
     assert record(workdir)["changes"] == HISTORY
     with pytest.raises(

@@ -28,7 +28,7 @@ def traced(folder: Path | None, start: int) -> Iterator[tuple[tuple[int, ...], C
         if folder is None or step not in bounds:
             return
         jax.block_until_ready(state)
-        if step == bounds[0]:
+        if step == start + WARM_UP:
             jax.profiler.start_trace(folder, create_perfetto_trace=True)
         else:
             jax.profiler.stop_trace()
