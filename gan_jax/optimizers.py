@@ -5,7 +5,7 @@ per iteration, or takes extragradient steps, has the same rate in all these move
 schedules count moves, and its learning rate is not logged.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -116,6 +116,26 @@ def cosine(rate: float | Array, steps: int, start: int = 0) -> Schedule:
     """Cosine decay to 0, along half a period; arguments as in `linear`."""
     _require_steps(steps, start)
     return lambda iteration: rate * (1 + jnp.cos(jnp.pi * jnp.clip((iteration - start) / steps, 0, 1))) / 2
+
+
+def piecewise(rates: Mapping[int, float | Array]) -> Schedule:
+    """Piecewise constant: each value holds from its iteration until the next one given.
+
+    Args:
+        rates: Iteration -> value from there on; one for iteration 0, and the others later.
+    """
+    require(
+        lambda: min(rates, default=1) == 0, f"rates={dict(rates)}: give a value for iteration 0, and no earlier one"
+    )
+    first, *later = sorted(rates)
+
+    def schedule(iteration: Array) -> Any:
+        value = rates[first]
+        for start in later:
+            value = jnp.where(iteration < start, value, rates[start])
+        return value
+
+    return schedule
 
 
 def warm_up(rate: Rate, steps: int) -> Schedule:

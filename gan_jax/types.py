@@ -264,6 +264,8 @@ class System(NamedTuple):
 
     Attributes:
         init: `(key) -> TrainState`.
+        begin: `(params, stats) -> TrainState`: the state in which networks with these parameters and statistics begin
+            to train: averages are copies, optimisers and slots are new.
         update: One iteration of the game.
         batches: Leading axis of the update's batches, `[batches, B, ...]`; 1 means no such axis.
         networks: All networks, by name.
@@ -277,6 +279,7 @@ class System(NamedTuple):
     """
 
     init: Callable[[Array], TrainState]
+    begin: Callable[[dict[str, PyTree], dict[str, PyTree]], TrainState]
     update: Update
     batches: int
     networks: Mapping[str, Network]

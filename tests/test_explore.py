@@ -18,7 +18,7 @@ from gan_jax.errors import UserError
 from gan_jax.explore import __main__ as command
 from gan_jax.explore import filters, views
 from gan_jax.explore.__main__ import Compared, Data, Shared
-from gan_jax.runs import checkpoint, records, report
+from gan_jax.runs import checkpoint, figures, records
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_filters_are_of_the_first_sample(run):
 
 
 def test_the_report_knows_the_kinds():
-    assert tuple(each.__name__ for each in command.COMMANDS[1:]) == report.EXPLORATIONS
+    assert tuple(each.__name__ for each in command.COMMANDS[1:]) == figures.EXPLORATIONS
 
 
 def test_interpolations_pass_the_samples_and_end_where_they_begin(run):
@@ -179,4 +179,4 @@ def test_points_are_refused_with_a_reason(run, monkeypatch, tmp_path):
 def test_the_command_line_says_what_there_is_to_look_at():
     command = [sys.executable, "-m", "gan_jax.explore", "--help"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert all(f"\n  {kind} " in text for kind in report.EXPLORATIONS)
+    assert all(f"\n  {kind} " in text for kind in figures.EXPLORATIONS)

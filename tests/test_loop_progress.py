@@ -1,3 +1,5 @@
+"""Progress: lines that stay, in a pipe, a notebook and on a terminal, which keep step, share and time left."""
+
 import io
 import re
 
@@ -14,30 +16,46 @@ RECORD = {
     "discriminator/probability_fake": 0.25,
     "generator/loss": 0.5,
 }
+PARTS = ["640 images/s", "discriminator loss 1.25", "acc real 0.75", "D(G(z)) 0.25", "generator loss 0.50"]
 
 
-def test_a_record_is_told_in_a_line():
-    told = progress.summary(RECORD)
-    assert told == "640 images/s  discriminator loss 1.25  acc real 0.75  D(G(z)) 0.25  generator loss 0.50"
+def test_a_record_is_told_in_parts():
+    assert progress.summary(RECORD) == PARTS
 
 
-def test_without_a_terminal_there_is_a_line_now_and_then_and_one_at_the_end(capsys):
-    with progress.shown(0, 100, every=1e9) as show:
-        show(RECORD)
-        show(RECORD | {"step": 75})
-        show(RECORD | {"step": 100})
-    first, line = capsys.readouterr().out.splitlines()
-    assert first.split()[0] == "50/100" and "left" not in first
-    assert line.split()[:2] == ["100/100", "0"] and line.endswith(progress.summary(RECORD))
+@pytest.mark.parametrize("notebook", [False, True])
+def test_without_a_terminal_and_in_a_notebook_there_is_a_whole_line_for_each_record(capsys, monkeypatch, notebook):
+    console = Console(force_jupyter=notebook)
+    monkeypatch.setattr(progress, "Console", lambda: console)
+    with progress.shown(0, 100) as show:
+        for step in (50, 75, 100):
+            show(RECORD | {"step": step})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines] == [["50/100", "50%"], ["75/100", "75%"], ["100/100", "100%"]]
+    assert "left" not in lines[0] and "0 s left" in lines[2]
+    assert all(line.endswith("  ".join(PARTS)) for line in lines)
 
 
 @pytest.mark.parametrize("width", [40, 80, 100, 120, 300])
-def test_on_a_terminal_step_and_time_left_always_fit(monkeypatch, width):
+def test_on_a_terminal_the_lines_stay_and_step_share_and_time_left_always_fit(monkeypatch, width):
     shown = io.StringIO()
     monkeypatch.setattr(progress, "Console", lambda: Console(file=shown, force_terminal=True, width=width))
     with progress.shown(0, 200_000) as show:
-        for step in (50_000, 100_000):
+        for step in (50_000, 100_000, 199_999):
             show(RECORD | {"step": step})
-    last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue()).replace("\r", "\n").strip().splitlines()[-1]
-    assert len(last) <= width and re.match(r" *100000/200000 +\S+ left ", last)
-    assert ("generator loss 0.50" in last) == (width == 300) and "640" in last
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue()).replace("\r", "\n")
+    lines = [line for line in text.splitlines() if re.match(r"^ *\d+/200000 +\d+% ", line) and " left" in line]
+    stay = [line.split()[:2] for line in lines if "━" not in line]
+    assert stay[-2:] == [["100000/200000", "50%"], ["199999/200000", "99%"]]
+    for line in text.splitlines():
+        assert len(line.rstrip()) <= width
+    (half,) = [line for line in lines if line.split()[0] == "100000/200000" and "━" not in line]
+    parts = re.split("  +", half.strip())[3:]
+    assert parts == PARTS[: len(parts)]  # never a part of a number
+    assert len(half) + 2 + len(PARTS[len(parts)]) > width if len(parts) < len(PARTS) else width >= 120
+
+
+def test_a_quiet_run_shows_no_progress(capsys):
+    with progress.shown(0, 100, quiet=True) as show:
+        show(RECORD)
+    assert capsys.readouterr().out == ""

@@ -9,13 +9,16 @@ import shlex
 import statistics
 import subprocess
 import sys
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import jax
 import optax
 import pytest
 from environment import FLAGS
-from toy import gan
+from toy import gan, points_game
 
 from experiments import loss_zoo
 from experiments.__main__ import FAMILIES
@@ -32,7 +35,7 @@ from experiments.reproduce import (
     translation,
 )
 from experiments.reproduce.__main__ import sentence
-from gan_jax import cli, latents, losses, runs
+from gan_jax import cli, latents, loop, losses, runs
 from gan_jax.data import load
 from gan_jax.loop import rehearsal
 from gan_jax.runs import log
@@ -279,3 +282,38 @@ def test_the_commands_that_train_have_flags_that_their_experiments_take():
     assert len(trains) >= 10
     for kind, flags in trains:
         cli.parsed(kind, flags, kind.__module__)
+
+
+@pytest.mark.parametrize("service", ["wandb", "mlflow", "aim"])
+def test_a_run_is_followed_by_the_callbacks_shown(service, monkeypatch, tmp_path):
+    page = (ROOT / "gan_jax" / "loop" / "README.md").read_text()
+    stand_in = MagicMock()
+    monkeypatch.setitem(sys.modules, service, stand_in)
+    shown: dict = {}
+    for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        if f"import {service}" in code or "def follow(event: loop.Event)" in code:
+            exec(code, shown)
+    (lines,) = re.findall(rf"(def tracked_by_{service}.*?)```", page, re.DOTALL)
+    assert len(lines.strip().splitlines()) <= 12
+    tried = Tried("ring", loop.Run(steps=2, workdir=tmp_path, log_every=1, sample_every=2, devices=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # an exception in a callback would be one
+        shown[f"tracked_by_{service}"](lambda config, spec: points_game(), tried)
+    numbers = {"wandb": "init().__enter__().log", "mlflow": "log_metrics", "aim": "Run().track"}[service]
+    calls = [call for call in stand_in.mock_calls if call[0] == numbers]
+    assert {call.kwargs["step"] for call in calls} == {0, 1, 2}
+    assert "generator/loss" in str([(call.args, call.kwargs) for call in calls])
+    grids = {"wandb": "Image", "mlflow": "log_artifact", "aim": "Image"}[service]
+    assert [call.args[0] for call in stand_in.mock_calls if call[0] == grids] == [
+        str(tmp_path / "samples" / f"{step:08d}.png") for step in (0, 2)
+    ]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """The config of a short run."""
+
+    dataset: str
+    run: loop.Run
+    batch_size: int = 8
+    seed: int = 0

@@ -2,16 +2,18 @@
 
 import struct
 
+import numpy as np
 import pytest
 from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
 
+from gan_jax import pictures
 from gan_jax.runs import log
 
 
 def write(run, at, *steps):
-    with log.writer(run, at) as append:
+    with log.writer(run, at) as out:
         for step in steps:
-            append({"step": step, "loss": step / 8})
+            out.record({"step": step, "loss": step / 8})
 
 
 def events(path):
@@ -56,3 +58,20 @@ def test_tensorboard_files_are_kept_and_a_new_one_says_from_where_they_no_longer
     scalars = [(event.step, value.tag, value.simple_value) for event in events(new) for value in event.summary.value]
     assert scalars == [(3, "loss", 0.375)]
     assert [record["step"] for record in log.read(tmp_path)] == [1, 2, 3]
+
+
+def test_tensorboard_shows_pictures_and_settings_and_no_numbers_of_events(tmp_path):
+    pictures.save_png(tmp_path / "grid.png", np.full((4, 6, 3), 7, np.uint8))
+    with log.writer(tmp_path, 0, {"learning_rate": 1e-3}) as out:
+        out.picture(5, tmp_path / "grid.png")
+        out.record({"step": 5, "generator/learning_rate": 1e-3})
+        out.record({"step": 5, "event": "changed", "old": 1e-3, "new": 1e-4})
+    (file,) = (tmp_path / "tensorboard").iterdir()
+    values = [(event.step, value) for event in events(file) for value in event.summary.value]
+    assert [(step, value.tag) for step, value in values] == [
+        (0, "settings/text_summary"), (5, "samples"), (5, "generator/learning_rate"),
+    ]  # fmt: skip
+    assert b"| learning_rate | 0.001 |" in values[0][1].tensor.string_val[0]
+    image = values[1][1].image
+    assert (image.height, image.width) == (4, 6)
+    assert image.encoded_image_string == (tmp_path / "grid.png").read_bytes()

@@ -12,7 +12,7 @@ import pytest
 
 from gan_jax import pictures
 from gan_jax.loop import snapshots
-from gan_jax.runs import report
+from gan_jax.runs import figures, report
 
 ABOUT = {
     "experiment": {"module": "experiments.dcgan", "file": "experiments/dcgan.py"},
@@ -239,7 +239,8 @@ def test_shows_pixels_unless_there_are_more_than_it_has_room_for(run):
         )
     few, many = (f'src="data:image/png;base64,{encoded(run / "samples" / f"{step:08d}.png")}' for step in (0, 1))
     html = page(run)
-    assert f'<img class="pixels" alt="step 0" {few}' in html and f'<img alt="step 1" {many}' in html
+    assert f'<img alt="step 0" width="320" {few}' in html and f'<img alt="step 1" width="320" {many}' in html
+    assert f'<img class="pixels" alt="step 1" width="786" {many}' in html
 
 
 def test_the_command_writes_the_page_and_says_where(run):
@@ -325,9 +326,63 @@ def test_gathers_what_was_explored_at_the_newest_step_and_says_how_to_make_the_r
     ]
     assert [encoded(path) in html for path in colours.values()] == [False, True, True, False, True]
     asked = re.findall(r"gan_jax.explore \S+ (\w+)", html)
-    assert asked == [kind for kind in report.EXPLORATIONS if kind not in ("collapse", "interpolation")]
+    assert asked == [kind for kind in figures.EXPLORATIONS if kind not in ("collapse", "interpolation")]
 
 
 def test_points_are_not_asked_to_be_explored(run):
     (run / "run.json").write_text(json.dumps(ABOUT | {"data": ABOUT["data"] | {"shape": [2]}}))
     assert "gan_jax.explore" not in page(run)
+
+
+def about(run, **entries):
+    """Writes a record with further entries."""
+    (run / "run.json").write_text(json.dumps(ABOUT | entries))
+
+
+def test_says_how_much_memory_was_used_and_how_large_the_networks_are(run):
+    about(run, parameters={"generator": 12345, "discriminator": 678})
+    log(run, {"step": 1, "peak_bytes": 2.5e9}, {"step": 2, "peak_bytes": 1e9})
+    html = page(run)
+    assert "<dt>peak memory</dt><dd>2,500 MB</dd>" in html
+    assert "<dt>parameters</dt><dd>generator 12,345, discriminator 678</dd>" in html
+    assert charts(html) == {"peak memory": [""]} and "<b>1000</b>" in html
+    assert ">MB</text>" in html
+
+
+def test_labels_the_axes_of_every_chart(finished):
+    html = page(finished)
+    labels = re.findall(r">(iteration|loss|accuracy|images/s)</text>", html)
+    assert labels.count("iteration") == len(charts(html)) == 3
+    assert {"loss", "accuracy", "images/s"} <= set(labels)
+
+
+def test_marks_settings_that_are_no_defaults_and_those_that_changed_in_mid_run(run):
+    change = {"step": 1500, "field": "rate", "old": 0.5, "new": 0.25}
+    config, defaults = {"rate": 0.5, "size": 4, "own": True}, {"rate": 0.1, "size": 4}
+    about(run, config=config, defaults=defaults, changes=[change], freeze=["critic=first:3"])
+    html = page(run)
+    marked = dict(re.findall(r"<tr class=set><th>(.*?)</th><td>(.*?)</td>", html))
+    assert marked["rate"] == "0.5<small>default: 0.1, from step 1,500: 0.25</small>"
+    assert marked["freeze"].startswith("[&quot;critic=first:3&quot;]") and set(marked) == {"rate", "freeze"}
+
+
+def test_real_examples_are_beside_the_samples_and_captions_say_what_rows_and_columns_are(finished):
+    pictures.save_png(finished / "real.png", np.full((20, 30, 3), 9, np.uint8))
+    pictures.save_png(finished / "codes.png", np.full((20, 30, 3), 8, np.uint8))
+    about(finished, captions={"samples": "columns by label: 0, 1", "codes": "one code varied a row, from the top: a"})
+    html = page(finished)
+    section = re.search(r"<h2>Samples</h2>(.*?)</section>", html, re.DOTALL)
+    assert section
+    assert re.findall("<figcaption>(.*?)</figcaption>", section[1]) == [
+        "step 300; columns by label: 0, 1", "real examples", "steps 0 to 300"
+    ]  # fmt: skip
+    assert encoded(finished / "real.png") in section[1]
+    assert "<figcaption>one code varied a row, from the top: a</figcaption>" in html
+
+
+@pytest.mark.parametrize(("pixels", "width"), [(30, 450), (242, 484), (530, 530), (2000, 1000)])
+def test_small_sheets_are_enlarged_by_a_whole_factor(run, pixels, width):
+    pictures.save_png(run / "sheet.png", np.zeros((4, pixels, 3), np.uint8))
+    plain, whole = figures.figure(run / "sheet.png", ""), figures.figure(run / "sheet.png", "", most=None)
+    assert f'width="{width}"' in plain and ("pixels" in plain) == (pixels <= figures.PAGE)
+    assert f'class="whole" alt="" width="{pixels}"' in whole or pixels <= figures.PAGE  # text in it stays legible

@@ -5,10 +5,11 @@
 """
 
 from gan_jax.cli.commands import Checkpoint, cli, message
-from gan_jax.cli.options import parsed
+from gan_jax.cli.options import TYPES, parsed
 from gan_jax.cli.terminal import listing
 
 __all__ = [
+    "TYPES",
     "Checkpoint",
     "cli",
     "listing",

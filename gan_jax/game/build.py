@@ -60,13 +60,7 @@ def system(
         )
     slots = joined([each.slots for each in (*players, *controllers)])
 
-    def init(key: Array) -> TrainState:
-        fresh = {}
-        for name, network in networks.items():
-            with unfit.named(name):
-                fresh[name] = network.init(rng.named(key, name))
-        params = {name: params for name, (params, _) in fresh.items()}
-        stats = {name: stats for name, (_, stats) in fresh.items()}
+    def begin(params: dict[str, PyTree], stats: dict[str, PyTree]) -> TrainState:
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             params=params,
@@ -77,8 +71,17 @@ def system(
             extra=slots(params),
         )
 
+    def init(key: Array) -> TrainState:
+        fresh = {}
+        for name, network in networks.items():
+            with unfit.named(name):
+                fresh[name] = network.init(rng.named(key, name))
+        params = {name: params for name, (params, _) in fresh.items()}
+        return begin(params, {name: stats for name, (_, stats) in fresh.items()})
+
     return System(
         init,
+        begin,
         rules.then(rule, *controllers),
         rule.batches,
         networks,

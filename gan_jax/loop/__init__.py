@@ -4,6 +4,7 @@ A new setting is a field of `Run` in `settings`, and must not change what is lea
 `hooks`. See README.md in this folder.
 """
 
+from gan_jax.loop.callbacks import Event
 from gan_jax.loop.rollback import ROLLBACKS
 from gan_jax.loop.session import run
 from gan_jax.loop.settings import Config, Run
@@ -11,6 +12,7 @@ from gan_jax.loop.settings import Config, Run
 __all__ = [
     "ROLLBACKS",
     "Config",
+    "Event",
     "Run",
     "run",
 ]

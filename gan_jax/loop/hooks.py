@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 from gan_jax import runs
 from gan_jax.devices import parallel
 from gan_jax.loop import guard, progress, rollback, snapshots
+from gan_jax.loop.callbacks import Event
 from gan_jax.loop.settings import Job, watched_metric
 from gan_jax.metrics import protocol
 from gan_jax.metrics.menu import METRICS, Scorer
-from gan_jax.runs import checkpoint, log
+from gan_jax.runs import checkpoint, log, records
 from gan_jax.types import TrainState
 
 
@@ -34,13 +35,13 @@ class Hook(NamedTuple):
 
 @contextmanager
 def opened(
-    job: Job, grid: Callable[[TrainState, int], None], scorer: Scorer | None, start: int, past: rollback.Past
+    job: Job, grid: Callable[[TrainState, int], Path], scorer: Scorer | None, start: int, past: rollback.Past
 ) -> Iterator[tuple[Callable[[log.Record], None], list[Hook]]]:
     """Opens the outputs of a run at a step, and drops what is of later ones.
 
     Args:
         job: The run.
-        grid: `(state, step)`: draws the state's samples.
+        grid: `(state, step)`: draws the state's samples, and returns the path of the picture.
         scorer: Scores the state's samples; None for no scores.
         start: The step.
         past: The run's past until there.
@@ -50,14 +51,20 @@ def opened(
         record before a score, as the guard reads both, and these before a checkpoint, which holds the guard's memory.
     """
     options, metric = job.options, watched_metric(job.options)
+    followed, tell = job.callback is not None, job.callback or (lambda event: None)
+    settings = job.record["config"] | records.changed(job.record)
     snapshots.drop_after(job.notes, start)
     protocol.drop_after(job.notes, start)
     with (
-        log.writer(job.notes, start) as write,
-        checkpoint.writer(job.workdir / "checkpoints", options.keep) as save,
+        log.writer(job.notes, start, settings) as out,
+        checkpoint.writer(job.workdir / "checkpoints", options.keep, wait=followed) as save,
         checkpoint.writer(job.workdir / runs.BEST, 2) if options.best else nullcontext() as save_best,
-        progress.shown(start, options.steps) as show,
+        progress.shown(start, options.steps, options.quiet) as show,
     ):
+
+        def write(record: log.Record) -> None:
+            out.record(record)
+            tell(Event("record", record["step"], record))
 
         def meta() -> dict[str, Any]:
             return job.record | rollback.noted(past, metric)
@@ -79,7 +86,9 @@ def opened(
             return judged(record)
 
         def draw(state: TrainState, record: log.Record) -> None:
-            grid(state, record["step"])
+            path = grid(state, record["step"])
+            out.picture(record["step"], path)
+            tell(Event("grid", record["step"], path=path))
 
         def score(scorer: Scorer, state: TrainState, record: log.Record) -> guard.Alarm | None:
             best = past.memory.best
@@ -90,7 +99,8 @@ def opened(
 
         def save_checked(state: TrainState, record: log.Record) -> None:
             parallel.assert_replicated(state)
-            save(state, meta())
+            path = save(state, meta())
+            tell(Event("checkpoint", int(state.step), path=path))
 
         hooks = [Hook("log", options.log_every, log_record), Hook("grid", options.sample_every, draw)]
         if scorer:

@@ -1,14 +1,15 @@
-"""Progress of a run: a live line on a terminal, otherwise a plain line every few seconds."""
+"""Progress of a run: a line for each log record, and on a terminal a live line below them.
 
-import math
+A notebook is no terminal to rich, and shows the lines.
+"""
+
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Column
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 SHORT = {
     "loss": "loss",
@@ -20,56 +21,68 @@ SHORT = {
 
 
 @contextmanager
-def shown(start: int, steps: int, every: float = 10.0) -> Iterator[Callable[[dict[str, Any]], None]]:
+def shown(start: int, steps: int, quiet: bool = False) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Shows the progress of a run.
 
     Args:
         start: Iterations already done.
         steps: Iterations in total.
-        every: Seconds between lines if the output is no terminal.
+        quiet: Show nothing.
 
     Yields:
         A function that takes the newest log record.
     """
-    console = Console()
-    if console.is_terminal:
-        with Progress(*_columns(console.width), console=console, expand=True) as bar:
-            task = bar.add_task("compiling", total=steps, completed=start)
-            yield lambda record: bar.update(task, completed=record["step"], description=summary(record))
+    if quiet:
+        yield lambda record: None
         return
+    console = Console()
+    told = _lines(steps, console.width if console.is_terminal else None)
+    if not console.is_terminal:
+        yield lambda record: print(told(record), flush=True)
+        return
+    parts = (MofNCompleteColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("left"), BarColumn(None))
+    with Progress(*parts, console=console, expand=True) as bar:
+        task = bar.add_task("", total=steps, completed=start)
 
-    first: tuple[float, int] | None = None  # of the first record: time before it was compilation
-    last = -math.inf
+        def show(record: dict[str, Any]) -> None:
+            bar.console.print(told(record), markup=False, highlight=False, no_wrap=True, crop=False)
+            bar.update(task, completed=record["step"])
 
-    def line(record: dict[str, Any]) -> None:
-        nonlocal first, last
+        yield show
+
+
+def _lines(steps: int, width: int | None) -> Callable[[dict[str, Any]], str]:
+    """Returns the function that puts a record into a line: step, share done and time left, then what fits."""
+    first: tuple[float, int] | None = None  # of the first record: the time before it includes compilation
+
+    def line(record: dict[str, Any]) -> str:
+        nonlocal first
         now, step = time.monotonic(), record["step"]
         began, since = first = first or (now, step)
-        if now - last < every and step < steps:
-            return
-        last = now
-        left = f"{(now - began) / (step - since) * (steps - step):5.0f} s left" if step > since else " " * 12
-        print(f"{step:>7}/{steps}  {left}  {summary(record)}", flush=True)
+        left = f"{_duration((now - began) / (step - since) * (steps - step))} left" if step > since else ""
+        text = f"{step:>7}/{steps}  {100 * step // steps:>3}%  {left:>10}"
+        for part in summary(record):
+            if width is not None and len(text) + 2 + len(part) > width:
+                break
+            text += f"  {part}"
+        return text
 
-    yield line
-
-
-def _columns(width: int) -> list[ProgressColumn]:
-    """Returns the columns of the live line: step and time left in full, then as many metrics as fit."""
-    whole = Column(no_wrap=True)
-    columns = [MofNCompleteColumn(table_column=whole), TimeRemainingColumn(table_column=whole)]
-    columns += [TextColumn("left", table_column=whole)]
-    columns += [BarColumn(20)] if width >= 100 else []
-    rest = Column(no_wrap=True, overflow="ellipsis", ratio=1)
-    return [*columns, TextColumn("{task.description}", table_column=rest)]
+    return line
 
 
-def summary(record: dict[str, Any]) -> str:
-    """Returns a log record as one line of text."""
+def summary(record: dict[str, Any]) -> list[str]:
+    """Returns the parts of a line about a log record, the most telling first."""
     parts = [f"{record['images_per_second']:.0f} images/s"] if "images_per_second" in record else []
     for name, value in record.items():
         player, _, metric = name.partition("/")
         if metric in SHORT:
             label = f"{player} loss" if metric == "loss" else SHORT[metric]
             parts.append(f"{label} {value:.2f}")
-    return "  ".join(parts)
+    return parts
+
+
+def _duration(seconds: float) -> str:
+    """Formats a duration in the largest unit of which there are several."""
+    if seconds < 600:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 36_000 else f"{seconds / 3600:.0f} h"

@@ -123,5 +123,5 @@ def _cut(workdir: Path, event: log.Record) -> None:
     if (workdir / "metrics.jsonl").exists():
         free = next(p for n in itertools.count(1) if not (p := workdir / f"metrics-abandoned-{n}.jsonl").exists())
         shutil.copyfile(workdir / "metrics.jsonl", free)
-    with log.writer(workdir, event["step"]) as write:
-        write(event)
+    with log.writer(workdir, event["step"]) as out:
+        out.record(event)

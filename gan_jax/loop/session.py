@@ -1,35 +1,49 @@
 """A training session: begins or resumes a run, trains it, and ends it when done, on a signal, or on divergence."""
 
+import io
 import shlex
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, redirect_stdout
 from functools import partial
 from pathlib import Path
 from signal import Signals
-from typing import Any
 
 import jax
 
 from gan_jax import rng, rules, runs
 from gan_jax.data import Dataset, Spec, Stream
 from gan_jax.devices import cluster, memory, parallel
-from gan_jax.errors import UserError
-from gan_jax.loop import compilation_cache, feeding, rehearsal, rollback, signals, snapshots
+from gan_jax.loop import (
+    changes,
+    compilation_cache,
+    feeding,
+    fine_tuning,
+    profiling,
+    rehearsal,
+    rollback,
+    signals,
+    snapshots,
+)
+from gan_jax.loop.callbacks import Callback, guarded
 from gan_jax.loop.feeding import Feeding
 from gan_jax.loop.guard import Alarm
-from gan_jax.loop.settings import Config, Job, Run, validated
+from gan_jax.loop.settings import Config, Job, share, validated
 from gan_jax.loop.train import Program, train
 from gan_jax.metrics import scoring
 from gan_jax.runs import checkpoint, directories, lock, records, report
 from gan_jax.types import Array, System, TrainState
 
 
-def run(build: Callable[..., System], dataset: Dataset | Stream, config: Config) -> TrainState:
+def run(
+    build: Callable[..., System], dataset: Dataset | Stream, config: Config, callbacks: Sequence[Callback] = ()
+) -> TrainState:
     """Trains a system, or resumes it from the newest undamaged checkpoint of its directory.
 
     Args:
         build: The experiment's `build`: `(config, spec) -> System`.
         dataset: The training data: in memory, copied to the devices, or a stream.
         config: The experiment's config.
+        callbacks: Called with every log record, sample grid and checkpoint, see `callbacks.Event`.
 
     Returns:
         The last state.
@@ -46,25 +60,30 @@ def run(build: Callable[..., System], dataset: Dataset | Stream, config: Config)
     options = validated(config.run)
     if options.compilation_cache == "on":
         compilation_cache.keep()
-    devices = _devices(options.devices, config.batch_size)
+    devices = share(options.devices, config.batch_size)
     record = records.describe(build, dataset, config)
-    workdir = _directory(options, record)
+    record |= {"freeze": sorted(options.freeze)} if options.freeze else {}
+    workdir = directories.chosen(options.workdir, record, options.fresh, options.quiet)
     with lock.held(workdir), cluster.notes(workdir) as notes, memory.explained():
-        job = Job(config, options, workdir, notes, record, devices)
-        _require_same(job)
-        system = build(config, dataset.spec)
+        saved = workdir / "checkpoints"
+        found = checkpoint.read_meta(saved) if checkpoint.steps(saved) else None
+        job = Job(config, options, workdir, notes, record, devices, guarded(callbacks) if callbacks else None)
+        job, new = changes.continued(job, found, build, dataset.spec)
+        system = build(job.config, dataset.spec)
         like = rehearsal.state(system, dataset.spec)
         rehearsal.require_memory(like, feeding.size(dataset), devices)
         rehearsal.update(system, like, dataset, config.batch_size)
+        system, frozen = fine_tuning.frozen(system, like, options.freeze)
         key = rng.key(config.seed)
         init = partial(jax.jit(lambda key: system.init(rng.named(key, "init"))), key)
-        saved = workdir / "checkpoints"
-        state, meta = checkpoint.restore(saved, like) if checkpoint.steps(saved) else (init(), None)
+        init, parent, inherited = fine_tuning.begun(options.init_from, found, system, init)
+        state, meta = checkpoint.restore(saved, like) if found else (init(), None)
         if int(state.step) >= options.steps:
             return _left_alone(job, state)
-        past = _continued(job, meta, int(state.step))
         fed = feeding.prepared(job, dataset, system.batches)
-        _announce(job, fed, state, resuming=meta is not None)
+        job = job._replace(record=job.record | parent | _shapes(system, like, fed))
+        job, past = _continued(job, meta, int(state.step), new)
+        _announce(job, fed, state, meta is not None, [inherited, frozen, changes.text(new)])
         program = _program(job, system, fed, key, init)
         with signals.noted() as received:
             try:
@@ -73,29 +92,6 @@ def run(build: Callable[..., System], dataset: Dataset | Stream, config: Config)
                 _shown(notes)
         _end(job, dataset.spec, state, alarm, received)
         return state
-
-
-def _directory(options: Run, record: records.Record) -> Path:
-    """Returns the run directory; with --fresh, once an old run is moved aside."""
-    workdir = options.workdir or directories.default_directory(record)
-    directories.require_directory(workdir, options.fresh)
-    if options.fresh and directories.holds_run(workdir) and not cluster.restarted():
-        cluster.wait("fresh")
-        if cluster.chief():
-            with lock.held(workdir):
-                pass  # raises if another process trains the run
-            print(f"moved the old run to {directories.move_aside(workdir)}")
-        cluster.wait("moved")
-    return workdir
-
-
-def _require_same(job: Job) -> None:
-    """Refuses to resume another run, or one with other settings of its trajectory."""
-    saved = job.workdir / "checkpoints"
-    if checkpoint.steps(saved):
-        meta = checkpoint.read_meta(saved)
-        records.require_same(job.record, meta, job.workdir, records.defaults(job.config))
-        records.require_same_numerics(meta, job.workdir)
 
 
 def _left_alone(job: Job, state: TrainState) -> TrainState:
@@ -107,13 +103,16 @@ def _left_alone(job: Job, state: TrainState) -> TrainState:
     return jax.tree.map(jax.numpy.asarray, state)
 
 
-def _continued(job: Job, meta: records.Record | None, start: int) -> rollback.Past:
-    """Prepares the run directory for training from a step, and returns the run's past.
+def _continued(
+    job: Job, meta: records.Record | None, start: int, new: Sequence[changes.Change]
+) -> tuple[Job, rollback.Past]:
+    """Prepares the run directory for training from a step; returns the run with its changes, and its past.
 
     Args:
         job: The run.
         meta: The meta of the checkpoint to go on from; None in a new run.
         start: The step; later checkpoints are dropped.
+        new: Settings that change there.
     """
     saved = job.workdir / "checkpoints"
     checkpoint.require_writable(saved)
@@ -121,32 +120,40 @@ def _continued(job: Job, meta: records.Record | None, start: int) -> rollback.Pa
     if meta:
         checkpoint.discard_after(saved, start)
         checkpoint.discard_after(job.workdir / runs.BEST, start)
+    job = changes.noted(job, new, start)
     records.write(job.record, job.notes, start)
-    return past
+    return job, past
 
 
-def _announce(job: Job, fed: Feeding, state: TrainState, resuming: bool) -> None:
+def _shapes(system: System, like: TrainState, fed: Feeding) -> records.Record:
+    """Returns what a run's record says of its networks and pictures."""
+    counts = {name: sum(x.size for x in jax.tree.leaves(params)) for name, params in like.params.items()}
+    return {"parameters": counts, "captions": snapshots.captions(system, fed.near)}
+
+
+def _announce(job: Job, fed: Feeding, state: TrainState, resuming: bool, more: Sequence[str]) -> None:
     begins = f"continues from step {state.step}" if resuming else "starts"
     about = f"{records.summary(job.record)}, {len(job.devices)} x {job.devices[0].device_kind}"
     if cluster.several():
         about += f" of {jax.process_count()} processes"
     held = f"state {memory.text(memory.size(state))}, data {fed.text}"
-    print(f"{job.workdir}: {about}, {held}; {begins}, compiling", flush=True)
+    job.say("\n".join([f"{job.workdir}: {about}, {held}; {begins}, compiling", *filter(None, more)]))
 
 
 def _program(job: Job, system: System, fed: Feeding, key: Array, init: Callable[[], TrainState]) -> Program:
     """Prepares what training calls: compiled iterations, sample grids, scores."""
     options, scorer = job.options, None
     if options.eval_every:
-        scorer = scoring.in_training(
-            system,
-            fed.near,
-            getattr(job.config, "resolution", None),
-            job.notes,
-            options.eval_metrics,
-            options.eval_features,
-            options.eval_count,
-        )
+        with redirect_stdout(io.StringIO()) if options.quiet else nullcontext():
+            scorer = scoring.in_training(
+                system,
+                fed.near,
+                getattr(job.config, "resolution", None),
+                job.notes,
+                options.eval_metrics,
+                options.eval_features,
+                options.eval_count,
+            )
     iterate = parallel.spread(rules.many(system.update, fed.draw, fed.capacity), job.devices, fed.specs)
     grid = snapshots.grids(system, rng.named(key, "grid"), fed.near, job.notes)
     return Program(key, init, fed, iterate, grid, scorer)
@@ -170,6 +177,8 @@ def _end(job: Job, spec: Spec, state: TrainState, alarm: Alarm | None, received:
     if spec.source:
         use = f"translate: python -m gan_jax.translate {quoted} --input DIRECTORY --output DIRECTORY"
     print(f"done, with a memory peak of {memory.text(memory.peak())}: open {workdir / 'report.html'}, or {use}")
+    if job.options.profile:
+        print(profiling.use(job.notes))
     if received:
         raise SystemExit(128 + received[0])
 
@@ -181,20 +190,3 @@ def _shown(notes: Path) -> None:
         report.write(notes)
     except Exception as error:
         print(f"warning: cannot write the report: {error}", flush=True)
-
-
-def _devices(count: int | None, batch_size: int) -> list[Any]:
-    if cluster.several() and count is not None:
-        raise UserError(f"devices={count}: several processes always use all their devices; leave --devices out")
-    available = jax.devices()
-    count = len(available) if count is None else count
-    if not 1 <= count <= len(available):
-        raise UserError(
-            f"devices={count}: this machine has {len(available)}; give a number from 1 to that, or leave it out"
-        )
-    if batch_size % count:
-        raise UserError(
-            f"batch_size={batch_size} is not divisible by {count} devices; "
-            f"give --batch-size {(batch_size // count + 1) * count}, or another --devices"
-        )
-    return available[:count]

@@ -7,7 +7,9 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
 
+from gan_jax.devices import cluster
 from gan_jax.errors import UserError
+from gan_jax.loop.callbacks import Callback
 from gan_jax.loop.guard import Policy
 from gan_jax.metrics.menu import Name
 from gan_jax.metrics.scoring import FeatureName
@@ -18,7 +20,7 @@ LONGEST = 10_000  # iterations per call, which holds the metrics of each; longer
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """Settings of the loop, all of which may change when a run is resumed; only roll-backs change what is learnt."""
+    """Settings of the loop, which may change when a run is resumed; `freeze` belongs to what is learnt and may not."""
 
     steps: int = 5_000
     """Iterations in total; a resumed run counts those done before."""
@@ -51,6 +53,13 @@ class Run:
     """Metric by which the best checkpoint is kept, in best/."""
     guard: Policy = "warn"
     """On divergence: warn; stop at the last good checkpoint; roll back to it and resume with a new key; or off."""
+    change: tuple[str, ...] = ()
+    """FIELD=VALUE ...: continue the run with other values of what may change in mid-run, such as learning rates and
+    weights. The run remembers them."""
+    init_from: Path | None = None
+    """Start a new run from the networks of another run directory, as far as they fit."""
+    freeze: tuple[str, ...] = ()
+    """NETWORK or NETWORK=first:N ...: hold all layers of a network fixed, or the first N, those next to its input."""
     devices: int | None = None
     """Number of local devices that share each batch; by default all. Several processes always use all."""
     stream: bool = False
@@ -59,6 +68,10 @@ class Run:
     """Replace an image that cannot be read by the next one, with a warning, instead of stopping."""
     compilation_cache: Literal["auto", "on", "off"] = "auto"
     """Keep compiled programs on disk, so that the next start need not compile; auto means on for GPUs and TPUs."""
+    quiet: bool = False
+    """Print warnings, errors and the end alone."""
+    profile: bool = False
+    """Write a trace of a few iterations after warm-up to RUN/profile."""
 
 
 class Config(Protocol):
@@ -91,6 +104,7 @@ class Job(NamedTuple):
             others.
         record: The run's record, kept with each checkpoint.
         devices: Devices of all processes, which share each batch.
+        callback: Called with what the run has written, see `callbacks`; None if nobody follows it.
     """
 
     config: Config
@@ -99,6 +113,12 @@ class Job(NamedTuple):
     notes: Path
     record: Record
     devices: Sequence[Any]
+    callback: Callback | None = None
+
+    def say(self, text: str) -> None:
+        """Prints a line, unless the run is quiet; warnings, and how the run ended, are printed anyway."""
+        if not self.options.quiet:
+            print(text, flush=True)
 
 
 def watched_metric(options: Run) -> Name:
@@ -119,6 +139,8 @@ def validated(options: Run) -> Run:
     for name in ("steps", "steps_per_call", "log_every", "sample_every", "save_every", "keep"):
         if getattr(options, name) < 1:
             raise UserError(f"{name}={getattr(options, name)} must be at least 1")
+    if options.fresh and options.change:
+        raise UserError("--change continues a run, and --fresh starts one: give one of them")
     if options.eval_every < 0 or not options.eval_metrics:
         raise UserError(
             f"eval_every={options.eval_every}, eval_metrics={options.eval_metrics}: give at least 0 iterations and at "
@@ -128,3 +150,29 @@ def validated(options: Run) -> Run:
         return options
     metrics = tuple(dict.fromkeys((options.best, *options.eval_metrics)))
     return dataclasses.replace(options, eval_metrics=metrics, eval_every=options.eval_every or options.save_every)
+
+
+def share(count: int | None, batch_size: int) -> list[Any]:
+    """Returns the devices that share each batch.
+
+    Args:
+        count: Their number; None for all.
+        batch_size: Examples per batch.
+
+    Raises:
+        UserError: If there are not so many, or they cannot share a batch evenly.
+    """
+    if cluster.several() and count is not None:
+        raise UserError(f"devices={count}: several processes always use all their devices; leave --devices out")
+    available = jax.devices()
+    count = len(available) if count is None else count
+    if not 1 <= count <= len(available):
+        raise UserError(
+            f"devices={count}: this machine has {len(available)}; give a number from 1 to that, or leave it out"
+        )
+    if batch_size % count:
+        raise UserError(
+            f"batch_size={batch_size} is not divisible by {count} devices; "
+            f"give --batch-size {(batch_size // count + 1) * count}, or another --devices"
+        )
+    return available[:count]

@@ -1,4 +1,4 @@
-"""Sample grids during training, always of the same latents, and their animation."""
+"""Sample grids during training, always of the same latents, what their rows and columns are, and their animation."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +14,12 @@ from gan_jax.devices import parallel
 from gan_jax.latents import codes
 from gan_jax.types import Array, Averaged, PyTree, System, TrainState
 
+ROWS = 8  # of a table by class
+LOW, HIGH = -2.0, 2.0  # between which continuous codes are varied
 
-def grids(system: System, key: Array, dataset: Dataset, run: Path) -> Callable[[TrainState, int], None]:
-    """Returns the function that draws a state's samples, always of the same latents.
+
+def grids(system: System, key: Array, dataset: Dataset, run: Path) -> Callable[[TrainState, int], Path]:
+    """Returns the function that draws a state's samples, always of the same latents; draws real examples at once.
 
     Args:
         system: The system whose averaged generator is sampled.
@@ -25,9 +28,10 @@ def grids(system: System, key: Array, dataset: Dataset, run: Path) -> Callable[[
         run: The run directory.
 
     Returns:
-        `(state, step)`, which writes `samples/STEP.png`, or `.gif` where examples move. If latents hold a class, a row
-        has one noise and a column one class, below its name where that is known. If they hold any codes, `codes.png` in
-        the run directory varies one code after another. A translator's grid has 32 sources, each above its
+        `(state, step)`, which writes `samples/STEP.png`, or `.gif` where examples move, and returns its path. If
+        latents hold a class, a row has one noise and a column one class, below its name where that is known. If they
+        hold any codes, `codes.png` in the run directory varies one code after another. Real examples are in
+        `real.png`, except where samples are drawn over them. A translator's grid has 32 sources, each above its
         translation, and that above the true partner if it is known.
     """
     kind = dataset.spec.kind
@@ -36,20 +40,71 @@ def grids(system: System, key: Array, dataset: Dataset, run: Path) -> Callable[[
     latent, generate = game.sampler(system)
     generate = _stored(generate, kind)
     drawn = latent.draw(rng.numbered(key, kind.shown))
-    table = None if kind.overlaid else codes.by_class(latent, drawn, rows=8)
-    columns = None if table is None else len(table) // 8
+    table = None if kind.overlaid else codes.by_class(latent, drawn, ROWS)
+    columns = None if table is None else len(table) // ROWS
     values = drawn if table is None else table
-    captions = () if table is None else codes.captions(latent, dataset.spec.class_names)
+    above = () if table is None else codes.captions(latent, dataset.spec.class_names)
+    if not kind.overlaid:
+        pictures.save(run / "real", kind.sheet(_real(dataset, columns), columns))
 
-    def picture(state: TrainState, step: int) -> None:
+    def picture(state: TrainState, step: int) -> Path:
         ema = parallel.first(state.ema)
         sheet = kind.sheet(generate(ema, values), columns, dataset.arrays["image"][: kind.shown])
-        pictures.save(run / "samples" / f"{step:08d}", pictures.captioned(sheet, captions))
+        sheet = pictures.captioned(sheet, above)
         if latent.parts and not kind.overlaid:
-            moved = codes.traversals(latent, drawn[0], steps=10, low=-2.0, high=2.0)
+            moved = codes.traversals(latent, drawn[0], steps=10, low=LOW, high=HIGH)
             pictures.save(run / "codes", kind.sheet(generate(ema, moved), 10))
+        return pictures.save(run / "samples" / f"{step:08d}", sheet)
 
     return picture
+
+
+def captions(system: System, dataset: Dataset) -> dict[str, str]:
+    """Returns what the rows and columns of a run's pictures are, where they mean anything, for its record.
+
+    Args:
+        system: The system.
+        dataset: Its data; classes are called by `class_names` of its spec, if it has them, else by number.
+
+    Returns:
+        "samples", "real" or "codes" -> caption.
+    """
+    spec, latent = dataset.spec, system.latent
+    if system.translate is not None:
+        return {"samples": f"rows in turn: source, result{'' if dataset.apart else ', truth'}"}
+    if latent is None or spec.kind.overlaid or not latent.parts:
+        return {}
+    rows = []
+    for part in latent.parts:
+        if part.categorical:
+            rows.append(f"{part.name} (each class in turn)")
+        else:
+            rows += [
+                f"{part.name}{f' {i}' if part.size > 1 else ''} from {LOW:g} to {HIGH:g}" for i in range(part.size)
+            ]
+    found = {"codes": f"one code varied a row, from the top: {', '.join(rows)}"}
+    if table := codes.classes(latent):
+        names = codes.captions(latent, spec.class_names) or range(table.size)
+        found["samples"] = f"one noise a row; columns by {table.name}: {', '.join(map(str, names))}"
+        if _by_class(dataset, table.size) is not None:
+            found["real"] = f"columns by label: {', '.join(map(str, names))}"
+    return found
+
+
+def _real(dataset: Dataset, columns: int | None) -> np.ndarray:
+    """Returns real examples for a sheet: a class a column if there are as many classes, else evenly spaced ones."""
+    by_class = _by_class(dataset, columns)
+    count = min(dataset.spec.kind.shown, len(dataset.arrays["image"]))
+    spaced = np.linspace(0, len(dataset.arrays["image"]) - 1, count).astype(int)
+    return dataset.arrays["image"][spaced if by_class is None else by_class]
+
+
+def _by_class(dataset: Dataset, columns: int | None) -> np.ndarray | None:
+    """Returns the places of examples of all classes, row by row; None if they are not `columns`, or have too few."""
+    if "label" not in dataset.arrays or columns != dataset.spec.classes:
+        return None
+    places = [np.flatnonzero(dataset.arrays["label"] == label)[:ROWS] for label in range(dataset.spec.classes)]
+    return np.stack(places, axis=1).ravel() if all(len(column) == ROWS for column in places) else None
 
 
 def _stored(function: Averaged, kind: Kind) -> Callable[[dict[str, PyTree], Array], np.ndarray]:
@@ -60,13 +115,13 @@ def _stored(function: Averaged, kind: Kind) -> Callable[[dict[str, PyTree], Arra
 
 def _translations(
     generate: Callable[[dict[str, PyTree], Array], np.ndarray], dataset: Dataset, run: Path
-) -> Callable[[TrainState, int], None]:
+) -> Callable[[TrainState, int], Path]:
     sources, partners = dataset.arrays["source"][:32], dataset.arrays["image"][:32]
     held = [sources] if dataset.apart else [sources, partners]
 
-    def picture(state: TrainState, step: int) -> None:
+    def picture(state: TrainState, step: int) -> Path:
         made = generate(parallel.first(state.ema), dataset.spec.kind.to_network(jnp.asarray(sources)))
-        pictures.save_png(run / "samples" / f"{step:08d}.png", pictures.compared([held[0], made, *held[1:]]))
+        return pictures.save(run / "samples" / f"{step:08d}", pictures.compared([held[0], made, *held[1:]]))
 
     return picture
 

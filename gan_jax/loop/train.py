@@ -10,7 +10,7 @@ import jax
 from gan_jax import rng
 from gan_jax.devices import cluster, memory, parallel
 from gan_jax.errors import Diverged, UserError
-from gan_jax.loop import hooks, rollback
+from gan_jax.loop import hooks, profiling, rollback
 from gan_jax.loop.feeding import Feeding
 from gan_jax.loop.guard import Alarm
 from gan_jax.loop.settings import Job
@@ -27,7 +27,7 @@ class Program(NamedTuple):
         init: Returns the initial state.
         feeding: The data.
         iterate: `(state, data, key, count) -> (state, metrics)`: compiled iterations.
-        grid: `(state, step)`: draws the state's samples.
+        grid: `(state, step)`: draws the state's samples, and returns the path of the picture.
         scorer: Scores the state's samples; None for no scores.
     """
 
@@ -35,7 +35,7 @@ class Program(NamedTuple):
     init: Callable[[], TrainState]
     feeding: Feeding
     iterate: Callable[[TrainState, Any, Array, int], tuple[TrainState, Metrics]]
-    grid: Callable[[TrainState, int], None]
+    grid: Callable[[TrainState, int], Path]
     scorer: Scorer | None
 
 
@@ -83,7 +83,7 @@ def train(
             state, past = rollback.go_back(job, alarm, past, program.init)
             if last:
                 return state, alarm
-            print(f"rolled back to step {state.step}; continuing with a new key", flush=True)
+            print(f"warning: rolled back to step {state.step}; continuing with a new key", flush=True)
     except Diverged as error:
         good = checkpoint.steps(saved)
         kept = f"the last good checkpoint, of step {good[-1]}, is kept" if good else "no checkpoint has been saved yet"
@@ -105,10 +105,12 @@ def _advanced(
     key = jax.random.fold_in(rng.named(program.key, "rollback"), past.rollbacks) if past.rollbacks else program.key
 
     def calls_from(step: int) -> int:
-        return min(program.feeding.capacity, steps - step, *(hook.every - step % hook.every for hook in acting))
+        stops = [*(hook.every - step % hook.every for hook in acting), *(b - step for b in bounds if b > step)]
+        return min(program.feeding.capacity, steps - step, *stops)
 
     with (
         hooks.opened(job, program.grid, program.scorer, start, past) as (write, acting),
+        profiling.traced(job.notes / profiling.FOLDER if job.options.profile else None, start) as (bounds, mark),
         program.feeding.open(key, start, calls_from) as take,
     ):
         state, key = parallel.replicate((state, key), job.devices)
@@ -118,13 +120,14 @@ def _advanced(
         compiling = time.monotonic() - began
         event = "resumed" if start else "started"
         write({"step": start, "event": event, "compile_seconds": round(compiling, 1)})
-        print(f"compiled in {compiling:.1f} s", flush=True)
+        job.say(f"compiled in {compiling:.1f} s")
         if start == 0:
-            program.grid(state, 0)
+            next(hook for hook in acting if hook.name == "grid").act(state, {"step": 0})
 
         stretch = Stretch(start, _seconds(job.workdir, start), time.monotonic(), [])
         at, stopping, alarm = start, False, None
         while not (stopping or alarm):
+            mark(at, state)
             count = calls_from(at)
             state, metrics = program.iterate(state, data, key, count)
             if at == start:

@@ -11,6 +11,7 @@ from gan_jax import optimizers, rng
 from gan_jax.devices import parallel
 from gan_jax.errors import UserError
 from gan_jax.optimizers import Optimizer
+from gan_jax.rules import freezing
 from gan_jax.types import Array, Aux, Batch, Metrics, Player, PyTree, TrainState
 
 
@@ -24,7 +25,8 @@ def gradient(player: Player, state: TrainState, batch: Batch, key: Array) -> tup
 
     def one(batch: Batch, key: Array) -> tuple[PyTree, Aux]:
         def loss(own: PyTree) -> tuple[Array, Aux]:
-            return player.objective(replace(state, params=state.params | own), batch, key)
+            params = freezing.constant(state.params | own)
+            return player.objective(replace(state, params=params), batch, key)
 
         return jax.grad(loss, has_aux=True)(own(player, state))
 
@@ -38,7 +40,7 @@ def move(player: Player, state: TrainState, slope: PyTree, aux: Aux) -> TrainSta
     before = own(player, state)
     moved, opt_state = optimizers.moved(player.optimizer, slope, state.opt_state[player.name], before, state.step)
     changed = {
-        "params": state.params | moved,
+        "params": state.params | freezing.kept(before, moved),
         "opt_state": state.opt_state | {player.name: opt_state},
         "stats": state.stats | {name: aux.stats[name] for name in player.networks if name in aux.stats},
         "extra": state.extra | aux.extra,

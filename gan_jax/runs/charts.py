@@ -15,6 +15,10 @@ NOTES = {  # name of a usual chart, in order -> its caption
     "accuracy": "share of examples the discriminator classifies correctly",
     "probability": "D(x) of real examples, D(G(z)) of samples",
 }
+UNITS = {  # metric -> name, unit and scale of its chart
+    "peak_bytes": ("peak memory", "MB", 1e-6),
+    "images_per_second": ("images per second", "images/s", 1.0),
+}
 Line = dict[int, float]  # step -> value
 
 
@@ -26,12 +30,14 @@ class Chart(NamedTuple):
         note: Text after the title.
         errors: Name of a line -> its errors, drawn as bars.
         levels: Name -> value that does not depend on the step, drawn as a dashed line.
+        unit: Unit of the values; "" where they have none.
     """
 
     lines: dict[str, Line]
     note: str
     errors: dict[str, Line]
     levels: dict[str, float]
+    unit: str = ""
 
 
 def of_log(log: Iterable[Mapping[str, Any]]) -> dict[str, Chart]:
@@ -51,8 +57,9 @@ def of_log(log: Iterable[Mapping[str, Any]]) -> dict[str, Chart]:
             if key not in ("step", "seconds") and not key.startswith("score/") and type(value) in (int, float):
                 player, _, name = key.rpartition("/")
                 name, side = match.groups() if (match := re.fullmatch("(.+)_(real|fake)", name)) else (name, "")
-                chart = charts.setdefault(name, Chart({}, NOTES.get(name, ""), {}, {}))
-                chart.lines.setdefault(f"{player} {side}".strip(), {})[record["step"]] = float(value)
+                name, unit, scale = UNITS.get(name, (name, "", 1.0))
+                chart = charts.setdefault(name, Chart({}, NOTES.get(name, ""), {}, {}, unit))
+                chart.lines.setdefault(f"{player} {side}".strip(), {})[record["step"]] = scale * value
     return {n: charts[n] for n in sorted(charts, key=lambda n: ([*NOTES, n].index(n), "" in charts[n].lines))}
 
 
@@ -106,8 +113,8 @@ def draw(name: str, chart: Chart, last: int) -> str:
     from matplotlib.ticker import EngFormatter
 
     note = chart.note
-    plot, legend, levels, svg = Figure(figsize=(420 / 72, 180 / 72)), "", np.zeros(0), io.StringIO()
-    axes = plot.add_axes((0.1, 0.12, 0.88, 0.84))
+    plot, legend, levels, svg = Figure(figsize=(420 / 72, 200 / 72)), "", np.zeros(0), io.StringIO()
+    axes = plot.add_axes((0.17, 0.2, 0.81, 0.77))
     for i, (label, line) in enumerate(chart.lines.items()):
         steps, values = np.array(sorted(line.items())).T
         legend += _entry(label, values[-1], f"var(--c{i % 6})")
@@ -141,6 +148,9 @@ def draw(name: str, chart: Chart, last: int) -> str:
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.locator_params(nbins=5)
+    axes.set_xlabel("iteration", color="#c0000f", fontsize=10.5)
+    axes.set_ylabel(chart.unit or name.replace("_", " "), color="#c0000f", fontsize=10.5, parse_math=False)
+    axes.yaxis.set_label_coords(-0.155, 0.5)  # the same in all charts, left of numbers of seven characters
     axes.grid(axis="y", color="#c0000e", lw=0.8)
     axes.tick_params(length=0, pad=5, labelcolor="#c0000f", labelsize=10.5)
     axes.spines[:].set_visible(False)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gan_jax.data import names
+from gan_jax.devices import cluster
 from gan_jax.errors import UserError
 from gan_jax.runs import lock, records
 from gan_jax.runs.records import Record
@@ -52,3 +53,29 @@ def move_aside(directory: Path) -> Path:
     """Renames a directory to the first free NAME.old-1, NAME.old-2, …; returns the new path."""
     aside = next(p for i in itertools.count(1) if not (p := directory.with_name(f"{directory.name}.old-{i}")).exists())
     return directory.rename(aside)
+
+
+def chosen(workdir: Path | None, record: Record, fresh: bool, quiet: bool) -> Path:
+    """Returns the directory in which a run is trained; with `fresh`, once an old run is moved aside.
+
+    Args:
+        workdir: The directory; None for the default.
+        record: The run's record.
+        fresh: Whether the run starts anew.
+        quiet: Whether to say nothing of an old run.
+
+    Raises:
+        UserError: If the directory is not one to train in, see `require_directory`, or another process trains in it.
+    """
+    workdir = workdir or default_directory(record)
+    require_directory(workdir, fresh)
+    if fresh and holds_run(workdir) and not cluster.restarted():
+        cluster.wait("fresh")
+        if cluster.chief():
+            with lock.held(workdir):
+                pass  # raises if another process trains the run
+            aside = move_aside(workdir)
+            if not quiet:
+                print(f"moved the old run to {aside}")
+        cluster.wait("moved")
+    return workdir

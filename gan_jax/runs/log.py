@@ -2,18 +2,31 @@
 
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from gan_jax.errors import Diverged
 from gan_jax.files import atomic
 from gan_jax.types import Metrics
 
 Record = dict[str, Any]
+
+
+class Log(NamedTuple):
+    """An open log.
+
+    Attributes:
+        record: Appends a record: a "step", and numbers or text by name.
+        picture: `(step, path)`: shows a PNG or GIF of samples in TensorBoard.
+    """
+
+    record: Callable[[Record], None]
+    picture: Callable[[int, Path], None]
 
 
 def read(run: Path) -> list[Record]:
@@ -30,7 +43,7 @@ def read(run: Path) -> list[Record]:
 
 
 @contextmanager
-def writer(run: Path, step: int) -> Iterator[Callable[[Record], None]]:
+def writer(run: Path, step: int, settings: Mapping[str, Any] | None = None) -> Iterator[Log]:
     """Opens a run's log at a step for appending, and drops later records, which a resumed run writes again.
 
     Lines that are no records stay, and so do TensorBoard's files: a new file marks the step from which older ones no
@@ -39,11 +52,13 @@ def writer(run: Path, step: int) -> Iterator[Callable[[Record], None]]:
     Args:
         run: The run directory.
         step: The last step to keep.
+        settings: Settings to show in TensorBoard.
 
     Yields:
-        A function that appends a record: a "step", and numbers or text by name.
+        The log.
     """
     from tensorboardX import SummaryWriter
+    from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
     path, folder = run / "metrics.jsonl", run / "tensorboard"
     kept = b"".join(line + b"\n" for line, record in _lines(run) if record is None or record["step"] <= step)
@@ -53,17 +68,27 @@ def writer(run: Path, step: int) -> Iterator[Callable[[Record], None]]:
     older = len(list(folder.glob("events.out.tfevents.*")))
     # the suffix distinguishes files of the same second, and keeps them in order
     events = SummaryWriter(str(folder), purge_step=step + 1 if older else None, filename_suffix=f".{older:04d}")
+    if settings:
+        rows = "\n".join(f"| {name} | {value} |" for name, value in settings.items())
+        events.add_text("settings", f"| setting | value |\n| --- | --- |\n{rows}", step)
     with path.open("a") as lines:
 
         def write(record: Record) -> None:
             lines.write(json.dumps(record) + "\n")
             lines.flush()
             for name, value in record.items():
-                if isinstance(value, float):
+                if isinstance(value, float) and "event" not in record:
                     events.add_scalar(name, value, record["step"])
 
+        def show(at: int, file: Path) -> None:
+            with Image.open(file) as opened:
+                width, height = opened.size
+            image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=file.read_bytes())
+            assert events.file_writer
+            events.file_writer.add_summary(Summary(value=[Summary.Value(tag="samples", image=image)]), at)
+
         try:
-            yield write
+            yield Log(write, show)
         finally:
             events.close()
 

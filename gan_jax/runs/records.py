@@ -62,6 +62,7 @@ def describe(build: Callable, dataset: Dataset | Stream, config: Any) -> Record:
         "format": FORMAT,
         "experiment": {"module": _module_name(build), "file": file, "commit": commit} | kept,
         "config": fields(config),
+        "defaults": defaults(config),
         "data": data,
         "environment": environment(),
     }
@@ -131,20 +132,34 @@ def defaults(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(kept, default=str))
 
 
+def changed(record: Record) -> dict[str, Any]:
+    """Returns the newest values of the settings that were changed in mid-run, as JSON types."""
+    return {change["field"]: change["new"] for change in record.get("changes", ())}
+
+
 def settings(record: Record, known: Collection[str]) -> dict[str, Any]:
-    """Returns the config of a record; of a record of an older format, without settings that are no longer known."""
+    """Returns the config with which a run began; of an older format, without settings that are no longer known."""
     older = record.get("format", 1) < FORMAT
     return {name: value for name, value in record["config"].items() if name in known or not older}
 
 
-def require_same(record: Record, found: Record, directory: Path, defaults: dict[str, Any] | None = None) -> None:
+def require_same(
+    record: Record,
+    found: Record,
+    directory: Path,
+    defaults: dict[str, Any] | None = None,
+    changeable: Callable[[list[str]], bool] = lambda fields: False,
+) -> None:
     """Checks that a directory's checkpoints belong to this run.
+
+    Of a setting that was changed in mid-run, the first value and the newest are both accepted.
 
     Args:
         record: The run's record.
         found: The checkpoints' record.
         directory: The run directory.
         defaults: Values of fields that an older record lacks, if the experiment has gained some.
+        changeable: Whether some fields could change to their values here in mid-run, for the message.
 
     Raises:
         UserError: If they differ; names the difference and the remedies.
@@ -154,13 +169,21 @@ def require_same(record: Record, found: Record, directory: Path, defaults: dict[
     if name != old_name:
         raise UserError(f"{directory} holds a run of {old_name}, but this is a run of {name}: {remedy}")
     config, before = record["config"], defaults or {}
-    old = {name: before[name] for name in config if name in before} | settings(found, config)
-    differ = [key for key in old | config if config.get(key) != old.get(key)]
+    first = {name: before[name] for name in config if name in before} | settings(found, config)
+    old = first | changed(found)
+    differ = [key for key in old | config if config.get(key) not in (first.get(key), old.get(key))]
     if differ and not (differ == ["dataset"] and same(record["data"], found["data"])):  # renamed or moved
         its, ours = (", ".join(f"{key}={values.get(key)!r}" for key in differ) for values in (old, config))
         flags = " ".join(f"--{key.replace('_', '-')} {old.get(key)}" for key in differ)
+        ways = f"{remedy}, or {flags} to continue it"
+        if changeable(differ):
+            changes = " ".join(f"{key}={config[key]}" for key in differ)
+            ways += f", or add --change {changes} to change it from here on"
+        raise UserError(f"{directory} holds a run with {its}, but this one has {ours}: {ways}")
+    if (its := found.get("freeze", [])) != (ours := record.get("freeze", [])):
+        its, ours = (" ".join(["--freeze", *given]) if given else "no --freeze" for given in (its, ours))
         raise UserError(
-            f"{directory} holds a run with {its}, but this one has {ours}: {remedy}, or {flags} to continue it"
+            f"{directory} holds a run with {its}, but this one has {ours}: {remedy}, or {its} to continue it"
         )
     if not same(record["data"], found["data"]):
         raise UserError(f"{directory} holds a run on different contents of {record['data']['name']!r}: {remedy}")

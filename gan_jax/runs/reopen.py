@@ -144,7 +144,7 @@ def _checkpoints(directory: Path, step: int | None, best: bool) -> Path:
 def _config(record: Record, experiment: ModuleType) -> Any:
     """Returns the experiment's config of a record."""
     known = {field.name for field in dataclasses.fields(experiment.Config)}
-    config = records.settings(record, known)
+    config = records.settings(record, known) | records.changed(record)
     if unknown := config.keys() - known:
         raise UserError(
             f"the run's config has {sorted(unknown)}, which Config in {experiment.__file__} lacks; restore it"

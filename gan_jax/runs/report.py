@@ -4,9 +4,7 @@
 that are missing, as in a run still in training, are left out.
 """
 
-import base64
 import json
-import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -14,16 +12,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tyro
 
 from gan_jax import files, pictures
 from gan_jax.cli import cli
 from gan_jax.data import kinds
 from gan_jax.errors import NotFound
-from gan_jax.runs import charts
+from gan_jax.runs import charts, figures
 
-EXPLORATIONS = ("neighbours", "memorisation", "collapse", "directions", "interpolation", "filters", "inversion")
 STYLE = """
 :root{color-scheme:light dark;--page:#fff;--ink:#20252b;--soft:#f5f6f7;--ce:#e6e8eb;--cf:#69717b;
 --c0:#2f6fb3;--c1:#d0702a;--c2:#3c8a5b;--c3:#8b5fae;--c4:#b5484f;--c5:#2b8c99}
@@ -35,11 +31,11 @@ main{max-width:1040px;margin:auto;padding:40px 20px 64px} header p{margin:4px 0 
 h1{font-size:32px;line-height:1.2;letter-spacing:-.02em;margin:0} h2{font-size:17px;margin:48px 0 14px}
 header p,small,b,dt,figcaption,th{color:var(--cf);font-size:13px;font-weight:400} h3+div{font-size:13px}
 dl{display:flex;flex-wrap:wrap;gap:12px 36px} dd{font-size:17px} section>div{display:grid;gap:28px 20px}
-.large{grid-template-columns:repeat(auto-fit,minmax(min(100%,340px),1fr))} .large img{max-width:520px}
-.small{grid-template-columns:repeat(auto-fill,minmax(min(45%,220px),1fr))} .pixels{image-rendering:pixelated}
-.wide{display:flex;flex-wrap:wrap} .wide img{width:auto;max-width:100%}
+.sheets{display:flex;flex-wrap:wrap;align-items:start} .pixels{image-rendering:pixelated} img{max-width:100%}
+.whole{max-width:none} figure:has(.whole){overflow-x:auto} .set td{font-weight:600} .set small{margin-left:12px}
 .charts{grid-template-columns:repeat(auto-fill,minmax(min(100%,400px),1fr))} svg text{font-family:inherit!important}
-figure{min-width:0;break-inside:avoid} img,svg{display:block;width:100%;height:auto;overflow:visible;margin-bottom:6px}
+figure{min-width:0;max-width:100%;break-inside:avoid} svg{width:100%}
+img,svg{display:block;height:auto;overflow:visible;margin-bottom:6px}
 h3+div span,h3+div span:before{display:inline-block;margin-right:16px} table{border-collapse:collapse;max-width:760px}
 h3+div span:before{content:"";width:14px;height:3px;margin:0 6px 4px 0;background:var(--c)}
 th,td{text-align:left;vertical-align:baseline;padding:5px 16px 5px 0;border-bottom:1px solid var(--ce)} th{width:34%}
@@ -57,7 +53,7 @@ def write(run: Path | str) -> Path:
     about = next(_objects(run / "run.json", whole=True), None)
     if about is None:
         raise NotFound(f"{run / 'run.json'} is missing or broken: {run} is not a run directory")
-    experiment, config, data, environment = (about.get(k, {}) for k in ("experiment", "config", "data", "environment"))
+    experiment, data, environment = (about.get(key, {}) for key in ("experiment", "data", "environment"))
     experiment.pop("text", None)  # of a notebook; it is in experiment.py
     log = [record for record in _objects(run / "metrics.jsonl") if isinstance(record.get("step"), int)]
     samples = pictures.by_step(run / "samples")
@@ -66,30 +62,26 @@ def write(run: Path | str) -> Path:
     last = max([record["step"] for record in log] + [*samples, *scored], default=0)
     devices = environment.get("devices") or 1
     seconds = [record["seconds"] for record in log if isinstance(record.get("seconds"), int | float)]
+    peaks = [record["peak_bytes"] for record in log if isinstance(record.get("peak_bytes"), int | float)]
     facts = {
         "data set": data.get("name"),
         "steps": f"{last:,}",
         "minutes": f"{seconds[-1] / 60:,.1f}" if seconds else None,
+        "peak memory": f"{max(peaks) / 1e6:,.0f} MB" if peaks else None,
+        "parameters": ", ".join(f"{name} {count:,}" for name, count in about.get("parameters", {}).items()),
         "device": environment.get("device") and f"{environment['device']}{f' × {devices}' if devices != 1 else ''}",
     }
     terms = (f"<div><dt>{term}</dt><dd>{escape(str(fact))}</dd></div>" for term, fact in facts.items() if fact)
     title = (experiment.get("module") or Path(experiment.get("file") or "").stem).rpartition(".")[2]
     name = escape(title or run.resolve().name)
-    large = [_picture(path, f"step {step:,}", 460) for step, path in list(samples.items())[-1:]]
-    if (run / "animation.gif").is_file():
-        large.append(_picture(run / "animation.gif", f"steps {min(samples, default=0):,} to {last:,}", 460))
-    first, later = list(samples)[:1], list(samples)[1:]
-    if len(later) > 7:  # evenly on a logarithmic scale
-        later = sorted({min(later, key=lambda s: abs(np.log(s / t))) for t in np.geomspace(later[0], later[-1], 7)})
-    codes = [_picture(path, "one code varied at a time, all else fixed", 0) for path in run.glob("codes.*")]
-    small = [_picture(samples[step], f"step {step:,}", 230) for step in first + later]
+    captions = about.get("captions", {})
     events = []
     for event in (record for record in log if "event" in record):
         told = (f"{k} {v}".removeprefix("message ") for k, v in event.items() if k not in ("step", "event"))
         events.append((f"{event['step']:,} {event['event']}", ", ".join(told)))
     outputs = ("grid", "files", "npz", "interpolation", "traversal")
-    explored = _explored(run / "explore")
-    missing = [kind for kind in EXPLORATIONS if not any(path.name.startswith(kind) for path, _ in explored)]
+    explored = figures.explored(run / "explore")
+    missing = [kind for kind in figures.EXPLORATIONS if not any(path.name.startswith(kind) for path, _ in explored)]
     asked = [("sample", kind) for kind in outputs]
     asked += [("explore", kind) for kind in missing if kinds.of_record(data) == kinds.image.name]
     if "source" in data:
@@ -99,15 +91,15 @@ def write(run: Path | str) -> Path:
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>{name}</title><style>{STYLE}</style></head><body><main>
 <header><h1>{name}</h1><p>{escape(str(run))}</p><dl>{"".join(terms)}</dl></header>
-{_section("Samples", large, "large")}
-{_section("Evolution", small if len(small) > 1 else [], "small")}
-{_section("Codes", codes, "wide")}
+{_section("Samples", figures.samples(run, captions, last), "sheets")}
+{_section("Evolution", figures.evolution(run), "sheets")}
+{_section("Codes", figures.varied(run, captions), "sheets")}
 {_section("Scores", [charts.draw(*each, last) for each in scores], "charts")}
 {_section("Curves", [charts.draw(*each, last) for each in charts.of_log(log).items()], "charts")}
-{_section("Exploration", [_picture(path, caption, 0) for path, caption in explored], "wide")}
+{_section("Exploration", [figures.figure(*each, most=None) for each in explored], "sheets")}
 {_section("Events", _table(events))}
 {_section("Sampling", [f"<pre>{escape(commands)}</pre>"])}
-{_section("Configuration", _table(_flat(config)))}
+{_section("Configuration", _table(_settings(about)))}
 {_section("Data", _table(_flat(data)))}
 {_section("Environment", _table(_flat({"experiment": experiment, **environment})))}</main></body></html>
 """
@@ -135,42 +127,37 @@ def _section(title: str, items: Sequence[str], layout: str = "") -> str:
     return f'<section><h2>{title}</h2><div class="{layout}">{"".join(items)}</div></section>' if items else ""
 
 
-def _table(rows: Iterable[tuple[str, Any]]) -> list[str]:
-    cells = "\n".join(f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in rows)
+def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """Returns a table of names, values, and notes of what is marked."""
+    cells = "\n".join(
+        f"<tr{' class=set' if note else ''}><th>{escape(name)}</th><td>{escape(value)}"
+        f"{f'<small>{escape(note[0])}</small>' if note else ''}</td></tr>"
+        for name, value, *note in rows
+    )
     return [f"<table>{cells}</table>"] if cells else []
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _settings(about: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Yields the settings; those that are no defaults, or were changed in mid-run, with a note."""
+    defaults, changes = dict(_flat(about.get("defaults", {}))), about.get("changes", [])
+    for name, value in _flat(about.get("config", {})):
+        notes = [f"default: {defaults[name]}"] if defaults.get(name, value) != value else []
+        notes += [f"from step {c['step']:,}: {_text(c['new'])}" for c in changes if c["field"] == name]
+        yield (name, value, *([", ".join(notes)] if notes else []))
+    for name in ("freeze", "parent"):
+        yield from ((*row, "") for row in _flat({name: about[name]} if name in about else {}))
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for name, value in tree.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")
         else:
-            yield prefix + name, value if isinstance(value, str) else json.dumps(value)
+            yield prefix + name, _text(value)
 
 
-def _explored(folder: Path) -> list[tuple[Path, str]]:
-    """Returns the pictures of the newest step of each kind in a folder, with captions."""
-    found = []
-    for path in folder.glob("*"):
-        if match := re.fullmatch(r"([a-z].*)-step([0-9]+)-seed([0-9]+)\.(?:png|gif)", path.name):
-            kind, step, seed = match[1], int(match[2]), int(match[3])
-            place = next((i for i, known in enumerate(EXPLORATIONS) if kind.startswith(known)), len(EXPLORATIONS))
-            found.append((place, kind, step, seed, path))
-    newest = {kind: step for _, kind, step, *_ in sorted(found)}
-    return [
-        (path, f"{kind.replace('-', ', ')}; step {step:,}, seed {seed}")
-        for _, kind, step, seed, path in sorted(found)
-        if step == newest[kind]
-    ]
-
-
-def _picture(path: Path, caption: str, width: int) -> str:
-    caption = escape(caption)
-    data, kind = path.read_bytes(), path.suffix[1:]
-    pixels = int.from_bytes(data[16:20], "big") if kind == "png" else int.from_bytes(data[6:8], "little")
-    look = ' class="pixels"' if pixels <= width else ""  # not when shrunk: it would lose pixels
-    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    return f'<figure><img{look} alt="{caption}" src="{source}"><figcaption>{caption}</figcaption></figure>'
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def main(run: tyro.conf.Positional[Path]) -> None:

@@ -12,7 +12,7 @@ of checksums and what counts as damage, and `store` alone imports Orbax.
 
 from gan_jax.runs.checkpoint.directory import copy, discard_after, steps
 from gan_jax.runs.checkpoint.integrity import Damaged, amend
-from gan_jax.runs.checkpoint.reading import read_meta, restore, restore_averaged
+from gan_jax.runs.checkpoint.reading import read_meta, restore, restore_arrays, restore_averaged
 from gan_jax.runs.checkpoint.writing import require_writable, writer
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "read_meta",
     "require_writable",
     "restore",
+    "restore_arrays",
     "restore_averaged",
     "steps",
     "writer",

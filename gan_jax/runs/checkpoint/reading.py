@@ -62,6 +62,16 @@ def restore_averaged(directory: Path, step: int | None = None) -> tuple[dict[str
     return jax.tree.map(lambda path: arrays[path], tree), meta
 
 
+def restore_arrays(directory: Path, step: int | None = None) -> tuple[dict[str, np.ndarray], dict]:
+    """Restores all arrays of a state by path, such as `params/generator/Dense_0/kernel`, without `like`.
+
+    Returns:
+        Path -> host array; and the meta. Arguments and errors are those of `restore`.
+    """
+    arrays, _, meta = _sound(directory, step, ("state", "ema"))
+    return arrays, meta
+
+
 def read_meta(directory: Path, step: int | None = None) -> dict:
     """Reads the meta of a step, and no arrays; arguments and errors are those of `restore`."""
     return _sound(directory, step, ())[2]

@@ -18,20 +18,28 @@ Arrays = dict[str, np.ndarray]
 
 
 @contextlib.contextmanager
-def opened(directory: Path, keep: int) -> Iterator[Callable[[int, dict, dict[str, Arrays]], bool]]:
+def opened(directory: Path, keep: int, wait: bool) -> Iterator[Callable[[int, dict, dict[str, Arrays]], bool]]:
     """Opens a directory of steps for writing; on exit waits for the last write, and raises its error.
 
+    Args:
+        directory: The directory.
+        keep: Number of newest steps to keep.
+        wait: Whether each write is waited for.
+
     Yields:
-        `put(step, document, items)`, which writes in the background, where `items` maps "state" and "ema" to non-empty
-        arrays by path. Returns False, and writes nothing, if the step is not later than all existing ones. Raises the
-        error of the write before.
+        `put(step, document, items)`, which writes in the background unless `wait`, where `items` maps "state" and "ema"
+        to non-empty arrays by path. Returns False, and writes nothing, if the step is not later than all existing ones.
+        Raises the error of the write before.
     """
     import orbax.checkpoint as ocp
 
     def put(step: int, document: dict, items: dict[str, Arrays]) -> bool:
         saves: dict[str, Any] = {name: ocp.args.PyTreeSave(arrays) for name, arrays in items.items()}
         with disk_full(directory):
-            return manager.save(step, args=ocp.args.Composite(meta=ocp.args.JsonSave(document), **saves))
+            saved = manager.save(step, args=ocp.args.Composite(meta=ocp.args.JsonSave(document), **saves))
+            if wait:
+                manager.wait_until_finished()
+            return saved
 
     options = ocp.CheckpointManagerOptions(
         preservation_policy=ocp.checkpoint_managers.LatestN(keep),

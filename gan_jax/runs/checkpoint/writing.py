@@ -13,12 +13,12 @@ import numpy as np
 
 from gan_jax.errors import Diverged, UserError
 from gan_jax.runs.checkpoint import integrity, store
-from gan_jax.runs.checkpoint.directory import steps
+from gan_jax.runs.checkpoint.directory import name, steps
 from gan_jax.types import TrainState
 
 
 @contextlib.contextmanager
-def writer(directory: Path, keep: int = 2) -> Iterator[Callable[[TrainState, dict], None]]:
+def writer(directory: Path, keep: int = 2, wait: bool = False) -> Iterator[Callable[[TrainState, dict], Path]]:
     """Opens a directory for writing checkpoints; on exit waits for the last one and closes.
 
     `save(state, meta)` copies the state to the host before it returns, so that the caller may donate it at once, and
@@ -27,9 +27,11 @@ def writer(directory: Path, keep: int = 2) -> Iterator[Callable[[TrainState, dic
     Args:
         directory: Directory of the steps; created if it does not exist.
         keep: Number of newest steps to keep.
+        wait: Whether `save` returns only when the step is completely written.
 
     Yields:
-        `save(state, meta)`, which saves at `int(state.step)`; `meta` is a dict that JSON can hold.
+        `save(state, meta)`, which saves at `int(state.step)` and returns the path of that step; `meta` is a dict that
+        JSON can hold.
 
     Raises:
         UserError: If `keep` is less than 1, or the directory cannot hold checkpoints; from `save`, if the step is not
@@ -40,9 +42,9 @@ def writer(directory: Path, keep: int = 2) -> Iterator[Callable[[TrainState, dic
     if keep < 1:
         raise UserError(f"keep={keep} would leave no checkpoint: give 1 or more")
     require_writable(directory)
-    with store.opened(directory, keep) as put:
+    with store.opened(directory, keep, wait) as put:
 
-        def save(state: TrainState, meta: dict) -> None:
+        def save(state: TrainState, meta: dict) -> Path:
             leaves = jax.device_get(integrity.flat(state))  # starts all transfers before waiting for the first
             arrays = {path: np.array(x, order="C") for path, x in leaves.items()}  # on CPU device_get does not copy
             step = int(arrays["step"])
@@ -56,6 +58,7 @@ def writer(directory: Path, keep: int = 2) -> Iterator[Callable[[TrainState, dic
                     f"step {step} was not saved: {directory} already has steps {steps(directory)}, and a new step "
                     "must be later; to continue from an earlier step, call discard_after first"
                 )
+            return directory / name(step)
 
         yield save
 

@@ -1,0 +1,58 @@
+"""Callbacks: functions that follow a run from outside the compiled step, such as those that feed a tracking service."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from gan_jax.devices import cluster
+
+
+class Event(NamedTuple):
+    """Something that a run has written.
+
+    Attributes:
+        kind: "record": a line of the log, also of a score or of an event such as "resumed". "grid": a picture of
+            samples. "checkpoint": a checkpoint, complete on disk.
+        step: The iteration.
+        values: The line of the log; of a "grid" or "checkpoint", nothing.
+        path: The picture, or the directory of the checkpoint; None for a "record".
+    """
+
+    kind: Literal["record", "grid", "checkpoint"]
+    step: int
+    values: Mapping[str, Any] = {}
+    path: Path | None = None
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The metrics and scores among the values."""
+        return {} if "event" in self.values else {k: v for k, v in self.values.items() if isinstance(v, float)}
+
+
+Callback = Callable[[Event], None]
+
+
+def guarded(callbacks: Sequence[Callback]) -> Callback:
+    """Returns one function that calls all in turn, in the process that writes the run's files.
+
+    An exception in one of them is shown once, as a warning that names it; training goes on, and so do the calls, as a
+    service may be out of reach for a while.
+    """
+    failed: set[int] = set()
+
+    def call(event: Event) -> None:
+        for place, callback in enumerate(callbacks if cluster.chief() else ()):
+            try:
+                callback(event)
+            except Exception as error:
+                if place not in failed:
+                    name = getattr(callback, "__name__", repr(callback))
+                    warnings.warn(
+                        f"callback {name}: {type(error).__name__}: {error}, at the {event.kind} of step {event.step}; "
+                        "training goes on, and further errors of this callback are not shown",
+                        stacklevel=2,
+                    )
+                failed.add(place)
+
+    return call

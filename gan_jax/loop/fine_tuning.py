@@ -1,0 +1,156 @@
+"""Fine-tuning: a new run that starts from another run's networks, and layers that stay as they are.
+
+`--init-from RUN` takes what fits by name and shape; `--freeze discriminator=first:3` holds layers fixed, as in FreezeD
+(Mo et al. 2020, arXiv:2002.10964).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gan_jax.data.dataset import fingerprint
+from gan_jax.errors import NotFound, UserError
+from gan_jax.networks import order
+from gan_jax.rules import freezing
+from gan_jax.runs import checkpoint
+from gan_jax.runs.records import Record
+from gan_jax.types import Network, PyTree, System, TrainState
+
+PARTS = ("params", "stats")  # of a network in a state
+
+
+def begun(
+    run: Path | None, found: Record | None, system: System, init: Callable[[], TrainState]
+) -> tuple[Callable[[], TrainState], Record, str]:
+    """Returns how a run begins: with the networks of another run's newest checkpoint, if one is given.
+
+    Parameters and running statistics are the other run's where name, shape and type fit, and fresh elsewhere; averages
+    are its averages. Optimisers, slots and the step are new.
+
+    Args:
+        run: The directory of the other run; None for fresh networks.
+        found: The record of the checkpoint from which this run is resumed; None in a new run.
+        system: The system to train.
+        init: Returns its initial state.
+
+    Returns:
+        The function that returns the first state; for the record, "parent": path, step and fingerprint of the other
+        run's networks; and what fits, as text.
+
+    Raises:
+        NotFound: If `run` is no run directory, or has no checkpoint.
+        UserError: If nothing fits, or the run to be resumed began otherwise.
+    """
+    if found is not None:
+        parent = found.get("parent")
+        if run is not None and (parent is None or Path(parent["path"]) != run.resolve()):
+            began = f"the networks of {parent['path']}" if parent else "fresh networks"
+            raise UserError(
+                f"--init-from {run}: the run to be continued began with {began}; leave --init-from out to continue it, "
+                "or give another --workdir"
+            )
+        return init, {"parent": parent} if parent else {}, ""
+    if run is None:
+        return init, {}, ""
+    if not checkpoint.steps(run / "checkpoints"):
+        raise NotFound(f"--init-from {run}: it has no checkpoint; give the directory of a run that has saved one")
+    arrays, meta = checkpoint.restore_arrays(run / "checkpoints")
+    networks = {path: x for path, x in arrays.items() if path.startswith(("params/", "stats/", "ema/"))}
+    fresh = init()
+    wanted = _flat({part: getattr(fresh, part) for part in PARTS})
+    lines, fitting = _compared(wanted, {path: x for path, x in networks.items() if not path.startswith("ema/")})
+    if not fitting:
+        raise UserError(f"--init-from {run}: no array fits this system's networks\n{lines}")
+    params, stats = (_filled(part, getattr(fresh, part), networks) for part in PARTS)
+    state = system.begin(params, stats)
+    first = jax.device_get(replace(state, ema=_filled("ema", state.ema, networks)))
+    parent = {"path": str(run.resolve()), "step": meta["step"], "fingerprint": fingerprint(networks)}
+    text = f"starts from the networks of {run}, step {meta['step']}:\n{lines}"
+    return lambda: jax.tree.map(jnp.array, first), {"parent": parent}, text
+
+
+def frozen(system: System, like: TrainState, texts: Sequence[str]) -> tuple[System, str]:
+    """Returns a system that does not move some layers, and their names as text.
+
+    Args:
+        system: The system.
+        like: Its state, or the shapes of it.
+        texts: NETWORK, or NETWORK=first:N for the first N layers with weights in the order of the forward pass, each
+            with its bias and the normalisations up to the next one.
+
+    Raises:
+        UserError: If there is no such network, or it has not so many layers.
+    """
+    paths: dict[str, list[str]] = {}
+    lines = []
+    for text in texts:
+        name = text.partition("=")[0]
+        if name in paths:
+            raise UserError(f"--freeze: {name} is given twice; give each network once")
+        if name not in system.networks:
+            raise UserError(f"--freeze {text}: there is no network {name!r}; the networks are {list(system.networks)}")
+        sizes = {freezing.path(at): x.size for at, x in jax.tree_util.tree_leaves_with_path(like.params[name])}
+        paths[name], layers = _held(text, system.networks[name], like.params[name])
+        held = sum(sizes[path] for path in paths[name])
+        lines.append(f"{name} {layers} ({held:,} of {sum(sizes.values()):,} parameters)")
+    if not paths:
+        return system, ""
+    whole = {f"{name}/{path}" for name, parameters in paths.items() for path in parameters}
+    return system._replace(update=freezing.frozen(system.update, whole)), f"frozen: {'; '.join(lines)}"
+
+
+def _held(text: str, network: Network, params: PyTree) -> tuple[list[str], str]:
+    """Returns the paths of a network's frozen parameters, and the names of their layers."""
+    name, _, which = text.partition("=")
+    if not which:
+        return [freezing.path(at) for at, _ in jax.tree_util.tree_leaves_with_path(params)], "all layers"
+    layers, count = sum(order.modules(network).values()), which.removeprefix("first:")
+    if count == which or not count.isdecimal() or not 1 <= int(count) <= layers:
+        raise UserError(f"--freeze {text}: give {name}, or {name}=first:N with N from 1 to {layers}")
+    chosen = order.first(network, int(count))
+    return order.parameters(params, chosen), ", ".join("/".join(path) or name for path in chosen)
+
+
+def _filled(prefix: str, tree: PyTree, arrays: Mapping[str, np.ndarray]) -> PyTree:
+    """Returns a tree whose leaves are the arrays of their paths, where there is one that fits."""
+
+    def leaf(path: tuple, own: jax.Array) -> jax.Array:
+        found = arrays.get(f"{prefix}/{jax.tree_util.keystr(path, simple=True, separator='/')}")
+        return jnp.asarray(found) if found is not None and _form(found) == _form(own) else own
+
+    return jax.tree_util.tree_map_with_path(leaf, tree)
+
+
+def _compared(wanted: Mapping[str, Any], there: Mapping[str, np.ndarray]) -> tuple[str, int]:
+    """Returns what fits, a line for each network, and the number of arrays that do."""
+    lines, fitting = [], 0
+    for network in sorted({path.split("/")[1] for path in [*wanted, *there]}):
+        ours, theirs = (
+            {path: _form(x) for path, x in side.items() if path.split("/")[1] == network} for side in (wanted, there)
+        )
+        fit = [path for path in ours if ours[path] == theirs.get(path)]
+        other = [f"{p} {theirs[p]} there, {ours[p]} here" for p in ours if p in theirs and ours[p] != theirs[p]]
+        sets = {"other shape": other, "missing there": [*(ours.keys() - theirs)], "not used": [*(theirs.keys() - ours)]}
+        parts = [f"{name}: {_listed(sorted(paths))}" for name, paths in sets.items() if paths]
+        lines.append("; ".join([f"  {network}: {len(fit)} of {len(ours)} arrays", *parts]))
+        fitting += len(fit)
+    return "\n".join(lines), fitting
+
+
+def _listed(names: Sequence[str], most: int = 4) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _form(x: Any) -> str:
+    return f"{np.dtype(x.dtype).name}{list(x.shape)}"
+
+
+def _flat(tree: PyTree) -> dict[str, Any]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): x for path, x in leaves}
