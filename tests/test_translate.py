@@ -94,7 +94,7 @@ def test_a_translator_is_not_scored_and_one_player_has_no_game(translator, tmp_p
     with pytest.raises(ValueError, match="players: this run has no discriminator, only generator"):
         evaluate.players(trained("vae", tmp_path / "vae"), evaluate.Shared())
     with pytest.raises(ValueError, match="is a translator and draws no samples"):
-        evaluate.samples(translator, evaluate.Shared())
+        evaluate.samples(translator, evaluate.Shared(), evaluate.Request())
     with pytest.raises(ValueError, match="eval_every, best: translated images"):
         opened, found = runs.open_run(translator), data.load("unpaired:recoloured:digits")
         scoring.in_training(opened.system, found, None, tmp_path, ("fid",), None, 100)

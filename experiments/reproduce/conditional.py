@@ -74,7 +74,7 @@ def scored(directory: Path, count_per_class: int, seed: int, classifier_steps: i
     asked = np.tile(np.arange(classes), count_per_class)
     images = sample.labelled(run, seed, asked.tolist())
     chosen = of_each_class(train.arrays["label"], classes, count_per_class, seed)
-    judge = scoring.features_of("classifier", train.name, train.spec, run.record["config"].get("resolution"))
+    judge = scoring.planned("classifier", train.name, train.spec, run.record["config"].get("resolution")).load()
     extract = features.extractor(judge, features.of_data(train.spec.kind))
 
     def judged(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

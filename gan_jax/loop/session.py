@@ -15,7 +15,7 @@ from gan_jax.devices import cluster, memory, parallel
 from gan_jax.errors import UserError
 from gan_jax.loop import compilation_cache, feeding, rehearsal, rollback, signals, snapshots
 from gan_jax.loop.feeding import Feeding
-from gan_jax.loop.guard import Alarm
+from gan_jax.loop.guard import Alarm, Stale
 from gan_jax.loop.settings import Config, Job, Run, validated
 from gan_jax.loop.train import Program, train
 from gan_jax.metrics import scoring
@@ -59,8 +59,9 @@ def run(build: Callable[..., System], dataset: Dataset | Stream, config: Config)
         init = partial(jax.jit(lambda key: system.init(rng.named(key, "init"))), key)
         saved = workdir / "checkpoints"
         state, meta = checkpoint.restore(saved, like) if checkpoint.steps(saved) else (init(), None)
-        if int(state.step) >= options.steps:
-            return _left_alone(job, state)
+        ended = rollback.ended(meta, job) if meta and int(state.step) < options.steps else None
+        if ended or int(state.step) >= options.steps:
+            return _left_alone(job, state, ended)
         past = _continued(job, meta, int(state.step))
         fed = feeding.prepared(job, dataset, system.batches)
         _announce(job, fed, state, resuming=meta is not None)
@@ -97,10 +98,13 @@ def _require_same(job: Job) -> None:
         records.require_same_numerics(meta, job.workdir)
 
 
-def _left_alone(job: Job, state: TrainState) -> TrainState:
-    """Says that a run has all its iterations, and returns its state."""
-    remedy = "give more to continue it, or --fresh to start anew"
-    print(f"{job.workdir} has already run {state.step} iterations, and --steps is {job.options.steps}; {remedy}")
+def _left_alone(job: Job, state: TrainState, ended: Stale | None) -> TrainState:
+    """Says that a run is done, and returns its state."""
+    why, more = f"and --steps is {job.options.steps}", "more"
+    if ended:
+        why, more = f"and {ended.message}", "a higher --patience"
+    remedy = f"give {more} to continue it, or --fresh to start anew"
+    print(f"{job.workdir} has already run {state.step} iterations, {why}; {remedy}")
     if report.outdated(job.notes):
         _shown(job.notes)  # the run was killed between its last save and its report
     return jax.tree.map(jax.numpy.asarray, state)
@@ -151,16 +155,18 @@ def _program(job: Job, system: System, fed: Feeding, key: Array, init: Callable[
     return Program(key, init, fed, iterate, grid, scorer)
 
 
-def _end(job: Job, spec: Spec, state: TrainState, alarm: Alarm | None, received: Sequence[Signals]) -> None:
+def _end(job: Job, spec: Spec, state: TrainState, alarm: Alarm | Stale | None, received: Sequence[Signals]) -> None:
     """Says how a run ended; raises SystemExit after a signal, which asked the whole program to end."""
     workdir, step = job.workdir, int(state.step)
-    if alarm:
+    if isinstance(alarm, Alarm):
         stands = f"is back at step {step}, and later checkpoints are moved aside"
         if not checkpoint.steps(workdir / "checkpoints"):
             stands = "has no earlier checkpoint; lower the learning rates, or save more often with a lower --save-every"
         print(f"stopped: {alarm.message}; {workdir} {stands}")
         return
-    if step < job.options.steps:
+    if alarm:
+        print(f"ended at step {step:,}: {alarm.message}")
+    elif step < job.options.steps:
         name = received[0].name if received else "SIGTERM"
         print(f"stopped by {name} at step {step} and saved; the same command continues the run")
         raise SystemExit(128 + received[0] if received else 0)
