@@ -125,3 +125,51 @@ def test_a_wrong_subcommand_or_flag_is_refused_with_those_that_there_are(monkeyp
     with pytest.raises(SystemExit) as end:
         cli.cli([squares, circles])
     assert end.value.code and message in capsys.readouterr().err
+
+
+def both(first: str, second: str, /, side: int = 1) -> None:
+    """Both."""
+    print("both", first, second, side)
+
+
+def table(runs: tuple[Path, ...], /, out: Path | None = None) -> None:
+    """A table."""
+    print("table", *runs, out)
+
+
+@pytest.mark.parametrize(
+    ("given", "printed"),
+    [
+        ("runs/a --radius 2", "circles runs/a None 0 2.0"),
+        ("runs/a runs/b --side 2", "both runs/a runs/b 2"),
+        ("a b both", "both a b 1"),
+        ("a b c table --out d", "table a b c d"),
+        ("a table", "table a None"),
+        ("a --help", "FIRST SECOND both            Both."),
+        ("a both --help", "--side INT"),
+        ("a b table --help", "--out"),
+    ],
+)
+def test_a_subcommand_may_take_several_names_whose_number_selects_it(monkeypatch, capsys, given, printed):
+    monkeypatch.setattr(sys, "argv", ["x", *given.split()])
+    try:
+        cli.cli([circles, both, table])
+    except SystemExit as end:
+        assert "--help" in given and not end.code
+    assert printed in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("a b c", "c: there is no such sub-command; give one of circles, both, table"),
+        ("a b circles", "a b: 2 names instead of 1; give x RUN circles"),
+        ("table a b", "table: a sub-command comes last: x RUNS ... table"),
+    ],
+)
+def test_a_wrong_number_of_names_is_refused(monkeypatch, capsys, given, message):
+    monkeypatch.setattr(sys, "argv", ["x", *given.split()])
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    with pytest.raises(SystemExit):
+        cli.cli([circles, both, table])
+    assert message in capsys.readouterr().err
