@@ -106,15 +106,20 @@ def test_a_run_scores_as_its_samples_in_a_file(points, tmp_path):
     opened = runs.open_run(points)
     pictures.save_npz(tmp_path / "samples.npz", image=sample.samples(opened, 3, 200))
     request = Request(("fid",), count=200)
-    (ours,) = pair(points, "ring:train", request, seed=3)
-    (theirs,) = pair(tmp_path / "samples.npz", "ring:train", request)
+    (ours,) = pair(points, "ring", request, seed=3)
+    (theirs,) = pair(tmp_path / "samples.npz", "ring", request)
     assert ours.value == pytest.approx(theirs.value, rel=1e-5)
     assert (ours.weights, ours.step, ours.seed, ours.fake_data) == ("averaged", 6, 3, "")
-    assert ours.features_name == "points" and ours.split == "train"
+    assert ours.features_name == "points" and ours.split == "test"
     (itself,) = pair(tmp_path / "samples.npz", points, request, seed=3)  # a file takes its kind from the run
-    assert itself.value == pytest.approx(0, abs=1e-2)
-    (copied,) = pair(points, "ring:test", Request(("copying",), count=200))  # the training images are the run's
-    assert 0 <= copied.value <= 1
+    assert itself.real == 10_000 and itself.value < ours.value / 10
+
+
+def test_copies_of_the_training_images_are_found_out(made):
+    root, _ = made
+    request = Request(("copying",), "pixels")
+    (copies,) = pair(root / "a", root / "b", request, train=str(root / "a.npz"))
+    assert copies.value == 1
 
 
 @pytest.mark.slow

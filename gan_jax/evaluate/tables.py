@@ -118,15 +118,16 @@ def comma_separated(rows: Sequence[Row]) -> str:
 def _rows(run: Path, metrics: Sequence[str], step: int | None) -> list[Row]:
     """Returns the rows of a directory of scores, one for each kind of weights or set of images."""
     scores = [score for score in protocol.read(run) if not metrics or score.metric in metrics]
+    known = sorted({score.step for score in scores if score.step is not None})
+    if step is not None and known and step not in known:
+        raise UserError(f"--step {step}: {run} has scores of steps {', '.join(map(str, known))}; give one of them")
     rows = []
     for weights in dict.fromkeys(score.weights for score in scores):
         found = [score for score in scores if score.weights == weights]
-        steps = sorted({score.step for score in found if score.step is not None})
-        if step is not None and steps and step not in steps:
-            raise UserError(f"--step {step}: {run} has scores of steps {', '.join(map(str, steps))}; give one of them")
-        at = None if not steps else steps[-1] if step is None else step
+        newest = max((score.step for score in found if score.step is not None), default=None)
+        at = newest if None in (step, newest) else step
         kept = {tuple(getattr(score, name) for name in SAME): score for score in found if score.step == at}
-        rows.append(Row(str(run), weights, at, kept))
+        rows += [Row(str(run), weights, at, kept)] if kept else []
     return rows
 
 
