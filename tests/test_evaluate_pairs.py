@@ -222,7 +222,7 @@ def test_the_fid_of_two_folders_is_pytorchs_by_inception(made, tmp_path):
     torch.save(network.state_dict(), tmp_path / "weights.pth")
     request = Request(("fid",), "inception", few=True, count=40, inception=tmp_path / "weights.pth")
     folders = [as_folder(tmp_path / name, made[1][name][:40].repeat(8, 1).repeat(8, 2)) for name in ("a", "b")]
-    (score,) = pair(*folders, request)
+    (score,) = pair(folders[0], folders[1], request)
     seen = []
     for folder in folders:  # as pytorch-fid reads, resizes and scales them
         images = np.stack([pictures.load_png(path) for path in sorted(Path(folder).iterdir())])
