@@ -353,6 +353,7 @@ def test_an_example_follows_its_own_image_and_key():
         np.testing.assert_allclose(found, expected[order], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_number_of_devices_changes_nothing():
     both = augment.chain(BLIT, augment.instance_noise(0.1))
 

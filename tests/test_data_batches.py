@@ -17,14 +17,14 @@ def epochs(count, size, number):
     return np.asarray(drawn).reshape(number, count // size, size)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 7, 64, 1000, 60_000, 65_537])
+@pytest.mark.parametrize("count", [1, 2, 7, 1000, 65_537])
 def test_permutation_is_a_bijection(count):
     keys = jax.vmap(jax.random.key)(jnp.arange(3))
     for elements in jax.jit(jax.vmap(lambda key: permutation(key, count, jnp.arange(count))))(keys):
         np.testing.assert_array_equal(np.sort(elements), np.arange(count))
 
 
-@pytest.mark.parametrize(("count", "orders"), [(2, 2), (3, 6), (4, 24), (5, 120)])
+@pytest.mark.parametrize(("count", "orders"), [(2, 2), (4, 24)])
 def test_every_order_of_a_few_is_about_equally_likely(count, orders):
     keys = rng.numbered(KEY, 1000 * orders)
     drawn = jax.jit(jax.vmap(lambda key: permutation(key, count, jnp.arange(count))))(keys)
@@ -106,7 +106,7 @@ def test_rows_stay_together_and_bytes_are_scaled():
     np.testing.assert_array_equal(scaled, -scaled[::-1])
 
 
-@pytest.mark.parametrize("repeats", [1, 3])
+@pytest.mark.parametrize("repeats", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_the_number_of_devices_does_not_change_the_batch(repeats):
     data = {"image": jnp.arange(103)}
     draw = batches(103, 8, repeats)

@@ -84,7 +84,7 @@ PLACED = {"pmapped": 4, "sharded": 4, "simulated": 1, "on two": 2, "as eight": 1
         pytest.param("everything", ["pmapped", "sharded", "simulated"], marks=pytest.mark.slow),
         pytest.param("everything", ["on two", "as eight"], marks=pytest.mark.slow),
         ("at once", ["pmapped"]),
-        ("dcgan", ["pmapped"]),
+        pytest.param("dcgan", ["pmapped"], marks=pytest.mark.slow),
         *(pytest.param(name, ["on two", "pmapped", "as eight"], marks=pytest.mark.slow) for name in EACH),
     ],
 )

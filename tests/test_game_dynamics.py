@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from toy import KEY, RATE, state_of
+from toy import KEY, RATE, few, state_of
 
 from experiments.laboratory import LOSSES, RULES
 from gan_jax import losses, penalties, rules
@@ -89,6 +89,14 @@ GAMES = {
 }
 TABLE = dict(re.findall(r"^    (\S.*?)  +(converges|diverges|undecided)$", str(dynamics.__doc__), re.MULTILINE))
 
+UNLIKE = (
+    "simultaneous, non-saturating",
+    "alternating, R1",
+    "consensus",
+    "alternating, wasserstein",
+    "alternating, R1, Adam",
+)
+
 
 def test_the_documented_table_is_about_these_games():
     assert list(TABLE) == list(GAMES)
@@ -99,12 +107,12 @@ def found(name):
     return stability(*GAMES[name][0]((0.0, 0.0)))
 
 
-@pytest.mark.parametrize("name", GAMES)
+@pytest.mark.parametrize("name", few(GAMES, *UNLIKE))
 def test_the_verdict_is_the_documented_one(name):
     assert found(name).verdict == TABLE[name]
 
 
-@pytest.mark.parametrize("name", [name for name in GAMES if TABLE[name] != "undecided"])
+@pytest.mark.parametrize("name", few([name for name in GAMES if TABLE[name] != "undecided"], *UNLIKE))
 def test_the_verdict_comes_true(name):
     game, steps = GAMES[name]
     distances = simulate(*game((1e-3, 2e-3)), steps=steps)
@@ -277,7 +285,7 @@ MAPS = {
 }
 
 
-@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize("name", few(MAPS, "smooth", "repelling", "kink", "flat along the axes", "frozen number"))
 def test_what_has_a_derivative_is_judged_and_nothing_else(name):
     map, verdict = MAPS[name]
     assert stability(moved(map), state_of(x=0.0, y=0.0)).verdict == verdict

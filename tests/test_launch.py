@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from environment import FLAGS
 
 from experiments import dcgan
 from gan_jax import data, launch
@@ -22,7 +23,7 @@ from gan_jax.runs import checkpoint, log
 
 GAME = dcgan.Config(dataset="ring", batch_size=16, g_width=4, d_width=4)
 LIKE = jax.eval_shape(dcgan.build(GAME, data.load("ring").spec).init, jax.random.key(0))
-ALONE = os.environ | {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}  # one device a process
+ALONE = os.environ | {"XLA_FLAGS": FLAGS, "JAX_PLATFORMS": "cpu"}  # one device a process
 
 
 def command(workdir, processes, steps, *more):

@@ -103,6 +103,7 @@ def test_collapse_stops_the_run_within_a_tenth_at_a_checkpoint_from_before_it(tm
     assert "times the variance of real images" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_collapse_is_warned_of_once_and_training_goes_on(tmp_path, capsys):
     state = train(game(strike(400)), tmp_path)
     assert int(state.step) == STEPS
@@ -111,6 +112,7 @@ def test_collapse_is_warned_of_once_and_training_goes_on(tmp_path, capsys):
     assert capsys.readouterr().out.count("warning: ") == 1
 
 
+@pytest.mark.slow
 def test_a_run_without_trouble_hears_nothing(tmp_path):
     train(game(), tmp_path, guard="rollback")
     assert [line["event"] for line in log.read(tmp_path) if "event" in line] == ["started"]

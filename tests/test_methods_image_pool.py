@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from toy import few
 
 from gan_jax.devices import parallel
 from gan_jax.methods.image_pool import empty, swap
@@ -71,7 +72,7 @@ def test_draws_of_another_key_are_others():
     assert one != two
 
 
-@pytest.mark.parametrize("size", [0, 3, 10])
+@pytest.mark.parametrize("size", few([0, 3, 10], 3))
 def test_the_number_of_devices_changes_nothing(size):
     def step(pool, new, key):
         judged, pool = swap(pool, parallel.local(new), key)

@@ -120,7 +120,11 @@ def test_no_mixture_is_empty():
 
 @pytest.mark.parametrize(
     ("count", "loss", "norm"),
-    [(1, "non_saturating", "layer"), (3, "non_saturating", "none"), (2, "wasserstein", "spectral")],
+    [
+        pytest.param(1, "non_saturating", "layer", marks=pytest.mark.slow),
+        pytest.param(3, "non_saturating", "none", marks=pytest.mark.slow),
+        (2, "wasserstein", "spectral"),
+    ],
 )
 def test_the_payoff_is_the_mean_of_the_plain_games_of_all_pairs(count, loss, norm):
     config = mix_gan.Config(components=count, entropy=0.0, loss=loss, d_norm=norm, **SMALL)
@@ -205,7 +209,7 @@ def test_weights_in_closed_form():
 
 def test_places_are_drawn_as_often_as_they_weigh():
     weights = jnp.array([0.0, 1.0, 0.25, 0.0, 2.0, 0.75, 0.0])
-    draws = jax.vmap(lambda key: boosting.places(weights, 8, key))(KEYS[:500])
+    draws = jax.jit(jax.vmap(lambda key: boosting.places(weights, 8, key)))(KEYS[:500])
     counts = np.stack([np.bincount(row, minlength=7) for row in draws])
     assert np.all((counts >= np.floor(2 * weights)) & (counts <= np.ceil(2 * weights)))
     assert np.all(abs(counts.mean(0) - 2 * weights) < 4 * 0.5 / np.sqrt(500))

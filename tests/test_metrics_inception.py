@@ -168,6 +168,7 @@ def test_blocks_average_except_the_last_which_takes_maxima(seen):
             close(seen[2][f"Mixed_{name}.branch_pool"][0], pooled, 1e-6)
 
 
+@pytest.mark.slow
 def test_every_unit_is_convolution_and_batch_norm(seen, state):
     halving = ("Conv2d_1a_3x3", "Mixed_6a.branch3x3", "Mixed_6a.branch3x3dbl_3")
     halving += ("Mixed_7a.branch3x3_2", "Mixed_7a.branch7x7x3_4")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 from flax import traverse_util
-from toy import points_game
+from toy import few, points_game
 
 from gan_jax import data
 from gan_jax.networks import dcgan, linen, mlp
@@ -158,7 +158,7 @@ def test_networks_that_mix_their_batch_are_found(name):
     assert (with_reference(network, POINTS) if name == "virtual" else network).batch_dependent() is mixes
 
 
-@pytest.mark.parametrize("minibatch", ["none", "deviation"])
+@pytest.mark.parametrize("minibatch", few(["none", "deviation"], "deviation"))
 @pytest.mark.parametrize(
     ("make", "shape", "last", "width"),
     [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 from jax.test_util import check_grads
-from toy import double
+from toy import double, few
 
 from gan_jax.devices import parallel
 from gan_jax.networks import linen, mlp, packed
@@ -182,7 +182,7 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", few(NETWORKS, "discrimination", "virtual"))
 def test_the_number_of_devices_changes_neither_logits_nor_gradients(name):
     # a matrix before the critic stands for a generator, whose gradient comes through the inputs
     with jax.enable_x64(True):

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
-from toy import double
+from toy import double, few
 
 from gan_jax import rng
 from gan_jax.devices import parallel
@@ -329,7 +329,7 @@ def test_a_unet_drops_in_the_first_three_blocks_that_are_not_the_last():
         assert dropped == [2 ** (6 - depth + 1 + block) for block in range(blocks)]
 
 
-@pytest.mark.parametrize("name", ["unet", "patches"])
+@pytest.mark.parametrize("name", few(["unet", "patches"], "patches"))
 def test_the_number_of_devices_changes_neither_outputs_nor_gradients(name):
     with jax.enable_x64(True):
         network, params, inputs = built(name)
@@ -364,7 +364,9 @@ def test_they_compute_in_bfloat16(name):
         np.testing.assert_allclose(ours, theirs, atol=0.1 * np.abs(theirs).max())
 
 
-@pytest.mark.parametrize(("name", "keep"), [("unet", "nothing"), ("translator", "layers")])
+@pytest.mark.parametrize(
+    ("name", "keep"), [pytest.param("unet", "nothing", marks=pytest.mark.slow), ("translator", "layers")]
+)
 def test_what_is_made_again_for_the_backward_pass_is_the_same(name, keep):
     whole, params, inputs = built(name)
     results = []

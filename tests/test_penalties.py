@@ -147,6 +147,7 @@ def test_gradients_are_right_on_any_number_of_devices():
     check_gradients({name: make() for name, make in TERMS.items()})
 
 
+@pytest.mark.slow
 def test_gradients_of_packs_are_right_on_any_number_of_devices():
     pair = terms.combine(penalties.gradient_penalty(), terms.consistency(noisy), penalties.lecam(1.0))
     check_gradients({"pair": pair}, pack=2)

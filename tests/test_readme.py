@@ -3,6 +3,7 @@
 import importlib
 import json
 import math
+import os
 import re
 import shlex
 import statistics
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from environment import FLAGS
 
 from experiments import loss_zoo
 from experiments.benchmarks import convolutions, costs, peers, populations, scaling
@@ -31,6 +33,7 @@ from gan_jax import runs
 from gan_jax.runs import log
 
 ROOT = Path(__file__).parent.parent
+ALONE = os.environ | {"XLA_FLAGS": FLAGS}  # one device
 PAGES = [ROOT / "README.md", *sorted((ROOT / "gan_jax").rglob("README.md"))]
 PAGES += sorted((ROOT / "experiments").rglob("README.md"))
 README = "\n".join(page.read_text() for page in PAGES)  # each number and each block of code is on one page of these
@@ -53,7 +56,7 @@ def test_a_users_own_loss_term_rule_and_experiment_train_go_on_and_are_sampled(t
     (commands,) = re.findall(r"```\n(python my_gan.py.*?)```", section, re.DOTALL)
     for command in commands.strip().splitlines():
         arguments = shlex.split(command)[1:]
-        subprocess.run([sys.executable, *arguments], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([sys.executable, *arguments], cwd=tmp_path, env=ALONE, check=True, stdout=subprocess.DEVNULL)
     run = tmp_path / "runs" / "my_gan-ring"
     events = [line for line in log.read(run) if "event" in line]
     assert [(line["event"], line["step"]) for line in events] == [("started", 0), ("resumed", 1000)]

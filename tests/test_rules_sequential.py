@@ -77,11 +77,9 @@ def test_accumulating_a_game_is_the_move_by_the_mean_of_its_batches_gradients():
     state = game.init(KEY)
     batch = jax.tree.map(lambda x: x[:24].reshape(3, 8, 2), points())
     key = rng.named(jax.random.key(5), "discriminator")
-    moves = [
-        rules.descend(one.players[0])(state, {"image": batch["image"][i]}, jax.random.fold_in(key, i))[0]
-        for i in range(3)
-    ]
-    moved, _ = rules.descend(game.players[0])(state, batch, key)
+    move = jax.jit(rules.descend(one.players[0]))
+    moves = [move(state, {"image": batch["image"][i]}, jax.random.fold_in(key, i))[0] for i in range(3)]
+    moved, _ = jax.jit(rules.descend(game.players[0]))(state, batch, key)
     mean = jax.tree.map(lambda *x: sum(x) / 3, *(move.params for move in moves))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), moved.params, mean)
     assert game.batches == 3 and points_game(accumulate=3, repeats={"discriminator": 2}).batches == 6

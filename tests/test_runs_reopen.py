@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import toy_experiment
 from test_loop import config
+from toy import untrained
 
 from experiments import dcgan, vae
 from gan_jax import data, loop, rng, runs, sample
@@ -62,9 +63,7 @@ def test_what_an_experiment_imports_and_is_not_there_is_named(own):
 
 def test_a_run_from_before_the_rooms_opens_by_todays_experiment_and_others_name_the_import(tmp_path, monkeypatch):
     """Records without a format are of experiments that import modules from where they were."""
-    options = config(tmp_path / "run", steps=2).run
-    settings = dcgan.Config(g_width=4, d_width=4, latent_size=4, batch_size=8, run=options)
-    loop.run(dcgan.build, data.load("digits"), settings)
+    untrained(dcgan, tmp_path / "run", latent_size=4)
     before = sample.samples(runs.open_run(tmp_path / "run"), 0, 5)
     (tmp_path / "run" / "experiment.py").write_text("from gan_jax.networks.norm import Norm\n")
     with pytest.raises(UserError, match=r"imports 'gan_jax.networks.norm'.*have moved.*README"):

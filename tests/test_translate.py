@@ -7,7 +7,9 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
+from toy import untrained
 
+from experiments import cgan, cyclegan, vae
 from gan_jax import baseline, data, evaluate, loop, pictures, runs, sample, translate
 from gan_jax.cli import Checkpoint
 from gan_jax.game import sampler
@@ -29,12 +31,12 @@ def trained(name, workdir, **settings):
 
 @pytest.fixture(scope="module")
 def translator(tmp_path_factory):
-    return trained("cyclegan", tmp_path_factory.mktemp("translator"), blocks=1)
+    return untrained(cyclegan, tmp_path_factory.mktemp("translator"), blocks=1)
 
 
 @pytest.fixture(scope="module")
 def conditional(tmp_path_factory):
-    return trained("cgan", tmp_path_factory.mktemp("conditional"))
+    return untrained(cgan, tmp_path_factory.mktemp("conditional"))
 
 
 def test_a_folder_is_translated_name_by_name_both_ways(translator, tmp_path):
@@ -92,7 +94,7 @@ def test_a_game_needs_the_right_data(tmp_path):
 
 def test_a_translator_is_not_scored_and_one_player_has_no_game(translator, tmp_path):
     with pytest.raises(ValueError, match="players: this run has no discriminator, only generator"):
-        evaluate.players(trained("vae", tmp_path / "vae"), evaluate.Shared())
+        evaluate.players(untrained(vae, tmp_path / "vae"), evaluate.Shared())
     with pytest.raises(ValueError, match="is a translator and draws no samples"):
         evaluate.samples(translator, evaluate.Shared(), evaluate.Request())
     with pytest.raises(ValueError, match="eval_every, best: translated images"):
@@ -100,11 +102,15 @@ def test_a_translator_is_not_scored_and_one_player_has_no_game(translator, tmp_p
         scoring.in_training(opened.system, found, None, tmp_path, ("fid",), None, 100)
 
 
-def test_what_a_translation_run_pictures(translator):
+@pytest.mark.slow
+def test_what_a_run_pictures_of_translations_and_of_codes(tmp_path):
+    translator = trained("cyclegan", tmp_path / "translator", blocks=1)
     picture = pictures.load_png(translator / "samples" / "00000002.png")
     assert picture.shape == (8 * 30 + 2, 8 * 30 + 2, 3)  # four times eight sources, above eight translations
     np.testing.assert_array_equal(picture[2:30, 2:30], data.load("unpaired:recoloured:digits").arrays["source"][0])
     assert "gan_jax.translate" in (translator / "report.html").read_text()
+    conditional = trained("cgan", tmp_path / "conditional")
+    assert (conditional / "codes.png").exists() and "Codes" in (conditional / "report.html").read_text()
 
 
 def test_samples_of_classes_are_those_of_their_latents(conditional, tmp_path):
@@ -121,7 +127,6 @@ def test_samples_of_classes_are_those_of_their_latents(conditional, tmp_path):
     assert pictures.load_png(tmp_path / "grid.png").shape == (8 * 30 + 2, 10 * 30 + 2, 3)
     command.traversal(conditional, Shared(out=tmp_path / "line.png"), steps=10)
     assert pictures.load_png(tmp_path / "line.png").shape == (32, 10 * 30 + 2, 3)
-    assert (conditional / "codes.png").exists() and "Codes" in (conditional / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,20 @@
 """Small games that several tests play."""
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import optax
+import pytest
 
-from gan_jax import data, latents, losses, rules
+from gan_jax import baseline, data, latents, losses, rules
 from gan_jax.data import Spec
 from gan_jax.game import Game, discriminator, generator, system
 from gan_jax.networks import dcgan, linen, mlp
 from gan_jax.networks.layers.norm import Norm
 from gan_jax.rules.controllers import ema
+from gan_jax.runs import checkpoint, records
 from gan_jax.types import Aux, Player, TrainState
 
 KEY = jax.random.key(0)
@@ -42,7 +45,28 @@ def gan(
         own = {"trains": (trains or {}).get(name, ()), "active": (active or {}).get(name), "batches": accumulate}
         players.append(player(game, optimizer, (terms or {}).get(name, ()), **own))
     rule = functools.partial(rule, repeats=repeats) if repeats else rule
-    return system(game, rule(players), [*controllers, ema("generator", ema_decay)])
+    built = system(game, rule(players), [*controllers, ema("generator", ema_decay)])
+    # compiled, as a test that calls them would compile each of their operations apart
+    return built._replace(init=jax.jit(built.init), update=jax.jit(built.update))
+
+
+def untrained(experiment, workdir, steps=(0,), **settings):
+    """The directory of a run whose checkpoints, at these steps, hold its initial state: all but training compiles."""
+    widths = {"g_width": 4, "d_width": 4} if issubclass(experiment.Config, baseline.Widths) else {}
+    config = experiment.Config(**{"batch_size": 4} | widths | settings)
+    dataset = data.load(config.dataset)
+    record = records.describe(experiment.build, dataset, config)
+    state = jax.jit(experiment.build(config, dataset.spec).init)(KEY)
+    with checkpoint.writer(workdir / "checkpoints", len(steps)) as save:
+        for step in steps:
+            save(dataclasses.replace(state, step=jnp.int32(step)), record)
+    records.write(record, workdir, 0)
+    return workdir
+
+
+def few(cases, *kept):
+    """The cases of a test, those that are not kept marked as slow."""
+    return [case if case in kept else pytest.param(case, marks=pytest.mark.slow) for case in cases]
 
 
 def points_game(d_norm: Norm = "none", optimizer=None, features=False, g_norm: Norm = "batch", **options):
