@@ -1,5 +1,6 @@
 """Command-line interfaces from functions and dataclasses, with readable error messages."""
 
+import difflib
 import functools
 import inspect
 import io
@@ -9,7 +10,7 @@ import sys
 import traceback
 import typing
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,10 @@ def _subcommand(
         name = operands.pop()
     elif operands[1:] and operands[0] in known:
         raise UserError(f"{operands[0]}: a sub-command comes last: {prog} {usages[operands[0]]} {operands[0]}")
+    elif (
+        operands[1:] and difflib.get_close_matches(operands[-1], known, cutoff=0.8) and not Path(operands[-1]).exists()
+    ):
+        name = operands[-1]  # misspelt
     else:
         name = next((each for each in known if _fits(takes[each], operands)), operands[-1])
     if name not in known:
@@ -157,6 +162,10 @@ def _operands(function: Callable[..., Any]) -> dict[str, Any]:
     parameters = list(inspect.signature(function, eval_str=True).parameters.values())
     first = [each for each in parameters if each.kind is each.POSITIONAL_ONLY] or parameters[:1]
     return {f"{each.name.upper()}{' ...' if _many(each.annotation) else ''}": each.annotation for each in first}
+
+
+def _misspelt(word: str, known: Iterable[str]) -> bool:
+    return bool(difflib.get_close_matches(word, known, cutoff=0.8)) and not os.path.exists(word)
 
 
 def _many(kind: Any) -> bool:

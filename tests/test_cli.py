@@ -163,6 +163,7 @@ def test_a_subcommand_may_take_several_names_whose_number_selects_it(monkeypatch
     ("given", "message"),
     [
         ("a b c", "c: there is no such sub-command; give one of circles, both, table"),
+        ("a circels", "circels: there is no such sub-command; give one of circles, both, table"),
         ("a b circles", "a b: 2 names instead of 1; give x RUN circles"),
         ("table a b", "table: a sub-command comes last: x RUNS ... table"),
     ],

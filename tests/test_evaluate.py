@@ -158,6 +158,12 @@ def test_an_fid_of_few_images_is_refused_before_a_classifier_is_fitted(tmp_path,
         UserError, match=r"50 samples are too few for an FID of 64 features.*--eval-count.*--eval-metrics"
     ):
         scoring.in_training(system, real, None, tmp_path, ("kid", "fid"), None, 50)
+    with monkeypatch.context() as patch:
+        patch.setattr(data, "load", lambda *_, **__: pytest.fail("test images were loaded"))
+        with pytest.raises(UserError, match="500 samples are too few for an FID of 2,048 features; raise --eval-count"):
+            scoring.in_training(system, real, None, tmp_path, ("fid",), "inception", 500)
+        with pytest.raises(UserError, match=r"--eval-metrics: classes needs probabilities.*other --eval-features"):
+            scoring.in_training(system, real, None, tmp_path, ("classes",), "pixels", 500)
     small = real._replace(arrays={name: array[:60] for name, array in real.arrays.items()})
     with pytest.raises(UserError, match="60 training images are too few for an FID of 64 features"):
         scoring.in_training(system, small, None, tmp_path, ("fid",), None, 500)
