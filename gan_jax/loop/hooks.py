@@ -91,10 +91,11 @@ def opened(
             print(f"step {at:,}: {'; '.join(texts)}", flush=True)
             if save_best and better:
                 save_best(state, meta())
-            stale = guard.stale(past.memory, at, metric, options.patience) if at < options.steps else None
-            if stale:
+            if alarm or at == options.steps:
+                return alarm
+            if stale := guard.stale(past.memory, at, metric, options.patience):
                 write({"step": at, "event": "ended early", "message": stale.message})
-            return alarm or stale
+            return stale
 
         def save_checked(state: TrainState, record: log.Record) -> None:
             parallel.assert_replicated(state)
