@@ -66,7 +66,7 @@ def build(config: Config, spec: Spec) -> System:
 
 def score(run: Path, count: int = 26_000, seed: int = 0) -> None:
     """Scores a run's newest checkpoint and training images into scores.jsonl; prints a perfect sampler's scores."""
-    evaluate.samples(run, evaluate.Shared(seed=seed), METRICS, count=count)
+    evaluate.samples(run, evaluate.Shared(seed=seed), evaluate.Request(METRICS, count=count))
     best = perfect(1_000, count)
     print(f"perfect samples, by theory:  classes {best.covered:.4g},  uniform_kl {best.uniform_kl:.4g}")
 

@@ -197,3 +197,52 @@ def test_the_indices_have_a_line_for_each_command_and_each_experiment(monkeypatc
         names = {name.removeprefix("python -m gan_jax.") for name, _ in listed}
         assert {"sample", "evaluate", "explore", "translate", "launch", "sweep", "runs.report"} <= names
         assert not any("python" in line for _, line in listed)
+
+
+def both(first: str, second: str, /, side: int = 1) -> None:
+    """Both."""
+    print("both", first, second, side)
+
+
+def table(runs: tuple[Path, ...], /, out: Path | None = None) -> None:
+    """A table."""
+    print("table", *runs, out)
+
+
+@pytest.mark.parametrize(
+    ("given", "printed"),
+    [
+        ("runs/a --radius 2", "circles runs/a None 0 2.0"),
+        ("runs/a runs/b --side 2", "both runs/a runs/b 2"),
+        ("a b both", "both a b 1"),
+        ("a b c table --out d", "table a b c d"),
+        ("a table", "table a None"),
+        ("a --help", "FIRST SECOND both            Both."),
+        ("a both --help", "--side INT"),
+        ("a b table --help", "--out"),
+    ],
+)
+def test_a_subcommand_may_take_several_names_whose_number_selects_it(monkeypatch, capsys, given, printed):
+    monkeypatch.setattr(sys, "argv", ["x", *given.split()])
+    try:
+        cli.cli([circles, both, table])
+    except SystemExit as end:
+        assert "--help" in given and not end.code
+    assert printed in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("a b c", "c: there is no such sub-command; give one of circles, both, table"),
+        ("a circels", "circels: there is no such sub-command; give one of circles, both, table"),
+        ("a b circles", "a b: 2 names instead of 1; give x RUN circles"),
+        ("table a b", "table: a sub-command comes last: x RUNS ... table"),
+    ],
+)
+def test_a_wrong_number_of_names_is_refused(monkeypatch, capsys, given, message):
+    monkeypatch.setattr(sys, "argv", ["x", *given.split()])
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    with pytest.raises(SystemExit):
+        cli.cli([circles, both, table])
+    assert message in capsys.readouterr().err

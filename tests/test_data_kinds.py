@@ -21,7 +21,7 @@ from gan_jax.data.kinds.find import BUILT_IN
 from gan_jax.errors import UserError
 from gan_jax.loop import rehearsal
 from gan_jax.metrics import scoring
-from gan_jax.metrics.menu import scorer
+from gan_jax.metrics.scorer import Origin, of_system, scorer
 from gan_jax.networks import linen, mlp
 from gan_jax.sample import __main__ as command
 from gan_jax.sample.__main__ import Draw, Shared
@@ -224,13 +224,14 @@ def test_the_samples_of_a_run_are_drawn_by_its_kind_and_shown_in_its_report(wave
 def test_a_kind_of_ones_own_is_scored_by_its_values_and_not_by_networks_for_images(waves):
     found, workdir = waves
     opened = runs.open_run(workdir)
-    judge = scoring.features_of(None, found.name, found.spec)
+    judge = scoring.planned(None, found.name, found.spec).load()
     assert (judge.name, judge.size) == ("waveforms", 64)
-    score = scorer(opened.system, judge, ["kid"], found, count=35)
-    assert score.images(found.arrays["image"], "the data")[0].value < score.samples(opened.ema, "averaged", 2)[0].value
+    score = scorer(judge, ["kid"], found)
+    (floor,) = score.examples(found.arrays["image"], Origin("the data"))
+    assert floor.value < of_system(score, opened.system, 35)(opened.ema, "averaged", 2)[0].value
     for features in ("classifier", "inception"):
         with pytest.raises(UserError, match=f"features='{features}' needs images, but waves has waveforms"):
-            scoring.features_of(features, found.name, found.spec)
+            scoring.planned(features, found.name, found.spec)
 
 
 def test_a_generator_of_tokens_returns_logits():

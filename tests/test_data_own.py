@@ -149,7 +149,7 @@ def test_the_classifier_of_arrays_is_trained_on_them_and_judged_on_what_is_held_
     monkeypatch.setattr(pretrained, "fitted", lambda *sets: asked.append(sets))
     monkeypatch.setattr(scoring.features, "of_classifier", lambda classifier, name: name)
     train = faces()
-    assert scoring.features_of("classifier", train.name, train.spec, train=train) == "memory:faces"
+    assert scoring.planned("classifier", train.name, train.spec, train=train).load() == "memory:faces"
     assert asked == [(train, train.held_out)]
 
 
@@ -161,7 +161,7 @@ def test_a_run_on_arrays_is_scored_by_a_function_that_makes_them_again(notebook,
     shutil.copytree(notebook.workdir, run)
     (run / "scores.jsonl").unlink()
     name = f"{__file__}:load"
-    evaluate.samples(run, evaluate.Shared(dataset=name), ("kid",), "pixels", count=20)
+    evaluate.samples(run, evaluate.Shared(dataset=name), evaluate.Request(("kid",), "pixels", count=20))
     (score,) = [score for score in protocol.read(run) if score.weights == "averaged"]
     assert (score.data_name, score.data) == (name, notebook.faces.held_out.fingerprint)
 

@@ -13,11 +13,12 @@ from experiments import dcgan
 from gan_jax import data, evaluate, pictures, runs, sample
 from gan_jax.data import kinds
 from gan_jax.errors import UserError
-from gan_jax.evaluate import Shared
+from gan_jax.evaluate import Request, Shared
 from gan_jax.metrics import features, protocol, scoring
-from gan_jax.metrics.features import pretrained
+from gan_jax.metrics.features import download, pretrained
 from gan_jax.metrics.fid import fid
-from gan_jax.metrics.menu import METRICS, scorer
+from gan_jax.metrics.menu import METRICS
+from gan_jax.metrics.scorer import of_system, scorer
 from gan_jax.metrics.statistics import summarise
 from gan_jax.runs import reopen
 
@@ -68,7 +69,7 @@ def test_what_is_scored_is_what_would_be_saved():
 def test_the_samples_scored_are_those_that_sampling_makes(digits):
     run, real = runs.open_run(digits), data.load("digits", "test")
     judge = features.of_classifier(pretrained.load(), "digits")
-    (score,) = scorer(run.system, judge, ["fid"], real, count=300, seed=5).samples(run.ema, "averaged", 4)
+    (score,) = of_system(scorer(judge, ["fid"], real), run.system, 300, seed=5)(run.ema, "averaged", 4)
     images = sample.samples(run, seed=5, count=300)
     of = features.extractor(judge, features.of_data(kinds.image))
     expected = fid(summarise(of(None, real.arrays["image"]), 2000, groups=1), summarise(of(None, images), 300))
@@ -79,7 +80,7 @@ def test_the_samples_scored_are_those_that_sampling_makes(digits):
 
 
 def test_the_command_scores_checkpoints_with_a_yardstick(digits, capsys):
-    evaluate.samples(digits, Shared(every=True), weights=("averaged", "raw"), count=200)
+    evaluate.samples(digits, Shared(every=True), Request(count=200), weights=("averaged", "raw"))
     found = protocol.read(digits)
     curve = {(s.metric, s.weights, s.step) for s in found}
     for metric in (*evaluate.DEFAULT, *evaluate.WITH_CLASSES):
@@ -102,39 +103,43 @@ def test_the_command_scores_the_players(points):
 
 @pytest.mark.slow
 def test_points_are_scored_by_their_coordinates(points):
-    evaluate.samples(points, Shared(), metrics=("fid", "coverage", "copying"), count=500)
+    evaluate.samples(points, Shared(), Request(("fid", "coverage", "copying"), count=500))
     found = {s.metric: s for s in protocol.read(points) if s.weights == "averaged"}
     assert found["fid"].features_name == "points" and found["fid"].step == 6
     assert 0 <= found["copying"].value <= 1 and math.isfinite(found["copying"].error)
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("request_", "others", "message"),
     [
-        ({"metrics": ("fid",), "count": 20}, "20 samples are too few .* 64 features.*--few"),
-        ({"metrics": ("kid",), "few": True}, "--few applies only to fid"),
-        ({"resize": "clean"}, "--inception and --resize need .* give --features inception"),
-        ({"metrics": ("kid",), "count": 1}, "count=1"),
-        ({"metrics": ("kid",), "count": 0}, "count=0"),
-        ({"count": 10**12}, "scoring 1,000,000,000,000 samples: at least .* GB"),
-        ({"inception": Path("weights.pth")}, "--inception and --resize need"),
-        ({"metrics": ("classes",), "features": "pixels"}, "classes needs probabilities"),
-        ({"metrics": ("copying",), "split": "train"}, "copying needs images held out"),
-        ({"shared": Shared(steps=(3,))}, "step 3 is not in"),
-        ({"shared": Shared(best=True)}, "has no best checkpoint"),
-        ({"shared": Shared(best=True, every=True)}, "--step 2 and --best exclude each other"),
+        (Request(("fid",), count=20), {}, "20 samples are too few .* 64 features.*--few"),
+        (Request(("kid",), few=True), {}, "--few applies only to fid"),
+        (Request(resize="clean"), {}, "--inception and --resize need .* give --features inception"),
+        (Request(("kid",), count=1), {}, "1 samples are too few: standard errors need at least 10; raise --count"),
+        (Request(("kid",), count=0), {}, "0 samples are too few"),
+        (Request(count=10**12), {}, "scoring 1,000,000,000,000 samples: at least .* GB"),
+        (Request(("fid",), "inception"), {}, "2,000 samples are too few for an FID of 2,048 features; raise --count"),
+        (Request(("kid",), "inception", inception=Path("no.pth")), {}, "--inception no.pth: there is no such file"),
+        (Request(inception=Path("weights.pth")), {}, "--inception and --resize need"),
+        (Request(("classes",), "pixels"), {}, "--metrics: classes needs probabilities.*--features"),
+        (Request(("copying",)), {"split": "train"}, "--metrics: copying needs images held out"),
+        (Request(), {"shared": Shared(steps=(3,))}, "step 3 is not in"),
+        (Request(), {"shared": Shared(best=True)}, "has no best checkpoint"),
+        (Request(), {"shared": Shared(best=True, every=True)}, "--step 2 and --best exclude each other"),
     ],
 )
-def test_bad_requests_are_refused(digits, options, message):
+def test_bad_requests_are_refused_before_features_are_loaded(digits, monkeypatch, request_, others, message):
+    monkeypatch.setattr(pretrained, "load", lambda *_: pytest.fail("a classifier was loaded"))
+    monkeypatch.setattr(download, "downloaded", lambda *_: pytest.fail("weights were downloaded"))
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        evaluate.samples(digits, **{"shared": Shared()} | options)
+        evaluate.samples(digits, **{"shared": Shared(), "request": request_} | others)
 
 
 def test_what_is_no_run_and_what_has_no_labels_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="is not a run directory"):
-        evaluate.samples(tmp_path, Shared())
+        evaluate.samples(tmp_path, Shared(), Request())
     with pytest.raises(ValueError, match=r"faces has no labels.*--features inception"):
-        scoring.features_of(None, "faces", data.Spec((64, 64, 3), 0))
+        scoring.planned(None, "faces", data.Spec((64, 64, 3), 0))
 
 
 @pytest.mark.slow
@@ -142,7 +147,7 @@ def test_a_run_on_data_that_have_changed_is_refused(points, monkeypatch):
     changed = data.load("ring")._replace(fingerprint="other")
     monkeypatch.setattr(reopen, "load", lambda *_, **__: changed)
     with pytest.raises(ValueError, match="contents of 'ring' have changed"):
-        evaluate.samples(points, Shared())
+        evaluate.samples(points, Shared(), Request())
 
 
 def test_an_fid_of_few_images_is_refused_before_a_classifier_is_fitted(tmp_path, monkeypatch):
@@ -153,6 +158,12 @@ def test_an_fid_of_few_images_is_refused_before_a_classifier_is_fitted(tmp_path,
         UserError, match=r"50 samples are too few for an FID of 64 features.*--eval-count.*--eval-metrics"
     ):
         scoring.in_training(system, real, None, tmp_path, ("kid", "fid"), None, 50)
+    with monkeypatch.context() as patch:
+        patch.setattr(data, "load", lambda *_, **__: pytest.fail("test images were loaded"))
+        with pytest.raises(UserError, match="500 samples are too few for an FID of 2,048 features; raise --eval-count"):
+            scoring.in_training(system, real, None, tmp_path, ("fid",), "inception", 500)
+        with pytest.raises(UserError, match=r"--eval-metrics: classes needs probabilities.*other --eval-features"):
+            scoring.in_training(system, real, None, tmp_path, ("classes",), "pixels", 500)
     small = real._replace(arrays={name: array[:60] for name, array in real.arrays.items()})
     with pytest.raises(UserError, match="60 training images are too few for an FID of 64 features"):
         scoring.in_training(system, small, None, tmp_path, ("fid",), None, 500)
@@ -164,5 +175,5 @@ def test_scores_of_a_run_that_is_read_only_are_shown(points, monkeypatch, capsys
 
     monkeypatch.setattr(protocol, "write", refuse)
     with pytest.raises(UserError, match=f"not saved, because {points} cannot be written to: .*denied"):
-        evaluate.samples(points, Shared(), metrics=("fid",), count=500)
+        evaluate.samples(points, Shared(), Request(("fid",), count=500))
     assert "step 6 averaged:  fid" in capsys.readouterr().out

@@ -92,6 +92,20 @@ def test_a_score_that_stays_far_from_its_best_alarms():
     assert alarms(rising) == []  # watched by another name
 
 
+def test_evaluations_since_the_best_score_are_counted_and_patience_ends_by_them():
+    memory, ages = Memory(), []
+    for step, value in enumerate([5.0, 4.0, 4.0, 6.0, 3.0, math.nan, 3.5]):
+        memory, _ = guard.watch(memory, {"step": step, "score/fid": value}, 100, "fid")
+        ages.append(memory.stale)
+    assert ages == [0, 0, 1, 2, 0, 1, 2]
+    assert guard.stale(memory, 6, "fid", 3) is guard.stale(memory, 6, "fid", 0) is None
+    ended = guard.stale(memory, 6, "fid", 2)
+    assert ended and ended.message == "the best fid, 3, has not improved for 2 evaluations"
+    older = guard.packed(memory)
+    del older["stale"]  # as checkpoints from before it was counted have it
+    assert guard.unpacked(older) == memory._replace(stale=0)
+
+
 def test_a_score_within_its_error_or_about_zero_is_no_alarm():
     noise = [-0.5, 1.5, 2.0, 1.0, 3.0]  # an unbiased distance of perfect samples
     assert alarms([{"step": i, "score/kid": v} for i, v in enumerate(noise)], metric="kid") == []

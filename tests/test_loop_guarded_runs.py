@@ -16,7 +16,9 @@ from toy import points_game
 from toy_experiment import Config
 
 from gan_jax import data, loop, pictures, runs
+from gan_jax.loop import session
 from gan_jax.metrics import protocol
+from gan_jax.metrics.protocol import Score
 from gan_jax.runs import checkpoint, log
 from gan_jax.types import Controller
 
@@ -171,3 +173,45 @@ def test_evaluations_that_cannot_be_are_refused(tmp_path):
         train(game(), tmp_path, eval_every=-1)
     with pytest.raises(ValueError, match="classes needs probabilities, which the features 'points' do not give"):
         train(game(), tmp_path, eval_every=5, eval_metrics=("classes",))
+
+
+VALUES = {2: 5.0, 4: 4.0, 6: 6.0, 8: 4.5, 10: 4.0, 12: 7.0, 14: 4.1}  # step -> a score that is best at step 4
+
+
+@pytest.fixture
+def given_scores(monkeypatch):
+    """Scores that do not depend on the run."""
+    about = ("", "", "none", "", "", "ring", "test", 200, 200)
+
+    def scores(ema, weights, step):
+        return [Score("fid", VALUES.get(step, 9.0), 0.25, *about, weights, step, 0)]
+
+    monkeypatch.setattr(session.scoring, "in_training", lambda *_: scores)
+
+
+def patient(workdir, **options):
+    run: dict[str, Any] = dict(steps=20, eval_every=2, save_every=100, sample_every=100, patience=3, guard="off")
+    return loop.run(toy_experiment.build, data.load("ring"), config(workdir, **(run | options)))
+
+
+def test_a_score_that_no_longer_improves_ends_the_run_as_its_last_iteration_would(given_scores, tmp_path, capsys):
+    patient(tmp_path, steps=8)  # continued, it goes on counting
+    state = patient(tmp_path)
+    assert int(state.step) == 10 == checkpoint.steps(tmp_path / "checkpoints")[-1]
+    assert (tmp_path / "samples" / "00000010.png").exists() and (tmp_path / "report.html").exists()
+    said = capsys.readouterr().out
+    assert "step 4: fid 4 ± 0.25, new best\n" in said and "step 6: fid 6 ± 0.25\n" in said
+    why = "the best fid, 4, has not improved for 3 evaluations"
+    assert f"ended at step 10: {why}\ndone" in said
+    (ended,) = events(tmp_path, "ended early")
+    assert (ended["step"], ended["message"]) == (10, why)
+    assert int(patient(tmp_path).step) == 10  # the same command
+    assert f"has already run 10 iterations, and {why}; give a higher --patience" in capsys.readouterr().out
+    assert int(patient(tmp_path, patience=5).step) == 14
+
+
+def test_patience_without_scores_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"--patience 3: .* --eval-every or --best"):
+        train(game(), tmp_path, patience=3)
+    with pytest.raises(ValueError, match="--patience -1"):
+        train(game(), tmp_path, patience=-1, eval_every=5)

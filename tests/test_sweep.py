@@ -39,7 +39,7 @@ def complete(member, step=6):
 
 def log_losses(run, value):
     with log.writer(run, 0) as write:
-        write({"step": 6, "generator/loss": value, "seconds": 1.0})
+        write.record({"step": 6, "generator/loss": value, "seconds": 1.0})
 
 
 def scored(member, value, step=6, metric="fid", weights="averaged"):

@@ -96,7 +96,7 @@ def test_a_translator_is_not_scored_and_one_player_has_no_game(translator, tmp_p
     with pytest.raises(ValueError, match="players: this run has no discriminator, only generator"):
         evaluate.players(untrained(vae, tmp_path / "vae"), evaluate.Shared())
     with pytest.raises(ValueError, match="is a translator and draws no samples"):
-        evaluate.samples(translator, evaluate.Shared())
+        evaluate.samples(translator, evaluate.Shared(), evaluate.Request())
     with pytest.raises(ValueError, match="eval_every, best: translated images"):
         opened, found = runs.open_run(translator), data.load("unpaired:recoloured:digits")
         scoring.in_training(opened.system, found, None, tmp_path, ("fid",), None, 100)
@@ -123,7 +123,7 @@ def test_samples_of_classes_are_those_of_their_latents(conditional, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "a.npz")["image"], made)
     command.npz(conditional, Shared(seed=5, out=tmp_path / "b.npz"), Draw(4, codes=("label=9",)))
     np.testing.assert_array_equal(np.load(tmp_path / "b.npz")["image"][2], made[2])
-    command.files(conditional, Shared(seed=5, out=tmp_path / "files"), Draw(4, labels=(3, 1, 9, 3)))
+    command.files(conditional, Shared(seed=5, out=tmp_path / "files"), Draw(4, labels=("3", "1", "9", "3")))
     with Image.open(tmp_path / "files" / "000001.png") as picture:
         assert picture.mode == "L", "grey data are grey files"
         np.testing.assert_array_equal(np.asarray(picture), made[1, ..., 0])

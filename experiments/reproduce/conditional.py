@@ -71,7 +71,7 @@ def scored(directory: Path, count_per_class: int, seed: int, classifier_steps: i
     images = sample.labelled(run, seed, asked.tolist())
     chosen = of_each_class(train.arrays["label"], classes, count_per_class, seed)
     resolution = run.record["config"].get("resolution")
-    judge = scoring.features_of("classifier", train.name, train.spec, resolution, train=run.data)
+    judge = scoring.planned("classifier", train.name, train.spec, resolution, train=run.data).load()
     extract = features.extractor(judge, features.of_data(train.spec.kind))
 
     def judged(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

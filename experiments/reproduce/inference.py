@@ -47,7 +47,7 @@ def main(seeds: tuple[int, ...] = (0,), settings: str = SETTINGS, workdir: Path 
                 minutes = running.timed(name, " ".join([settings, *running.baseline(name)]), seed, run)
                 opened = runs.open_run(run)
                 row = {"name": name, "seed": seed, "steps": opened.step}
-                evaluate.samples(run, evaluate.Shared(), METRICS, count=10_000)
+                evaluate.samples(run, evaluate.Shared(), evaluate.Request(METRICS, count=10_000))
                 scores = protocol.read(run)
                 row |= {s.metric: round(s.value, 4) for s in scores if s.weights == "averaged"}
                 floor = {s.metric: round(s.value, 4) for s in scores if s.weights == TRAINING}

@@ -107,7 +107,7 @@ def distances(about: dict[str, Any], made: np.ndarray, true: np.ndarray) -> dict
     name, resolution = data.images_of(about["data"]["name"]), about["config"].get("resolution")
     spec = data.load(name, "test", resolution).spec
     kind = None if spec.classes else "pixels"
-    judge = scoring.features_of(kind, name, spec, resolution)
+    judge = scoring.planned(kind, name, spec, resolution).load()
     read = features.extractor(judge, features.of_data(spec.kind))
     vectors = [joined(read(None, images))[0] for images in (made, true)]
     vectors = [each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-12) for each in vectors]  # 0 stays 0

@@ -1,12 +1,15 @@
 """Commands: a function, or one of several sub-commands, run with arguments from the command line."""
 
+import difflib
 import functools
 import inspect
+import itertools
 import os
 import sys
 import traceback
+import typing
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -41,7 +44,8 @@ def cli(
 
     Args:
         main: A function; its arguments, or the fields of its dataclasses, become flags. Or several, the sub-commands
-            `RUN NAME`: their first argument is the path RUN, and the first of them runs if no NAME is given.
+            `RUN NAME`: without NAME, the first of them that takes as many names as are given runs. What comes before
+            NAME are its positional-only arguments, or its first: a path, a text, or a tuple for any number of them.
         description: First paragraphs of `--help`; by default the function's docstring.
         arguments: The words of the command line, if some of them are not for `main`.
     """
@@ -59,9 +63,8 @@ def cli(
         asked = {"-h", "--help"} & set(words[: words.index("--")] if "--" in words else words)
         with wrapped() if asked else nullcontext():
             if not callable(main):
-                prog = f"{prog} RUN"
-                main, words, name = _subcommand(main, description, prog, words)
-                prog, description = f"{prog} {name}", None
+                main, words, usage = _subcommand(main, description, prog, words)
+                prog, description = f"{prog} {usage}", None
             called(main, words, prog, description)
     except SystemExit as end:
         if not end.code or not together:
@@ -91,29 +94,77 @@ def cli(
 def _subcommand(
     functions: Sequence[Callable[..., Any]], description: str | None, prog: str, words: Sequence[str]
 ) -> tuple[Callable[..., Any], list[str], str]:
-    """Returns a sub-command bound to its run, its flags and its name; or prints the list of sub-commands, for --help.
+    """Returns a sub-command bound to its operands, its flags and its usage; or prints all sub-commands, for --help.
 
     Raises:
-        UserError: If there is no run or no such sub-command, or a flag belongs to another sub-command.
+        UserError: If there are no operands or no such sub-command, or a flag belongs to another sub-command.
     """
     known = {function.__name__: function for function in functions}
-    run, name, flags = words[0] if words else "--", next(iter(known)), list(words[1:])
-    if {run, *flags[:1]} & {"-h", "--help"}:
-        print(f"usage: {prog} [SUBCOMMAND] [FLAGS]\n\n{description}\n\nsub-commands (by default {name}):")
-        print(listing((each, (inspect.getdoc(function) or "").split("\n")[0]) for each, function in known.items()))
-        print(f"\n`{prog} SUBCOMMAND --help` lists the flags of a sub-command.")
+    takes = {name: _operands(function) for name, function in known.items()}
+    usages = {name: " ".join(names) for name, names in takes.items()}
+    operands = list(itertools.takewhile(lambda word: not word.startswith("-"), words))
+    flags, named, first = list(words[len(operands) :]), operands[1:] and operands[-1] in known, next(iter(known))
+    if not named and {*flags[:1]} & {"-h", "--help"}:
+        print(f"usage: {prog} {usages[first]} [SUBCOMMAND] [FLAGS]\n\n{description}\n")
+        print(f"sub-commands (by default {first}):")
+        lines = [(inspect.getdoc(function) or "").split("\n")[0] for function in known.values()]
+        print(listing((f"{usages[name]} {name}", line) for name, line in zip(known, lines, strict=True)))
+        print(f"\n`{prog} {usages[first]} SUBCOMMAND --help` lists the flags of a sub-command.")
         raise SystemExit
-    if run.startswith("-"):
-        raise UserError(f"RUN: give a run directory first, then a sub-command and flags: {prog} {name}")
-    if flags and not flags[0].startswith("-"):
-        name = flags.pop(0)
+    if not operands:
+        raise UserError(
+            f"{usages[first]}: give a run directory first, then a sub-command and flags: {prog} {usages[first]} {first}"
+        )
+    if named:
+        name = operands.pop()
+    elif operands[1:] and operands[0] in known:
+        raise UserError(f"{operands[0]}: a sub-command comes last: {prog} {usages[operands[0]]} {operands[0]}")
+    elif operands[1:] and _misspelt(operands[-1], known):
+        name = operands[-1]
+    else:
+        name = next((each for each in known if _fits(takes[each], operands)), operands[-1])
     if name not in known:
         raise UserError(f"{name}: there is no such sub-command; give one of {', '.join(known)}")
     for flag in (word.partition("=")[0].replace("_", "-") for word in flags if word.startswith("--")):
         takers = [each for each, function in known.items() if flag in _flags(function)]
         if takers and name not in takers:
             raise UserError(f"{flag} is a flag of {', '.join(takers)}, not of {name}; leave it out")
-    return functools.partial(known[name], Path(os.path.expanduser(run))), flags, name
+    if {*flags} & {"-h", "--help"}:
+        operands = (operands * len(takes[name]))[: len(takes[name])]  # any will do
+    return _bound(known[name], operands, f"{prog} {usages[name]} {name}"), flags, f"{usages[name]} {name}"
+
+
+def _operands(function: Callable[..., Any]) -> dict[str, Any]:
+    """Returns the names that come before a sub-command, such as RUN, with their types; "RUNS ..." is any number.
+
+    They are its positional-only parameters, or its first one.
+    """
+    parameters = list(inspect.signature(function, eval_str=True).parameters.values())
+    first = [each for each in parameters if each.kind is each.POSITIONAL_ONLY] or parameters[:1]
+    return {f"{each.name.upper()}{' ...' if _many(each.annotation) else ''}": each.annotation for each in first}
+
+
+def _misspelt(word: str, known: Iterable[str]) -> bool:
+    return bool(difflib.get_close_matches(word, known, cutoff=0.8)) and not os.path.exists(word)
+
+
+def _many(kind: Any) -> bool:
+    return typing.get_origin(kind) is tuple
+
+
+def _fits(kinds: Mapping[str, Any], operands: Sequence[str]) -> bool:
+    """Returns whether a sub-command that is not named can be meant: it takes this very number of names."""
+    return len(kinds) == len(operands) and not any(map(_many, kinds.values()))
+
+
+def _bound(function: Callable[..., Any], operands: Sequence[str], usage: str) -> Callable[..., Any]:
+    """Binds a sub-command to its operands, with ~ expanded; raises UserError if it takes another number of them."""
+    kinds, paths = list(_operands(function).values()), [os.path.expanduser(word) for word in operands]
+    if _many(kinds[0]):
+        return functools.partial(function, tuple(typing.get_args(kinds[0])[0](path) for path in paths))
+    if len(kinds) != len(operands):
+        raise UserError(f"{' '.join(operands)}: {len(operands)} names instead of {len(kinds)}; give {usage}")
+    return functools.partial(function, *(kind(path) for kind, path in zip(kinds, paths, strict=True)))
 
 
 def _flags(function: Callable[..., Any]) -> Iterator[str]:

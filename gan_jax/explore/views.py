@@ -160,6 +160,6 @@ def _named(layer: str | None) -> str:
 def _features(run: Restored, kind: evaluate.FeatureName, *images: np.ndarray) -> tuple[list[np.ndarray], str]:
     """Returns features of arrays of images, and the name of the features."""
     name, resolution = run.record["data"]["name"], run.record["config"].get("resolution")
-    features = scoring.features_of(kind, name, run.spec, resolution, train=run.data)
+    features = scoring.planned(kind, name, run.spec, resolution, train=run.data).load()
     compute = extractor(features, of_data(run.spec.kind))
     return [joined(compute(None, each))[0] for each in images], features.name

@@ -9,6 +9,8 @@ The signals are computed in the compiled step and averaged over the iterations b
     gradient norms    of the players
     score             if the run is evaluated
 
+Whether a score is the best so far, and how many evaluations ago that was, is counted here too.
+
 The guard is a fold over log records. Each checkpoint holds the guard's memory at that step, so that a resumed run
 decides as though it had never stopped, even if its log is lost.
 """
@@ -67,6 +69,7 @@ class Memory(NamedTuple):
         past: Signal -> its last 1,000 values, for signals that are compared with their median.
         best: Best score so far.
         worse: Evaluations in a row that were far worse.
+        stale: Evaluations in a row that were no new best.
     """
 
     at: int = 0
@@ -75,6 +78,19 @@ class Memory(NamedTuple):
     past: Mapping[str, tuple[float, ...]] = {}
     best: float | None = None
     worse: int = 0
+    stale: int = 0
+
+
+class Stale(NamedTuple):
+    """The end of a run because its score no longer improves.
+
+    Attributes:
+        step: Step at which the run ends.
+        message: Description for the user.
+    """
+
+    step: int
+    message: str
 
 
 class Alarm(NamedTuple):
@@ -146,6 +162,13 @@ def watch(
     return memory, Alarm(step, since[due[0]], due[0], f"{messages[due[0]]} since step {since[due[0]]}")
 
 
+def stale(memory: Memory, step: int, metric: str, patience: int) -> Stale | None:
+    """Returns the end of a run if its best score is as many evaluations old as patience allows; 0 allows any number."""
+    if not patience or memory.stale < patience:
+        return None
+    return Stale(step, f"the best {metric}, {memory.best:.4g}, has not improved for {memory.stale} evaluations")
+
+
 def packed(memory: Memory) -> dict[str, Any]:
     """Converts a memory to JSON types, for a checkpoint."""
     return memory._asdict() | {"told": sorted(memory.told)}
@@ -189,11 +212,11 @@ def _score(
     value = value if math.isfinite(value) else -math.inf if higher else math.inf
     best, worse = memory.best, operator.lt if higher else operator.gt
     if best is None or worse(best, value):
-        return memory._replace(best=value, worse=0), None
+        return memory._replace(best=value, worse=0, stale=0), None
     # an unbiased distance may be negative: multiples of such a best mean nothing
     multiple = best / limits.score if higher else best * limits.score
     far = best > 0 and worse(value, multiple) and abs(value - best) > limits.errors * error
-    memory = memory._replace(worse=memory.worse + 1 if far else 0)
+    memory = memory._replace(worse=memory.worse + 1 if far else 0, stale=memory.stale + 1)
     if memory.worse != limits.evaluations:
         return memory, None
     message = f"the score is {value:.4g}, far worse than its best, {best:.4g}, for {memory.worse} evaluations"

@@ -14,7 +14,8 @@ from gan_jax.loop import guard, progress, rollback, snapshots
 from gan_jax.loop.callbacks import Event
 from gan_jax.loop.settings import Job, watched_metric
 from gan_jax.metrics import protocol
-from gan_jax.metrics.menu import METRICS, Scorer
+from gan_jax.metrics.menu import METRICS
+from gan_jax.metrics.scorer import SampleScores
 from gan_jax.runs import checkpoint, log, records
 from gan_jax.types import TrainState
 
@@ -25,17 +26,17 @@ class Hook(NamedTuple):
     Attributes:
         name: What is done.
         every: Iterations between.
-        act: `(state, record)`: does it; `record` is the log record of this step. Returns an alarm if it ends training.
+        act: `(state, record)`: does it; `record` is the log record of this step. Returns why it ends training, if so.
     """
 
     name: str
     every: int
-    act: Callable[[TrainState, log.Record], guard.Alarm | None]
+    act: Callable[[TrainState, log.Record], guard.Alarm | guard.Stale | None]
 
 
 @contextmanager
 def opened(
-    job: Job, grid: Callable[[TrainState, int], Path], scorer: Scorer | None, start: int, past: rollback.Past
+    job: Job, grid: Callable[[TrainState, int], Path], scorer: SampleScores | None, start: int, past: rollback.Past
 ) -> Iterator[tuple[Callable[[log.Record], None], list[Hook]]]:
     """Opens the outputs of a run at a step, and drops what is of later ones.
 
@@ -90,22 +91,30 @@ def opened(
             out.picture(record["step"], path)
             tell(Event("grid", record["step"], path=path))
 
-        def score(scorer: Scorer, state: TrainState, record: log.Record) -> guard.Alarm | None:
-            best = past.memory.best
-            alarm = judged(_scores(scorer, job.notes, state, record["step"]))
-            if save_best and past.memory.best != best:
+        def score(scorer: SampleScores, state: TrainState, record: log.Record) -> guard.Alarm | guard.Stale | None:
+            at, best = record["step"], past.memory.best
+            found, entry = _scores(scorer, job.notes, state, at)
+            alarm = judged(entry)
+            better = past.memory.best != best
+            texts = [protocol.text(each) + (", new best" if better and each.metric == metric else "") for each in found]
+            job.say(f"step {at:,}: {'; '.join(texts)}")
+            if save_best and better:
                 save_best(state, meta())
-            return alarm
+            if alarm or at == options.steps:
+                return alarm
+            if stale := guard.stale(past.memory, at, metric, options.patience):
+                write({"step": at, "event": "ended early", "message": stale.message})
+            return stale
 
         def save_checked(state: TrainState, record: log.Record) -> None:
             parallel.assert_replicated(state)
             path = save(state, meta())
             tell(Event("checkpoint", int(state.step), path=path))
 
-        hooks = [Hook("log", options.log_every, log_record), Hook("grid", options.sample_every, draw)]
+        hooks = [Hook("log", options.log_every, log_record)]
         if scorer:
             hooks.append(Hook("score", options.eval_every, partial(score, scorer)))
-        hooks.append(Hook("save", options.save_every, save_checked))
+        hooks += [Hook("grid", options.sample_every, draw), Hook("save", options.save_every, save_checked)]
         yield write, hooks
 
 
@@ -118,11 +127,11 @@ def due(hooks: Sequence[Hook], at: int, steps: int, stopping: bool) -> list[Hook
     return [hook for hook in hooks if hook.name in names or (names and hook.name == "log")]
 
 
-def _scores(scorer: Scorer, notes: Path, state: TrainState, at: int) -> log.Record:
-    """Scores the averaged generator, adds to the run's scores, and returns the log record."""
+def _scores(scorer: SampleScores, notes: Path, state: TrainState, at: int) -> tuple[list[protocol.Score], log.Record]:
+    """Scores the averaged generator, adds to the run's scores, and returns them and the log record."""
     began = time.monotonic()
-    found = scorer.samples(parallel.first(state.ema), "averaged", at)
+    found = scorer(parallel.first(state.ema), "averaged", at)
     protocol.write(notes, found)
     values = {f"score/{score.metric}": score.value for score in found}
     values |= {f"score/{score.metric}_error": score.error for score in found if math.isfinite(score.error)}
-    return {"step": at, "eval_seconds": time.monotonic() - began} | values
+    return found, {"step": at, "eval_seconds": time.monotonic() - began} | values

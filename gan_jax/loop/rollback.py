@@ -55,6 +55,14 @@ def recalled(meta: dict[str, Any], job: Job) -> Past:
     return Past(found.get("rollbacks", counted), memory)
 
 
+def ended(meta: dict[str, Any], job: Job) -> guard.Stale | None:
+    """Returns why --patience has ended the run of a checkpoint, if it has; arguments are those of `recalled`."""
+    if not job.options.patience:
+        return None
+    memory = recalled(meta, job).memory
+    return guard.stale(memory, meta["step"], watched_metric(job.options), job.options.patience)
+
+
 def final(job: Job, past: Past) -> bool:
     """Returns whether the next divergence stops the run, instead of rolling it back."""
     return job.options.guard == "stop" or past.rollbacks == ROLLBACKS

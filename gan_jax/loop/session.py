@@ -26,7 +26,7 @@ from gan_jax.loop import (
 )
 from gan_jax.loop.callbacks import Callback, guarded
 from gan_jax.loop.feeding import Feeding
-from gan_jax.loop.guard import Alarm
+from gan_jax.loop.guard import Alarm, Stale
 from gan_jax.loop.settings import Config, Job, share, validated
 from gan_jax.loop.train import Program, train
 from gan_jax.metrics import scoring
@@ -78,8 +78,9 @@ def run(
         init = partial(jax.jit(lambda key: system.init(rng.named(key, "init"))), key)
         init, parent, inherited = fine_tuning.begun(options.init_from, found, system, init)
         state, meta = checkpoint.restore(saved, like) if found else (init(), None)
-        if int(state.step) >= options.steps:
-            return _left_alone(job, state)
+        ended = rollback.ended(meta, job) if meta and int(state.step) < options.steps else None
+        if ended or int(state.step) >= options.steps:
+            return _left_alone(job, state, ended)
         fed = feeding.prepared(job, dataset, system.batches)
         job = job._replace(record=job.record | parent | _shapes(system, like, fed))
         job, past = _continued(job, meta, int(state.step), new)
@@ -94,10 +95,13 @@ def run(
         return state
 
 
-def _left_alone(job: Job, state: TrainState) -> TrainState:
-    """Says that a run has all its iterations, and returns its state."""
-    remedy = "give more to continue it, or --fresh to start anew"
-    print(f"{job.workdir} has already run {state.step} iterations, and --steps is {job.options.steps}; {remedy}")
+def _left_alone(job: Job, state: TrainState, ended: Stale | None) -> TrainState:
+    """Says that a run is done, and returns its state."""
+    why, more = f"and --steps is {job.options.steps}", "more"
+    if ended:
+        why, more = f"and {ended.message}", "a higher --patience"
+    remedy = f"give {more} to continue it, or --fresh to start anew"
+    print(f"{job.workdir} has already run {state.step} iterations, {why}; {remedy}")
     if report.outdated(job.notes):
         _shown(job.notes)  # the run was killed between its last save and its report
     return jax.tree.map(jax.numpy.asarray, state)
@@ -159,16 +163,18 @@ def _program(job: Job, system: System, fed: Feeding, key: Array, init: Callable[
     return Program(key, init, fed, iterate, grid, scorer)
 
 
-def _end(job: Job, spec: Spec, state: TrainState, alarm: Alarm | None, received: Sequence[Signals]) -> None:
+def _end(job: Job, spec: Spec, state: TrainState, alarm: Alarm | Stale | None, received: Sequence[Signals]) -> None:
     """Says how a run ended; raises SystemExit after a signal, which asked the whole program to end."""
     workdir, step = job.workdir, int(state.step)
-    if alarm:
+    if isinstance(alarm, Alarm):
         stands = f"is back at step {step}, and later checkpoints are moved aside"
         if not checkpoint.steps(workdir / "checkpoints"):
             stands = "has no earlier checkpoint; lower the learning rates, or save more often with a lower --save-every"
         print(f"stopped: {alarm.message}; {workdir} {stands}")
         return
-    if step < job.options.steps:
+    if alarm:
+        print(f"ended at step {step:,}: {alarm.message}")
+    elif step < job.options.steps:
         name = received[0].name if received else "SIGTERM"
         print(f"stopped by {name} at step {step} and saved; the same command continues the run")
         raise SystemExit(128 + received[0] if received else 0)

@@ -51,6 +51,9 @@ class Run:
     coordinates."""
     best: Name | None = None
     """Metric by which the best checkpoint is kept, in best/."""
+    patience: int = 0
+    """Scores in a row without a new best after which training ends, by --best or the first of --eval-metrics; 0 for
+    any number."""
     guard: Policy = "warn"
     """On divergence: warn; stop at the last good checkpoint; roll back to it and resume with a new key; or off."""
     change: tuple[str, ...] = ()
@@ -145,6 +148,11 @@ def validated(options: Run) -> Run:
         raise UserError(
             f"eval_every={options.eval_every}, eval_metrics={options.eval_metrics}: give at least 0 iterations and at "
             "least one metric; --eval-every 0 computes no scores"
+        )
+    if options.patience < 0 or (options.patience and not (options.eval_every or options.best)):
+        raise UserError(
+            f"--patience {options.patience}: give a number of scores, and --eval-every or --best, without which there "
+            "are none"
         )
     if options.best is None:
         return options

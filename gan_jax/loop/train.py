@@ -12,9 +12,9 @@ from gan_jax.devices import cluster, memory, parallel
 from gan_jax.errors import Diverged, UserError
 from gan_jax.loop import hooks, profiling, rollback
 from gan_jax.loop.feeding import Feeding
-from gan_jax.loop.guard import Alarm
+from gan_jax.loop.guard import Alarm, Stale
 from gan_jax.loop.settings import Job
-from gan_jax.metrics.menu import Scorer
+from gan_jax.metrics.scorer import SampleScores
 from gan_jax.runs import checkpoint, log
 from gan_jax.types import Array, Metrics, TrainState
 
@@ -36,7 +36,7 @@ class Program(NamedTuple):
     feeding: Feeding
     iterate: Callable[[TrainState, Any, Array, int], tuple[TrainState, Metrics]]
     grid: Callable[[TrainState, int], Path]
-    scorer: Scorer | None
+    scorer: SampleScores | None
 
 
 class Stretch(NamedTuple):
@@ -57,7 +57,7 @@ class Stretch(NamedTuple):
 
 def train(
     job: Job, program: Program, state: TrainState, past: rollback.Past, received: Sequence[Any]
-) -> tuple[TrainState, Alarm | None]:
+) -> tuple[TrainState, Alarm | Stale | None]:
     """Trains a run to its end, with roll-backs.
 
     Args:
@@ -68,7 +68,8 @@ def train(
         received: Signals that ask the run to end; grows as they arrive.
 
     Returns:
-        The last state, which is saved; or, if the guard has stopped the run, the state gone back to, and the alarm.
+        The last state, which is saved; or, if the guard has stopped the run, the state gone back to. And why it ended
+        before its last iteration, unless by a signal.
 
     Raises:
         Diverged: If a metric or parameter is not finite, and the guard is set neither to stop nor to roll back.
@@ -77,8 +78,8 @@ def train(
     try:
         while True:
             state, alarm = _advanced(job, program, state, past, received)
-            if alarm is None:
-                return state, None
+            if not isinstance(alarm, Alarm):
+                return state, alarm
             last = rollback.final(job, past)
             state, past = rollback.go_back(job, alarm, past, program.init)
             if last:
@@ -95,11 +96,11 @@ def train(
 
 def _advanced(
     job: Job, program: Program, state: TrainState, past: rollback.Past, received: Sequence[Any]
-) -> tuple[TrainState, Alarm | None]:
-    """Iterates until all iterations are done, a signal arrives, or the guard ends training.
+) -> tuple[TrainState, Alarm | Stale | None]:
+    """Iterates until all iterations are done, a signal arrives, or the guard or a stale score ends training.
 
-    Arguments and errors are those of `train`. Returns the last state, which is saved; or the diverged one, and the
-    alarm.
+    Arguments and errors are those of `train`. Returns the last state, which is saved unless it diverged; and why
+    training ended, unless by a signal.
     """
     steps, start = job.options.steps, int(state.step)
     key = jax.random.fold_in(rng.named(program.key, "rollback"), past.rollbacks) if past.rollbacks else program.key
@@ -143,9 +144,11 @@ def _advanced(
                 continue
             try:
                 record = _measured(stretch, at, job.config.batch_size)
-                for hook in due:
-                    if not (alarm and hook.name == "save"):  # a diverged state is not saved
-                        alarm = hook.act(state, record) or alarm
+                for hook in acting:
+                    ended = isinstance(alarm, Stale)  # then everything is due, as after the last iteration
+                    if (ended or hook in due) and not (isinstance(alarm, Alarm) and hook.name == "save"):
+                        reason = hook.act(state, record)  # a diverged state is not saved
+                        alarm = alarm or reason
                 stretch = Stretch(at, record["seconds"], time.monotonic(), [])
             except Diverged as error:
                 write({"step": stretch.first, "event": "diverged", "message": str(error)})

@@ -31,9 +31,11 @@ class Score(NamedTuple):
         split: Its split.
         real: Number of real images.
         fake: Number of samples.
-        weights: "averaged" or "raw"; or "training images" for training images scored as samples, the reference value.
-        step: Step of the checkpoint; None for training images.
-        seed: Seed of the samples.
+        weights: "averaged" or "raw" of a run's samples; else what was scored as samples: "training images", for a
+            reference value, or the name of a set.
+        step: Step of the checkpoint; None where there is none.
+        seed: Seed of the samples, or of their choice from a larger set.
+        fake_data: Fingerprint of the set that was scored; "" of a run's samples.
     """
 
     metric: str
@@ -51,6 +53,7 @@ class Score(NamedTuple):
     weights: str
     step: int | None
     seed: int
+    fake_data: str = ""
 
 
 SAME = ("metric", "features", "resize", "settings", "data", "split", "real", "fake")  # must agree in a comparison
@@ -79,6 +82,28 @@ def compare(first: Score, second: Score) -> Difference:
         if a != b:
             raise UserError(f"{field}: the protocols differ, {a!r} and {b!r}; score both again with the same one")
     return Difference(first.value - second.value, math.hypot(first.error, second.error))
+
+
+def text(score: Score) -> str:
+    """Returns a score as text, such as "fid 9.39 ± 0.12"."""
+    return f"{score.metric} {measured(score.value, score.error)}"
+
+
+def measured(value: float, error: float, sign: str = "") -> str:
+    """Returns a value with its error as text, the error only where it is known; with `sign` "+" the sign always."""
+    return f"{value:{sign}.4g}" + (f" ± {error:.2g}" if error == error else "")
+
+
+def described(score: Score) -> str:
+    """Returns the protocol of a score as text."""
+    parts = [
+        f"features {score.features_name} ({score.features[:8]})" if score.features else "",
+        f"resize {score.resize}" if score.resize != "none" else "",
+        score.settings,
+        f"{score.real:,} real of {score.data_name} ({score.split}, {score.data[:8]})",
+        f"{score.fake:,} samples",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def identity(score: Score) -> Score:

@@ -9,13 +9,14 @@ import numpy as np
 
 from gan_jax import data
 from gan_jax.data import Dataset, Spec
-from gan_jax.errors import UserError
+from gan_jax.errors import NotFound, UserError
 from gan_jax.metrics import duality_gap as gap
 from gan_jax.metrics import features, protocol
-from gan_jax.metrics.features import Features, classifier, inception, pretrained
+from gan_jax.metrics.features import Plan, inception, pretrained
 from gan_jax.metrics.features.inception import Resize
-from gan_jax.metrics.menu import Name, Scorer, enough, scorer
+from gan_jax.metrics.menu import Name, require
 from gan_jax.metrics.protocol import Score
+from gan_jax.metrics.scorer import Origin, SampleScores, Scorer, of_system, require_memory, scorer
 from gan_jax.types import Array, System, TrainState
 
 FeatureName = Literal["classifier", "inception", "pixels"]
@@ -27,7 +28,7 @@ GAP_BATCHES = 10  # batches over which the duality gap is averaged
 TRAINING = "training images"  # scored as samples: the reference value of a perfect generator
 
 
-def features_of(
+def planned(
     kind: FeatureName | None,
     name: str,
     spec: Spec,
@@ -35,8 +36,8 @@ def features_of(
     weights: Path | None = None,
     resize: Resize = "reference",
     train: Dataset | None = None,
-) -> Features:
-    """Returns the features by which samples are compared with a data set.
+) -> Plan:
+    """Returns the features by which samples are compared with a data set, not loaded yet.
 
     Args:
         kind: "classifier": that of the data set, trained once; "inception": the network of published scores; "pixels":
@@ -49,26 +50,41 @@ def features_of(
         train: The training data, if they are in memory; other data are loaded by name to train a classifier.
 
     Raises:
-        UserError: If the data set has no labels, so that there is no classifier, or networks for images are to judge
-            another kind.
+        UserError: If the data set has no labels, so that there is no classifier, networks for images are to judge
+            another kind, or there is no such file of weights.
     """
-    if not spec.kind.is_image:
-        if kind in ("classifier", "inception"):
-            raise UserError(f"features={kind!r} needs images, but {name} has {spec.kind.noun}; leave it out")
-        return features.raw(spec)
+    if not spec.kind.is_image and kind in ("classifier", "inception"):
+        raise UserError(f"features={kind!r} needs images, but {name} has {spec.kind.noun}; leave it out")
     if kind == "inception":
-        return inception.features(weights, resize)
-    if kind == "pixels":
-        return features.raw(spec)
+        return of_inception(weights, resize)
+    if kind == "pixels" or not spec.kind.is_image:
+        raw = features.raw(spec)
+        return Plan(raw.name, raw.size, raw.classes, lambda: raw)
     if not spec.classes:
         raise UserError(
-            f"features: {name} has no labels to train a classifier with; give --features inception, or --features "
-            "pixels, which say less about quality"
+            f"features: {name} has no labels to train a classifier with; give --features inception (in training "
+            "--eval-features), or --features pixels, which say less about quality"
         )
     if train is not None and train.held_out is not None:
-        return features.of_classifier(pretrained.fitted(train, train.held_out), name)
+        own, test = train, train.held_out
+        load = lambda: features.of_classifier(pretrained.fitted(own, test), name)  # noqa: E731
+        return Plan(f"classifier of {name}", pretrained.SIZE, spec.classes, load)
     name = data.images_of(name)
-    return features.of_classifier(pretrained.load(name, resolution), name)
+    title, size = f"classifier of {name}", pretrained.size(name)
+    return Plan(title, size, spec.classes, lambda: features.of_classifier(pretrained.load(name, resolution), name))
+
+
+def of_inception(weights: Path | None, resize: Resize = "reference") -> Plan:
+    """Returns Inception's features, not loaded yet; arguments are those of `planned`.
+
+    Raises:
+        NotFound: If there is no such file of weights.
+    """
+    if weights is not None and not weights.is_file():
+        raise NotFound(
+            f"--inception {weights}: there is no such file; give that of Inception's weights, or leave it out"
+        )
+    return Plan(inception.NAME, inception.SIZE, inception.CLASSES, lambda: inception.features(weights, resize))
 
 
 def in_training(
@@ -79,7 +95,7 @@ def in_training(
     metrics: Sequence[Name],
     kind: FeatureName | None,
     count: int,
-) -> Scorer:
+) -> SampleScores:
     """Prepares the scores of a run that is about to start, against its test images; trains the classifier if needed.
 
     Args:
@@ -88,29 +104,34 @@ def in_training(
         resolution: The resolution at which they were loaded.
         workdir: The run directory, where the scores of the training images are written as reference values.
         metrics: The scores.
-        kind: See `features_of`.
+        kind: See `planned`.
         count: Number of samples per score.
+
+    Raises:
+        UserError: If they cannot be computed; before anything is loaded, trained or downloaded, if that is known.
     """
     if system.sample is None:
         raise UserError(
             "eval_every, best: translated images cannot be scored during training; leave --eval-every and --best out"
         )
     began = time.monotonic()
-    test = train.held_out or data.load(train.name, "test", resolution, skip_damaged=True)
+    plan = planned(kind, train.name, train.spec, resolution, train=train)
     remedy = "raise --eval-count; or, if the images are too few, use kid instead of fid in --eval-metrics and --best"
-    counts = {"samples": count, "test_images": test.count, "training_images": train.count}
-    if kind == "classifier" or (kind is None and train.spec.kind.is_image):
-        enough(metrics, classifier.SIZE, remedy, **counts)  # before it is trained, which takes minutes
-    judge = features_of(kind, train.name, train.spec, resolution, train=train)
-    enough(metrics, judge.size, remedy, **counts)
-    made = scorer(system, judge, metrics, test, train, count=count)
-    protocol.write(workdir, yardstick(made, train, count, 0))
+    counts = {"samples": count, "training images": train.count}
+    require(metrics, plan, counts, remedy, flags="--eval-")
+    require_memory(system, plan, metrics, count)
+    test = train.held_out or data.load(train.name, "test", resolution, skip_damaged=True)
+    held_out = test.fingerprint != train.fingerprint
+    require(metrics, plan, {"test images": test.count}, remedy, held_out=held_out, flags="--eval-")
+    made = scorer(plan.load(), metrics, test, train)
+    reference = yardstick(made, train, count, 0)
+    protocol.write(workdir, reference)
     print(
-        f"prepared scores with the features {judge.name!r} and {test.count:,} test {train.spec.kind.noun} in "
-        f"{time.monotonic() - began:.0f} s",
+        f"prepared scores with the features {plan.name!r} and {test.count:,} test {train.spec.kind.noun} in "
+        f"{time.monotonic() - began:.0f} s; {TRAINING}: {', '.join(map(protocol.text, reference))}",
         flush=True,
     )
-    return made
+    return of_system(made, system, count)
 
 
 def equilibrium(system: System, state: TrainState, real: Dataset, batch_size: int, seed: int) -> Score:
@@ -131,9 +152,13 @@ def duality_gap(
 
 
 def yardstick(made: Scorer, train: Dataset, count: int, seed: int) -> list[Score]:
-    """Scores training images, drawn without replacement, as samples, for a reference value."""
-    order = np.random.default_rng(seed).permutation(len(train.arrays["image"]))[:count]
-    return made.images(train.arrays["image"][np.sort(order)], TRAINING)
+    """Scores some training examples as samples, for a reference value."""
+    return made.examples(drawn(train.arrays["image"], count, seed), Origin(TRAINING, seed=seed))
+
+
+def drawn(examples: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Draws at most `count` examples without replacement, in random order: a set may be sorted by class."""
+    return examples[np.random.default_rng(seed).permutation(len(examples))[:count]]
 
 
 def _of_players(

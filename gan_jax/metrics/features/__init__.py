@@ -8,6 +8,7 @@ the classifiers of data sets; `inception` is the network of published scores, wi
 from gan_jax.metrics.features.extraction import (
     BATCH,
     Features,
+    Plan,
     Stream,
     extractor,
     function,
@@ -20,6 +21,7 @@ from gan_jax.metrics.features.extraction import (
 __all__ = [
     "BATCH",
     "Features",
+    "Plan",
     "Stream",
     "extractor",
     "function",

@@ -49,6 +49,22 @@ class Features(NamedTuple):
     apply: Callable[[PyTree, Array], tuple[Array, Array]]
 
 
+class Plan(NamedTuple):
+    """Features that are not loaded yet, and what is known of them.
+
+    Attributes:
+        name: Readable name.
+        size: Number of features D.
+        classes: Number of classes K; 0 where they give no probabilities.
+        load: Returns them; trains the classifier or downloads the weights if need be.
+    """
+
+    name: str
+    size: int
+    classes: int
+    load: Callable[[], Features]
+
+
 Stream = Iterator[tuple[np.ndarray, np.ndarray]]  # batches of features [b, D] and probabilities [b, K]
 
 

@@ -21,6 +21,7 @@ from gan_jax.metrics.features.inception_network import CLASSES, Net
 from gan_jax.types import Array, PyTree
 
 URL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
+NAME = "Inception-v3"
 SIDE = 299  # side of the network's input
 SIZE = 2048  # number of features
 EPSILON = 1e-3  # of batch norm
@@ -54,7 +55,7 @@ def features(path: Path | str | None = None, resize: Resize = "reference") -> Fe
         download.verify(path, path.name)
     params, mark = _params(weights.read(path, LIMIT), path)
     resize_name, prepare = _PREPARE[resize]
-    return Features("Inception-v3", mark, resize_name, SIZE, CLASSES, params, partial(_apply, prepare))
+    return Features(NAME, mark, resize_name, SIZE, CLASSES, params, partial(_apply, prepare))
 
 
 # Name of the resize, and the function from images in [-1, 1] to the network's input. The original graph scales a byte v

@@ -8,9 +8,9 @@ import numpy as np
 from gan_jax import data
 from gan_jax.data import Dataset
 from gan_jax.data.cache import cached
-from gan_jax.data.sources.stacked import SOURCES
+from gan_jax.data.sources.stacked import CHANNELS, SOURCES
 from gan_jax.metrics.features import train_classifier
-from gan_jax.metrics.features.classifier import STEPS, Classifier, classifier
+from gan_jax.metrics.features.classifier import SIZE, STEPS, Classifier, classifier
 
 RECIPE = 1  # raise it when training changes, so that cached classifiers are trained anew
 
@@ -40,6 +40,11 @@ def load(name: str = "digits", resolution: int | None = None) -> Classifier:
         return stacked(load(SOURCES[name], resolution))
     train_set, test_set = (data.load(name, split, resolution, skip_damaged=True) for split in ("train", "test"))
     return fitted(train_set, test_set)
+
+
+def size(name: str) -> int:
+    """Returns the number of features of a data set's classifier, without loading it."""
+    return SIZE * (CHANNELS if name in SOURCES else 1)
 
 
 def fitted(train_set: Dataset, test_set: Dataset, seed: int = 0, steps: int = STEPS) -> Classifier:

@@ -1,0 +1,11 @@
+"""The command line `python -m gan_jax.evaluate`."""
+
+from gan_jax.cli import cli
+from gan_jax.evaluate import compare, pair, players, samples
+
+if __name__ == "__main__":
+    cli(
+        [samples, players, pair, compare],
+        "Scores checkpoints of the run directory RUN; or any two sets of images, each a run, a folder, an .npz file or "
+        "a data set; or compares runs by their recorded scores.",
+    )

@@ -1,0 +1,143 @@
+"""Sets of examples by their names on the command line: a run, a folder of images, an .npz file, or a data set."""
+
+import os
+import re
+import zipfile
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from gan_jax import data, runs, sample
+from gan_jax.cli import Checkpoint
+from gan_jax.data import Dataset, names
+from gan_jax.data.dataset import dataset
+from gan_jax.data.kinds import Kind
+from gan_jax.data.kinds.find import BUILT_IN
+from gan_jax.data.reading.images import squares
+from gan_jax.data.reading.listing import listed
+from gan_jax.errors import NotFound, UserError
+from gan_jax.runs import Restored, directories
+
+KEY = "image"  # name of the array in a file that `gan_jax.sample RUN npz` writes
+SPLIT = re.compile(r"(.+):((?:train|test|valid|validation|all)(?:\[.*\])?)")  # a data set and its split
+
+
+class Given(NamedTuple):
+    """A named set, before its images are decoded or drawn.
+
+    Attributes:
+        name: Its name, with an absolute path.
+        split: Split of a data set or folder.
+        run: The run whose samples it is, if any.
+        array: The array of an .npz file.
+        most: Largest number of examples that it can have, where that is known.
+    """
+
+    name: str
+    split: str = "all"
+    run: Restored | None = None
+    array: np.ndarray | None = None
+    most: int | None = None
+
+
+def given(word: str, checkpoint: Checkpoint, key: str | None, split: str = "test") -> Given:
+    """Finds out what a name means; opens a run, reads an .npz file, lists a folder.
+
+    Args:
+        word: A run directory; a file that ends in .npz; or a data set as in `data.load`, with ":SPLIT" at its end where
+            the default, "all" of a folder, is not meant.
+        checkpoint: The checkpoint of a run.
+        key: Name of the array in an .npz file; by default "image", or its only one.
+        split: Default split of a data set that is no folder.
+
+    Raises:
+        UserError: If it is a translator's run, or a file cannot be read.
+    """
+    path = Path(os.path.expanduser(word))
+    if path.suffix == ".npz":
+        array = _array(path, key)
+        return Given(os.path.abspath(path), array=array, most=len(array))
+    if directories.holds_run(path):
+        opened = runs.open_run(path, checkpoint.step, checkpoint.best, safe=checkpoint.safe)
+        if opened.system.sample is None:
+            raise UserError(f"{path} is a translator and draws no samples; give a folder of its translations")
+        return Given(os.path.abspath(path), f"step {opened.step}", opened)
+    match = None if path.exists() else SPLIT.fullmatch(word)
+    name, chosen = match.groups() if match else (word, "")
+    if not names.parsed(name).task and (folder := names.source(name)).kind == "folder":
+        return Given(names.resolved(name), chosen or "all", most=len(listed(folder.path).names))
+    return Given(names.resolved(name), chosen or split)
+
+
+def loaded(found: Given, kind: Kind | None, resolution: int | None, count: int, seed: int) -> Dataset:
+    """Loads a set, or draws a run's samples.
+
+    Args:
+        found: The set.
+        kind: Kind of the examples of an .npz file; None for the first built-in one that they fit.
+        resolution: Side of the square to which images are resized and cropped, except a run's samples.
+        count: Number of a run's samples.
+        seed: Seed of a run's samples.
+
+    Raises:
+        UserError: If the examples are of another kind or of none, or the set cannot be loaded.
+    """
+    if found.run is not None:
+        images = sample.samples(found.run, seed, count)
+        return dataset(found.name, f"{found.split}, seed {seed}", images, kind=found.run.spec.kind)
+    if found.array is None:
+        return data.load(found.name, found.split, resolution, skip_damaged=True)
+    shape, dtype = found.array.shape[1:], found.array.dtype
+    fitting = next((each for each in (kind, *BUILT_IN.values()) if each and each.fits(shape, dtype)), None)
+    if fitting is None or kind not in (None, fitting):
+        expected = kind or BUILT_IN["image"]
+        raise UserError(
+            f"{found.name}: the examples are {dtype} {list(shape)}, but {expected.noun} must be {expected.form}; "
+            "convert them, or give another array with --key"
+        )
+    examples = squares(found.array, resolution) if fitting.is_image else found.array
+    return dataset(found.name, found.split, examples, kind=fitting)
+
+
+def alike(samples: Dataset, real: Dataset) -> np.ndarray:
+    """Returns the examples of a set in the shape of another's; images may differ in channels without colour.
+
+    Raises:
+        UserError: If they differ in kind or in size, or have colours that the others lack.
+    """
+    ours, theirs, images = samples.spec, real.spec, samples.arrays["image"]
+    if (ours.kind.name, ours.shape) == (theirs.kind.name, theirs.shape):
+        return images
+    remedy = "give sets of one kind and shape"
+    if ours.kind.is_image and theirs.kind.is_image:
+        remedy = "give --resolution to make both squares of one size"
+        if ours.shape[:2] == theirs.shape[:2]:
+            remedy = "convert the images to greyscale"
+            if ours.shape[2] == 1:
+                return np.repeat(images, 3, axis=3)
+            if np.all(images == images[..., :1]):
+                return images[..., :1]
+    raise UserError(
+        f"{samples.name} has {ours.kind.noun} of shape {list(ours.shape)}, and {real.name} {theirs.kind.noun} of "
+        f"{list(theirs.shape)}; {remedy}"
+    )
+
+
+def _array(path: Path, key: str | None) -> np.ndarray:
+    """Reads one array of an .npz file, without running code that it may hold; grey images `[N, H, W]` get a channel."""
+    if not path.is_file():
+        raise NotFound(f"{path}: there is no such file")
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"{path} is damaged or not an .npz file; write it with numpy.savez")
+    with np.load(path) as arrays:
+        known = arrays.files
+        name = key or (known[0] if len(known) == 1 else KEY)
+        if name not in known:
+            raise UserError(f"{path} has the arrays {', '.join(known)}, and none called {name}; give one with --key")
+        try:
+            array = np.asarray(arrays[name])
+        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise UserError(f"{path}: the array {name} cannot be read ({error}); write the file again") from error
+    return array[..., None] if array.ndim == 3 and array.dtype == np.uint8 else np.atleast_1d(array)
