@@ -6,7 +6,7 @@ import tempfile
 
 # Most of the tests' time is compiling, which takes half as long without optimisation, and half of that without the
 # emitters of fused loops, which jaxlib 0.11 cannot do without. If XLA_FLAGS sets a level, tests compile as users do.
-GIVEN = os.environ.get("XLA_FLAGS", "")
+GIVEN = os.environ.setdefault("GAN_JAX_TESTS_XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))  # for all processes
 FLAGS = f"--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1 {GIVEN}"
 if importlib.metadata.version("jaxlib") < "0.11":
     FLAGS = f"--xla_cpu_use_fusion_emitters=false {FLAGS}"

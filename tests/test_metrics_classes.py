@@ -66,7 +66,7 @@ def test_errors_are_the_spread_over_seeds():
     rare = np.array([0.9, 0.097, 0.002, 0.001])
 
     def ratio(score, p, count=1000):
-        found = [score(summary(draws.choice(len(p), count, p=p), len(p))) for _ in range(150)]
+        found = [score(summary(draws.choice(len(p), count, p=p), len(p))) for _ in range(300)]
         values, errors = np.transpose(found)
         return np.sqrt(np.mean(errors**2)) / np.std(values)
 
