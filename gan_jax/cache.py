@@ -1,4 +1,4 @@
-"""The command line `python -m gan_jax.cache`: what the cache holds, how large, since when; and deleting it."""
+"""What the cache holds, how large, since when; and its clearing: `python -m gan_jax.cache`."""
 
 import shutil
 import time

@@ -217,7 +217,7 @@ def table(runs: tuple[Path, ...], /, out: Path | None = None) -> None:
         ("a b both", "both a b 1"),
         ("a b c table --out d", "table a b c d"),
         ("a table", "table a None"),
-        ("a --help", "FIRST SECOND both            Both."),
+        ("a --help", "FIRST SECOND both  Both."),
         ("a both --help", "--side INT"),
         ("a b table --help", "--out"),
     ],

@@ -29,7 +29,7 @@ from gan_jax.sample import __main__ as command
 from gan_jax.sample.__main__ import Draw, Shared
 
 PAGE = (Path(data.__file__).parent / "README.md").read_text()
-COUNT, CLASSES = 80, ("cats", "dogs")
+COUNT, CLASSES = 120, ("cats", "dogs")
 
 
 def pixels(count=COUNT):
@@ -90,7 +90,7 @@ def test_a_tenth_of_arrays_is_held_out_or_what_is_given_for_testing():
     image, label = pixels()
     train = faces()
     test = train.held_out
-    assert test is not None and (train.count, test.count) == (72, 8) and (train.split, test.split) == ("train", "test")
+    assert test is not None and (train.count, test.count) == (108, 12) and (train.split, test.split) == ("train", "test")
     rows = [{each.tobytes() for each in part.arrays["image"]} for part in (train, test)]
     assert not rows[0] & rows[1] and rows[0] | rows[1] == {each.tobytes() for each in image}
     for part in (train, test):
@@ -125,7 +125,7 @@ def test_arrays_that_fit_nothing_are_refused(arguments, options, message):
 def test_a_run_on_arrays_is_recorded_sampled_and_explored_and_needs_them_again_for_no_more(notebook):
     opened = runs.open_run(notebook.workdir)
     about = opened.record["data"]
-    assert (about["name"], about["class_names"], about["count"]) == ("memory:faces", list(CLASSES), 72)
+    assert (about["name"], about["class_names"], about["count"]) == ("memory:faces", list(CLASSES), 108)
     assert opened.spec == notebook.faces.spec and sample.samples(opened, 0, 3).shape == (3, 8, 8, 1)
     assert directories.default_directory(opened.record).name == "test_data_own-faces"
     with pytest.raises(NotFound, match=r"made in memory by data.from_arrays.*FILE.py:FUNCTION.*open_run"):
@@ -140,7 +140,7 @@ def test_a_run_on_arrays_is_recorded_sampled_and_explored_and_needs_them_again_f
 
 def test_scores_in_training_are_against_what_is_held_out(notebook):
     scores = [score for score in protocol.read(notebook.workdir) if score.split == "test"]
-    assert {score.data_name for score in scores} == {"memory:faces"} and {score.real for score in scores} == {8}
+    assert {score.data_name for score in scores} == {"memory:faces"} and {score.real for score in scores} == {12}
     assert scores[0].data == notebook.faces.held_out.fingerprint
 
 

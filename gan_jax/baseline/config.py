@@ -97,6 +97,8 @@ class Widths:
 class Widening(Widths):
     """Widths of networks whose smaller maps have more channels."""
 
+    GROUP: ClassVar[str] = "networks"
+
     max_widening: int = MAX_WIDENING
     """Cap on the channels of a map, in multiples of g_width or d_width; images of side 64 reach the default."""
 

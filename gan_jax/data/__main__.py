@@ -1,4 +1,4 @@
-"""The command line `python -m gan_jax.data NAME`: what is in a data set, before anybody trains on it."""
+"""What is in a data set, before anybody trains on it: `python -m gan_jax.data NAME`."""
 
 import warnings
 from collections import Counter

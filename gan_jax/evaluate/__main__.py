@@ -1,4 +1,4 @@
-"""The command line `python -m gan_jax.evaluate`."""
+"""Scores of runs, and of any two sets of images: `python -m gan_jax.evaluate`."""
 
 from gan_jax.cli import cli
 from gan_jax.evaluate import compare, pair, players, samples
