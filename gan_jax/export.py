@@ -4,7 +4,7 @@ Its weights go to generator.safetensors, what they and its inputs and outputs ar
 itself, with its weights, to generator.jax, an artefact of `jax.export`. runs/README.md shows how each is loaded.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def description(run: Restored, artefact: jax.export.Exported) -> dict[str, Any]:
     (given,), (made,), kind = artefact.in_avals, artefact.out_avals, run.spec.kind
     if run.system.translate is None:
         latent = game.sampler(run.system)[0]
-        parts = [_part(part) for part in latent.parts]
+        parts = [_part(part, run.spec.class_names) for part in latent.parts]
         about = {"kind": "latent", **_array(given), "distribution": latent.name, "parts": parts}
     else:
         about = {"kind": kind.name, **_array(given), "range": _range(run, given)}
@@ -118,9 +118,11 @@ def _array(x: Any) -> dict[str, Any]:
     return {"shape": [n if isinstance(n, int) else str(n) for n in x.shape], "dtype": str(x.dtype)}
 
 
-def _part(part: Part) -> dict[str, Any]:
-    place = {"name": part.name, "start": part.start, "size": part.size}
-    return place | ({"classes": part.size} if part.categorical else {})
+def _part(part: Part, class_names: Sequence[str]) -> dict[str, Any]:
+    place: dict[str, Any] = {"name": part.name, "start": part.start, "size": part.size}
+    place |= {"classes": part.size} if part.categorical else {}
+    named = part.categorical and part.name == "label" and len(class_names) == part.size
+    return place | ({"class_names": list(class_names)} if named else {})
 
 
 def _range(run: Restored, stored: Any) -> list[int] | None:

@@ -170,6 +170,9 @@ def test_a_description_says_what_goes_in_and_what_comes_out():
     }
     assert about["output"] == {"kind": "points", "shape": ["batch", 2], "dtype": "float32", "range": None}
     assert about["tensors"]["generator/params/Dense_0/kernel"] == {"shape": [9, 4], "dtype": "float32"}
+    named = run._replace(spec=run.spec._replace(class_names=("a", "b", "c", "d")))
+    label, tilt = export.description(named, export.exported(named))["input"]["parts"]
+    assert label["class_names"] == ["a", "b", "c", "d"] and "class_names" not in tilt
     assert about["step"] == 5 and json.loads(json.dumps(about)) == about
     system, image = run.system, run.spec._replace(kind=kinds.image)
     pixels = run._replace(spec=image, system=system._replace(sample=lambda ema, z: jnp.zeros((*z.shape[:1], 2, 2, 1))))
