@@ -90,7 +90,9 @@ def test_a_tenth_of_arrays_is_held_out_or_what_is_given_for_testing():
     image, label = pixels()
     train = faces()
     test = train.held_out
-    assert test is not None and (train.count, test.count) == (108, 12) and (train.split, test.split) == ("train", "test")
+    assert (
+        test is not None and (train.count, test.count) == (108, 12) and (train.split, test.split) == ("train", "test")
+    )
     rows = [{each.tobytes() for each in part.arrays["image"]} for part in (train, test)]
     assert not rows[0] & rows[1] and rows[0] | rows[1] == {each.tobytes() for each in image}
     for part in (train, test):

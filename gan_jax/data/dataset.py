@@ -70,7 +70,7 @@ class Dataset(NamedTuple):
             other arrays have N rows, which belong together.
         origin: Fingerprint of the files it was read from, equal to that of a `Stream` of them; "" if it cannot be
             streamed.
-        held_out: The test split, of a training split that exists in memory only; None where `load` finds it by name.
+        held_out: The test split, if the data exist only in memory; None where `load` finds it by name.
     """
 
     name: str

@@ -91,7 +91,7 @@ def open_run(
 
 @contextmanager
 def opening(file: Path) -> Iterator[None]:
-    """Context manager: nothing trains within the block, in which an experiment is imported and built."""
+    """Context manager within which an experiment is imported and built, and starting to train is an error."""
     token = _opening.set(file)
     try:
         yield
