@@ -1,4 +1,4 @@
-"""Changes of settings during a run, kept as a history beside the config with which the run began.
+"""Changes of settings during a run, recorded as a history on top of its first config.
 
 `--change g_learning_rate=1e-4` continues a run from its newest checkpoint with another value. A setting may change if
 `build` reads it and if it leaves the state's arrays and the order of the data as they are: rates, decays, weights of

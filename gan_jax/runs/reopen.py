@@ -108,7 +108,7 @@ def require_none_opening() -> None:
     if (file := _opening.get()) is not None:
         raise UserError(
             f"importing {file}, which starts to train when imported: put its training code under `if __name__ == "
-            '"__main__":`; where it is the experiment.py of a run, there and in the original script'
+            '"__main__":`; if it is the experiment.py of a run, both there and in the original script'
         )
 
 

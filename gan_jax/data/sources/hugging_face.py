@@ -100,7 +100,7 @@ def _opened(name: str, path: str, config: str | None) -> dict[str, Any]:
             found = datasets.load_dataset(path, config)
     except (FileNotFoundError, ConnectionError) as error:
         raise NotFound(
-            f"data set {name!r} is neither a directory nor a set of the hub that can be reached: {error}"
+            f"data set {name!r} is neither a directory nor a set that can be reached on the hub: {error}"
         ) from error
     except ValueError as error:  # an unknown or missing configuration, or an empty directory
         raise UserError(f"data set {name!r}: {error}; a configuration is given as {name},config=CONFIG") from error
