@@ -104,6 +104,10 @@ def loaded(found: Given, kind: Kind | None, resolution: int | None, count: int, 
 def alike(samples: Dataset, real: Dataset) -> np.ndarray:
     """Returns the examples of a set in the shape of another's; grey images may have one channel or three.
 
+    Args:
+        samples: The set.
+        real: The other set, whose shape is taken.
+
     Raises:
         UserError: If they differ in kind or in size, or have colours that the others lack.
     """

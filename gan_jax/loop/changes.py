@@ -114,6 +114,12 @@ def noted(job: Job, new: Sequence[Change], step: int) -> Job:
 def require_possible(build: Build, spec: Spec, before: Config, after: Config) -> None:
     """Checks that a run can continue with another config.
 
+    Args:
+        build: The experiment's `build`.
+        spec: The spec of the data.
+        before: The config so far.
+        after: The config to continue with.
+
     Raises:
         UserError: If a setting that differs is not read by `build`, or sets the arrays of the state or the order of the
             data.
