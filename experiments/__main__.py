@@ -1,4 +1,4 @@
-"""The systems, by family: `python -m experiments`."""
+"""Lists the experiments by family: `python -m experiments`."""
 
 import ast
 import re
@@ -28,13 +28,13 @@ FAMILIES = {
 
 
 def line(name: str) -> str:
-    """Returns the first line of an experiment's docstring, without the paper; nothing is imported."""
+    """Returns the first line of an experiment's docstring, without the paper; imports nothing."""
     text = ast.get_docstring(ast.parse((Path(__file__).parent / f"{name}.py").read_text()))
     return re.sub(r" \([^()]*\d{4}[^()]*\)", "", (text or "").split("\n")[0])
 
 
 def main() -> None:
-    """Lists the systems by family."""
+    """Lists the experiments by family."""
     for family, names in FAMILIES.items():
         print(f"{family}\n{listing((name, line(name)) for name in names)}\n")
     print("python -m experiments.NAME trains one, and with --help lists its settings")

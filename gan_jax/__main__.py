@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent
 
 
 def commands() -> Iterator[tuple[str, str]]:
-    """Yields the modules that are commands, of the package and of its rooms, with their docstrings' first lines."""
+    """Yields each command of the package, with the first line of its module's docstring."""
     for file in sorted([*ROOT.glob("*.py"), *ROOT.glob("*/*.py")]):
         text = file.read_text()
         if '\nif __name__ == "__main__":' in text and file != Path(__file__):

@@ -1,4 +1,4 @@
-"""What the cache holds, how large, since when; and its clearing: `python -m gan_jax.cache`."""
+"""Lists or clears the cache of decoded data, weights and compiled programs: `python -m gan_jax.cache`."""
 
 import shutil
 import time
@@ -24,8 +24,8 @@ class Entry(NamedTuple):
 
     Attributes:
         path: Its path.
-        kind: What it is, for people.
-        size: Its bytes.
+        kind: Readable description.
+        size: Size in bytes.
         written: When it was last written to, in seconds since 1970.
     """
 
@@ -36,12 +36,12 @@ class Entry(NamedTuple):
 
 
 def main(clear: tuple[str, ...] | None = None) -> None:
-    """Lists what is kept in the cache, or deletes it; everything is made or downloaded anew when it is needed.
+    """Lists the entries of the cache, or deletes them; what is needed later is made or downloaded again.
 
     Prepared sets of TensorFlow Datasets and Hugging Face are not part of it: they are in $TFDS_DATA_DIR and $HF_HOME.
 
     Args:
-        clear: Delete the entries of these names, or beginnings of names; without a name all.
+        clear: Delete the entries whose names begin with these words; without a word, all.
     """
     found = entries()
     if clear is None:
@@ -61,7 +61,7 @@ def main(clear: tuple[str, ...] | None = None) -> None:
 
 
 def entries() -> list[Entry]:
-    """Returns what the package has written into the cache, by name; other files there are none of it."""
+    """Returns the package's entries in the cache, sorted by name; other files there are ignored."""
     root = cache.directory()
     paths = [path for path in root.glob("*") if cache.WRITTEN.fullmatch(path.name)] + list(root.glob(f"{COMPILED}/*"))
     return [_entry(path) for path in sorted(paths)]

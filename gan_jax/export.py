@@ -1,7 +1,7 @@
 """Export of a run's averaged generator for use without this package: `python -m gan_jax.export RUN --out generator`.
 
-Its weights go to generator.safetensors, what they and its inputs and outputs are to generator.json, and the generator
-itself, with its weights, to generator.jax, an artefact of `jax.export`. runs/README.md shows how each is loaded.
+generator.safetensors holds its weights, generator.json describes them and its inputs and outputs, and generator.jax is
+the generator itself, with its weights, as an artefact of `jax.export`. runs/README.md shows how each is loaded.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,8 +34,8 @@ def exported(run: Restored, backward: bool = False) -> jax.export.Exported:
         backward: Whether to export the translator of the other direction.
 
     Returns:
-        Of a generator: latents float32 `[batch, size]` to examples as their kind stores them, such as uint8 images
-        `[batch, H, W, C]`. Of a translator: sources to targets, both as stored.
+        For a generator, a function from latents float32 `[batch, size]` to examples as their kind stores them, such as
+        uint8 images `[batch, H, W, C]`; for a translator, from sources to targets, both as stored.
 
     Raises:
         UserError: If the run neither samples nor translates, or its networks need a fixed batch size.
@@ -85,8 +85,8 @@ def main(
     Args:
         run: A run directory, such as runs/dcgan-digits.
         checkpoint: The checkpoint.
-        out: Path of the files without ending, to which .safetensors, .json and .jax are added; by default generator in
-            the run directory.
+        out: Path of the files without extension, to which .safetensors, .json and .jax are added; by default generator
+            in the run directory.
         backward: Export the translator of the other direction.
     """
     opened, stem = runs.open_run(run, checkpoint.step, checkpoint.best, safe=checkpoint.safe), out or run / "generator"

@@ -122,7 +122,7 @@ def piecewise(rates: Mapping[int, float | Array]) -> Schedule:
     """Piecewise constant: each value holds from its iteration until the next one given.
 
     Args:
-        rates: Iteration -> value from there on; one for iteration 0, and the others later.
+        rates: Iteration -> value from that iteration on; must include iteration 0.
     """
     require(
         lambda: min(rates, default=1) == 0, f"rates={dict(rates)}: give a value for iteration 0, and no earlier one"

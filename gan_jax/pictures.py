@@ -73,7 +73,7 @@ def compared(sets: Sequence[ArrayLike], columns: int = 8) -> np.ndarray:
 
 
 def captioned(picture: np.ndarray, captions: Sequence[str]) -> np.ndarray:
-    """Writes a caption above each column of a grid: across where all fit, else upward.
+    """Writes a caption above each column of a grid: horizontally if all fit, else vertically.
 
     Args:
         picture: The grid, uint8 `[H, W, 3]`, or frames of it `[T, H, W, 3]`.

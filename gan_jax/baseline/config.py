@@ -25,10 +25,10 @@ class Data:
 
     GROUP: ClassVar[str] = "data"
     dataset: str = "digits"
-    """Data set: digits (included), a TFDS name such as fashion_mnist, a folder of images, hf:NAME of Hugging
-    Face, tar:PATTERN, FILE.py:FUNCTION of your own, or points in the plane such as ring or grid. For translation:
-    edges:NAME, grey:NAME, inverted:NAME, recoloured:NAME or pairs:DIRECTORY:DIRECTORY, each with the prefix unpaired:
-    to train without pairs. For semi-supervised learning: few:10:0:NAME, with 10 labels per class, draw number 0."""
+    """Data set: digits (included), a TFDS name such as fashion_mnist, a folder of images, hf:NAME from Hugging Face,
+    tar:PATTERN, your own FILE.py:FUNCTION, or points in the plane such as ring or grid. For translation: edges:NAME,
+    grey:NAME, inverted:NAME, recoloured:NAME or pairs:DIRECTORY:DIRECTORY, each with the prefix unpaired: to train
+    without pairs. For semi-supervised learning: few:10:0:NAME, with 10 labels per class, draw number 0."""
     resolution: int | None = None
     """Side to resize images to, in pixels; for DCGAN and residual networks 4, 5, 6 or 7 times a power of 2, from 8 to
     512, such as 28, 32, 48, 64, 96, 128 or 256."""
@@ -49,7 +49,7 @@ class Updates:
 
 @dataclass(frozen=True)
 class Computation:
-    """How networks compute."""
+    """Precision and memory of the networks' computations."""
 
     GROUP: ClassVar[str] = "networks"
     precision: Precision = "float32"

@@ -42,13 +42,13 @@ def generator_module(
     """Returns the generator's module: DCGAN's or residual for images; for other kinds an MLP of two hidden layers.
 
     Args:
-        config: Holds the width, and for DCGAN's module its cap, if it is a `Widening`.
+        config: Gives the width and, if it is a `Widening`, the cap on the channels of DCGAN's maps.
         spec: Shape of the examples.
         norm: Normalisation, for images; the MLP has none.
         architecture: Architecture, for images.
 
     Raises:
-        UserError: If a width or size is below 1, or `architecture` is "resnet" for what is no image.
+        UserError: If a width or size is below 1, or `architecture` is "resnet" for data other than images.
     """
     _require_positive("g_width", config.g_width)
     if not spec.kind.is_image:
@@ -77,9 +77,9 @@ def discriminator_module(
     """Returns the discriminator's module: DCGAN's or residual for images; for other kinds an MLP of two hidden layers.
 
     Args:
-        config: Holds the width, and for DCGAN's module its cap, if it is a `Widening`.
+        config: Gives the width and, if it is a `Widening`, the cap on the channels of DCGAN's maps.
         spec: Shape of the examples.
-        norm: Normalisation; for what is no image "batch" means none.
+        norm: Normalisation; for data other than images "batch" means none.
         architecture: Architecture, for images.
         options: Other attributes of the module, such as `with_features`.
     """

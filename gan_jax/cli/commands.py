@@ -43,9 +43,10 @@ def cli(
     or a file) print their message alone, and exit with status 1. Every other exception keeps its traceback.
 
     Args:
-        main: A function; its arguments, or the fields of its dataclasses, become flags. Or several, the sub-commands
-            `RUN NAME`: without NAME, the first of them that takes as many names as are given runs. What comes before
-            NAME are its positional-only arguments, or its first: a path, a text, or a tuple for any number of them.
+        main: A function; its arguments, or the fields of its dataclasses, become flags. Or several functions, the
+            sub-commands, of a command line OPERANDS NAME FLAGS: a function's operands are its positional-only
+            arguments, or else its first one, each a path or a text, or a tuple of any number. Without NAME, the first
+            function that takes that number of operands is called.
         description: First paragraphs of `--help`; by default the function's docstring.
         arguments: The words of the command line, if some of them are not for `main`.
     """
@@ -135,7 +136,7 @@ def _subcommand(
 
 
 def _operands(function: Callable[..., Any]) -> dict[str, Any]:
-    """Returns the names that come before a sub-command, such as RUN, with their types; "RUNS ..." is any number.
+    """Returns the operands of a sub-command, such as RUN, with their types; "RUNS ..." is any number of them.
 
     They are its positional-only parameters, or its first one.
     """
@@ -153,7 +154,7 @@ def _many(kind: Any) -> bool:
 
 
 def _fits(kinds: Mapping[str, Any], operands: Sequence[str]) -> bool:
-    """Returns whether a sub-command that is not named can be meant: it takes this very number of names."""
+    """Returns whether a sub-command takes exactly this number of operands, so that its name may be left out."""
     return len(kinds) == len(operands) and not any(map(_many, kinds.values()))
 
 

@@ -42,7 +42,7 @@ def _path(about: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
 
 
 class _Described:
-    """Base of types that exist only for tyro, and say themselves how they are parsed."""
+    """Base of types that exist only for tyro, and carry the description of how they are parsed."""
 
     spec: StructConstructorSpec
 
@@ -98,7 +98,7 @@ def _only_dataclass(function: Callable[..., Any]) -> Any:
 
 
 def _grouped(kind: Any) -> Any:
-    """Returns a type by which tyro makes a dataclass, with its options in groups."""
+    """Returns a type from which tyro builds a dataclass, with its options in groups."""
     groups: dict[str, list[StructFieldSpec]] = {OWN: []}
     for field in _fields(kind, MISSING_NONPROP):
         name = _group(kind, field)
@@ -130,7 +130,7 @@ def _paragraph(text: Any) -> str | None:
 
 
 def _group(kind: Any, field: StructFieldSpec) -> str:
-    """Returns the group of a field: that of the class which introduces it, where the name of a dataclass is its own."""
+    """Returns the group of a field: that of the class which introduces it; a nested dataclass is a group by itself."""
     if is_dataclass(field.type):
         return field.name
     first = [each for each in kind.__mro__ if field.name in inspect.get_annotations(each)][-1]

@@ -12,7 +12,7 @@ from typing import Any
 
 
 def listing(entries: Iterable[tuple[str, str]]) -> str:
-    """Returns names and what they are, one below the other, within the terminal's width."""
+    """Returns a list of names and their descriptions, one entry below the other, within the terminal's width."""
     entries = list(entries)
     start = max(len(name) for name, _ in entries) + 4
     return "\n".join(_filled(f"  {name}".ljust(start) + text, " " * start) for name, text in entries)

@@ -1,4 +1,4 @@
-"""What is in a data set, before anybody trains on it: `python -m gan_jax.data NAME`."""
+"""Shows the sizes, classes and examples of a data set before training: `python -m gan_jax.data NAME`."""
 
 import warnings
 from collections import Counter
@@ -30,8 +30,8 @@ def main(
     Args:
         name: The data set, as for --dataset: a name, a directory of images, hf:NAME, tar:PATTERN, FILE.py:FUNCTION.
         resolution: Side of the square to which the images of the sheet are resized and cropped.
-        out: File of the sheet, without or with its ending; by default the name, in the current directory.
-        most: Most images to examine of a set on disk; each is decoded.
+        out: File of the sheet, with or without its extension; by default the name, in the current directory.
+        most: Largest number of images to examine of a set on disk; each is decoded.
     """
     if most < 1:
         raise UserError(f"--most {most}: give at least 1")

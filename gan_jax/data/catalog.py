@@ -13,7 +13,7 @@ def load(name: str, split: str = "train", resolution: int | None = None, skip_da
         name: "digits" (12,000 MNIST images that come with the package); "ring", "grid", "spiral", "swiss_roll" or
             "moons" (points in the plane, see `toys`); "stacked_digits" or "stacked_mnist" (three digits in the colour
             channels, 1,000 classes, see `stacked`); a directory of images, or "folder:DIRECTORY" (see `folder`);
-            "hf:NAME", a set of Hugging Face (see `hugging_face`); "tar:PATTERN", tar shards (see `tar`);
+            "hf:NAME", a Hugging Face set (see `hugging_face`); "tar:PATTERN", tar shards (see `tar`);
             "FILE.py:FUNCTION" or "MODULE:FUNCTION", a function of your own (see `functions`); or any image set of
             TensorFlow Datasets, such as "mnist", "fashion_mnist" or "cifar10" (see `tfds`). An existing directory takes
             precedence over a TensorFlow Datasets set of the same name; `~` is the home directory.

@@ -70,7 +70,7 @@ class Dataset(NamedTuple):
             other arrays have N rows, which belong together.
         origin: Fingerprint of the files it was read from, equal to that of a `Stream` of them; "" if it cannot be
             streamed.
-        held_out: The test split, of a training split that exists in memory only; None where `load` finds it by name.
+        held_out: The test split, if the data exist only in memory; None where `load` finds it by name.
     """
 
     name: str
@@ -169,8 +169,8 @@ def of_split(data: Dataset, split: str) -> Dataset:
     known = {each.split: each for each in (data, data.held_out) if each is not None}
     if split not in known:
         raise UserError(
-            f"split={split!r}: {data.name} has {' and '.join(known)}; make it by data.from_arrays, which has a test "
-            "split, or return the split that is asked for"
+            f"split={split!r}: {data.name} has {' and '.join(known)}; make it with data.from_arrays, which has a test "
+            "split, or return the requested split"
         )
     return known[split]
 

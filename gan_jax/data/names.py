@@ -1,4 +1,4 @@
-"""Parses names of data sets: a task, its options, and the set that it is made from; and where that set comes from."""
+"""Parses names of data sets: a task, its options, and the set that it is derived from, with that set's source."""
 
 import os
 import re
@@ -107,7 +107,7 @@ def images_of(name: str) -> str:
 
 
 def origin(name: str) -> str:
-    """Returns the kind of `Source` of the plain set that a name's tasks are made from; "" for two folders."""
+    """Returns the kind of `Source` of the plain set from which a name's tasks are derived; "" for two folders."""
     task, _, base = parsed(name)
     return (origin(base) if base else "") if task else source(name).kind
 

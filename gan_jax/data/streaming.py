@@ -156,7 +156,7 @@ def whole(stream: Stream, key: object) -> Dataset:
 
     Args:
         stream: The data.
-        key: All that the images depend on but split and resolution, see `cache.cached`.
+        key: All that the images depend on, except split and resolution, see `cache.cached`.
     """
 
     def decode(damaged: list[int] | None) -> dict[str, np.ndarray]:

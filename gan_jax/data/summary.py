@@ -1,4 +1,4 @@
-"""What is in a split of a data set, before anybody trains on it: sizes, classes, images that cannot be read."""
+"""Summaries of a split of a data set: sizes, classes, images that cannot be read, and a sheet of examples."""
 
 from collections import Counter
 from typing import NamedTuple
@@ -16,7 +16,7 @@ SIDE = 64  # of the images on a sheet, if they differ in size
 
 
 class Summary(NamedTuple):
-    """What was found in a split.
+    """Contents of a split.
 
     Attributes:
         numbers: Indices of the examples that were examined and can be read.
@@ -52,9 +52,12 @@ def summarise(data: Dataset | Stream, most: int) -> Summary:
 def sheet(data: Dataset | Stream, found: Summary) -> np.ndarray:
     """Draws examples: a column for each class if there are at most 16 classes, else examples evenly spaced.
 
+    Args:
+        data: The split.
+        found: Its summary.
+
     Returns:
-        uint8 `[H, W, 3]`, or frames `[T, H, W, 3]` where examples move. Of images that are to be made of others, each
-        is below its source.
+        uint8 `[H, W, 3]`, or frames `[T, H, W, 3]` where examples move. In pairs, each image is below its source.
     """
     spec, chosen, columns = data.spec, _chosen(data.spec, found), None
     if chosen is None:
@@ -69,7 +72,7 @@ def sheet(data: Dataset | Stream, found: Summary) -> np.ndarray:
 
 
 def _chosen(spec: Spec, found: Summary) -> np.ndarray | None:
-    """Returns the places of examples for a table with a column for each class; None if it cannot be filled."""
+    """Returns the indices of examples for a table with a column for each class; None if it cannot be filled."""
     if found.labels is None or spec.kind.overlaid or spec.source or spec.classes > COLUMNS:
         return None
     places = [np.flatnonzero(found.labels == label) for label in range(spec.classes)]

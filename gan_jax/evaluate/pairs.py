@@ -109,7 +109,7 @@ def _require_applicable(
 
 
 def _planned(request: Request, real: Dataset, opened: list[runs.Restored], resolution: int | None) -> Plan:
-    """Returns the features; the default classifier is that of the real images or, without labels, of a run's data."""
+    """Returns the features; by default the classifier of the real images or, without labels, of a run's data."""
     sources = [(real.name, real.spec), *((run.record["data"]["name"], run.spec) for run in opened)]
     name, spec = next((source for source in sources if source[1].classes), sources[0])
     return planned(request, name, spec, resolution)

@@ -1,4 +1,4 @@
-"""What a command is asked to score, and refusals of what cannot be."""
+"""Options of the scoring commands, and checks of them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ MOST = 10_000  # samples of a run, by default
 
 @dataclass(frozen=True)
 class Request:
-    """The scores that are asked for."""
+    """The scores to compute."""
 
     metrics: tuple[Name, ...] = ()
     """Metrics to compute; by default all but inception_score, uniform_kl and copying."""

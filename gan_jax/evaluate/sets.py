@@ -43,7 +43,7 @@ class Given(NamedTuple):
 
 
 def given(word: str, checkpoint: Checkpoint, key: str | None, split: str = "test") -> Given:
-    """Finds out what a name means; opens a run, reads an .npz file, lists a folder.
+    """Interprets the name of a set: opens a run, reads an .npz file, or lists a folder.
 
     Args:
         word: A run directory; a file that ends in .npz; or a data set as in `data.load`, with ":SPLIT" at its end where
@@ -102,7 +102,11 @@ def loaded(found: Given, kind: Kind | None, resolution: int | None, count: int, 
 
 
 def alike(samples: Dataset, real: Dataset) -> np.ndarray:
-    """Returns the examples of a set in the shape of another's; images may differ in channels without colour.
+    """Returns the examples of a set in the shape of another's; grey images may have one channel or three.
+
+    Args:
+        samples: The set.
+        real: The other set, whose shape is taken.
 
     Raises:
         UserError: If they differ in kind or in size, or have colours that the others lack.

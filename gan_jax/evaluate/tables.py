@@ -43,8 +43,8 @@ def compare(
 ) -> None:
     """Recorded scores of several runs in one table, with their differences from the first run.
 
-    A run without scores is scored first, as by `python -m gan_jax.evaluate RUN`. A column is one metric by one
-    protocol, so that what is in it can be compared.
+    A run without scores is scored first, as by `python -m gan_jax.evaluate RUN`. Each column is one metric under one
+    protocol, so that its scores can be compared.
 
     Args:
         metrics: Metrics to show; by default all that are recorded.
@@ -132,7 +132,7 @@ def _rows(run: Path, metrics: Sequence[str], step: int | None) -> list[Row]:
 
 
 def _ordered(rows: Iterable[Row]) -> list[Row]:
-    """Returns rows with those of training images, the reference values, joined to one at the end."""
+    """Returns the rows, with those of training images (reference values) merged into one at the end."""
     own, reference = [], {}
     for row in rows:
         if row.weights == TRAINING:

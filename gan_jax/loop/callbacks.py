@@ -15,7 +15,7 @@ class Event(NamedTuple):
         kind: "record": a line of the log, also of a score or of an event such as "resumed". "grid": a picture of
             samples. "checkpoint": a checkpoint, complete on disk.
         step: The iteration.
-        values: The line of the log; of a "grid" or "checkpoint", nothing.
+        values: The line of the log; empty for a "grid" or "checkpoint".
         path: The picture, or the directory of the checkpoint; None for a "record".
     """
 

@@ -1,9 +1,10 @@
-"""Changes of a run's settings in mid-run: a history over the config with which it began.
+"""Changes of settings during a run, recorded as a history on top of its first config.
 
-`--change g_learning_rate=1e-4` continues a run from its newest checkpoint with another value. What may change is what
-`build` reads and what leaves the state's arrays and the order of the data as they are: rates, decays, weights of terms,
-strengths of augmentations, schedules. The record, in run.json and in every checkpoint, keeps the first config, and the
-changes as `[{"step", "field", "old", "new"}]`, so that the run goes on without the flag, and is opened as it is now.
+`--change g_learning_rate=1e-4` continues a run from its newest checkpoint with another value. A setting may change if
+`build` reads it and if it leaves the state's arrays and the order of the data as they are: rates, decays, weights of
+terms, strengths of augmentations, schedules. The record, in run.json and in every checkpoint, keeps the first config,
+and the changes as `[{"step", "field", "old", "new"}]`, so that the run continues without the flag, and is opened with
+the newest values.
 """
 
 import dataclasses
@@ -36,7 +37,7 @@ ELSEWHERE = {
 
 
 def continued(job: Job, found: Record | None, build: Build, spec: Spec) -> tuple[Job, list[Change]]:
-    """Returns a run with its settings as they are now, and those that `--change` asks for.
+    """Returns a run with its newest settings, and the changes that `--change` asks for.
 
     Args:
         job: The run, with the settings of the command.
@@ -45,7 +46,7 @@ def continued(job: Job, found: Record | None, build: Build, spec: Spec) -> tuple
         spec: The spec of the data.
 
     Returns:
-        The run, whose config has all changes, and whose record has those before; and the new ones, without "step".
+        The run, with all changes in its config and the earlier ones in its record; and the new changes, without "step".
 
     Raises:
         UserError: If the directory holds another run, or one with other settings, or a setting cannot change.
@@ -84,7 +85,7 @@ def continued(job: Job, found: Record | None, build: Build, spec: Spec) -> tuple
 
 
 def text(new: Sequence[Change]) -> str:
-    """Returns changes as a line of text, none for no changes."""
+    """Returns changes as a line of text, empty if there are none."""
     parts = [f"{change['field']} from {change['old']} to {change['new']}" for change in new]
     return f"changed: {', '.join(parts)}" if parts else ""
 
@@ -112,6 +113,12 @@ def noted(job: Job, new: Sequence[Change], step: int) -> Job:
 
 def require_possible(build: Build, spec: Spec, before: Config, after: Config) -> None:
     """Checks that a run can continue with another config.
+
+    Args:
+        build: The experiment's `build`.
+        spec: The spec of the data.
+        before: The config so far.
+        after: The config to continue with.
 
     Raises:
         UserError: If a setting that differs is not read by `build`, or sets the arrays of the state or the order of the
@@ -148,7 +155,7 @@ def _parsed(text: str, config: Any) -> tuple[str, Any]:
     hints = typing.get_type_hints(type(config))
     if name in (field.name for field in dataclasses.fields(Run)):
         raise UserError(
-            f"--change {text}: a setting of the run may change anyway; give --{name.replace('_', '-')} itself"
+            f"--change {text}: this setting may change without --change; give --{name.replace('_', '-')} itself"
         )
     if not sign or name not in hints:
         known = ", ".join(field for field in hints if field != "run")

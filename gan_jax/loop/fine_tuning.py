@@ -1,6 +1,6 @@
-"""Fine-tuning: a new run that starts from another run's networks, and layers that stay as they are.
+"""Fine-tuning: a new run that starts from another run's networks, and frozen layers.
 
-`--init-from RUN` takes what fits by name and shape; `--freeze discriminator=first:3` holds layers fixed, as in FreezeD
+`--init-from RUN` takes what fits by name and shape; `--freeze discriminator=first:3` freezes layers, as in FreezeD
 (Mo et al. 2020, arXiv:2002.10964).
 """
 
@@ -29,8 +29,8 @@ def begun(
 ) -> tuple[Callable[[], TrainState], Record, str]:
     """Returns how a run begins: with the networks of another run's newest checkpoint, if one is given.
 
-    Parameters and running statistics are the other run's where name, shape and type fit, and fresh elsewhere; averages
-    are its averages. Optimisers, slots and the step are new.
+    Parameters and running statistics are the other run's where name, shape and type match, and fresh elsewhere; the
+    averages are the other run's averages. Optimisers, slots and the step are new.
 
     Args:
         run: The directory of the other run; None for fresh networks.
@@ -44,7 +44,7 @@ def begun(
 
     Raises:
         NotFound: If `run` is no run directory, or has no checkpoint.
-        UserError: If nothing fits, or the run to be resumed began otherwise.
+        UserError: If nothing fits, or the run to be resumed began from other networks.
     """
     if found is not None:
         parent = found.get("parent")
@@ -75,16 +75,16 @@ def begun(
 
 
 def frozen(system: System, like: TrainState, texts: Sequence[str]) -> tuple[System, str]:
-    """Returns a system that does not move some layers, and their names as text.
+    """Returns a system in which some layers are frozen, and their names as text.
 
     Args:
         system: The system.
         like: Its state, or the shapes of it.
         texts: NETWORK, or NETWORK=first:N for the first N layers with weights in the order of the forward pass, each
-            with its bias and the normalisations up to the next one.
+            with its bias and the normalisations before the next one.
 
     Raises:
-        UserError: If there is no such network, or it has not so many layers.
+        UserError: If there is no such network, or it has fewer layers.
     """
     paths: dict[str, list[str]] = {}
     lines = []

@@ -69,7 +69,7 @@ class Memory(NamedTuple):
         past: Signal -> its last 1,000 values, for signals that are compared with their median.
         best: Best score so far.
         worse: Evaluations in a row that were far worse.
-        stale: Evaluations in a row that were no new best.
+        stale: Evaluations in a row without a new best.
     """
 
     at: int = 0
@@ -163,7 +163,7 @@ def watch(
 
 
 def stale(memory: Memory, step: int, metric: str, patience: int) -> Stale | None:
-    """Returns the end of a run if its best score is as many evaluations old as patience allows; 0 allows any number."""
+    """Returns the end of a run whose best score is `patience` evaluations old, else None; 0 allows any number."""
     if not patience or memory.stale < patience:
         return None
     return Stale(step, f"the best {metric}, {memory.best:.4g}, has not improved for {memory.stale} evaluations")

@@ -26,7 +26,7 @@ class Hook(NamedTuple):
     Attributes:
         name: What is done.
         every: Iterations between.
-        act: `(state, record)`: does it; `record` is the log record of this step. Returns why it ends training, if so.
+        act: `(state, record)`: does it; `record` is this step's log record. Returns why training must end, or None.
     """
 
     name: str

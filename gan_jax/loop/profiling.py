@@ -41,8 +41,8 @@ def traced(folder: Path | None, start: int) -> Iterator[tuple[tuple[int, ...], C
 
 
 def use(run: Path) -> str:
-    """Says how to look at a run's trace, or why it has none."""
+    """Returns how to view a run's trace, or why it has none, as text."""
     traces = sorted((run / FOLDER).rglob("perfetto_trace.json.gz"))
     if not traces:
-        return f"no profile: it begins {WARM_UP} iterations after the start, and there were no more"
+        return f"no profile: it begins {WARM_UP} iterations after the start, and this run had no more"
     return f"profile: open {traces[-1]} at https://ui.perfetto.dev, or: pip install xprof && xprof {run / FOLDER}"

@@ -52,7 +52,7 @@ def shown(start: int, steps: int, quiet: bool = False) -> Iterator[Callable[[dic
 
 
 def _lines(steps: int, width: int | None) -> Callable[[dict[str, Any]], str]:
-    """Returns the function that puts a record into a line: step, share done and time left, then what fits."""
+    """Returns the function that formats a record as a line: step, percentage done, time left, and metrics that fit."""
     first: tuple[float, int] | None = None  # of the first record: the time before it includes compilation
 
     def line(record: dict[str, Any]) -> str:
@@ -71,7 +71,7 @@ def _lines(steps: int, width: int | None) -> Callable[[dict[str, Any]], str]:
 
 
 def summary(record: dict[str, Any]) -> list[str]:
-    """Returns the parts of a line about a log record, the most telling first."""
+    """Returns the parts of a line about a log record, the most informative first."""
     parts = [f"{record['images_per_second']:.0f} images/s"] if "images_per_second" in record else []
     for name, value in record.items():
         player, _, metric = name.partition("/")

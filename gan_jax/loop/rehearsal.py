@@ -1,4 +1,4 @@
-"""Checks before a run computes anything: that shapes fit, that layers suit, and that memory suffices."""
+"""Checks before a run computes anything: that shapes match, that layers are suitable, and that memory suffices."""
 
 import dataclasses
 import warnings
@@ -35,7 +35,7 @@ def require_sizes(config: Any) -> None:
 def state(system: System, spec: Spec) -> TrainState:
     """Checks the shapes of a system's samples, and returns those of its initial state; computes no array.
 
-    Warns of layers of Flax that have a replacement here.
+    Warns about Flax layers that have a replacement here.
 
     Args:
         system: The system to train.
@@ -66,7 +66,7 @@ def state(system: System, spec: Spec) -> TrainState:
 
 
 def update(system: System, like: TrainState, dataset: Dataset | Stream, batch_size: int) -> None:
-    """Evaluates one iteration for its shapes alone, so that an error of shapes comes before anything is compiled.
+    """Traces one iteration for its shapes alone, so that shape errors are raised before anything is compiled.
 
     Args:
         system: The system to train.
@@ -76,7 +76,7 @@ def update(system: System, like: TrainState, dataset: Dataset | Stream, batch_si
 
     Raises:
         UserError: If a network does not fit its inputs, or the discriminator does not return one row of logits per
-            example; it names the network.
+            example; the message names the network.
     """
     if isinstance(dataset, Stream):
         stored: dict[str, tuple[tuple[int, ...], Any]] = {"image": (dataset.spec.shape, jnp.uint8)}

@@ -20,7 +20,7 @@ LONGEST = 10_000  # iterations per call, which holds the metrics of each; longer
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """Settings of the loop, which may change when a run is resumed; `freeze` belongs to what is learnt and may not."""
+    """Settings of the loop, which may change when a run is resumed; `freeze` affects what is learnt and may not."""
 
     steps: int = 5_000
     """Iterations in total; a resumed run counts those done before."""
@@ -52,17 +52,17 @@ class Run:
     best: Name | None = None
     """Metric by which the best checkpoint is kept, in best/."""
     patience: int = 0
-    """Scores in a row without a new best after which training ends, by --best or the first of --eval-metrics; 0 for
-    any number."""
+    """End training after this many scores in a row without a new best, by the metric of --best or the first of
+    --eval-metrics; 0 for never."""
     guard: Policy = "warn"
     """On divergence: warn; stop at the last good checkpoint; roll back to it and resume with a new key; or off."""
     change: tuple[str, ...] = ()
-    """FIELD=VALUE ...: continue the run with other values of what may change in mid-run, such as learning rates and
-    weights. The run remembers them."""
+    """FIELD=VALUE ...: continue the run with new values of settings such as learning rates and weights of terms. The
+    run remembers them."""
     init_from: Path | None = None
     """Start a new run from the networks of another run directory, as far as they fit."""
     freeze: tuple[str, ...] = ()
-    """NETWORK or NETWORK=first:N ...: hold all layers of a network fixed, or the first N, those next to its input."""
+    """NETWORK or NETWORK=first:N ...: freeze all layers of a network, or the first N from its input."""
     devices: int | None = None
     """Number of local devices that share each batch; by default all. Several processes always use all."""
     stream: bool = False
@@ -72,7 +72,7 @@ class Run:
     compilation_cache: Literal["auto", "on", "off"] = "auto"
     """Keep compiled programs on disk, so that the next start need not compile; auto means on for GPUs and TPUs."""
     quiet: bool = False
-    """Print warnings, errors and the end alone."""
+    """Print only warnings, errors and how the run ended."""
     profile: bool = False
     """Write a trace of a few iterations after warm-up to RUN/profile."""
 
@@ -107,7 +107,7 @@ class Job(NamedTuple):
             others.
         record: The run's record, kept with each checkpoint.
         devices: Devices of all processes, which share each batch.
-        callback: Called with what the run has written, see `callbacks`; None if nobody follows it.
+        callback: Called with what the run has written, see `callbacks`; None for no callback.
     """
 
     config: Config
@@ -168,7 +168,7 @@ def share(count: int | None, batch_size: int) -> list[Any]:
         batch_size: Examples per batch.
 
     Raises:
-        UserError: If there are not so many, or they cannot share a batch evenly.
+        UserError: If there are fewer, or they cannot share a batch evenly.
     """
     if cluster.several() and count is not None:
         raise UserError(f"devices={count}: several processes always use all their devices; leave --devices out")

@@ -1,4 +1,4 @@
-"""Sample grids during training, always of the same latents, what their rows and columns are, and their animation."""
+"""Sample grids during training, always of the same latents, with their captions and animation."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ LOW, HIGH = -2.0, 2.0  # between which continuous codes are varied
 
 
 def grids(system: System, key: Array, dataset: Dataset, run: Path) -> Callable[[TrainState, int], Path]:
-    """Returns the function that draws a state's samples, always of the same latents; draws real examples at once.
+    """Returns the function that draws a state's samples, always of the same latents; saves real examples immediately.
 
     Args:
         system: The system whose averaged generator is sampled.
@@ -29,10 +29,10 @@ def grids(system: System, key: Array, dataset: Dataset, run: Path) -> Callable[[
 
     Returns:
         `(state, step)`, which writes `samples/STEP.png`, or `.gif` where examples move, and returns its path. If
-        latents hold a class, a row has one noise and a column one class, below its name where that is known. If they
-        hold any codes, `codes.png` in the run directory varies one code after another. Real examples are in
+        latents include a class, each row has one noise and each column one class, below its name where that is known.
+        If they include any codes, `codes.png` in the run directory varies one code after another. Real examples are in
         `real.png`, except where samples are drawn over them. A translator's grid has 32 sources, each above its
-        translation, and that above the true partner if it is known.
+        translation, and above the true target if it is known.
     """
     kind = dataset.spec.kind
     if system.translate is not None:
@@ -92,7 +92,7 @@ def captions(system: System, dataset: Dataset) -> dict[str, str]:
 
 
 def _real(dataset: Dataset, columns: int | None) -> np.ndarray:
-    """Returns real examples for a sheet: a class a column if there are as many classes, else evenly spaced ones."""
+    """Returns real examples for a sheet: a column per class if there are as many classes, else evenly spaced ones."""
     by_class = _by_class(dataset, columns)
     count = min(dataset.spec.kind.shown, len(dataset.arrays["image"]))
     spaced = np.linspace(0, len(dataset.arrays["image"]) - 1, count).astype(int)
@@ -100,7 +100,7 @@ def _real(dataset: Dataset, columns: int | None) -> np.ndarray:
 
 
 def _by_class(dataset: Dataset, columns: int | None) -> np.ndarray | None:
-    """Returns the places of examples of all classes, row by row; None if they are not `columns`, or have too few."""
+    """Returns indices of examples of all classes, row by row; None if there are not `columns`, or too few."""
     if "label" not in dataset.arrays or columns != dataset.spec.classes:
         return None
     places = [np.flatnonzero(dataset.arrays["label"] == label)[:ROWS] for label in range(dataset.spec.classes)]

@@ -1,4 +1,4 @@
-"""The menu of scores, and what each of them needs."""
+"""The available scores, and what each of them needs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple

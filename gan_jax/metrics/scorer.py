@@ -1,4 +1,4 @@
-"""Scores of a set of examples against real ones; the samples of a system are one such set, a folder another."""
+"""Scores a set of examples against real ones, such as the samples of a system or the images of a folder."""
 
 import functools
 from collections.abc import Callable, Sequence

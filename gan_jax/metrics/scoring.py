@@ -50,8 +50,8 @@ def planned(
         train: The training data, if they are in memory; other data are loaded by name to train a classifier.
 
     Raises:
-        UserError: If the data set has no labels, so that there is no classifier, networks for images are to judge
-            another kind, or there is no such file of weights.
+        UserError: If the data set has no labels to train a classifier with, features of images are asked for with
+            another kind of examples, or there is no such file of weights.
     """
     if not spec.kind.is_image and kind in ("classifier", "inception"):
         raise UserError(f"features={kind!r} needs images, but {name} has {spec.kind.noun}; leave it out")
@@ -108,7 +108,7 @@ def in_training(
         count: Number of samples per score.
 
     Raises:
-        UserError: If they cannot be computed; before anything is loaded, trained or downloaded, if that is known.
+        UserError: If they cannot be computed; raised before anything is loaded, trained or downloaded, if possible.
     """
     if system.sample is None:
         raise UserError(

@@ -79,7 +79,7 @@ class UpsamplingDecoder(nn.Module):
 class UpsamplingAutoencoder(nn.Module):
     """BEGAN's discriminator (Berthelot et al. 2017, arXiv:1703.10717): an encoder and a decoder.
 
-    The encoder has two 3x3 convolutions with ELU at each side, of k `width` channels at the k-th side, up to
+    The encoder has two 3x3 convolutions with ELU at each side, with k * `width` channels at the k-th side, up to
     `max_widening * width`, and a 3x3 convolution at stride 2 between sides. The logits are minus the mean absolute
     error, for `losses.began`; the features are the codes. The paper's optional skip connections are left out.
 

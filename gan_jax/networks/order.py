@@ -1,4 +1,4 @@
-"""Layers in the order of the forward pass, for those who name layers by number."""
+"""Layers in the order of the forward pass, so that they can be selected by number."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,12 +13,12 @@ Module = tuple[str, ...]  # a module's path in the tree of parameters, such as (
 
 
 def modules(network: Network) -> dict[Module, bool]:
-    """Returns the modules with parameters of their own, in the order in which the forward pass meets them.
+    """Returns the modules with parameters of their own, in the order in which the forward pass calls them.
 
-    Computes no array. A network that `linen` did not build has none.
+    Computes no arrays. A network that `linen` did not build has none.
 
     Returns:
-        Path -> whether the module is a layer with weights, and not a normalisation, which has scales and biases alone.
+        Path -> whether the module is a layer with weights, and not a normalisation, which has only scales and biases.
     """
     met: dict[Module, None] = {}
 

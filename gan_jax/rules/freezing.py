@@ -1,4 +1,4 @@
-"""Frozen parameters: every gradient takes them for constants, and no move changes them."""
+"""Frozen parameters: every gradient treats them as constants, and no move changes them."""
 
 from collections.abc import Callable, Set
 from typing import Any
@@ -8,16 +8,16 @@ from jax import lax
 
 from gan_jax.types import Array, Batch, Metrics, PyTree, TrainState, Update
 
-# of the update that is being traced: a context of JAX, so that what was traced in another one is not reused
+# paths frozen in the update being traced: a context of JAX, so that traces with other frozen paths are not reused
 _paths = jax.make_user_context(frozenset())
 
 
 def frozen(update: Update, paths: Set[str]) -> Update:
-    """Returns an update that does not move some parameters, under any rule and optimiser.
+    """Returns an update that leaves some parameters unchanged, under any rule and optimiser.
 
-    Their gradients are 0, so that they count neither in the gradient norm nor in what a rule makes of all players'
-    gradients, and a move leaves them as they are, also where the optimiser decays or projects weights. Running
-    statistics are not parameters, and go on as before.
+    Their gradients are 0, so that they contribute neither to the gradient norm nor to a rule that combines the players'
+    gradients. They also stay unchanged where the optimiser decays or projects weights. Running statistics are not
+    parameters, and are still updated.
 
     Args:
         update: An update made by `rules`, also with controllers.

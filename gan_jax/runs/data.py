@@ -11,6 +11,10 @@ def dataset(run: Restored, split: str | None = None) -> Dataset:
 
     If an image cannot be read, the next one replaces it, with a warning.
 
+    Args:
+        run: An opened run.
+        split: Name of the split; None for the training split.
+
     Raises:
         UserError: If the data have moved or have another shape, or the training examples have changed; or if they were
             in memory only and the run was opened without them.

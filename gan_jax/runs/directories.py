@@ -56,16 +56,16 @@ def move_aside(directory: Path) -> Path:
 
 
 def chosen(workdir: Path | None, record: Record, fresh: bool, quiet: bool) -> Path:
-    """Returns the directory in which a run is trained; with `fresh`, once an old run is moved aside.
+    """Returns the directory in which a run is trained; with `fresh`, first moves an old run there aside.
 
     Args:
         workdir: The directory; None for the default.
         record: The run's record.
         fresh: Whether the run starts anew.
-        quiet: Whether to say nothing of an old run.
+        quiet: Whether to move an old run without printing so.
 
     Raises:
-        UserError: If the directory is not one to train in, see `require_directory`, or another process trains in it.
+        UserError: If the directory cannot be trained in, see `require_directory`, or another process trains in it.
     """
     workdir = workdir or default_directory(record)
     require_directory(workdir, fresh)

@@ -38,10 +38,10 @@ def load_file(file: Path, name: str, folders: Sequence[Path]) -> ModuleType:
     Args:
         file: The file.
         name: Name of the module.
-        folders: Folders in which its imports are looked for, after those of the process.
+        folders: Folders that are searched for its imports, after those of `sys.path`.
 
     Raises:
-        UserError: In place of any exception of the file; names the line.
+        UserError: In place of any exception that the file raises; names the line.
     """
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec and spec.loader, f"{file} is not a Python source file"

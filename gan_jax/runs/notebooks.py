@@ -60,7 +60,7 @@ def source(build: Callable[..., Any], config: Any) -> str | None:
 
 
 def _cells() -> list[str]:
-    """Returns the cells so far, in the order in which they were run: IPython's `In`, or lines of another prompt."""
+    """Returns the cells so far, in the order in which they were run: IPython's `In`, or another console's."""
     cells = vars(sys.modules["__main__"]).get("In")
     if isinstance(cells, list):
         return cells
@@ -69,7 +69,7 @@ def _cells() -> list[str]:
 
 
 def _statements(cell: str) -> Iterator[Statement]:
-    """Yields the statements of a cell, none if it is no Python."""
+    """Yields the statements of a cell, none if it is not Python."""
     try:
         tree = ast.parse(cell)
     except SyntaxError:

@@ -133,7 +133,7 @@ def defaults(config: Any) -> dict[str, Any]:
 
 
 def changed(record: Record) -> dict[str, Any]:
-    """Returns the newest values of the settings that were changed in mid-run, as JSON types."""
+    """Returns the newest values of the settings that were changed during the run, as JSON types."""
     return {change["field"]: change["new"] for change in record.get("changes", ())}
 
 
@@ -152,14 +152,14 @@ def require_same(
 ) -> None:
     """Checks that a directory's checkpoints belong to this run.
 
-    Of a setting that was changed in mid-run, the first value and the newest are both accepted.
+    Of a setting that was changed during the run, the first value and the newest are both accepted.
 
     Args:
         record: The run's record.
         found: The checkpoints' record.
         directory: The run directory.
         defaults: Values of fields that an older record lacks, if the experiment has gained some.
-        changeable: Whether some fields could change to their values here in mid-run, for the message.
+        changeable: Whether some fields could change to their values here by `--change`, for the message.
 
     Raises:
         UserError: If they differ; names the difference and the remedies.

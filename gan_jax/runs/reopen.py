@@ -91,7 +91,7 @@ def open_run(
 
 @contextmanager
 def opening(file: Path) -> Iterator[None]:
-    """Context manager: nothing trains within the block, in which an experiment is imported and built."""
+    """Context manager within which an experiment is imported and built, and starting to train is an error."""
     token = _opening.set(file)
     try:
         yield
@@ -108,7 +108,7 @@ def require_none_opening() -> None:
     if (file := _opening.get()) is not None:
         raise UserError(
             f"importing {file}, which starts to train when imported: put its training code under `if __name__ == "
-            '"__main__":`; where it is the experiment.py of a run, there and in the original script'
+            '"__main__":`; if it is the experiment.py of a run, both there and in the original script'
         )
 
 

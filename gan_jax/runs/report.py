@@ -128,7 +128,7 @@ def _section(title: str, items: Sequence[str], layout: str = "") -> str:
 
 
 def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:
-    """Returns a table of names, values, and notes of what is marked."""
+    """Returns a table of names and values; a row with a note is marked."""
     cells = "\n".join(
         f"<tr{' class=set' if note else ''}><th>{escape(name)}</th><td>{escape(value)}"
         f"{f'<small>{escape(note[0])}</small>' if note else ''}</td></tr>"
@@ -138,7 +138,7 @@ def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:
 
 
 def _settings(about: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Yields the settings; those that are no defaults, or were changed in mid-run, with a note."""
+    """Yields the settings; those that differ from their default, or were changed during the run, with a note."""
     defaults, changes = dict(_flat(about.get("defaults", {}))), about.get("changes", [])
     for name, value in _flat(about.get("config", {})):
         notes = [f"default: {defaults[name]}"] if defaults.get(name, value) != value else []

@@ -71,7 +71,7 @@ def images(run: Path, shared: Shared, draw: Draw) -> None:
 
 
 def npz(run: Path, shared: Shared, draw: Draw, key: str = "image") -> None:
-    """Samples as one array in a NumPy .npz file, under the key "image" or the one of --key.
+    """Samples as one array in a NumPy .npz file, under the key given by --key.
 
     Args:
         key: Name of the array in the file; arr_0 for tools that expect an unnamed array.

@@ -1,4 +1,4 @@
-"""Sweeps: an experiment at every combination of settings, a run each, and a table: `python -m gan_jax.sweep`.
+"""Sweeps: train an experiment at every combination of settings, and tabulate results: `python -m gan_jax.sweep`.
 
 `members` plans the runs of a sweep, `__main__` trains them, and `table` compares those that are finished.
 """

@@ -1,11 +1,11 @@
-"""Every combination of an experiment's settings, a run each, and a table: `python -m gan_jax.sweep EXPERIMENT`.
+"""Trains an experiment at every combination of settings, and tabulates results: `python -m gan_jax.sweep EXPERIMENT`.
 
     python -m gan_jax.sweep experiments.dcgan --d_width 16 32 --seed 0 1 2
 
-EXPERIMENT is a module or a Python file, and all flags but those below are its own. A flag with several values is swept,
-unless it takes several words itself; other flags go to every run. The runs train one after another, each by the
-experiment's own command in a directory named by its settings. The same command goes on where it was stopped, and trains
-no finished run again.
+EXPERIMENT is a module or a Python file, and all flags except those below are its own. A flag with several values is
+swept, unless it takes several words itself; other flags go to every run. The runs train one after another, each by the
+experiment's own command in a directory named by its settings. Repeating the command continues where it stopped;
+finished runs are not trained again.
 
 The table, table.md and table.csv, has a row for each setting, with mean and standard deviation over seeds: of the
 newest scores of each run (by --evaluate, or by the experiment's --eval-every), otherwise of its last logged metrics.
@@ -46,7 +46,7 @@ def main(
         experiment: Module, such as experiments.dcgan, or Python file.
         out: Directory of the sweep; by default runs/sweep-EXPERIMENT-FLAGS, FLAGS those with several values.
         evaluate: Score each finished run by python -m gan_jax.evaluate.
-        dry_run: Print the command of each run, one a line, and train none: line N is task N of a job array.
+        dry_run: Print the command of each run, one per line, and train none: line N is task N of a job array.
     """
     jax.config.update("jax_platforms", "cpu")  # this process must not occupy the devices of the runs
     members = planned(experiment, words, out)

@@ -17,7 +17,7 @@ from gan_jax.cli import parsed
 from gan_jax.errors import NotFound, UserError
 from gan_jax.runs import checkpoint, importing, records
 
-Values = tuple[str, ...]  # the words of one value, none of a flag that takes none
+Values = tuple[str, ...]  # the words of one value, empty for a flag that takes none
 
 
 class Member(NamedTuple):
@@ -45,14 +45,14 @@ def planned(experiment: str, words: Sequence[str], out: Path | None = None) -> l
         out: Directory of the sweep; by default runs/sweep-EXPERIMENT-FLAGS, FLAGS those with several values.
 
     Raises:
-        UserError: If the experiment has no config of a run, no flag has several values, a value is given twice, or a
-            run directory has a run of other settings.
+        UserError: If the experiment has no `Config` with a field `run`, no flag has several values, a value is given
+            twice, or a run directory has a run of other settings.
         SystemExit: With status 2, after a message, if the experiment does not accept the flags.
     """
     module, script = _imported(experiment), experiment.endswith(".py")
     kind: Any = getattr(module, "Config", None)
     if not is_dataclass(kind) or not any(field.name == "run" for field in fields(kind)):
-        raise UserError(f"{experiment} has no Config with a field run, as experiments have that train by loop.run")
+        raise UserError(f"{experiment} has no Config with a field run, as experiments trained by loop.run have")
     grid = _grid(words, set(_sequences(kind)))
     if given := {"workdir", "fresh"} & set(grid):
         raise UserError(f"--{min(given)}: a sweep gives each run a directory of its own; give another --out instead")
@@ -123,7 +123,7 @@ def _grid(words: Sequence[str], sequences: set[str]) -> dict[str, list[Values]]:
         values = flags[name] = [value] if equals else []
     for name, each in flags.items():
         if name not in sequences and len(set(each)) < len(each):
-            raise UserError(f"--{name} {' '.join(each)}: a value is given twice; leave it out once")
+            raise UserError(f"--{name} {' '.join(each)}: a value is given twice; give each value once")
     return {
         name: [tuple(each)] if name in sequences or not each else [(value,) for value in each]
         for name, each in flags.items()
@@ -131,12 +131,13 @@ def _grid(words: Sequence[str], sequences: set[str]) -> dict[str, list[Values]]:
 
 
 def _require_own_directories(members: Sequence[Member]) -> None:
-    """Refuses a sweep two of whose runs would share a directory, or whose directories have runs of other settings."""
+    """Refuses a sweep if two of its runs would share a directory, or a directory has a run of other settings."""
     known: dict[Path, Member] = {}
     for member in members:
         if other := known.get(member.directory):
             raise UserError(
-                f"{member.settings} and {other.settings} would both be trained in {member.directory}; sweep them apart"
+                f"{member.settings} and {other.settings} would both be trained in {member.directory}; "
+                "sweep them separately"
             )
         known[member.directory] = member
         recorded: dict[str, Any] = {}

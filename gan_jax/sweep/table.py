@@ -21,7 +21,7 @@ class Row(NamedTuple):
         settings: Swept flag -> its value, without the seed.
         runs: Number of its finished runs.
         means: Metric -> mean over the runs.
-        spreads: Metric -> standard deviation over the runs, of at least two.
+        spreads: Metric -> standard deviation over the runs, if there are at least two.
     """
 
     settings: dict[str, str]

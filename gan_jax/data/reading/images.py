@@ -120,7 +120,7 @@ def grey(file: Path | bytes) -> bool:
 
 
 def channels(files: Iterable[Path | bytes]) -> int:
-    """Returns the number of channels of images together: 1 if all are greyscale, else 3."""
+    """Returns the number of channels that all images need: 1 if all are greyscale, else 3."""
     return 1 if all(map(grey, files)) else 3
 
 

@@ -21,7 +21,7 @@ def from_arrays(
     kind: Kind = kinds.image,
     resolution: int | None = None,
 ) -> Dataset:
-    """Makes a data set of arrays in memory, to train, sample, score and explore like any other.
+    """Makes a data set from arrays in memory, to train on, sample, score and explore like any other.
 
     A part is held out of training, for scores: `test`, or else a tenth of the examples, at least one, chosen at random
     with a fixed seed. The data set is called "memory:NAME", so a run's record says that it is not on disk: to score
@@ -30,7 +30,7 @@ def from_arrays(
     Args:
         name: A name of your choice.
         image: Examples `[N, ...]` as their kind stores them: images as uint8 `[N, H, W, 1 or 3]`.
-        label: Labels `[N]`, integers from 0 on; None for none.
+        label: Labels `[N]`, integers from 0 up; None for none.
         test: Examples for testing and their labels, or None in place of labels.
         class_names: Names of the classes, in the order of the labels.
         kind: Kind of the examples.
@@ -83,6 +83,6 @@ def _checked(name: str, image: ArrayLike, label: ArrayLike | None) -> tuple[np.n
     if labels.shape != (len(examples),) or not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
         raise UserError(
             f"{name}: got labels {labels.dtype} {list(labels.shape)} for {len(examples)} examples, expected integers "
-            "from 0 on, one per example; np.unique(label, return_inverse=True) makes them of names"
+            "from 0 up, one per example; np.unique(label, return_inverse=True) makes them from names"
         )
     return examples, labels

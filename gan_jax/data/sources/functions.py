@@ -19,9 +19,8 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
 
     Args:
         name: "FILE.py:FUNCTION", or "MODULE:FUNCTION" of an importable module.
-        split: "train" or "test". A function may return both at once, as `data.from_arrays` does, whatever it is asked
-            for.
-        resolution: The side of images that is asked for, or None.
+        split: "train" or "test". A function may ignore this and return both at once, as `data.from_arrays` does.
+        resolution: Side of the images to ask for; None leaves it to the function.
 
     Raises:
         NotFound: If there is no such file or module.
@@ -66,7 +65,7 @@ def _function(name: str, path: str, attribute: str) -> Callable[[str, int | None
 
 @functools.lru_cache
 def _executed(file: Path, _changed: int) -> ModuleType:
-    """Imports a file, anew only if it has changed."""
+    """Imports a file; imports it again only if it has changed."""
     spec = importlib.util.spec_from_file_location(f"data_{file.stem}", file)
     assert spec and spec.loader, f"{file} is not a Python source file"
     module = importlib.util.module_from_spec(spec)

@@ -1,4 +1,4 @@
-"""Image sets of Hugging Face `datasets`: of its hub, or of a directory."""
+"""Image sets of Hugging Face `datasets`, from its hub or from a directory."""
 
 import hashlib
 import warnings
@@ -19,15 +19,15 @@ PROBES = 16  # examples by which contents are recognised
 
 
 def load(name: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Dataset:
-    """Loads an image set of Hugging Face, which needs its package `datasets`: pip install "gan_jax[huggingface]".
+    """Loads an image set from Hugging Face, which needs its package `datasets`: pip install "gan_jax[huggingface]".
 
     Images are those of the first column of type Image, labels of the first of type ClassLabel, with its names. The test
-    split is "test", else the validation split; without both a tenth of "train" is held out, at random with a fixed
+    split is "test", else the validation split; without either, a tenth of "train" is held out, at random with a fixed
     seed. A set that is not on this machine is downloaded once, by `datasets`.
 
     Args:
-        name: "hf:NAME" of a set of the hub, such as "hf:ylecun/mnist", or "hf:DIRECTORY", written by `save_to_disk` or
-            in any form that `datasets.load_dataset` reads; with further columns or a configuration
+        name: "hf:NAME" for a set on the hub, such as "hf:ylecun/mnist", or "hf:DIRECTORY", written by `save_to_disk` or
+            in any form that `datasets.load_dataset` reads; to choose columns or a configuration,
             "hf:NAME,image=COLUMN,label=COLUMN,config=CONFIG".
         split: "train", "test", or another of the set's splits.
         resolution: Side of the square to which images are resized and cropped, see `images.square`; None requires
@@ -46,7 +46,7 @@ def load(name: str, split: str = "train", resolution: int | None = None, skip_da
 
 
 def stream(name: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Stream:
-    """Opens such a set as a stream; arguments and errors are those of `load`."""
+    """Opens an image set from Hugging Face as a stream; arguments and errors are those of `load`."""
     return _stream(name, split, resolution, skip_damaged)[0]
 
 
@@ -100,7 +100,7 @@ def _opened(name: str, path: str, config: str | None) -> dict[str, Any]:
             found = datasets.load_dataset(path, config)
     except (FileNotFoundError, ConnectionError) as error:
         raise NotFound(
-            f"data set {name!r} is neither a directory nor a set of the hub that can be reached: {error}"
+            f"data set {name!r} is neither a directory nor a set that can be reached on the hub: {error}"
         ) from error
     except ValueError as error:  # an unknown or missing configuration, or an empty directory
         raise UserError(f"data set {name!r}: {error}; a configuration is given as {name},config=CONFIG") from error

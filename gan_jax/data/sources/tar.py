@@ -24,12 +24,12 @@ RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")  # shards in the notation of WebDatase
 
 
 def load(name: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Dataset:
-    """Loads PNG, JPEG and WebP images of tar files, in the order of the files and within them.
+    """Loads the PNG, JPEG and WebP images of tar files, in the order of the files and of their entries.
 
     A file in an archive is named KEY.EXTENSION: KEY.jpg is an image, and KEY.cls its label as text, a number or a name.
-    If all images have labels, these are the classes, names in alphabetical order; else there are no labels. Where
-    archives have other files of an image, they are ignored. Archives must not be compressed. Where the images lie is
-    kept in the cache (`cache.directory`), so that an archive is listed only once.
+    If every image has a label, the labels are the classes, names in alphabetical order; else there are no labels. All
+    other files are ignored. Archives must not be compressed. The positions of the images are kept in the cache
+    (`cache.directory`), so that an archive is listed only once.
 
     Args:
         name: "tar:PATTERN", such as "tar:shards/train-{000..012}.tar" or "tar:shards/*.tar": one image in ten, by a

@@ -18,7 +18,7 @@ def few(whole: Dataset, per_class: int, draw: int) -> Dataset:
 
     Returns:
         `image`, all of `whole`, without labels; and `few_image` and `few_label` `[per_class * classes, ...]`, drawn
-        independently. The specification keeps the classes. A split not for training stays as it is.
+        independently. The specification keeps the classes. Splits other than the training split stay as they are.
 
     Raises:
         UserError: If `whole` has no labels, is made for a task, or has a class of fewer than `per_class` examples.

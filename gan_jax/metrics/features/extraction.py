@@ -56,7 +56,7 @@ class Plan(NamedTuple):
         name: Readable name.
         size: Number of features D.
         classes: Number of classes K; 0 where they give no probabilities.
-        load: Returns them; trains the classifier or downloads the weights if need be.
+        load: Returns the features; trains the classifier or downloads the weights if necessary.
     """
 
     name: str

@@ -50,7 +50,7 @@ class SpectralNorm(nn.SpectralNorm):
 
 
 class BatchNorm(nn.BatchNorm):
-    """Flax's batch norm; a class of its own, so that a user's `nn.BatchNorm` can be told from `normalise`."""
+    """Flax's batch norm; a subclass, so that a user's `nn.BatchNorm` can be told from that of `normalise`."""
 
 
 def normalise(x: Array, norm: AnyNorm, train: bool, momentum: float = 0.9) -> Array:

@@ -28,7 +28,7 @@ def linen(module: nn.Module, *shapes: tuple[int, ...]) -> Network:
         shapes: The shape of one example of each input, without the batch.
 
     Returns:
-        The network. Errors of layers that do not fit are `unfit.Unfit`.
+        The network. Layers that do not fit their inputs raise `unfit.Unfit`.
     """
 
     def init(key: Array) -> tuple[PyTree, PyTree]:

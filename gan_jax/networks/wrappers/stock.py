@@ -30,8 +30,8 @@ def noticed() -> Iterator[dict[str, str]]:
 def _advice(layer: nn.Module) -> str:
     if type(layer) is nn.BatchNorm and layer.axis_name is None:
         return (
-            "which takes the moments of one device's rows: results depend on the number of devices, and a run on "
-            'several ends after its first call; use gan_jax.networks.layers.norm.normalise(x, "batch", train)'
+            "which uses the statistics of one device's examples: results depend on the number of devices, and a run on "
+            'several fails after its first call; use gan_jax.networks.layers.norm.normalise(x, "batch", train)'
         )
     if type(layer) is nn.Dropout:
         return "whose noise depends on the number of devices; use gan_jax.networks.layers.noise.Dropout(rate)(x, train)"

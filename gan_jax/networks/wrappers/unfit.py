@@ -1,4 +1,4 @@
-"""Errors of layers that do not fit their inputs: they say which network fails, for inputs of which shapes.
+"""Shape errors of layers, which name the network that fails and the shapes of its inputs.
 
 `linen` raises `Unfit` in place of errors of Flax and JAX; a game, which knows the network's name, adds it.
 """
