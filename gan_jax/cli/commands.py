@@ -108,8 +108,10 @@ def _subcommand(
     if not named and {*flags[:1]} & {"-h", "--help"}:
         print(f"usage: {prog} {usages[first]} [SUBCOMMAND] [FLAGS]\n\n{description}\n")
         print(f"sub-commands (by default {first}):")
+        alike = len({*usages.values()}) == 1
+        names = [name if alike else f"{usages[name]} {name}" for name in known]
         lines = [(inspect.getdoc(function) or "").split("\n")[0] for function in known.values()]
-        print(listing((f"{usages[name]} {name}", line) for name, line in zip(known, lines, strict=True)))
+        print(listing(zip(names, lines, strict=True)))
         print(f"\n`{prog} {usages[first]} SUBCOMMAND --help` lists the flags of a sub-command.")
         raise SystemExit
     if not operands:
