@@ -67,7 +67,8 @@ def undisturbed(tmp_path_factory):
     return workdir
 
 
-@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 4])
 def test_the_number_of_processes_changes_nothing(tmp_path, processes):
     for name, count in (("one", 0), ("several", processes)):
         status, said = run(tmp_path / name, count, 5)

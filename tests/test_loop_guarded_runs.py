@@ -93,6 +93,7 @@ def test_scores_change_nothing_and_a_run_in_two_parts_has_the_same(scored, tmp_p
     assert_same_bits(plain, state)
 
 
+@pytest.mark.slow
 def test_collapse_stops_the_run_within_a_tenth_at_a_checkpoint_from_before_it(tmp_path):
     state = train(game(strike(400)), tmp_path, guard="stop", save_every=20)
     (stopped,) = events(tmp_path, "stopped")

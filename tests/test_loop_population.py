@@ -106,6 +106,7 @@ def test_halving_drops_the_worse_and_those_that_stay_continue_exactly():
     same(found.members.states, jax.tree.map(lambda x: x[np.array(found.survivors)], whole().states))
 
 
+@pytest.mark.slow
 def test_a_lazy_term_is_evaluated_when_it_is_due_and_not_between():
     evaluated = []
 

@@ -5,6 +5,7 @@ import zlib
 import jax
 import numpy as np
 import pytest
+from toy import few
 
 from gan_jax.networks import dcgan, linen, resnet
 from gan_jax.networks.autoencoder import Autoencoder, UpsamplingAutoencoder, UpsamplingDecoder
@@ -57,7 +58,7 @@ def test_channels_double_up_to_the_cap():
         assert max(leaf.shape[-1] for path, leaf in params.items() if "Conv" in path) == 8 * 2
 
 
-@pytest.mark.parametrize("side", [40, 112, *(pytest.param(side, marks=pytest.mark.slow) for side in (8, 96, 512))])
+@pytest.mark.parametrize("side", few([8, 40, 96, 112, 512], 112))
 def test_every_network_fits_every_side(side):
     for name in MODULES:
         network, given, out = made(name, side)

@@ -169,7 +169,7 @@ def test_an_update_split_into_calls_gives_the_same_bits():
 
 def test_the_scan_equals_a_plain_loop():
     game = points_game()
-    draw = data.batches(256, 16)
+    draw = jax.jit(data.batches(256, 16))
     step = jax.jit(rules.many(game.update, draw, 5))
     state, log = step(game.init(KEY), points(), KEY, 5)
     plain, losses = game.init(KEY), []

@@ -204,7 +204,8 @@ def test_another_term_changes_no_terms_randomness_or_name():
     seen = []
     for added in (critic, [penalties.r1(1.0), critic[1], critic[0]]):
         game = points_game("spectral", terms={"discriminator": added})
-        seen.append(game.players[0].objective(game.init(jax.random.key(0)), batch, key)[1].metrics)
+        judged = jax.jit(lambda state, game=game: game.players[0].objective(state, batch, key)[1].metrics)
+        seen.append(judged(game.init(jax.random.key(0))))
     assert set(seen[1]) - set(seen[0]) == {"r1"}
     for name in ("gradient_penalty", "dragan"):  # both draw where they look
         assert seen[0][name] == seen[1][name]
