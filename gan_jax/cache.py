@@ -57,7 +57,8 @@ def main(clear: tuple[str, ...] | None = None) -> None:
         )
     for each in chosen:
         shutil.rmtree(each.path) if each.path.is_dir() else each.path.unlink(missing_ok=True)
-    print(f"deleted {len(chosen)} entries, {text(sum(each.size for each in chosen))}, of {cache.directory()}")
+    noun = "entry" if len(chosen) == 1 else "entries"
+    print(f"deleted {len(chosen)} {noun}, {text(sum(each.size for each in chosen))}, of {cache.directory()}")
 
 
 def entries() -> list[Entry]:

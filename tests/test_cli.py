@@ -246,3 +246,14 @@ def test_a_wrong_number_of_names_is_refused(monkeypatch, capsys, given, message)
     with pytest.raises(SystemExit):
         cli.cli([circles, both, table])
     assert message in capsys.readouterr().err
+
+
+def test_warnings_come_when_they_are_given_though_python_does_not_buffer():
+    code = (
+        "import sys, time, warnings\nfrom gan_jax.cli import cli\n\n\ndef main() -> None:\n    warnings.warn('early')\n"
+        "    print('late', flush=True)\n    time.sleep(0.2)\n\n\ncli(main)\n"
+    )
+    both = subprocess.run(
+        [sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert both.stdout.split() == ["warning:", "early", "late"]

@@ -196,11 +196,13 @@ def test_the_readmes_function_is_a_data_set_by_file_and_by_module(tmp_path, monk
 
 def test_functions_that_are_none_are_named(tmp_path):
     file = tmp_path / "own.py"
-    file.write_text("def load(split, resolution):\n    return 3\n\n\nsize = 1\n")
+    file.write_text("def load(split, resolution):\n    return 3\n\n\ndef plain():\n    return 3\n\n\nsize = 1\n")
     with pytest.raises(UserError, match="the function returned int; return a Dataset"):
         data.load(f"{file}:load")
     with pytest.raises(UserError, match=r"own.py has no function size; define size\(split, resolution\)"):
         data.load(f"{file}:size")
+    with pytest.raises(UserError, match=r"plain': the function must take \(split, resolution\).*too many"):
+        data.load(f"{file}:plain")
     with pytest.raises(NotFound, match="there is no file"):
         data.load(f"{tmp_path}/none.py:load")
     with pytest.raises(NotFound, match="add the folder of no_such_module to PYTHONPATH"):

@@ -64,4 +64,5 @@ def outlast_readers() -> None:
             continue  # replaced, as by a notebook or a test
         stream.flush()
         raw = io.BufferedWriter(_Pipe(stream.fileno(), "w", closefd=False))
-        setattr(sys, name, io.TextIOWrapper(raw, stream.encoding, "replace", None, stream.line_buffering))
+        by_lines = stream.line_buffering or stream.write_through  # the latter if Python is not to buffer at all
+        setattr(sys, name, io.TextIOWrapper(raw, stream.encoding, "replace", None, by_lines))

@@ -152,7 +152,8 @@ def _parsed(text: str, config: Any) -> tuple[str, Any]:
     """Returns the field and the value of FIELD=VALUE."""
     name, sign, value = text.partition("=")
     name = name.removeprefix("--").replace("-", "_")
-    hints = typing.get_type_hints(type(config))
+    types = typing.get_type_hints(type(config))
+    hints = {each.name: types[each.name] for each in dataclasses.fields(typing.cast(Any, config))}
     if name in (field.name for field in dataclasses.fields(Run)):
         raise UserError(
             f"--change {text}: this setting may change without --change; give --{name.replace('_', '-')} itself"

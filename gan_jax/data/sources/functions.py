@@ -3,6 +3,7 @@
 import functools
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,12 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
     """
     _, path, given = names.source(name)
     function = _function(name, path, given["function"])
+    try:
+        inspect.signature(function).bind(split, resolution)
+    except TypeError as error:
+        raise UserError(
+            f"data set {name!r}: the function must take (split, resolution), such as ('train', None), but: {error}"
+        ) from error
     made = function(split, resolution)
     if not isinstance(made, Dataset):
         raise UserError(
