@@ -27,7 +27,7 @@ NETWORKS = {
 }
 
 
-QUICK = ("spectral", "mlp")
+QUICK = ("mlp",)
 
 
 @pytest.mark.parametrize(

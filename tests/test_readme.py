@@ -63,13 +63,13 @@ def test_a_users_own_loss_term_rule_and_experiment_train_go_on_and_are_sampled(t
     assert {path.name for path in tmp_path.iterdir()} == {"my_loss.py", "my_term.py", "my_rule.py", "my_gan.py"}
     (commands,) = re.findall(r"```\n(python my_gan.py.*?)```", section, re.DOTALL)
     for command in commands.strip().splitlines():
-        arguments = shlex.split(command)[1:]
+        arguments = shlex.split(command.replace("000", "0"))[1:]  # a hundredth of the iterations
         subprocess.run([sys.executable, *arguments], cwd=tmp_path, env=ALONE, check=True, stdout=subprocess.DEVNULL)
     run = tmp_path / "runs" / "my_gan-ring"
     events = [line for line in log.read(run) if "event" in line]
-    assert [(line["event"], line["step"]) for line in events] == [("started", 0), ("resumed", 1000)]
-    assert (run / "grid-step2000-seed0.png").exists()
-    assert runs.open_run(run).step == 2000  # from another working directory too
+    assert [(line["event"], line["step"]) for line in events] == [("started", 0), ("resumed", 10)]
+    assert (run / "grid-step20-seed0.png").exists()
+    assert runs.open_run(run).step == 20  # from another working directory too
 
 
 def test_a_users_own_networks_train_without_a_warning():
