@@ -304,3 +304,7 @@ def test_a_split_in_memory_is_the_set_or_its_held_out_part():
     assert dataset.of_split(train, "train") is train and dataset.of_split(train, "test") is train.held_out
     with pytest.raises(UserError, match="split='all': memory:faces has train and test"):
         dataset.of_split(train, "all")
+
+
+def test_a_data_set_is_shown_without_its_arrays():
+    assert repr(faces()) == "Dataset('memory:faces', 'train': 108 images of shape 8x8x1)"

@@ -82,6 +82,11 @@ class Dataset(NamedTuple):
     origin: str = ""
     held_out: "Dataset | None" = None
 
+    def __repr__(self) -> str:
+        """Returns the name, the split and what is there, without the arrays."""
+        shape = "x".join(map(str, self.spec.shape))
+        return f"Dataset({self.name!r}, {self.split!r}: {self.count:,} {self.spec.kind.noun} of shape {shape})"
+
     @property
     def count(self) -> int:
         """Number of examples."""

@@ -57,7 +57,7 @@ def state(system: System, spec: Spec) -> TrainState:
                 warnings.warn(advice, stacklevel=3)
     made = _made(system, like, spec)
     if made != spec.shape:
-        resized = ", or resize the data with --resolution" if spec.kind.is_image else ""
+        resized = ", or resize the data with --resolution" if spec.kind.is_image and len(made) == 3 else ""
         raise UserError(
             f"the generator makes examples of shape {made}, but the data have {spec.shape}; build its network for "
             f"spec.shape{resized}"
