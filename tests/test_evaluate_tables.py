@@ -45,6 +45,7 @@ def test_the_newest_scores_are_shown_with_their_difference_from_the_first(runs, 
     assert first["fid protocol"] == second["fid protocol"] == protocol.described(SCORE)
     page = (tmp_path / "table.md").read_text()
     assert page == capsys.readouterr().out and "8 ± 0.4 (-2 ± 0.5)" in page
+    assert page.endswith("- in brackets: the difference from the first row with a score in that column\n")
     assert f"- fid: {protocol.described(SCORE)}" in page and "2,000 real of digits (test, def), 1,000 samples" in page
     rows = [line for line in page.splitlines() if line.startswith("|")]
     assert len(rows) == 2 + 3 and len({len(line) for line in rows}) == 1

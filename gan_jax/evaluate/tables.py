@@ -80,7 +80,7 @@ def compare(
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """Returns scores as a Markdown table, differences from the first row in brackets, and their protocols below it."""
+    """Returns scores as a Markdown table: with differences from a column's first score, and the protocols below."""
     columns = _columns(rows)
     cells = [["run", "weights", "step", *columns.values()]]
     for row in rows:
@@ -97,7 +97,10 @@ def markdown(rows: Sequence[Row]) -> str:
     about: dict[str, list[str]] = {}
     for key, title in columns.items():
         about.setdefault(protocol.described(_first(rows, key).scores[key]), []).append(title)
-    return "\n".join([*lines, "", *(f"- {', '.join(titles)}: {text}" for text, titles in about.items())])
+    notes = [f"- {', '.join(titles)}: {text}" for text, titles in about.items()]
+    if any(_difference(rows, row, key) for row in rows for key in columns):
+        notes.append("- in brackets: the difference from the first row with a score in that column")
+    return "\n".join([*lines, "", *notes])
 
 
 def comma_separated(rows: Sequence[Row]) -> str:
