@@ -15,7 +15,7 @@ import safetensors.numpy
 import tyro
 from jax.errors import InconclusiveDimensionOperation
 
-from gan_jax import game, runs
+from gan_jax import game, runs, trees
 from gan_jax.cli import Checkpoint, cli
 from gan_jax.errors import UserError
 from gan_jax.files import atomic, require_writable, write_json
@@ -54,8 +54,7 @@ def exported(run: Restored, backward: bool = False) -> jax.export.Exported:
 
 def tensors(run: Restored) -> dict[str, np.ndarray]:
     """Returns a run's averaged networks by path, such as "generator/params/Dense_0/kernel"."""
-    leaves = jax.tree_util.tree_leaves_with_path(run.ema)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}
+    return {path: np.asarray(leaf) for path, leaf in trees.flat(run.ema).items()}
 
 
 def description(run: Restored, artefact: jax.export.Exported) -> dict[str, Any]:

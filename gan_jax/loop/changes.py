@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import tyro
 
-from gan_jax import rng, runs
+from gan_jax import rng, runs, trees
 from gan_jax.cli import TYPES
 from gan_jax.data import Spec
 from gan_jax.devices import cluster
@@ -191,5 +191,5 @@ def _built(build: Build, config: Any, spec: Spec) -> tuple[System, set[str]]:
 
 
 def _shapes(system: System) -> dict[str, str]:
-    leaves = jax.tree_util.tree_leaves_with_path(jax.eval_shape(system.init, rng.key(0)))
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): f"{x.dtype}{list(x.shape)}" for path, x in leaves}
+    leaves = trees.flat(jax.eval_shape(system.init, rng.key(0)))
+    return {path: f"{x.dtype}{list(x.shape)}" for path, x in leaves.items()}

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gan_jax import trees
 from gan_jax.data.dataset import fingerprint
 from gan_jax.errors import NotFound, UserError
 from gan_jax.networks import order
@@ -62,7 +63,7 @@ def begun(
     arrays, meta = checkpoint.restore_arrays(run / "checkpoints")
     networks = {path: x for path, x in arrays.items() if path.startswith(("params/", "stats/", "ema/"))}
     fresh = init()
-    wanted = _flat({part: getattr(fresh, part) for part in PARTS})
+    wanted = trees.flat({part: getattr(fresh, part) for part in PARTS})
     lines, fitting = _compared(wanted, {path: x for path, x in networks.items() if not path.startswith("ema/")})
     if not fitting:
         raise UserError(f"--init-from {run}: no array fits this system's networks\n{lines}")
@@ -94,7 +95,7 @@ def frozen(system: System, like: TrainState, texts: Sequence[str]) -> tuple[Syst
             raise UserError(f"--freeze: {name} is given twice; give each network once")
         if name not in system.networks:
             raise UserError(f"--freeze {text}: there is no network {name!r}; the networks are {list(system.networks)}")
-        sizes = {freezing.path(at): x.size for at, x in jax.tree_util.tree_leaves_with_path(like.params[name])}
+        sizes = {path: x.size for path, x in trees.flat(like.params[name]).items()}
         paths[name], layers = _held(text, system.networks[name], like.params[name])
         held = sum(sizes[path] for path in paths[name])
         lines.append(f"{name} {layers} ({held:,} of {sum(sizes.values()):,} parameters)")
@@ -108,7 +109,7 @@ def _held(text: str, network: Network, params: PyTree) -> tuple[list[str], str]:
     """Returns the paths of a network's frozen parameters, and the names of their layers."""
     name, _, which = text.partition("=")
     if not which:
-        return [freezing.path(at) for at, _ in jax.tree_util.tree_leaves_with_path(params)], "all layers"
+        return [*trees.flat(params)], "all layers"
     layers, count = sum(order.modules(network).values()), which.removeprefix("first:")
     if count == which or not count.isdecimal() or not 1 <= int(count) <= layers:
         raise UserError(f"--freeze {text}: give {name}, or {name}=first:N with N from 1 to {layers}")
@@ -120,7 +121,7 @@ def _filled(prefix: str, tree: PyTree, arrays: Mapping[str, np.ndarray]) -> PyTr
     """Returns a tree whose leaves are the arrays of their paths, where there is one that fits."""
 
     def leaf(path: tuple, own: jax.Array) -> jax.Array:
-        found = arrays.get(f"{prefix}/{jax.tree_util.keystr(path, simple=True, separator='/')}")
+        found = arrays.get(f"{prefix}/{trees.path(path)}")
         return jnp.asarray(found) if found is not None and _form(found) == _form(own) else own
 
     return jax.tree_util.tree_map_with_path(leaf, tree)
@@ -149,8 +150,3 @@ def _listed(names: Sequence[str], most: int = 4) -> str:
 
 def _form(x: Any) -> str:
     return f"{np.dtype(x.dtype).name}{list(x.shape)}"
-
-
-def _flat(tree: PyTree) -> dict[str, Any]:
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): x for path, x in leaves}

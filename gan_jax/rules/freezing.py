@@ -6,6 +6,7 @@ from typing import Any
 import jax
 from jax import lax
 
+from gan_jax import trees
 from gan_jax.types import Array, Batch, Metrics, PyTree, TrainState, Update
 
 # paths frozen in the update being traced: a context of JAX, so that traces with other frozen paths are not reused
@@ -41,13 +42,8 @@ def kept(before: dict[str, PyTree], after: dict[str, PyTree]) -> dict[str, PyTre
     return _mapped(lambda is_frozen, then, now: then if is_frozen else now, before, after)
 
 
-def path(entries: tuple) -> str:
-    """Returns a parameter's path as text, from that of `jax.tree_util`."""
-    return jax.tree_util.keystr(entries, simple=True, separator="/")
-
-
 def _mapped(choose: Callable[..., Any], first: dict[str, PyTree], *rest: dict[str, PyTree]) -> dict[str, PyTree]:
     """Applies a function to whether each parameter is frozen, and to its values in each of the trees."""
     if not (frozen_paths := _paths.value):
         return [first, *rest][-1]
-    return jax.tree_util.tree_map_with_path(lambda at, *xs: choose(path(at) in frozen_paths, *xs), first, *rest)
+    return jax.tree_util.tree_map_with_path(lambda at, *xs: choose(trees.path(at) in frozen_paths, *xs), first, *rest)

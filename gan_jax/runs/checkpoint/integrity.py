@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from gan_jax import trees
 from gan_jax.errors import UserError
 from gan_jax.files import write_json
 from gan_jax.runs.checkpoint import directory as directories
@@ -50,9 +51,8 @@ def flat(tree: PyTree) -> dict[str, Any]:
     Raises:
         UserError: If two leaves have the same path.
     """
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    by_path = {_path(path): leaf for path, leaf in leaves}
-    if len(by_path) < len(leaves):
+    by_path = trees.flat(tree)
+    if len(by_path) < len(jax.tree.leaves(tree)):
         raise UserError("two arrays of the state have the same path: rename the parts that have a '/' in their names")
     return by_path
 
@@ -73,7 +73,7 @@ def compose(state: TrainState, arrays: dict[str, np.ndarray], meta: dict) -> dic
     document = {
         "meta": {**meta, "step": int(arrays["step"])},
         "arrays": {path: record(x) for path, x in arrays.items()},
-        "ema": jax.tree_util.tree_map_with_path(lambda path, _: _path(path), state).ema,
+        "ema": jax.tree_util.tree_map_with_path(lambda path, _: trees.path(path), state).ema,
     }
     return _signed(document)
 
@@ -101,7 +101,3 @@ def _signed(document: dict) -> dict:
 
 def _digest(document: dict) -> int:
     return zlib.crc32(json.dumps(document, sort_keys=True).encode())
-
-
-def _path(path: tuple) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/")
