@@ -141,8 +141,7 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x: Array, native: bool = False) -> Array:
         """Returns images `[B, H', W', features]`; `native` as in `conv`."""
-        shape = (*_pair(self.kernel_size), x.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        kernel = self.weights((*_pair(self.kernel_size), x.shape[-1], self.features))
         bias = (
             self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32) if self.use_bias else None
         )
@@ -150,6 +149,10 @@ class Conv(nn.Module):
         operator = {"none": self.operator, "up": upsample_conv, "down": conv_mean_pool}[self.resample]
         y = operator(x, kernel, self.strides, self.padding, native)
         return y if bias is None else y + bias
+
+    def weights(self, shape: tuple[int, ...]) -> Array:
+        """Returns the kernel `[kh, kw, C, features]`; subclasses scale it."""
+        return self.param("kernel", self.kernel_init, shape, jnp.float32)
 
 
 class ConvTranspose(Conv):

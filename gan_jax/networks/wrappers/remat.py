@@ -9,6 +9,7 @@ from jax.ad_checkpoint import checkpoint_name
 
 from gan_jax.errors import UserError
 from gan_jax.networks.layers.conv import Conv
+from gan_jax.networks.layers.equalised import EqualisedDense
 from gan_jax.types import Array, Network, PyTree
 
 Kept = Literal["everything", "layers", "nothing"]
@@ -54,5 +55,5 @@ def rematerialised(network: Network, keep: Kept) -> Network:
 
 def _name(method: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
     value = method(*args, **kwargs)
-    weighted = isinstance(context.module, nn.Dense | nn.Conv | nn.ConvTranspose | Conv)
+    weighted = isinstance(context.module, nn.Dense | nn.Conv | nn.ConvTranspose | Conv | EqualisedDense)
     return checkpoint_name(value, _LAYER) if weighted and context.method_name == "__call__" else value
