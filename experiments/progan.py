@@ -10,11 +10,10 @@ Weights have equalised learning rates, G normalises its maps by pixel norm, and 
 group of examples. The penalty's gradient is that of the sum of a batch's logits, as D's logits depend on the batch.
 Each stage computes only its own side, and is compiled by itself, all of them at the start of a run.
 
-`--preset paper-cifar10` has the settings of the authors' Theano code for the paper's section on CIFAR-10, and `--preset
-paper-lsun-128` those of table 1 (g) for LSUN bedrooms of side 128, with `--dataset` their folder, by default
-lsun-bedroom.
-Those of CelebA-HQ cannot be said in full, as their batches become smaller from 256 pixels on. Two things differ: when
-both players move at once, they draw different latents; and the average of G is ramped up in its first iterations.
+`--preset paper-cifar10` has the settings of the authors' Theano code for the paper's section on CIFAR-10, and
+`--preset paper-lsun-128` those for table 1 (g), LSUN bedrooms of side 128, in the folder that `--dataset` names. Those
+for CelebA-HQ cannot be said in full, as their batches become smaller from 256 pixels on. Two things differ from that
+code: players that move at once draw latents of their own, and the average of G is ramped up in its first iterations.
 
 The networks are those of the authors' TensorFlow code, which averages D's maps before the activation; the paper and its
 Theano code average after it, `--no-pool-first`. The defaults are narrower, with short stages, for CPUs.
@@ -22,7 +21,7 @@ Theano code average after it, `--no-pool-first`. The defaults are narrower, with
 
 from dataclasses import dataclass, replace
 
-from gan_jax import baseline, game, losses, penalties, rules
+from gan_jax import baseline, game, loop, losses, penalties, rules
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.methods import progressive_growing
@@ -81,7 +80,7 @@ PRESETS: dict[str, Config] = {
         g_width=128,  # fmap_base=4096 in maps of side 32, capped by fmap_max=128
         d_width=128,
         max_widening=1,
-        run=baseline.lasting(20_000_000 // 16),  # total_kimg=20000
+        run=loop.Run(steps=20_000_000 // 16, sample_every=5_000),  # total_kimg=20000
     ),
     "paper-lsun-128": replace(  # "Section 6.1", bedroom128, pixelwise-normalization: table 1 (g)
         THEANO,
@@ -93,7 +92,7 @@ PRESETS: dict[str, Config] = {
         g_width=32,  # fmap_base=2048 in maps of side 128
         d_width=32,
         max_widening=16,  # fmap_max=512
-        run=baseline.lasting(10_000_000 // 16),  # total_kimg=10000
+        run=loop.Run(steps=10_000_000 // 16, sample_every=5_000),  # total_kimg=10000
     ),
 }
 
