@@ -21,10 +21,12 @@ Theano code average after it, `--no-pool-first`. The defaults are narrower, with
 
 from dataclasses import dataclass, replace
 
-from gan_jax import baseline, game, loop, losses, penalties, rules
+from gan_jax import baseline, loop, losses, penalties, rules
+from gan_jax.checks import require
 from gan_jax.cli import cli
 from gan_jax.data import Spec
-from gan_jax.methods import progressive_growing
+from gan_jax.game import Game
+from gan_jax.methods.progressive_growing import growing, growth
 from gan_jax.networks import progan
 from gan_jax.types import System
 
@@ -42,7 +44,7 @@ class Config(baseline.Baseline):
     target: float = 1.0
     """Gradient norm at which the penalty is 0."""
     drift: float = 0.001
-    """Weight of the drift term."""
+    """Weight of the drift term; 0 for none."""
     group: int = 4
     """Examples in a group of the minibatch standard deviation; must divide the batch."""
     pool_first: bool = True
@@ -98,31 +100,29 @@ PRESETS: dict[str, Config] = {
 
 
 def build(config: Config, spec: Spec) -> System:
-    """Assembles the Wasserstein game with growing networks, once for each stage."""
-    levels = progan.levels(spec.shape)
+    """Assembles the growing system from that of each stage."""
+    require(
+        lambda: config.target > 0, f"target={config.target}: the penalty is divided by its square; give more than 0"
+    )
+    levels, size = progan.levels(spec.shape), config.batch_size
+    schedule = growth(levels, config.stable_images // size, config.fading_images // size)
+    return growing(lambda stage: _at(config, spec, stage), levels, schedule)
 
-    def at(stage: int | None) -> System:
-        sizes = {"max_widening": config.max_widening, "stage": stage}
-        critic = progan.Discriminator(
-            spec.shape, config.d_width, group=config.group, pool_first=config.pool_first, **sizes
-        )
-        networks = {
-            "generator": baseline.network(
-                config, progan.Generator(spec.shape, config.g_width, **sizes), (config.latent_size,)
-            ),
-            "discriminator": baseline.network(config, critic, spec.shape),
-        }
-        played = game.Game(networks, losses.wasserstein(), baseline.latent(config))
-        penalty = penalties.gradient_penalty(config.weight / config.target**2, config.target, of_sum=True)
-        players = [
-            baseline.discriminator(config, played, [penalty, penalties.drift(config.drift)]),
-            baseline.generator(config, played),
-        ]
-        rule = rules.simultaneous(players) if config.at_once else rules.alternating(players)
-        return baseline.system(config, played, rule)
 
-    iterations = (config.stable_images // config.batch_size, config.fading_images // config.batch_size)
-    return progressive_growing.growing(at, levels, progressive_growing.growth(levels, *iterations))
+def _at(config: Config, spec: Spec, stage: int | None) -> System:
+    """Assembles the Wasserstein game of one stage."""
+    sizes = {"max_widening": config.max_widening, "stage": stage}
+    maker = progan.Generator(spec.shape, config.g_width, **sizes)
+    critic = progan.Discriminator(spec.shape, config.d_width, group=config.group, pool_first=config.pool_first, **sizes)
+    networks = {
+        "generator": baseline.network(config, maker, (config.latent_size,)),
+        "discriminator": baseline.network(config, critic, spec.shape),
+    }
+    game = Game(networks, losses.wasserstein(), baseline.latent(config))
+    terms = [penalties.gradient_penalty(config.weight / config.target**2, config.target, of_sum=True)]
+    terms += [penalties.drift(config.drift)] if config.drift else []
+    players = [baseline.discriminator(config, game, terms), baseline.generator(config, game)]
+    return baseline.system(config, game, (rules.simultaneous if config.at_once else rules.alternating)(players))
 
 
 def main(config: Config) -> None:
