@@ -1,4 +1,4 @@
-"""Sliced Wasserstein distance of image patches, side by side of a Laplacian pyramid: no network, no weights."""
+"""Sliced Wasserstein distance of image patches, at each level of a Laplacian pyramid; it needs no network."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,18 +15,19 @@ AT_ONCE = 8  # directions projected at once, which bounds the memory
 def sliced_wasserstein(
     real: ArrayLike, fake: ArrayLike, patches: int = PATCHES, directions: int = DIRECTIONS
 ) -> Estimate:
-    """Returns the mean over sides of `by_side`, with error NaN: it takes one distance, and has no groups."""
+    """Returns the mean of `by_side` over all sides; its error is not known, NaN."""
     return Estimate(float(np.mean(list(by_side(real, fake, patches, directions).values()))), np.nan)
 
 
 def by_side(real: ArrayLike, fake: ArrayLike, patches: int = PATCHES, directions: int = DIRECTIONS) -> dict[int, float]:
     """Returns the sliced Wasserstein distance at each side of the images' Laplacian pyramids, times 1,000.
 
-    Karras et al. 2018 (arXiv:1710.10196), section 5: 7x7 patches at random places of each level, each channel scaled to
-    mean 0 and deviation 1 over the set; then the mean distance of sorted projections onto random directions. Distances
-    at large sides are of fine detail, those at small sides of composition. As in the authors' code, except that patches
-    of both sets are at the same random places, so that a set has distance 0 from itself, and that the last sides are
-    the even ones from 16 on. Both sets have a bias upwards that falls with the number of images.
+    Karras et al. 2018 (arXiv:1710.10196), section 5: 7x7 patches at random places of each level, with each channel
+    scaled to mean 0 and deviation 1 over its set; then the mean distance between sorted projections onto random
+    directions. Distances at large sides are of fine detail, those at small sides of composition. They are biased
+    upwards, less so for more images. It follows the authors' code, with two differences: patches of both sets are at
+    the same places, so that the distance of a set from itself is 0; and the pyramid ends at the first side that is odd
+    or below 32.
 
     Args:
         real: Images `[n, H, W, C]`, of any range.
@@ -75,9 +76,10 @@ def distance(a: np.ndarray, b: np.ndarray, directions: np.ndarray) -> float:
 
 
 def pyramid(images: np.ndarray) -> list[np.ndarray]:
-    """Returns the Laplacian pyramid of images `[n, H, W, C]`, from the full side while sides are even and at least 16.
+    """Returns the Laplacian pyramid of images `[n, H, W, C]` (Burt and Adelson 1983), largest first.
 
-    Each level is the image less the next smaller one enlarged; the last is the image itself (Burt and Adelson 1983).
+    Each level is the image less the next smaller image, enlarged; the last is an image. Sides are halved while they are
+    even and at least 32.
     """
     found = [images]
     while min(found[-1].shape[1:3]) // 2 >= SMALLEST and not any(side % 2 for side in found[-1].shape[1:3]):
