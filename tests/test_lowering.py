@@ -1,5 +1,7 @@
 """Programs of experiments for accelerators, lowered without one: their convolutions are native, with no CPU form."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,7 +33,8 @@ def like(array, lead=()):
 
 @pytest.mark.parametrize(("platforms", "native"), [(("cpu",), False), (("cuda",), True), (("tpu",), True)])
 def test_the_forms_of_a_convolution_are_told_apart(platforms, native):
-    layer, images = Conv(3, 4, 2), jax.ShapeDtypeStruct((8, 8, 8, 2), jnp.float32)
+    layer: Any = Conv(3, 4, 2)
+    images = jax.ShapeDtypeStruct((8, 8, 8, 2), jnp.float32)
     params = jax.eval_shape(layer.init, rng.key(0), images)
     slope = jax.grad(lambda params, x: jnp.sum(layer.apply(params, x) ** 2))
     text, ours = exported(slope, params, images, platforms=platforms)
