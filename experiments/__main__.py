@@ -18,6 +18,7 @@ FAMILIES = {
         "denoising_feature_matching",
         "stacked_mnist",
     ),
+    "growing": ("progan",),
     "mixtures": ("mix_gan", "adagan"),
     "labels, codes": ("cgan", "acgan", "infogan", "ssgan"),
     "encoders": ("bigan", "vae"),

@@ -43,7 +43,7 @@ def r2(weight: float) -> Term:
     return _of_slopes("r2", lambda context: weight / 2 * _squared_slope(context.critic, context.fake))
 
 
-def gradient_penalty(weight: float = 10.0, target: float = 1.0, one_sided: bool = False) -> Term:
+def gradient_penalty(weight: float = 10.0, target: float = 1.0, one_sided: bool = False, of_sum: bool = False) -> Term:
     """Gradient penalty of WGAN-GP, between real and fake examples (Gulrajani et al. 2017, arXiv:1704.00028).
 
     weight * (|grad D(x')| - target)^2 at x' = u x + (1 - u) G(z), u uniform on [0, 1] for each pair. Target 0 gives the
@@ -54,6 +54,9 @@ def gradient_penalty(weight: float = 10.0, target: float = 1.0, one_sided: bool 
         target: Gradient norm at which the penalty is 0, at least 0.
         one_sided: Whether to penalise larger norms only, max(0, |grad D(x')| - target)^2: WGAN-LP (Petzka et al. 2018,
             arXiv:1709.08894).
+        of_sum: Whether the gradient is that of the sum of the global batch's logits, which exists for any critic, such
+            as one with minibatch standard deviation in ProGAN. Where a logit depends on its example alone, both are
+            the same.
     """
     require_weight("weight", weight)
     _require_target(target)
@@ -61,7 +64,23 @@ def gradient_penalty(weight: float = 10.0, target: float = 1.0, one_sided: bool 
     def value(context: Context) -> Array:
         return weight * _excess(_squared_slope(context.critic, _between(context)), target, one_sided)
 
-    return _of_slopes("gradient_penalty", value)
+    return _of_slopes("gradient_penalty", value, of_sum)
+
+
+def drift(weight: float = 0.001) -> Term:
+    """Drift term: holds the logits of real examples near 0 (Karras et al. 2018, arXiv:1710.10196).
+
+    weight * D(x)^2, averaged over patch logits. A Wasserstein critic's logits have no other anchor.
+
+    Args:
+        weight: epsilon_drift in the paper, positive.
+    """
+    require_weight("weight", weight)
+    return Term(
+        "drift",
+        lambda context: weight * numerics.average(context.real_output["logits"] ** 2),
+        player="discriminator",
+    )
 
 
 def dragan(weight: float = 10.0, noise: float = 0.5, target: float = 1.0) -> Term:
@@ -154,9 +173,9 @@ def input_gradient(critic: Critic, inputs: Array) -> Array:
     return jax.grad(total)(inputs)
 
 
-def _of_slopes(name: str, value: Callable[[Context], Array]) -> Term:
-    """Returns a discriminator's term that differentiates it example by example."""
-    return Term(name, value, per_example=("discriminator",), player="discriminator")
+def _of_slopes(name: str, value: Callable[[Context], Array], of_sum: bool = False) -> Term:
+    """Returns a discriminator's term that differentiates it example by example, or the sum of its logits."""
+    return Term(name, value, per_example=() if of_sum else ("discriminator",), player="discriminator")
 
 
 def _squared_slope(critic: Critic, inputs: Array) -> Array:

@@ -101,6 +101,13 @@ def test_the_command_scores_the_players(points):
     assert {("equilibrium", "raw", 6), ("duality_gap", "raw", 6)} <= found
 
 
+def test_the_command_scores_paths(points):
+    evaluate.path(points, Shared(), count=20)
+    (score,) = (s for s in protocol.read(points) if s.metric.startswith("path_length"))
+    assert (score.metric, score.weights, score.step, score.fake) == ("path_length_latents", "averaged", 6, 20)
+    assert score.value > 0 and "epsilon=0.0001" in score.settings
+
+
 @pytest.mark.slow
 def test_points_are_scored_by_their_coordinates(points):
     evaluate.samples(points, Shared(), Request(("fid", "coverage", "copying"), count=500))

@@ -8,6 +8,7 @@ from toy import images_game, points, points_game
 
 from gan_jax import penalties, rng, terms
 from gan_jax.devices import parallel
+from gan_jax.networks.layers.batch import minibatch_deviation
 from gan_jax.types import Context, TrainState
 
 W = jnp.array([3.0, -4.0])  # norm 5
@@ -171,6 +172,48 @@ def test_gradient_penalty_of_a_linear_critic_is_known_wherever_it_is_taken():
     np.testing.assert_allclose(value(2.0, target=3.0, one_sided=True), [8.0] * 4, rtol=1e-6)  # above it
 
 
+def test_the_drift_term_squares_the_real_logits():
+    np.testing.assert_allclose(penalties.drift(0.5).value(context(linear)), linear(REAL) ** 2 / 2, rtol=1e-6)
+
+
+def with_deviation(weights):
+    """A critic whose logits depend on the batch."""
+    return lambda x: jnp.tanh(minibatch_deviation(jnp.tanh(x @ weights["in"])) @ weights["out"])
+
+
+def test_the_gradient_of_the_sum_of_logits_exists_where_that_of_each_logit_does_not():
+    draw = np.random.default_rng(0)
+    rows = [draw.normal(size=(8, 2)) for _ in range(2)]
+    weights = {"in": draw.normal(size=(2, 5)), "out": draw.normal(size=6)}
+    with jax.enable_x64(True):
+        rows, weights = jax.tree.map(jnp.asarray, (rows, weights))
+        term = penalties.gradient_penalty(2.0, 0.7, of_sum=True)
+
+        def value(weights):
+            real, fake = parallel.local(rows)
+            keys = rng.per_example(jax.random.key(1), len(real))
+            seen = context(with_deviation(weights), real, fake)._replace(keys=keys)
+            return jnp.mean(term.value(seen))
+
+        def step(weights):
+            return weights, parallel.pmean(jax.value_and_grad(value)(weights))
+
+        alone, spread = (compiled(run)(weights)[1] for run in (step, parallel.simulated(step, 4)))
+        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-10, atol=1e-12), alone, spread)
+
+        # by its definition: the gradient, at points between the pairs, of the sum of all logits
+        keys = rng.each(rng.per_example(jax.random.key(1), 8), "mix")
+        mix = jax.vmap(lambda key: jax.random.uniform(key, dtype=jnp.float64))(keys)[:, None]
+        between = mix * rows[0] + (1 - mix) * rows[1]
+        slopes = jax.grad(lambda x: jnp.sum(with_deviation(weights)(x)))(between)
+        expected = 2 * np.mean((np.linalg.norm(slopes, axis=1) - 0.7) ** 2)
+        np.testing.assert_allclose(alone[0], expected, rtol=1e-10)
+    # where a logit depends on its example alone, the two are the same, and only the latter is refused for such critics
+    each, summed = (penalties.gradient_penalty(of_sum=flag) for flag in (False, True))
+    np.testing.assert_array_equal(each.value(context(quadratic)), summed.value(context(quadratic)))
+    assert each.per_example == ("discriminator",) and summed.per_example == ()
+
+
 def test_gradient_penalty_is_taken_between_the_pairs():
     # the gradient of |x|^2 / 2 is x, so on pairs on one ray the norm tells the mixing weight
     ray = context(quadratic, jnp.full((4, 1), 1.0), jnp.full((4, 1), 3.0))
@@ -299,6 +342,7 @@ def test_a_game_carries_the_anchors():
         (lambda: penalties.gradient_penalty(target=-1.0), "target=-1.0"),
         (lambda: penalties.dragan(noise=0.0), "noise=0.0"),
         (lambda: penalties.max_gradient(0), "weight=0"),
+        (lambda: penalties.drift(0.0), "weight=0.0"),
         (lambda: penalties.lecam(1.0, decay=1.0), r"decay=1.0.*\[0, 1\)"),
         (lambda: terms.consistency(noisy, real=0.0), "real=0.0"),
         (lambda: terms.consistency(noisy, fake=-1.0), "fake=-1.0"),

@@ -12,13 +12,14 @@ import tyro
 
 from gan_jax import runs
 from gan_jax.errors import UserError
-from gan_jax.evaluate.requests import MOST, Request, metrics_of, planned, require_consistent
+from gan_jax.evaluate import requests
+from gan_jax.evaluate.requests import MOST, Request, metrics_of, require_consistent
 from gan_jax.game import current
 from gan_jax.metrics import protocol
 from gan_jax.metrics.menu import require
 from gan_jax.metrics.protocol import Score
 from gan_jax.metrics.scorer import of_system, require_memory, scorer
-from gan_jax.metrics.scoring import duality_gap, equilibrium, yardstick
+from gan_jax.metrics.scoring import FeatureName, duality_gap, equilibrium, path_lengths, planned, yardstick
 from gan_jax.runs import checkpoint, report
 
 CHECKPOINTS = tyro.conf.create_mutex_group(required=False)
@@ -64,7 +65,7 @@ def samples(
     require_consistent(request)
     opened, steps = _opened(run, shared)
     record, system, about = opened.record, opened.system, opened.record["data"]
-    plan = planned(request, about["name"], opened.spec, record["config"].get("resolution"), opened.data)
+    plan = requests.planned(request, about["name"], opened.spec, record["config"].get("resolution"), opened.data)
     metrics, few, count = metrics_of(request, plan), request.few, request.count
     remedy = "raise --count, or give --split train, or --metrics without fid, or --few to compute fid anyway"
     asked = {} if count is None else {"samples": count}
@@ -105,6 +106,38 @@ def players(run: Path, shared: Shared, moves: int = 100) -> None:
         state = runs.restore_state(opened, run, step, shared.best)
         scores.append(equilibrium(opened.system, state, real, batch_size, shared.seed))
         scores.append(duality_gap(opened.system, state, train, real, batch_size, moves, shared.seed))
+    _finish(run, scores)
+
+
+def path(
+    run: Path,
+    shared: Shared,
+    features: FeatureName | None = None,
+    count: int = 10_000,
+    weights: Literal["averaged", "raw"] = "averaged",
+) -> None:
+    """Perceptual path length: how far samples move in features, along paths between latents and between styles.
+
+    Lengths are comparable only under the same features.
+
+    Args:
+        features: Features in which lengths are measured: the classifier of the data set (the default), inception or
+            pixels.
+        count: Number of paths.
+        weights: Weights of the generator.
+
+    Raises:
+        UserError: If the run draws no samples.
+    """
+    opened, steps = _opened(run, shared)
+    about, resolution = opened.record["data"], opened.record["config"].get("resolution")
+    real = runs.dataset(opened)
+    judge = planned(features, about["name"], opened.spec, resolution, train=opened.data).load()
+    scores = []
+    for step in steps:
+        state = runs.restore_state(opened, run, step, shared.best)
+        ema, step = state.ema if weights == "averaged" else current(state), int(state.step)
+        scores += path_lengths(opened.system, judge, ema, real, count, weights, step, shared.seed)
     _finish(run, scores)
 
 

@@ -21,7 +21,7 @@ class Request:
     """The scores to compute."""
 
     metrics: tuple[Name, ...] = ()
-    """Metrics to compute; by default all but inception_score, uniform_kl and copying."""
+    """Metrics to compute; by default all but inception_score, uniform_kl, copying and sliced_wasserstein."""
     features: FeatureName | None = None
     """Features by which images are compared: the data set's own classifier, fitted once (the default); the Inception
     network of published scores; or pixels."""

@@ -6,11 +6,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from gan_jax.errors import UserError
-from gan_jax.metrics import classes, fid, inception_score, kid, precision_recall
+from gan_jax.metrics import classes, fid, inception_score, kid, precision_recall, sliced_wasserstein
 from gan_jax.metrics.estimate import Estimate
 from gan_jax.metrics.features import Features, Plan
 from gan_jax.metrics.precision_recall import Overlap
-from gan_jax.metrics.statistics import Summary
+from gan_jax.metrics.statistics import Summary, kept
 
 Name = Literal[
     "fid",
@@ -24,6 +24,7 @@ Name = Literal[
     "class_kl",
     "uniform_kl",
     "copying",
+    "sliced_wasserstein",
 ]
 
 
@@ -39,6 +40,7 @@ class Metric(NamedTuple):
         higher: Whether higher is better.
         keep: Whether it needs all features at once.
         probabilities: Whether it needs a classifier's probabilities.
+        pixels: Whether it compares images themselves, as the features "pixels".
     """
 
     of: Callable[["Sets"], Estimate]
@@ -46,6 +48,7 @@ class Metric(NamedTuple):
     higher: bool = False
     keep: bool = False
     probabilities: bool = False
+    pixels: bool = False
 
 
 class Sets(NamedTuple):
@@ -56,6 +59,7 @@ class Sets(NamedTuple):
         fake: Samples.
         train: Features of the generator's training images, where needed.
         few: Whether an FID with no more images than features is accepted.
+        shape: Shape of an image.
         overlap: Returns precision, recall, density and coverage, which share their searches; computed once.
     """
 
@@ -63,6 +67,7 @@ class Sets(NamedTuple):
     fake: Summary
     train: np.ndarray | None
     few: bool
+    shape: tuple[int, ...]
     overlap: Callable[[], Overlap]
 
 
@@ -81,6 +86,12 @@ METRICS: dict[Name, Metric] = {
     "uniform_kl": Metric(lambda sets: classes.uniform_kl(sets.fake), probabilities=True),
     "copying": Metric(
         lambda sets: precision_recall.copying(sets.train, sets.real.features, sets.fake.features), keep=True
+    ),
+    "sliced_wasserstein": Metric(
+        lambda sets: sliced_wasserstein.sliced_wasserstein(*_images(sets)),
+        f"{sliced_wasserstein.PATCHES} patches an image, {sliced_wasserstein.DIRECTIONS} directions",
+        keep=True,
+        pixels=True,
     ),
 }
 
@@ -107,7 +118,8 @@ def require(
         flags: Beginning of the flags' names, for messages: "--", or "--eval-" in training.
 
     Raises:
-        UserError: If there are too few images, or a metric needs probabilities or held-out images that are not there.
+        UserError: If there are too few images, or a metric needs probabilities or held-out images that are not there,
+            or other features.
     """
     for name, count in counts.items():
         about = f"{count:,} {name} are too few"
@@ -124,8 +136,19 @@ def require(
                 f"{flags}metrics: {name} needs probabilities, which the features {judge.name!r} do not give; leave it "
                 f"out, or give other {flags}features"
             )
+        if METRICS[name].pixels and judge.name != "pixels":
+            raise UserError(
+                f"{flags}metrics: {name} compares images themselves, not the features {judge.name!r}; give {flags}"
+                "features pixels, or leave it out"
+            )
     if "copying" in metrics and not held_out:
         raise UserError(
             f"{flags}metrics: copying needs images held out from training, and there are none; leave it out, or "
             "compare with a test split"
         )
+
+
+def _images(sets: Sets) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the real and the fake images, from their features "pixels"."""
+    real, fake = kept(sets.real, sets.fake)
+    return real.reshape(-1, *sets.shape), fake.reshape(-1, *sets.shape)

@@ -82,7 +82,8 @@ def scorer(
 
     def scores(stream: Stream, count: int, origin: Origin) -> list[Score]:
         fake = summarise(stream, count, GROUPS, keep)
-        sets = Sets(reference, fake, seen, few, functools.cache(lambda: precision_recall.overlap(reference, fake)))
+        overlap = functools.cache(lambda: precision_recall.overlap(reference, fake))
+        sets = Sets(reference, fake, seen, few, real.spec.shape, overlap)
         found = []
         for name in metrics:
             value, error = METRICS[name].of(sets)

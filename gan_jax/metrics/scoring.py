@@ -11,13 +11,13 @@ from gan_jax import data
 from gan_jax.data import Dataset, Spec
 from gan_jax.errors import NotFound, UserError
 from gan_jax.metrics import duality_gap as gap
-from gan_jax.metrics import features, protocol
-from gan_jax.metrics.features import Plan, inception, pretrained
+from gan_jax.metrics import features, path_length, protocol
+from gan_jax.metrics.features import Features, Plan, inception, pretrained
 from gan_jax.metrics.features.inception import Resize
 from gan_jax.metrics.menu import Name, require
 from gan_jax.metrics.protocol import Score
 from gan_jax.metrics.scorer import Origin, SampleScores, Scorer, of_system, require_memory, scorer
-from gan_jax.types import Array, System, TrainState
+from gan_jax.types import Array, PyTree, System, TrainState
 
 FeatureName = Literal["classifier", "inception", "pixels"]
 
@@ -149,6 +149,33 @@ def duality_gap(
     found = gap.duality_gap(system, state, train.arrays, real.arrays, **options)
     value, settings = (found.gap, found.standard_error), f"batch={batch_size}, moves={moves}"
     return _of_players("duality_gap", value, settings, GAP_BATCHES * batch_size, real, state, seed)
+
+
+def path_lengths(
+    system: System, judge: Features, ema: PyTree, real: Dataset, count: int, weights: str, step: int, seed: int
+) -> list[Score]:
+    """Scores the perceptual path length between latents, and between styles where the generator has such a layer.
+
+    Args:
+        system: The system.
+        judge: The features.
+        ema: The generator's weights, in the form of `TrainState.ema`.
+        real: The data set, for the record.
+        count: Number of paths.
+        weights: "averaged" or "raw", for the record.
+        step: Step of the checkpoint.
+        seed: Selects the paths.
+    """
+    spaces: list[path_length.Space] = ["latents"]
+    if path_length.has_styles(system, ema):
+        spaces.append("styles")
+    found = []
+    for space in spaces:
+        value = path_length.path_length(judge, system, ema, count, seed, space)
+        settings = f"epsilon={path_length.EPSILON}, features of norm 1, without {path_length.TRIMMED}% at either end"
+        about = (judge.fingerprint, judge.name, judge.resize, settings, real.fingerprint, real.name, real.split)
+        found.append(Score(f"path_length_{space}", *value, *about, 0, count, weights, step, seed))
+    return found
 
 
 def yardstick(made: Scorer, train: Dataset, count: int, seed: int) -> list[Score]:

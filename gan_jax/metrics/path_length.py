@@ -1,0 +1,113 @@
+"""Perceptual path length: how far images move, in features, along paths between latents or between styles."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gan_jax import game, latents, rng
+from gan_jax.checks import require
+from gan_jax.devices.batched import in_batches
+from gan_jax.errors import UserError
+from gan_jax.metrics.estimate import Estimate, average
+from gan_jax.metrics.features import Features
+from gan_jax.types import Array, Latent, PyTree, System
+
+Space = Literal["latents", "styles"]
+
+EPSILON = 1e-4  # length of a step along a path, as a fraction of it
+TRIMMED = 1  # per cent of the shortest and of the longest steps that are left out
+BATCH = 32  # paths at once
+
+
+def path_length(
+    judge: Features, system: System, ema: PyTree, count: int, seed: int = 0, space: Space = "latents"
+) -> Estimate:
+    """Returns the perceptual path length of a generator (Karras et al. 2019, arXiv:1812.04948, section 4.1).
+
+    mean of |f(G(p(t))) - f(G(p(t + epsilon)))|^2 / epsilon^2, f the features scaled to norm 1, p the path between two
+    random latents, t uniform on [0, 1], epsilon 1e-4. Lower is smoother. As in the authors' code the shortest and the
+    longest hundredth of the steps are left out. The papers' f are LPIPS's: those of VGG16 at each position, weighted.
+    Here f is any vector of features, so lengths are comparable only under the same features.
+
+    Args:
+        judge: The features.
+        system: The system whose averaged generator is measured.
+        ema: Averaged networks, as in `TrainState.ema`.
+        count: Number of paths, at least 2; 100,000 in the authors' code.
+        seed: Selects the paths.
+        space: "latents", along great circles; or "styles", along straight lines between the outputs of the generator's
+            layer "styles", such as a mapping network. Labels in latents are the same at both ends.
+
+    Raises:
+        UserError: If the system does not sample, or its generator has no layer "styles".
+    """
+    latent, generate = game.sampler(system)
+    require(lambda: count >= 2, f"count={count}: give at least 2 paths")
+    if space == "styles" and not has_styles(system, ema):
+        raise UserError("space='styles': the generator has no layer 'styles'; give 'latents'")
+    first, second = jnp.split(latents.numbered(latent, seed, 2 * count), 2)
+    key = rng.named(rng.key(seed), "path")
+    at = jax.vmap(lambda key: jax.random.uniform(key, maxval=1 - EPSILON))(rng.numbered(key, count))
+    on_path = along(latent, lambda z: generate(ema, z)) if space == "latents" else _along_styles(latent, system, ema)
+
+    @jax.jit
+    def steps(first: Array, second: Array, at: Array) -> Array:
+        f, g = (_unit(judge.apply(judge.params, on_path(first, second, t))[0]) for t in (at, at + EPSILON))
+        return jnp.sum((f - g) ** 2, axis=1) / EPSILON**2
+
+    return trimmed(in_batches(steps, BATCH, first, second, at))
+
+
+def has_styles(system: System, ema: PyTree) -> bool:
+    """Returns whether a system's generator has a layer "styles"."""
+    latent = game.sampler(system)[0]
+    z = jax.ShapeDtypeStruct((1, latent.size), jnp.float32)
+    return "styles" in jax.eval_shape(lambda e, z: _inspect(system, e, z)[1], ema, z)
+
+
+def along(latent: Latent, generate: Callable[[Array], Array]) -> Callable[[Array, Array, Array], Array]:
+    """Returns `(first, second, t [b]) -> examples`: those at t on great circles from the first latents to the second.
+
+    Categorical parts of latents, such as labels, are those of the first.
+    """
+
+    def examples(first: Array, second: Array, at: Array) -> Array:
+        path = jax.vmap(lambda a, b, t: latents.spherical(a, b, t[None])[0])
+        return generate(path(first, _with_labels(latent, second, first), at))
+
+    return examples
+
+
+def trimmed(steps: np.ndarray) -> Estimate:
+    """Returns the mean of squared steps `[n]` within their 1st and 99th percentile, with its error."""
+    low = np.percentile(steps, TRIMMED, method="lower")
+    high = np.percentile(steps, 100 - TRIMMED, method="higher")
+    return average(steps[(low <= steps) & (steps <= high)])
+
+
+def _along_styles(latent: Latent, system: System, ema: PyTree) -> Callable[[Array, Array, Array], Array]:
+    def examples(first: Array, second: Array, at: Array) -> Array:
+        a, b = (_inspect(system, ema, z)[1]["styles"] for z in (first, _with_labels(latent, second, first)))
+        t = at.reshape(-1, *[1] * (a.ndim - 1))
+        return _inspect(system, ema, first, lambda path, x: a + t * (b - a) if path == "styles" else x)[0]
+
+    return examples
+
+
+def _inspect(system: System, ema: PyTree, z: Array, edit: Callable | None = None) -> tuple[Array, dict[str, Array]]:
+    average = ema["generator"]
+    return system.networks["generator"].inspect(average["params"], average["stats"], z, edit=edit)
+
+
+def _with_labels(latent: Latent, z: Array, of: Array) -> Array:
+    for part in latent.parts:
+        if part.categorical:
+            z = z.at[:, part.start : part.start + part.size].set(of[:, part.start : part.start + part.size])
+    return z
+
+
+def _unit(features: Array) -> Array:
+    return features / jnp.maximum(jnp.linalg.norm(features, axis=1, keepdims=True), 1e-10)
