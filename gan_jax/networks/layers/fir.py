@@ -1,4 +1,4 @@
-"""FIR resampling of StyleGAN2: images are doubled, halved and smoothed by the filter [1, 3, 3, 1] along rows and columns.
+"""FIR resampling of StyleGAN2: images are doubled, halved and smoothed by the filter [1, 3, 3, 1] / 8 along each side.
 
 Each is a case of one linear map along both sides: insert up - 1 zeros after each pixel, add `pads` zeros around,
 correlate with the filter, keep every down-th pixel. Its transpose is another case, with `up` and `down` exchanged, so
@@ -77,7 +77,9 @@ def resample(x: Array, up: int = 1, down: int = 1, pads: Pair = (0, 0), gain: fl
 def _native(x: Array, *, up: int, down: int, pads: tuple[Pair, Pair], gain: float) -> Array:
     taps = np.array(TAPS)
     kernel = np.broadcast_to(gain * np.outer(taps, taps)[:, :, None, None], (4, 4, 1, x.shape[3]))
-    around = [(before, after + up - 1) for before, after in pads]  # XLA inserts zeros between pixels, not after the last
+    around = [
+        (before, after + up - 1) for before, after in pads
+    ]  # XLA inserts zeros between pixels, not after the last
     return lax.conv_general_dilated(
         x,
         jnp.asarray(kernel, x.dtype),
