@@ -5,7 +5,7 @@ squares whose side is a power of 2, at least 8. All layers have equalised learni
 ReLUs times sqrt(2), clipped at +-256 after convolutions.
 
 `dtype` is the type of computation at the 4 highest resolutions; by default that of the parameters. As in Karras et al.
-2020 (arXiv:2006.06676, appendix C), the mapping network, the smaller maps, the sum of the images and the
+2020 (arXiv:2006.06676), the mapping network, the smaller maps, the sum of the images and the
 discriminator's last layers stay in float32.
 """
 
