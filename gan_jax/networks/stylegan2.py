@@ -31,18 +31,20 @@ LOW = 4  # number of the highest resolutions that are computed in `dtype`
 
 
 def sides(shape: tuple[int, ...]) -> list[int]:
-    """Returns the sides of maps for images `(H, W, C)`: 4, 8, ..., H.
+    """Returns the sides of maps for images `(H, W, C)`: m, 2 m, 4 m, ..., H, with m from 4 to 7.
 
     Raises:
-        UserError: If the images are not squares whose side is a power of 2, at least 8.
+        UserError: If the images are not squares of such a side, at least 8.
     """
-    if len(shape) != 3 or shape[0] != shape[1] or shape[0] < 8 or shape[0] & (shape[0] - 1):
-        near = 2 ** max(3, round(math.log2(min(shape[:2])))) if len(shape) == 3 else 32
+    each = [shape[0]]
+    while each[0] > 7 and each[0] % 2 == 0:
+        each.insert(0, each[0] // 2)
+    if len(shape) != 3 or shape[0] != shape[1] or len(each) < 2 or not 4 <= each[0] <= 7:
         raise UserError(
-            f"shape={tuple(shape)}: StyleGAN2 makes square images whose side is a power of 2, at least 8; resize the "
-            f"data, such as --resolution {near}"
+            f"shape={tuple(shape)}: StyleGAN2 makes square images whose side is 4, 5, 6 or 7 times a power of 2, from "
+            f"8 on; resize the data, such as --resolution {2 ** max(3, min(shape[:2]).bit_length() - 1)}"
         )
-    return [2**i for i in range(2, shape[0].bit_length())]
+    return each
 
 
 def count(shape: tuple[int, ...]) -> int:
@@ -100,23 +102,27 @@ class ToImage(nn.Module):
 class Block(nn.Module):
     """Block of the synthesis network: two convolutions, of which the first doubles the sides, and an image.
 
+    The first block has a learnt constant in place of the first convolution.
+
     Attributes:
         features: Channels.
         channels: Channels of images.
-        first: Whether it is the first block, which has a learnt constant for the first convolution.
+        side: Height and width of its maps.
         dtype: Type of computation; None for that of the parameters.
     """
 
     features: int
     channels: int
-    first: bool = False
+    side: int
     dtype: Any = None
 
     @nn.compact
     def __call__(self, x: Array | None, image: Array | None, styles: Array, train: bool) -> tuple[Array, Array]:
-        """Returns a map `[b, H, W, features]` and an image `[b, H, W, channels]` from the block before, and styles."""
+        """Returns a map `[b, H, W, features]` and an image `[b, H, W, channels]`, from those of the block before."""
         if x is None:
-            constant = self.param("constant", nn.initializers.normal(1.0), (4, 4, self.features), jnp.float32)
+            constant = self.param(
+                "constant", nn.initializers.normal(1.0), (self.side, self.side, self.features), jnp.float32
+            )
             x = jnp.broadcast_to(constant, (len(styles), *constant.shape))
         else:
             x = Layer(self.features, upsample=True, dtype=self.dtype, name="conv_0")(x, styles[:, 0], train)
@@ -146,8 +152,8 @@ class Synthesis(nn.Module):
         x, image, start = None, None, 0
         for side in sides(self.shape):
             features, dtype = min(self.base // side, self.most), _dtype(self.dtype, side, self.shape)
-            taken = 2 if side == 4 else 3  # the image's style is also the next block's first
-            block = Block(features, self.shape[2], side == 4, dtype, name=f"block_{side}")
+            taken = 2 if x is None else 3  # the image's style is also the next block's first
+            block = Block(features, self.shape[2], side, dtype, name=f"block_{side}")
             x, image = block(x, image, styles[:, start : start + taken], train)
             start += taken - 1
         assert image is not None
@@ -225,7 +231,7 @@ class Discriminator(nn.Module):
             if side == each[-1]:
                 x = _activate(EqualisedConv(features, 1, dtype=dtype, name="from_image")(x))
             x = HalvingBlock(after, self.residual, dtype, name=f"block_{side}")(x)
-        features = min(self.base // 4, self.most)
+        features = x.shape[-1]
         x = minibatch_deviation(full(x), self.group)
         x = _activate(EqualisedConv(features, 3, name="conv")(x)).reshape(len(x), -1)
         x = math.sqrt(2) * nn.leaky_relu(EqualisedDense(features, name="dense")(x), 0.2)
