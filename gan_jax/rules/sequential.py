@@ -26,13 +26,14 @@ def descend(player: Player) -> Update:
         slope, aux, metrics = gradients.gradient(player, state, batch, key)
         return gradients.move(player, state, slope, aux), metrics
 
-    def seldom(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
-        def due() -> tuple[TrainState, Metrics]:
-            moved, metrics = move(state, batch, key)
-            return moved, jax.tree.map(lambda x: player.every * x, metrics)
+    @jax.jit  # traced once for both uses below
+    def due(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
+        moved, metrics = move(state, batch, key)
+        return moved, jax.tree.map(lambda x: player.every * x, metrics)
 
-        none = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(due)[1])
-        return lax.cond(state.step % player.every == 0, due, lambda: (state, none))
+    def seldom(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
+        none = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(due, state, batch, key)[1])
+        return lax.cond(state.step % player.every == 0, due, lambda *given: (given[0], none), state, batch, key)
 
     require(lambda: player.every >= 1, f"every={player.every}: {player.name!r} needs at least 1 iteration per move")
     return move if player.every == 1 else seldom
