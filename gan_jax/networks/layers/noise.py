@@ -48,7 +48,7 @@ class Dropout(nn.Module):
         """Maps `[b, ...]` to the same shape; the identity unless training."""
         if not train or self.rate == 0:
             return x
-        return dropout(x, self.rate, _keys(self, len(x)))
+        return dropout(x, self.rate, example_keys(self, len(x)))
 
 
 class GaussianNoise(nn.Module):
@@ -63,11 +63,11 @@ class GaussianNoise(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Maps `[b, ...]` to the same shape; the identity unless training."""
-        return x + self.deviation * rng.normal(_keys(self, len(x)), x) if train and self.deviation else x
+        return x + self.deviation * rng.normal(example_keys(self, len(x)), x) if train and self.deviation else x
 
 
-def _keys(module: nn.Module, count: int) -> Array:
-    """Returns one key per example, from the network's "noise" key."""
+def example_keys(module: nn.Module, count: int) -> Array:
+    """Returns one key per example, from the network's "noise" key; for layers that draw noise in training."""
     if not module.has_rng("noise"):
         raise UserError(f"key=None: {type(module).__name__} draws noise while training; give `apply` a key")
     return rng.per_example(module.make_rng("noise"), count)

@@ -1,0 +1,165 @@
+"""FIR resampling of StyleGAN2: images are doubled, halved and smoothed by the filter [1, 3, 3, 1] along rows and columns.
+
+Each is a case of one linear map along both sides: insert up - 1 zeros after each pixel, add `pads` zeros around,
+correlate with the filter, keep every down-th pixel. Its transpose is another case, with `up` and `down` exchanged, so
+the JAX primitive below is closed under differentiation of every order. On GPUs and TPUs it is one depthwise convolution
+of XLA; on CPUs, where these are slow, sums of shifted images, first along rows and then along columns.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from gan_jax.errors import UserError
+from gan_jax.networks.layers.bilinear import Pair
+from gan_jax.networks.layers.conv import conv_transpose
+from gan_jax.types import Array
+
+TAPS = (1 / 8, 3 / 8, 3 / 8, 1 / 8)
+
+
+def double(x: Array) -> Array:
+    """Doubles the sides of images `[B, H, W, C]`: FIR interpolation that keeps the values of flat images."""
+    return resample(x, up=2, pads=(2, 1), gain=4.0)
+
+
+def halve(x: Array) -> Array:
+    """Halves the sides of images `[B, H, W, C]`, which must be even, after smoothing them."""
+    if x.shape[1] % 2 or x.shape[2] % 2:
+        raise UserError(f"x has shape {x.shape}: only images of even sides can be halved")
+    return resample(x, down=2, pads=(1, 1))
+
+
+def smooth(x: Array, pads: Pair, gain: float = 1.0) -> Array:
+    """Filters images `[B, H, W, C]`; the sides grow by the sum of `pads`, less 3."""
+    return resample(x, pads=pads, gain=gain)
+
+
+def upsample_conv(x: Array, kernel: Array, native: bool = False) -> Array:
+    """Doubles the sides of images and convolves them: a transposed convolution at stride 2, then the filter.
+
+    It equals `double` followed by a convolution with the kernel, except at the edges, as nothing is cropped in between,
+    and takes a quarter of the products.
+
+    Args:
+        x: Images `[B, H, W, C]`.
+        kernel: `[3, 3, C, F]`.
+        native: As in `conv_transpose`.
+
+    Returns:
+        Images `[B, 2 H, 2 W, F]`.
+    """
+    return smooth(conv_transpose(x, kernel, 2, "VALID", native), pads=(1, 1), gain=4.0)
+
+
+def resample(x: Array, up: int = 1, down: int = 1, pads: Pair = (0, 0), gain: float = 1.0) -> Array:
+    """Inserts zeros, pads, filters and decimates images, as StyleGAN2's `upfirdn2d` does.
+
+    Args:
+        x: Images `[B, H, W, C]`.
+        up: Factor by which zeros, inserted after each pixel, enlarge the sides.
+        down: Every down-th pixel is kept.
+        pads: Zeros before and after, at both sides alike, each 0 to 3 or a crop.
+        gain: Factor of the result.
+
+    Returns:
+        Images `[B, H', W', C]`, H' = (H up + pads - 4) // down + 1.
+    """
+    return _fir.bind(x, up=up, down=down, pads=(pads, pads), gain=gain)
+
+
+def _native(x: Array, *, up: int, down: int, pads: tuple[Pair, Pair], gain: float) -> Array:
+    taps = np.array(TAPS)
+    kernel = np.broadcast_to(gain * np.outer(taps, taps)[:, :, None, None], (4, 4, 1, x.shape[3]))
+    around = [(before, after + up - 1) for before, after in pads]  # XLA inserts zeros between pixels, not after the last
+    return lax.conv_general_dilated(
+        x,
+        jnp.asarray(kernel, x.dtype),
+        (down, down),
+        around,
+        lhs_dilation=(up, up),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=x.shape[3],
+    )
+
+
+def _shifted(x: Array, *, up: int, down: int, pads: tuple[Pair, Pair], gain: float) -> Array:
+    for axis in (1, 2):
+        x = _along(x, axis, up, down, pads[axis - 1], gain**0.5)
+    return x
+
+
+def _along(x: Array, axis: int, up: int, down: int, pads: Pair, gain: float) -> Array:
+    """Resamples one side: the output's phase p, of `up`, is a sum of every up-th tap times shifted pixels."""
+    (before, after), size = pads, x.shape[axis]
+    length = (size * up + before + after - 4) // down + 1
+    phases = up if down == 1 else 1
+    if up > 1 and down > 1:
+        raise UserError(f"up={up}, down={down}: give one of them, and 1 for the other")
+    parts = []
+    for phase in range(phases):
+        count, total = -(-(length - phase) // phases), jnp.zeros((), x.dtype)
+        for place, tap in enumerate(TAPS):
+            offset = phase + place - before  # of the output's first pixel of this phase, among the zeros and pixels
+            if offset % up == 0:
+                total += gain * tap * _slice(x, axis, offset // up, count, down)
+        parts.append(total)
+    if phases == 1:
+        return parts[0]
+    parts = [_slice(part, axis, 0, -(-length // phases), 1) for part in parts]
+    joined = jnp.stack(parts, axis + 1)
+    joined = joined.reshape(*x.shape[:axis], phases * parts[0].shape[axis], *x.shape[axis + 1 :])
+    return lax.slice_in_dim(joined, 0, length, axis=axis)
+
+
+def _slice(x: Array, axis: int, start: int, count: int, step: int) -> Array:
+    """Takes `count` pixels from `start` on, every step-th, with zeros beyond the image."""
+    last = start + (count - 1) * step
+    pads = [(0, 0, 0)] * x.ndim
+    pads[axis] = (-start, last + 1 - x.shape[axis], 0)
+    return lax.slice_in_dim(lax.pad(x, jnp.zeros((), x.dtype), pads), 0, None, step, axis)
+
+
+_fir = Primitive("fir")
+
+
+@_fir.def_abstract_eval
+def _(x: Any, **settings: Any) -> Any:
+    made = jax.eval_shape(lambda x: _native(x, **settings), jax.ShapeDtypeStruct(x.shape, x.dtype))
+    return ShapedArray(made.shape, made.dtype)
+
+
+_compiled = jax.jit(_fir.bind, static_argnames=("up", "down", "pads", "gain"))
+
+
+@_fir.def_impl
+def _(x: Array, **settings: Any) -> Array:
+    with jax.disable_jit(False):  # with JAX_DISABLE_JIT it would call itself forever
+        return _compiled(x, **settings)
+
+
+def _transpose(ct: Array, x: Any, *, up: int, down: int, pads: tuple[Pair, Pair], gain: float) -> list[Array]:
+    # y_j = sum_k f_k z_(down j + k - before), z_(up i) = x_i, so x_i takes f_(up i - down j + before) of y_j
+    back = tuple(
+        (3 - before, x.aval.shape[axis] * up - ct.shape[axis] * down + before - up + 1)
+        for axis, (before, _) in zip((1, 2), pads, strict=True)
+    )
+    return [_fir.bind(ct, up=down, down=up, pads=back, gain=gain)]
+
+
+def _batch(operands: Any, axes: Any, **settings: Any) -> tuple[Array, int]:
+    x = jnp.moveaxis(operands[0], axes[0], 0)
+    merged = _fir.bind(x.reshape(-1, *x.shape[2:]), **settings)
+    return merged.reshape(*x.shape[:2], *merged.shape[1:]), 0
+
+
+ad.deflinear2(_fir, _transpose)
+batching.primitive_batchers[_fir] = _batch
+mlir.register_lowering(_fir, mlir.lower_fun(_native, multiple_results=False))
+mlir.register_lowering(_fir, mlir.lower_fun(_shifted, multiple_results=False), platform="cpu")

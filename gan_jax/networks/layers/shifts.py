@@ -1,0 +1,59 @@
+"""Shifts of a layer's output inside a network: its derivative in that output, from outside."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+from flax import linen as nn
+
+from gan_jax.errors import UserError
+from gan_jax.types import Array, PyTree
+
+
+@contextmanager
+def shifted(layer: str, delta: Array) -> Iterator[None]:
+    """Context in which a value is added to the output of a layer of every network that has one of this name.
+
+    It acts while a network is traced, so enter it inside the function to be compiled. At `delta` 0, the gradient in
+    `delta` is that in the layer's output:
+
+        def value(delta):
+            with shifted("styles", delta):
+                return jnp.sum(context.generate(latents))
+
+    Args:
+        layer: The layer's path in its network, such as "styles" or "synthesis/block_8".
+        delta: What is added, of the output's shape.
+    """
+    with _seen(layer, lambda value: value + delta):
+        yield
+
+
+def shape(layer: str, function: Callable[[], PyTree]) -> jax.ShapeDtypeStruct:
+    """Returns the shape and type of a layer's output in a function that evaluates a network; nothing is computed.
+
+    Raises:
+        UserError: If no layer of that path is evaluated.
+    """
+    found: list[jax.ShapeDtypeStruct] = []
+
+    def look(value: Array) -> Array:
+        found.append(jax.ShapeDtypeStruct(value.shape, value.dtype))
+        return value
+
+    with _seen(layer, look):
+        jax.eval_shape(function)
+    if not found:
+        raise UserError(f"layer={layer!r}: the network has no layer of this path")
+    return found[0]
+
+
+@contextmanager
+def _seen(layer: str, change: Callable[[Array], Array]) -> Iterator[None]:
+    def call(method: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        value = method(*args, **kwargs)
+        return change(value) if context.method_name == "__call__" and "/".join(context.module.path) == layer else value
+
+    with nn.intercept_methods(call):
+        yield
