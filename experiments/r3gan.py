@@ -143,7 +143,11 @@ def build(config: Config, spec: Spec) -> System:
         "generator": linen(r3gan.Generator(layout, dtype), (latent.size,)),
         "discriminator": linen(r3gan.Discriminator(layout, dtype), spec.shape, *[()] * bool(classes)),
     }
-    networks = {name: rematerialised(network, config.activations) for name, network in networks.items()}
+    networks = {
+        # nothing in them depends on the batch, which a trial of the presets' networks would take long to show
+        name: rematerialised(network, config.activations)._replace(batch_dependent=lambda: False)
+        for name, network in networks.items()
+    }
     inputs, condition = (labelled(latent), given("label")) if classes else (None, None)
     changed = scheduled_ada(between(0.0, config.augmentation)) if config.augmentation else None
     played = Game(networks, losses.relativistic(losses.non_saturating()), latent, inputs, changed, condition)
