@@ -1,4 +1,4 @@
-"""R3GAN's networks equal a PyTorch formulation, with its weights; sizes and schedules are those of the authors' code."""
+"""R3GAN's networks equal a PyTorch formulation with its weights; sizes and schedules are those of the authors' code."""
 
 import math
 from dataclasses import replace

@@ -6,6 +6,8 @@ parameters throughout, also where the originals start at 0.
 
 # pyright: reportMissingImports=false
 
+import itertools
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -115,7 +117,7 @@ class Generator(nn.Module):
     def __init__(self, noise, widths, cardinalities, blocks, expansion, classes=0, embedding=0, channels=3):
         super().__init__()
         enter = [GenerativeBasis(noise + embedding, widths[0])]
-        enter += [Transition(*pair, up=True) for pair in zip(widths[:-1], widths[1:], strict=True)]
+        enter += [Transition(*pair, up=True) for pair in itertools.pairwise(widths)]
         self.MainLayers = nn.ModuleList(
             Stage(first, *[Block(width, groups, expansion) for _ in range(n)])
             for first, width, groups, n in zip(enter, widths, cardinalities, blocks, strict=True)
@@ -135,7 +137,7 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     def __init__(self, widths, cardinalities, blocks, expansion, classes=0, embedding=0, channels=3):
         super().__init__()
-        leave = [Transition(*pair, up=False) for pair in zip(widths[:-1], widths[1:], strict=True)]
+        leave = [Transition(*pair, up=False) for pair in itertools.pairwise(widths)]
         leave += [DiscriminativeBasis(widths[-1], embedding if classes else 1)]
         self.ExtractionLayer = Convolution(channels, widths[0], 1)
         self.MainLayers = nn.ModuleList(

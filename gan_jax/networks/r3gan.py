@@ -45,9 +45,9 @@ class Block(nn.Module):
     def __call__(self, x: Array) -> Array:
         """Maps `[b, h, w, C]` to the same shape."""
         features = self.expansion * x.shape[-1]
+        fits = features % self.group_width == 0 or features < self.group_width  # then there is one group
+        require(lambda: fits, f"group_width={self.group_width} does not divide the {features} channels of a block")
         groups = max(1, features // self.group_width)
-        divides = f"group_width={self.group_width} does not divide the {features} channels of a block; give a divisor"
-        require(lambda: features % groups == 0, divides)
         init = _normal(GAIN * self.depth**-0.25)
         y = nn.leaky_relu(Conv(features, 1, kernel_init=init, dtype=self.dtype)(x), 0.2)
         y = nn.leaky_relu(Conv(features, 3, kernel_init=init, dtype=self.dtype, groups=groups)(y), 0.2)
