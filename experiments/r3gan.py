@@ -8,15 +8,14 @@
     half a period of a cosine
 
 The networks are ResNeXts with fix-up initialisation; see `gan_jax/networks/r3gan.py`. With `--conditional`, labels are
-embedded in both. The presets have the settings of the authors' code (github.com/brownvc/R3GAN): `--preset
-paper-cifar10`, `--preset paper-imagenet32` and `--preset paper-imagenet64`, which are conditional, and `--preset
-paper-ffhq64` and `--preset paper-ffhq256` with `--dataset` the folder. They train as long as the schedules last. Here
+embedded in both. These presets have the settings of the authors' code (github.com/brownvc/R3GAN), and train as long as
+its schedules last: `--preset paper-cifar10`, `--preset paper-imagenet32` and `--preset paper-imagenet64`, which are
+conditional; `--preset paper-ffhq64` and `--preset paper-ffhq256`, with `--dataset` the folder, by default ffhq. Here
 both players of an iteration see the same real images, where the code draws others for G; augmentations are those of
-`augment.ada`, without its anti-aliasing filter; and R1 and R2 draw augmentations of their own. The defaults are for
-digits on a CPU: narrower, less deep, with a higher learning rate.
+`augment.ada`, without its anti-aliasing filter; and R1 and R2 draw augmentations of their own.
 
-`--preset stacked-digits` counts modes as `stacked_mnist` does. The paper has the same benchmark, but its code has no
-settings for it.
+The defaults are for digits on a CPU. `--preset stacked-digits` counts modes as `experiments.stacked_mnist` does; the
+paper has the benchmark, but its code has no settings for it, so that these are ours.
 """
 
 from dataclasses import dataclass, replace
@@ -97,7 +96,7 @@ IMAGENET = replace(
     run=loop.Run(steps=48_829, sample_every=1_000),
 )
 FFHQ = replace(CODE, batch_size=256, augmentation=0.3, half_life=5e5, run=loop.Run(steps=78_125, sample_every=1_000))
-PRESETS: dict[str, Config] = {
+PRESETS = {
     "paper-cifar10": replace(  # --preset=CIFAR10 --batch=512 --cond=1
         CODE,
         dataset="cifar10",
@@ -172,4 +171,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    cli(main, __doc__)
+    cli(main, __doc__, presets=PRESETS)

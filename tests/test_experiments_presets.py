@@ -19,7 +19,13 @@ MODULES: list[Any] = [
     importlib.import_module(f"experiments.{m.name}") for m in pkgutil.iter_modules(experiments.__path__)
 ]
 PRESETS = [(module, name) for module in MODULES for name in getattr(module, "PRESETS", {})]
-SHAPES = {"cifar10": (32, 3), "mnist": (28, 1), "digits": (28, 1), "stacked_mnist": (28, 3)}  # side, channels
+SHAPES = {
+    "cifar10": (32, 3),
+    "mnist": (28, 1),
+    "digits": (28, 1),
+    "stacked_mnist": (28, 3),
+    "stacked_digits": (28, 3),
+}  # side, channels
 
 
 def spec_of(config) -> Spec:
