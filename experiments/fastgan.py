@@ -11,9 +11,9 @@ the map before. In G, small maps gate the channels of maps 16 times as large (sk
 The settings of the authors' code (train.py; the repository is gone, and was read in a copy) are `--resolution 256
 --mirror --batch-size 8 --latent-size 256 --g-width 64 --d-width 64 --g-learning-rate 2e-4 --d-learning-rate 2e-4
 --beta2 0.999 --steps 50000`. Its margins, and w = 8 from the sum over a batch of 8, are the defaults here. The code
-measures reconstructions by LPIPS, here the error is the mean absolute one, at up to 128 pixels. Its second output of G
-and second branch of D, at 128 pixels, are not in the paper, nor here. In the code one quarter is drawn for a batch, here
-for each image; and its G draws noise in sampling too.
+measures reconstructions by LPIPS; here the error is the mean absolute one, at up to 128 pixels. Its second output of G
+and second branch of D, at 128 pixels, are not in the paper, nor here. In the code one quarter is drawn for a batch,
+here for each image; and its G draws noise in sampling too.
 """
 
 from dataclasses import dataclass

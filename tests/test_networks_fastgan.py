@@ -1,5 +1,7 @@
 """FastGAN's blocks equal PyTorch's formulation of the authors' code, and its layers have the code's sizes."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from gan_jax import losses, rng, trees
 from gan_jax.networks import fastgan, linen
+from gan_jax.types import TrainState
 
 KEY = rng.key(0)
 
@@ -18,10 +21,13 @@ def shapes(network):
 
 
 def effective(variables, name):
-    """A kernel divided by the singular value that spectral norm holds, in PyTorch's order."""
+    """A kernel divided by its singular value, by one power iteration as spectral norm makes it, in PyTorch's order."""
     params, stats = (trees.flat(variables[part]) for part in ("params", "batch_stats"))
-    sigma = next(x for path, x in stats.items() if path.endswith(f"{name}/kernel/sigma"))
-    return np.array(params[f"{name}/kernel"] / sigma).transpose(3, 2, 0, 1)
+    kernel = np.array(params[f"{name}/kernel"])
+    matrix = kernel.reshape(-1, kernel.shape[-1])
+    v = matrix @ next(np.array(x)[0] for path, x in stats.items() if path.endswith(f"{name}/kernel/u"))
+    u = matrix.T @ (v / np.linalg.norm(v))
+    return (kernel / np.linalg.norm(u)).transpose(3, 2, 0, 1)
 
 
 def begun(module, *inputs):
@@ -76,13 +82,13 @@ def test_the_layers_at_256_pixels_have_the_sizes_of_the_code():
     critic = shapes(linen(fastgan.Discriminator((256, 256, 3)), (256, 256, 3)))
     widths = [16, 32, 64, 128, 256, 512]
     wanted = [(3, 3, 3, 16), (1, 1, 512, 1024), (4, 4, 1024, 1)]
-    for a, b in zip(widths[:-1], widths[1:], strict=True):
+    for a, b in itertools.pairwise(widths):
         wanted += [(4, 4, a, b), (3, 3, b, b), (1, 1, a, b)]
     for a, b in ((16, 128), (32, 256), (64, 512)):
         wanted += [(4, 4, a, b), (1, 1, b, b)]
     for inputs in (512, 256):  # of the whole image and of the part
         widths = [inputs, 128, 64, 64, 32]
-        wanted += [(3, 3, a, 2 * b) for a, b in zip(widths[:-1], widths[1:], strict=True)] + [(3, 3, 32, 3)]
+        wanted += [(3, 3, a, 2 * b) for a, b in itertools.pairwise(widths)] + [(3, 3, 32, 3)]
     assert sorted(critic.values()) == sorted(wanted)
 
 
@@ -119,14 +125,14 @@ def test_a_part_of_a_map_belongs_to_the_same_part_of_the_image():
 def test_noise_is_drawn_for_each_example_in_training_alone():
     module, x = fastgan.Noise(), jnp.ones((4, 2, 2, 3))
     made = module.apply({"params": {"strength": jnp.array(0.5)}}, x, train=True, rngs={"noise": KEY})
-    noise = np.asarray((made - x) / 0.5)
+    noise = (np.asarray(made) - np.asarray(x)) / 0.5
     np.testing.assert_allclose(noise, np.broadcast_to(noise[..., :1], noise.shape), rtol=1e-5)  # of a pixel
     assert len(np.unique(noise[..., 0])) == 16
     np.testing.assert_array_equal(module.apply({"params": {"strength": jnp.array(0.5)}}, x, train=False), x)
 
 
 def test_noisy_margins_average_over_an_interval():
-    loss = losses.noisy_hinge(0.2)(None, KEY)  # pyright: ignore[reportCallIssue]
+    loss = losses.resolve(losses.noisy_hinge(0.2), TrainState(jnp.zeros(()), {}, {}, {}, {}, {}), KEY)
     real = jnp.full((20_000,), 0.9)
     # E max(0, u - 0.9) = 0.1^2 / 2 / 0.2 for u uniform on [0.8, 1], and E (v - 1) = -0.1 below the margins
     np.testing.assert_allclose(jnp.mean(loss.discriminator(real, -2 * jnp.ones(20_000))), 0.025, rtol=0.05)

@@ -1,4 +1,4 @@
-"""Label smoothing, label flips and noisy margins, for the discriminator's part of any loss; the generator's part is not changed."""
+"""Label smoothing and flips, for the discriminator's part of any loss, and noisy margins; the generator has none."""
 
 import jax
 import jax.numpy as jnp
@@ -75,7 +75,7 @@ def flip(loss: Loss, probability: float) -> Loss:
 
 
 def noisy_hinge(noise: float = 0.2) -> Loss:
-    """Hinge loss with random margins of the discriminator, as in the code of FastGAN (Liu et al. 2021, arXiv:2101.04775).
+    """Hinge loss with random margins of the discriminator, from FastGAN's code (Liu et al. 2021, arXiv:2101.04775).
 
     D minimises max(0, u - D(x)) + max(0, v + D(G(z))), u and v uniform on [1 - noise, 1] for each logit, anew in
     each move; G minimises -D(G(z)).
