@@ -19,6 +19,8 @@ FAMILIES = {
         "stacked_mnist",
     ),
     "growing": ("progan",),
+    "modern baseline": ("r3gan",),
+    "small data": ("fastgan",),
     "mixtures": ("mix_gan", "adagan"),
     "labels, codes": ("cgan", "acgan", "infogan", "ssgan"),
     "encoders": ("bigan", "vae"),
