@@ -1,8 +1,8 @@
-from pathlib import itertools
+import itertools
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import Path
 import pytest
 
 from gan_jax import data
