@@ -31,6 +31,7 @@ from gan_jax.metrics.scoring import TRAINING, drawn
 from gan_jax.runs import checkpoint, records
 
 SETTINGS = "--latent-size 32 --d-learning-rate 3e-4 --g-width 16 --d-width 12"
+UPDATES = 800  # of the classifier by whose features FID is computed
 COLOURS = {"anew": "#69717b", "fine-tuned": "#d0702a", "frozen": "#2f6fb3"}
 
 
@@ -80,7 +81,8 @@ def main(
         for way, flags in ways.items():
             minutes[way] = running.timed("dcgan", flags, seed, root / way)
 
-        judge = features.of_classifier(pretrained.load(str(labelled), resolution), target.name)
+        sets = (data.load(str(labelled), split, resolution) for split in ("train", "test"))
+        judge = features.of_classifier(pretrained.fitted(*sets, steps=UPDATES), target.name)
         train, held_out = (data.load(str(few), split, resolution) for split in ("train", "test"))
         scored = scorer(judge, ("fid",), held_out)
 

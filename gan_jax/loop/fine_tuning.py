@@ -27,7 +27,12 @@ PARTS = ("params", "stats")  # of a network in a state
 
 
 def begun(
-    run: Path | None, record: Record, found: Record | None, system: System, init: Callable[[], TrainState]
+    run: Path | None,
+    record: Record,
+    found: Record | None,
+    system: System,
+    like: TrainState,
+    init: Callable[[], TrainState],
 ) -> tuple[Callable[[], TrainState], Record, str]:
     """Returns how a run begins: with the networks of another run's newest checkpoint, if one is given.
 
@@ -39,7 +44,8 @@ def begun(
         record: The record of this run.
         found: The record of the checkpoint from which this run is resumed; None in a new run.
         system: The system to train.
-        init: Returns its initial state.
+        like: Its state's shapes.
+        init: Returns its initial state; not called if all arrays are the other run's.
 
     Returns:
         The function that returns the first state; for the record, "parent": path, step and fingerprint of the other
@@ -66,11 +72,11 @@ def begun(
     arrays, meta = checkpoint.restore_arrays(run / "checkpoints")
     _require_kind(run, record["data"], meta["data"])
     networks = {path: x for path, x in arrays.items() if path.startswith(("params/", "stats/", "ema/"))}
-    fresh = init()
-    wanted = trees.flat({part: getattr(fresh, part) for part in PARTS})
+    wanted = trees.flat({part: getattr(like, part) for part in PARTS})
     lines, fitting = _compared(wanted, {path: x for path, x in networks.items() if not path.startswith("ema/")})
     if not fitting:
         raise UserError(f"--init-from {run}: no array fits this system's networks\n{lines}")
+    fresh = like if fitting == len(wanted) else init()
     params, stats = (_filled(part, getattr(fresh, part), networks) for part in PARTS)
     state = system.begin(params, stats)
     first = jax.device_get(replace(state, ema=_filled("ema", state.ema, networks)))
@@ -138,11 +144,11 @@ def _held(text: str, network: Network, params: PyTree) -> tuple[list[str], str]:
 
 
 def _filled(prefix: str, tree: PyTree, arrays: Mapping[str, np.ndarray]) -> PyTree:
-    """Returns a tree whose leaves are the arrays of their paths, where there is one that fits."""
+    """Returns a tree whose leaves are the arrays of their paths, where there is one of the same shape and type."""
 
-    def leaf(path: tuple, own: jax.Array) -> jax.Array:
-        found = arrays.get(f"{prefix}/{trees.path(path)}")
-        return jnp.asarray(found) if found is not None and _form(found) == _form(own) else own
+    def leaf(path: tuple, fresh: Any) -> Any:
+        given = arrays.get(f"{prefix}/{trees.path(path)}")
+        return jnp.asarray(given) if given is not None and _form(given) == _form(fresh) else fresh
 
     return jax.tree_util.tree_map_with_path(leaf, tree)
 

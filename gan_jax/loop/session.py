@@ -68,6 +68,7 @@ def run(
         found = checkpoint.read_meta(saved) if checkpoint.steps(saved) else None
         job = Job(config, options, workdir, notes, record, devices, guarded(callbacks) if callbacks else None)
         job, new = changes.continued(job, found, build, dataset.spec)
+        _announce(job)
         system = build(job.config, dataset.spec)
         like = rehearsal.state(system, dataset.spec)
         rehearsal.require_memory(like, feeding.size(dataset), devices)
@@ -75,7 +76,7 @@ def run(
         system, frozen = fine_tuning.frozen(system, like, options.freeze)
         key = rng.key(config.seed)
         init = partial(jax.jit(lambda key: system.init(rng.named(key, "init"))), key)
-        init, parent, inherited = fine_tuning.begun(options.init_from, job.record, found, system, init)
+        init, parent, inherited = fine_tuning.begun(options.init_from, job.record, found, system, like, init)
         state, meta = checkpoint.restore(saved, like) if found else (init(), None)
         ended = rollback.ended(meta, job) if meta and int(state.step) < options.steps else None
         if ended or int(state.step) >= options.steps:
@@ -83,7 +84,9 @@ def run(
         fed = feeding.prepared(job, dataset, system.batches)
         job = job._replace(record=job.record | parent | _shapes(system, like, fed))
         job, past = _continued(job, meta, int(state.step), new)
-        _announce(job, fed, state, meta is not None, [inherited, frozen, changes.text(new)])
+        held = f"state {memory.text(memory.size(state))}, data {fed.text}"
+        begins = f"continues from step {int(state.step)}" if meta else "starts"
+        job.say("\n".join(filter(None, [f"{held}; {begins}, compiling", inherited, frozen, changes.text(new)])))
         program = _program(job, system, fed, key, init)
         with signals.noted() as received:
             try:
@@ -134,13 +137,11 @@ def _shapes(system: System, like: TrainState, fed: Feeding) -> records.Record:
     return {"parameters": counts, "captions": snapshots.captions(system, fed.near)}
 
 
-def _announce(job: Job, fed: Feeding, state: TrainState, resuming: bool, more: Sequence[str]) -> None:
-    begins = f"continues from step {state.step}" if resuming else "starts"
+def _announce(job: Job) -> None:
     about = f"{records.summary(job.record)}, {len(job.devices)} x {job.devices[0].device_kind}"
     if cluster.several():
         about += f" of {jax.process_count()} processes"
-    held = f"state {memory.text(memory.size(state))}, data {fed.text}"
-    job.say("\n".join([f"{job.workdir}: {about}, {held}; {begins}, compiling", *filter(None, more)]))
+    job.say(f"{job.workdir}: {about}; preparing the networks")
 
 
 def _program(job: Job, system: System, fed: Feeding, key: Array, init: Callable[[], TrainState]) -> Program:
