@@ -25,6 +25,7 @@ from experiments.benchmarks import convolutions, costs, peers, populations, scal
 from experiments.reproduce import (
     comparison,
     conditional,
+    fine_tuning,
     inference,
     infogan,
     papers,
@@ -226,6 +227,18 @@ def test_the_scores_over_time_are_what_was_measured():
         assert floor < values["averaged", steps[-1]] < values["averaged", steps[0]], dataset
         better = [values["averaged", step] < values["raw", step] for step in steps]
         assert sum(better) >= 0.9 * len(better), "averaging helps"
+
+
+FINE_TUNING = ROOT / "experiments" / "results" / "fine_tuning.json"
+
+
+@pytest.mark.skipif(not FINE_TUNING.exists(), reason="python -m experiments.reproduce.fine_tuning was not run yet")
+def test_the_fine_tuned_runs_are_what_was_measured_and_start_nearer():
+    record = recorded("fine_tuning")
+    table = fine_tuning.markdown(record)
+    assert table in README, f"a README must have the table\n{table}"
+    lowest = {way: min(value for _, value in rows) for way, rows in record["fid"].items()}
+    assert max(lowest["fine-tuned"], lowest["frozen"]) < lowest["anew"]
 
 
 def test_the_first_page_is_short_and_lists_every_experiment():

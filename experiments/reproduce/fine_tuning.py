@@ -81,8 +81,8 @@ def main(
         for way, flags in ways.items():
             minutes[way] = running.timed("dcgan", flags, seed, root / way)
 
-        sets = (data.load(str(labelled), split, resolution) for split in ("train", "test"))
-        judge = features.of_classifier(pretrained.fitted(*sets, steps=UPDATES), target.name)
+        seen, unseen = (data.load(str(labelled), split, resolution) for split in ("train", "test"))
+        judge = features.of_classifier(pretrained.fitted(seen, unseen, steps=UPDATES), target.name)
         train, held_out = (data.load(str(few), split, resolution) for split in ("train", "test"))
         scored = scorer(judge, ("fid",), held_out)
 
@@ -94,7 +94,7 @@ def main(
             at += [(step, root / way) for step in checkpoint.steps(root / way / "checkpoints")]
             states = ((step, runs.restore_state(opened, run, step or None)) for step, run in at)
             curves[way] = [[step, round(fid(state.ema, "averaged", step)[0].value, 4)] for step, state in states]
-        seen = scored.examples(drawn(train.arrays["image"], samples, seed), Origin(TRAINING, seed=seed))[0]
+        reference = scored.examples(drawn(train.arrays["image"], samples, seed), Origin(TRAINING, seed=seed))[0]
         config = runs.open_run(parent).record["config"]
     record = {
         "settings": settings,
@@ -108,7 +108,7 @@ def main(
         "samples": samples,
         "judge": {"name": judge.name, "fingerprint": judge.fingerprint},
         "fid": curves,
-        TRAINING: round(seen.value, 4),
+        TRAINING: round(reference.value, 4),
         "minutes": {name: round(value, 2) for name, value in minutes.items()},
         "environment": records.environment(),
     }
