@@ -4,7 +4,10 @@ import ast
 import re
 from pathlib import Path
 
+import tyro
+
 from gan_jax.cli import cli, listing
+from gan_jax.errors import NotFound, nearest
 
 FAMILIES = {
     "basics": ("mlp_gan", "dcgan"),
@@ -37,10 +40,21 @@ def line(name: str) -> str:
     return re.sub(r" \([^()]*\d{4}[^()]*\)", "", (text or "").split("\n")[0])
 
 
-def main() -> None:
-    """Lists the experiments by family."""
+def main(name: tyro.conf.Positional[str] = "") -> None:
+    """Lists the experiments by family.
+
+    Args:
+        name: An experiment, to list it alone.
+
+    Raises:
+        NotFound: If there is no such experiment.
+    """
+    known = [each for names in FAMILIES.values() for each in names]
+    if name and name not in known:
+        raise NotFound(f"{name}: there is no such experiment; leave the name out to list them.{nearest(name, known)}")
     for family, names in FAMILIES.items():
-        print(f"{family}\n{listing((name, line(name)) for name in names)}\n")
+        if not name or name in names:
+            print(f"{family}\n{listing((each, line(each)) for each in names if name in ('', each))}\n")
     print("python -m experiments.NAME trains one, and with --help lists its settings")
 
 

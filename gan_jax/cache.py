@@ -8,7 +8,7 @@ from typing import NamedTuple
 from gan_jax.cli import cli
 from gan_jax.data import cache
 from gan_jax.devices.memory import text
-from gan_jax.errors import NotFound
+from gan_jax.errors import NotFound, nearest
 
 KINDS = {  # by the beginning of a file's name
     "classifier-": "classifier of a data set",
@@ -41,19 +41,23 @@ def main(clear: tuple[str, ...] | None = None) -> None:
     Prepared sets of TensorFlow Datasets and Hugging Face are not part of it: they are in $TFDS_DATA_DIR and $HF_HOME.
 
     Args:
-        clear: Delete the entries whose names begin with these words; without a word, all.
+        clear: Delete the entries whose names or kinds begin with these words, such as classifier or "decoded images";
+            without a word, all.
     """
-    found = entries()
+    present = entries()
     if clear is None:
-        for each in found:
+        for each in present:
             day = time.strftime("%Y-%m-%d", time.localtime(each.written))
             print(f"{text(each.size):>10}  {day}  {each.kind:26}  {_name(each)}")
-        print(f"{text(sum(each.size for each in found)):>10}  in {cache.directory()}; --clear [NAME ...] deletes")
+        total = text(sum(each.size for each in present))
+        print(f"{total:>10}  in {cache.directory()}; --clear [NAME OR KIND ...] deletes")
         return
-    chosen = [each for each in found if not clear or _name(each).startswith(clear)]
+    chosen = [each for each in present if not clear or _name(each).startswith(clear) or each.kind.startswith(clear)]
     if clear and not chosen:
+        meant = nearest(" ".join(clear), {name for each in present for name in (_name(each), each.kind)})
         raise NotFound(
-            f"--clear {' '.join(clear)}: {cache.directory()} has no such entry; leave --clear out to list them"
+            f"--clear {' '.join(clear)}: {cache.directory()} has no entry of that name or kind; leave --clear out to "
+            f"list them.{meant}"
         )
     for each in chosen:
         shutil.rmtree(each.path) if each.path.is_dir() else each.path.unlink(missing_ok=True)

@@ -1,8 +1,12 @@
-"""Exceptions that the user can do something about: the command line prints their message without a traceback.
+"""Exceptions that the user can do something about, and parts of their messages.
 
-So it does for errors of the operating system that name a cause or a file, such as a full disk (`cli.message`). Every
-other exception is a bug or comes from a library, and keeps its traceback.
+The command line prints their message without a traceback. So it does for errors of the operating system that name a
+cause or a file, such as a full disk (`cli.message`). Every other exception is a bug or comes from a library, and keeps
+its traceback.
 """
+
+import difflib
+from collections.abc import Iterable, Sequence
 
 
 class UserError(ValueError):
@@ -23,3 +27,15 @@ class Diverged(UserError, FloatingPointError):
 
 class OutOfMemory(UserError, MemoryError):
     """Arrays exceed the memory of a device or of this machine."""
+
+
+def nearest(word: str, known: Iterable[str], similarity: float = 0.6) -> str:
+    """Returns the question whether a similar name is meant, such as " Did you mean digits?"; "" if none is similar."""
+    close = difflib.get_close_matches(word, sorted(known), cutoff=similarity)
+    return f" Did you mean {' or '.join(close)}?" if close else ""
+
+
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """Returns the first names and the number of the others, such as "a, b and 3 more"."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

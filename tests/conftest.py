@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import environment  # before JAX
@@ -20,6 +21,12 @@ def pytest_sessionfinish(session):
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(autouse=True)
+def _same_by_every_name(monkeypatch):
+    """Makes `python -m pytest` the same program as `pytest` for code that asks by which command it runs."""
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -11,6 +11,7 @@ from experiments import __main__ as index
 from experiments import dcgan, toy2d, vae
 from gan_jax import __main__ as commands
 from gan_jax import cli
+from gan_jax.errors import NotFound
 from gan_jax.sample import __main__ as sampling
 
 CODE = """
@@ -120,6 +121,7 @@ def test_a_subcommand_follows_its_run_and_the_first_is_the_default(monkeypatch, 
         ("", "RUN: give a run directory first"),
         ("--side 3 runs/a", "RUN: give a run directory first"),
         ("runs/a triangles", "triangles: there is no such sub-command; give one of squares, circles"),
+        ("runs/a circle --radius 3", "Did you mean circles?"),
         ("runs/a circles --side=3", "--side is a flag of squares, not of circles; leave it out"),
         ("runs/a --radius 3", "--radius is a flag of circles, not of squares; leave it out"),
         ("runs/a --colour red", "Unrecognized options: --colour"),
@@ -257,3 +259,10 @@ def test_warnings_come_when_they_are_given_though_python_does_not_buffer():
         [sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     assert both.stdout.split() == ["warning:", "early", "late"]
+
+
+def test_a_misspelt_experiment_is_answered_by_the_nearest_and_one_alone_is_listed(capsys):
+    with pytest.raises(NotFound, match=r"dcgann: there is no such experiment.* Did you mean dcgan"):
+        index.main("dcgann")
+    index.main("dcgan")
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines() if line][:2] == ["basics", "dcgan"]

@@ -75,8 +75,8 @@ def test_sets_in_memory_are_shown_too(tmp_path, monkeypatch, capsys):
 def test_the_sheet_has_each_class_in_its_column():
     digits = data.load("digits", "test")
     found = summary.summarise(digits, 1)
-    chosen = summary._chosen(digits.spec, found)
-    assert chosen is not None
+    chosen = summary.by_class(found.labels, 10)
+    assert chosen is not None and summary.by_class(found.labels, 11) is None
     np.testing.assert_array_equal(digits.arrays["label"][chosen].reshape(8, 10), np.tile(np.arange(10), (8, 1)))
 
 
@@ -94,10 +94,14 @@ def test_the_cache_is_listed_by_kind_and_cleared_by_name_and_foreign_files_stay(
         assert kind in said
     assert str(root) in said and "holiday" not in said and len(command.entries()) == 4
     assert sum(entry.size for entry in command.entries()) > 3 * 800 + 1000
-    with pytest.raises(NotFound, match="has no such entry"):
+    with pytest.raises(NotFound, match="has no entry of that name or kind"):
         command.main(clear=("nothing",))
+    with pytest.raises(NotFound, match="Did you mean decoded images"):
+        command.main(clear=("decode image",))
     command.main(clear=("compiled", "index"))
     assert [entry.kind for entry in command.entries()] == ["classifier of a data set", "decoded images"]
+    command.main(clear=("decoded images",))
+    assert [entry.kind for entry in command.entries()] == ["classifier of a data set"]
     command.main(clear=())
     assert not command.entries() and {path.name for path in root.iterdir()} >= {"holiday-20240101.png", "thesis.npz"}
     assert cache.cached("pets-train", 0, lambda: {"a": np.ones(1)})["a"] == 1  # made anew

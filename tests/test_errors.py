@@ -92,3 +92,10 @@ cli.cli(main)
     assert made.returncode == (130 if "Keyboard" in raised else 1)
     assert ("Traceback" in made.stderr) == ("bug" in raised)
     assert any(said in made.stderr for said in ("interrupted", "a bug", "error: mend it"))
+
+
+def test_a_misspelt_name_is_answered_by_the_nearest_and_another_by_none():
+    known = ("g_learning_rate", "d_learning_rate", "seed")
+    assert errors.nearest("g_learning_rat", known).startswith(" Did you mean g_learning_rate")
+    assert errors.nearest("colour", known) == ""
+    assert errors.listed(["a", "b"], 2) == "a, b" and errors.listed(["a", "b", "c", "d"], 2) == "a, b and 2 more"

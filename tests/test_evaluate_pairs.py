@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from gan_jax import cli, data, evaluate, pictures, runs, sample
 from gan_jax.cli import Checkpoint
 from gan_jax.data import kinds
 from gan_jax.errors import UserError
-from gan_jax.evaluate import Request
+from gan_jax.evaluate import Request, pairs
 from gan_jax.metrics import features, protocol
 from gan_jax.metrics.features import download, extraction, inception, pretrained
 
@@ -102,6 +103,28 @@ def test_some_of_a_set_are_drawn_by_seed(made):
     assert first == again and first.value != other.value and first.fake == 50
 
 
+def test_unequal_numbers_of_images_are_told_unless_they_were_asked_for(made, tmp_path, capsys):
+    root, images = made
+    np.savez(tmp_path / "fewer.npz", images["b"][:100])
+    pair(root / "a", tmp_path / "fewer.npz")
+    assert f"a has 120 images here, and {tmp_path / 'fewer.npz'} 100. FID" in (said := capsys.readouterr().out)
+    assert "give --count 100 for as many samples" in said
+    for options in ({"real": root / "b"}, {"real": tmp_path / "fewer.npz", "request": replace(FID, count=100)}):
+        pair(root / "a", **options)
+        assert "note:" not in capsys.readouterr().out
+
+
+def test_the_features_of_a_run_on_data_in_memory_are_of_these_data(made, monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)
+    faces = data.from_arrays("faces", images, np.arange(40) % 2)
+    record = {"data": {"name": "memory:faces"}}
+    run = runs.Restored(None, {}, 0, record, faces.spec, faces)  # pyright: ignore[reportArgumentType]
+    fitted = []
+    monkeypatch.setattr(pretrained, "fitted", lambda *sets: fitted.append(sets) or pretrained.load("digits"))
+    pairs._planned(Request(), data.load(str(made[0] / "a"), "all"), [run], None).load()
+    assert fitted == [(faces, faces.held_out)]
+
+
 def test_a_run_scores_as_its_samples_in_a_file(points, tmp_path):
     opened = runs.open_run(points)
     pictures.save_npz(tmp_path / "samples.npz", image=sample.samples(opened, 3, 200))
@@ -158,6 +181,7 @@ def test_a_data_set_is_scored_as_a_run_is_by_its_classifier(tmp_path):
         ("a", "b", Request(("copying",), "pixels"), {}, "copying needs the generator's training images.*--train"),
         ("a", "b", Request(("copying",), "pixels"), {"train": "b"}, "copying needs images held out from training"),
         ("a", "b", FID, {"train": "b"}, "--train .*: only copying needs it"),
+        ("a", "b", FID, {"dataset": "ring"}, "--dataset ring: .*neither set is one"),
         ("a", "b", FID, {"key": "image"}, "--key image: .*neither set is one"),
         ("a", "b", FID, {"checkpoint": Checkpoint(step=3)}, "--step and --best .*neither set is one"),
         ("a", "b", Request(("kid",), "pixels", few=True), {}, "--few applies only to fid"),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -337,7 +338,7 @@ def test_a_report_that_cannot_be_written_is_told_and_hides_no_error(tmp_path, ca
         try:
             _ = 1 / 0
         finally:
-            session._shown(tmp_path / "gone")
+            session._shown(SimpleNamespace(notes=tmp_path / "gone", say=print))  # pyright: ignore[reportArgumentType]
     assert "warning: cannot write the report" in capsys.readouterr().out
 
 

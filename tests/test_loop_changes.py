@@ -180,7 +180,7 @@ def test_a_history_of_several_changes_is_opened_with_the_newest_values(copied):
         ("unread=1", "build does not read it"),
         ("steps=9", "give --steps itself"),
         ("learning_rate=fast", "'fast' is no value of learning_rate, which is of type float"),
-        ("learning_rate", "give FIELD=VALUE, where FIELD is one of batch_size"),
+        ("learning_rate", "give FIELD=VALUE, where FIELD is a setting that leaves"),
         ("speed=1", "give FIELD=VALUE"),
         ("learning_rate=2", "too high"),
     ],
@@ -220,3 +220,11 @@ def test_piecewise_schedules_hold_each_value_from_its_iteration():
     assert values == [3.0, 3.0, 1.0, 1.0, 2.0, 2.0]
     with pytest.raises(UserError, match="give a value for iteration 0"):
         optimizers.piecewise({5: 1.0})
+
+
+def test_a_misspelt_setting_is_answered_by_the_nearest_and_by_those_that_may_change():
+    with pytest.raises(UserError) as refused:
+        changes._parsed("learning_rat=1e-4", Config())
+    said = str(refused.value)
+    assert "such as learning_rate, later, betas, unread. Did you mean learning_rate?" in said
+    assert "batch_size" not in said and "width" not in said

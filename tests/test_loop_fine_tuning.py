@@ -76,7 +76,8 @@ def state_from(parent):
     """The first state of a run of other latents from a run's networks, a fresh one, the record, and what is printed."""
     system = build(Config(latent_size=6), RING.spec)
     fresh = jax.jit(system.init)(jax.random.key(7))
-    init, record, text = fine_tuning.begun(parent, None, system, lambda: fresh)
+    ours = records.describe(build, RING, Config())
+    init, record, text = fine_tuning.begun(parent, ours, None, system, fresh, lambda: fresh)
     return init(), fresh, record, text
 
 
@@ -96,6 +97,14 @@ def test_networks_and_averages_are_the_parents_where_they_fit_and_all_else_is_ne
     assert re.search(r"  discriminator: (\d+) of \1 arrays$", text, re.MULTILINE)
     assert "other shape: params/generator/Dense_0/kernel float32[4, 8] there, float32[6, 8] here" in text
     assert record["parent"]["step"] == 2 and record["parent"]["path"] == str(workdir.resolve())
+
+
+def test_where_all_fits_nothing_is_initialised(parent):
+    was, workdir = parent
+    ours, system = records.describe(build, RING, Config()), build(Config(), RING.spec)
+    like = jax.eval_shape(system.init, jax.random.key(0))
+    init, *_ = fine_tuning.begun(workdir, ours, None, system, like, lambda: pytest.fail("initialised"))
+    assert_same_bits((init().params, init().stats, init().ema), (was.params, was.stats, was.ema))
 
 
 def test_frozen_layers_are_the_parents_to_the_bit_after_training(parent, tuned):
@@ -122,7 +131,8 @@ def test_it_goes_on_without_the_parent_and_not_without_what_is_frozen(parent, tu
     assert_same_bits(train(workdir, freeze=freeze[::-1], **settings), state)  # accepted; it has all its iterations
     assert_same_bits(train(workdir, freeze=freeze, init_from=parent[1], **settings), state)
     found = checkpoint.read_meta(workdir / "checkpoints")
-    assert fine_tuning.begun(None, found, build(Config(), RING.spec), lambda: state)[1] == {"parent": found["parent"]}
+    begun = fine_tuning.begun(None, found, found, build(Config(), RING.spec), state, lambda: state)
+    assert begun[1] == {"parent": found["parent"]}
     with pytest.raises(UserError, match=r"holds a run with --freeze discriminator=first:2.*this one has no --freeze"):
         train(workdir, 3, **settings)
     with pytest.raises(UserError, match="began with the networks of"):
@@ -138,6 +148,7 @@ def test_a_run_that_began_otherwise_takes_no_parent(parent):
     ("freeze", "said"),
     [
         ("critic", r"no network 'critic'; the networks are \['generator', 'discriminator'\]"),
+        ("discriminater", r"Did you mean discriminator\?"),
         ("discriminator=first:0", "discriminator=first:N with N from 1 to 3"),
         ("discriminator=first:4", "N from 1 to 3"),
         ("discriminator=last:1", "N from 1 to 3"),
@@ -153,5 +164,12 @@ def test_a_parent_must_have_networks_that_fit(tmp_path, parent):
         train(tmp_path / "run", init_from=tmp_path)
     state = build(Config(), RING.spec).init(jax.random.key(0))
     other = replace(state, params={"other": state.params["generator"]}, stats={"other": {}})
+
+    def begin(record):
+        fine_tuning.begun(parent[1], record, None, build(Config(), RING.spec), other, lambda: other)
+
     with pytest.raises(UserError, match="no array fits"):
-        fine_tuning.begun(parent[1], None, build(Config(), RING.spec), lambda: other)
+        begin(records.describe(build, RING, Config()))
+    edges = {"data": {"name": "edges:digits", "kind": "image", "source": [28, 28, 1]}}
+    with pytest.raises(UserError, match=r"it is a generator of points \(data ring\), but .* is a translator of image"):
+        begin(edges)

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import typing
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -124,6 +125,14 @@ def test_a_lazy_term_is_evaluated_when_it_is_due_and_not_between():
     assert sorted(evaluated) == [0, 4, 8]  # once for both members, whose step is one
 
 
+def test_frozen_layers_stay_as_they_began_in_every_member():
+    configs = [Config(seed=seed, run=loop.Run(steps=3, freeze=("generator=first:1",))) for seed in range(2)]
+    members = population.train(build, RING, configs, lambda _, state: state.params["generator"], devices=ONE)
+    for name, layer in members.watched.items():
+        kept = np.array_equal(layer["kernel"][:, 0], layer["kernel"][:, 1])  # at the beginning and at the end
+        assert kept == (name == "Dense_0"), name
+
+
 def test_values_promote_as_pythons_numbers_do():
     kinds = []
 
@@ -144,6 +153,8 @@ def decides(config, spec):
     [
         ({"width": 8}, {}, r"width differs between configs, \[16, 8\], but it is not a float"),
         ({"run": loop.Run(steps=31)}, {}, r"run.steps differs between configs, \[30, 31\]"),
+        ({"run": loop.Run(steps=30, freeze=("generator",))}, {}, r"run.freeze differs between configs"),
+        ({"run": loop.Run(steps=30, init_from=Path("runs/a"))}, {}, r"run.init_from=runs/a: a population starts from"),
         ({"r1": -1.0}, {}, "weight=-1.0: a term's weight must be positive"),
         ({"seed": 2**31}, {}, r"seed: \[0, 2147483648\] do not all fit in signed 32-bit integers"),
         ({"r1": None}, {}, r"r1 differs between configs, \[1.0, None\], but it is not a float"),

@@ -35,7 +35,8 @@ def build(name, spec=DIGITS, **settings):
 @pytest.mark.parametrize("name", ["dcgan", "wgan_gp", "pacgan", "mix_gan"])
 def test_a_generator_of_other_examples_than_the_datas_is_refused(name):
     rehearsal.state(build(name, g_width=4, d_width=4), DIGITS)
-    with pytest.raises(UserError, match=r"\(32, 32, 1\), but the data have \(28, 28, 1\).*--resolution"):
+    message = r"the generator, \w*Generator, makes examples of shape \(32, 32, 1\), but the data have \(28, 28, 1\)"
+    with pytest.raises(UserError, match=f"{message}.*--resolution"):
         rehearsal.state(build(name, Spec((32, 32, 1), 10), g_width=4, d_width=4), DIGITS)
     with pytest.raises(UserError, match=r"\(2,\), but the data have \(28, 28, 1\)"):
         rehearsal.state(points_game(), DIGITS)
@@ -164,7 +165,7 @@ def test_errors_that_are_not_of_shapes_keep_their_type(layer, kind):
         ),
         (
             lambda x, train: nn.Conv(2, (1, 1))(nn.Conv(2, (1, 1))(x[:, None, None]))[:, 0, 0],  # the inner is 1
-            r"^Critic/Conv_1 is Flax's nn.Conv, .*slowly on CPUs; use .*layers.conv.Conv",
+            r"^Critic/Conv_1, Critic/Conv_0 are Flax's nn.Conv, .*slowly on CPUs; use .*layers.conv.Conv",
         ),
         (
             lambda x, train: nn.ConvTranspose(2, (1, 1))(x[:, None, None])[:, 0, 0],
@@ -176,6 +177,17 @@ def test_flaxs_layers_that_do_not_suit_are_told_once_with_what_replaces_them(lay
     with pytest.warns(UserWarning, match=advice) as told:
         rehearsal.state(points_gan(layer), POINTS)
     assert len(told) == 1
+
+
+def test_of_many_layers_of_a_type_the_first_are_named_and_the_others_counted():
+    def layer(x, train):
+        for _ in range(6):
+            x = nn.BatchNorm(use_running_average=not train)(x)
+        return x
+
+    first = ", ".join(f"Critic/BatchNorm_{place}" for place in range(4))
+    with pytest.warns(UserWarning, match=f"^{first} and 2 more are Flax's nn.BatchNorm, "):
+        rehearsal.state(points_gan(layer), POINTS)
 
 
 def test_flaxs_dropout_with_a_stream_of_its_own_is_told_before_it_fails():

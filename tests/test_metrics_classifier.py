@@ -1,4 +1,6 @@
+import itertools
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -144,3 +146,13 @@ def test_equal_seeds_train_equal_weights():
 
     np.testing.assert_array_equal(weights(0), weights(0))
     assert (weights(0) != weights(1)).any()
+
+
+def test_the_progress_of_training_is_printed_with_the_time_left_and_the_cheaper_choice_is_named(monkeypatch, capsys):
+    seconds = itertools.count(0.0, 20.0)  # 20 between any two looks at the clock
+    monkeypatch.setattr(train_classifier, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    monkeypatch.setattr(train_classifier, "STRETCH", 2)
+    train_classifier.train(bars(), bars(seed=1), steps=8)
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert "--features pixels" in first
+    assert lines == [f"classifier: {done} of 8 updates, {left} s left" for done, left in ((4, 40), (6, 20))]

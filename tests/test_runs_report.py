@@ -343,7 +343,7 @@ def test_says_how_much_memory_was_used_and_how_large_the_networks_are(run):
     about(run, parameters={"generator": 12345, "discriminator": 678})
     log(run, {"step": 1, "peak_bytes": 2.5e9}, {"step": 2, "peak_bytes": 1e9})
     html = page(run)
-    assert "<dt>peak memory</dt><dd>2,500 MB</dd>" in html
+    assert "<dt>peak memory</dt><dd>2.5 GB</dd>" in html
     assert "<dt>parameters</dt><dd>generator 12,345, discriminator 678</dd>" in html
     assert charts(html) == {"peak memory": [""]} and "<b>1000</b>" in html
     assert ">MB</text>" in html

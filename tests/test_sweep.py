@@ -97,6 +97,8 @@ def test_flags_that_the_experiment_does_not_have_are_refused_before_the_first_ru
 
 
 def test_what_is_no_experiment_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"experiments\.dcgann: there is no such module.* Did you mean dcgan"):
+        planned(tmp_path, "--seed 0 1", "experiments.dcgann")
     with pytest.raises(UserError, match=r"experiments\.nothing: there is no such module"):
         planned(tmp_path, "--seed 0 1", "experiments.nothing")
     with pytest.raises(UserError, match=r"nothing\.py: there is no such file"):
@@ -148,6 +150,7 @@ def test_a_sweep_goes_on_where_it_was_stopped_and_trains_no_finished_run_again(t
     with pytest.raises(SystemExit) as end:
         command.main(flags, "toy_experiment", tmp_path)
     assert end.value.code == 128 + signal.SIGTERM and len(commands) == 1
+    assert "stopped by SIGTERM; the same command continues the sweep" in capsys.readouterr().out
     assert "Not finished: seed=0; seed=1." in (tmp_path / "table.md").read_text()
     members = planned(tmp_path, "--seed 0 1 --steps 2")
     complete(members[1], 2)
@@ -163,6 +166,18 @@ def test_a_sweep_goes_on_where_it_was_stopped_and_trains_no_finished_run_again(t
     assert row.means["generator/loss"] == pytest.approx(statistics.fmean(losses))
     assert row.spreads["generator/loss"] == pytest.approx(statistics.stdev(losses))
     assert (tmp_path / "table.md").read_text() in capsys.readouterr().out
+
+
+def test_a_run_is_ended_by_the_signal_that_ends_the_sweep(tmp_path):
+    class Asked(list):
+        """The signals, of which the first arrives when the command is ready for it."""
+
+        def __len__(self):
+            return int((tmp_path / "ready").exists())
+
+    code = "import signal, sys, time; signal.signal(signal.SIGINT, lambda n, f: sys.exit(n)); "
+    code += f"open({str(tmp_path / 'ready')!r}, 'w'); time.sleep(60)"
+    assert command.train(["-c", code], Asked([signal.SIGINT])) == signal.SIGINT
 
 
 def test_a_run_that_fails_stops_no_other_and_the_sweep_says_so(tmp_path, monkeypatch, capsys):

@@ -6,12 +6,13 @@
 
 from gan_jax.cli.commands import Checkpoint, cli, message
 from gan_jax.cli.options import TYPES, parsed
-from gan_jax.cli.terminal import listing
+from gan_jax.cli.terminal import duration, listing
 
 __all__ = [
     "TYPES",
     "Checkpoint",
     "cli",
+    "duration",
     "listing",
     "message",
     "parsed",

@@ -1,6 +1,5 @@
 """Commands: a function, or one of several sub-commands, run with arguments from the command line."""
 
-import difflib
 import functools
 import inspect
 import itertools
@@ -9,7 +8,7 @@ import sys
 import traceback
 import typing
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 from gan_jax.cli.options import called
 from gan_jax.cli.terminal import listing, outlast_readers, wrapped
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, nearest
 
 
 @dataclass(frozen=True)
@@ -77,13 +76,13 @@ def cli(
         print("interrupted", file=sys.stderr)
         status = 130
     except Exception as error:
-        said = message(error)
-        if said is None or os.environ.get("GAN_JAX_TRACEBACK"):
+        text = message(error)
+        if text is None or os.environ.get("GAN_JAX_TRACEBACK"):
             if not together:
                 raise
             traceback.print_exc()
         else:
-            print(f"error: {said}\n(set GAN_JAX_TRACEBACK=1 to see the traceback)", file=sys.stderr)
+            print(f"error: {text}\n(set GAN_JAX_TRACEBACK=1 to see the traceback)", file=sys.stderr)
         status = 1
     else:
         return
@@ -124,12 +123,12 @@ def _subcommand(
         name = operands.pop()
     elif operands[1:] and operands[0] in known:
         raise UserError(f"{operands[0]}: a sub-command comes last: {prog} {usages[operands[0]]} {operands[0]}")
-    elif operands[1:] and _misspelt(operands[-1], known):
+    elif operands[1:] and nearest(operands[-1], known, 0.8) and not os.path.exists(operands[-1]):
         name = operands[-1]
     else:
         name = next((each for each in known if _fits(takes[each], operands)), operands[-1])
     if name not in known:
-        raise UserError(f"{name}: there is no such sub-command; give one of {', '.join(known)}")
+        raise UserError(f"{name}: there is no such sub-command; give one of {', '.join(known)}.{nearest(name, known)}")
     for flag in (word.partition("=")[0].replace("_", "-") for word in flags if word.startswith("--")):
         takers = [each for each, function in known.items() if flag in _flags(function)]
         if takers and name not in takers:
@@ -147,10 +146,6 @@ def _operands(function: Callable[..., Any]) -> dict[str, Any]:
     parameters = list(inspect.signature(function, eval_str=True).parameters.values())
     first = [each for each in parameters if each.kind is each.POSITIONAL_ONLY] or parameters[:1]
     return {f"{each.name.upper()}{' ...' if _many(each.annotation) else ''}": each.annotation for each in first}
-
-
-def _misspelt(word: str, known: Iterable[str]) -> bool:
-    return bool(difflib.get_close_matches(word, known, cutoff=0.8)) and not os.path.exists(word)
 
 
 def _many(kind: Any) -> bool:

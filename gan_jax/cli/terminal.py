@@ -18,6 +18,13 @@ def listing(entries: Iterable[tuple[str, str]]) -> str:
     return "\n".join(_filled(f"  {name}".ljust(start) + text, " " * start) for name, text in entries)
 
 
+def duration(seconds: float) -> str:
+    """Formats a duration in the largest unit of which there are several."""
+    if seconds < 600:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 36_000 else f"{seconds / 3600:.0f} h"
+
+
 @contextmanager
 def wrapped() -> Iterator[None]:
     """Context manager: wraps printed lines that are wider than the terminal, each with its own indentation."""

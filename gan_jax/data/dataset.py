@@ -11,7 +11,7 @@ import numpy as np
 
 from gan_jax.data import kinds
 from gan_jax.data.kinds import Kind
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, nearest
 
 
 class Spec(NamedTuple):
@@ -53,7 +53,8 @@ class Spec(NamedTuple):
         except ValueError:
             names = ", ".join(self.class_names[:20]) + ", …" * (len(self.class_names) > 20)
             known = f"one of {names}, or a number" if names else "a number, as the classes of these data have no names"
-            raise UserError(f"class {title!r} does not exist; give {known}") from None
+            meant = nearest(title, self.class_names)
+            raise UserError(f"class {title!r} does not exist; give {known}.{meant}") from None
 
 
 class Dataset(NamedTuple):

@@ -7,7 +7,7 @@ import numpy as np
 
 from gan_jax import pictures
 from gan_jax.data import streaming
-from gan_jax.data.dataset import Dataset, Spec, Stream
+from gan_jax.data.dataset import Dataset, Stream
 from gan_jax.data.reading.images import Damaged, stack
 
 ROWS = 8  # of a sheet by class
@@ -59,25 +59,33 @@ def sheet(data: Dataset | Stream, found: Summary) -> np.ndarray:
     Returns:
         uint8 `[H, W, 3]`, or frames `[T, H, W, 3]` where examples move. In pairs, each image is below its source.
     """
-    spec, chosen, columns = data.spec, _chosen(data.spec, found), None
-    if chosen is None:
-        chosen = streaming.spaced(len(found.numbers), spec.kind.shown)
-    else:
-        columns = spec.classes
-    arrays = _arrays(data, found.numbers[chosen], len(found.shapes) > 1)
+    spec = data.spec
+    table = spec.classes <= COLUMNS and not (spec.kind.overlaid or spec.source)
+    chosen = by_class(found.labels, spec.classes) if table else None
+    columns = None if chosen is None else spec.classes
+    rows = streaming.spaced(len(found.numbers), spec.kind.shown) if chosen is None else chosen
+    arrays = _arrays(data, found.numbers[rows], len(found.shapes) > 1)
     if spec.source and not spec.unpaired:
         return pictures.compared([arrays["source"], arrays["image"]])
     drawn = spec.kind.sheet(arrays["image"], columns)
     return drawn if columns is None else pictures.captioned(drawn, spec.class_titles)
 
 
-def _chosen(spec: Spec, found: Summary) -> np.ndarray | None:
-    """Returns the indices of examples for a table with a column for each class; None if it cannot be filled."""
-    if found.labels is None or spec.kind.overlaid or spec.source or spec.classes > COLUMNS:
+def by_class(labels: np.ndarray | None, classes: int) -> np.ndarray | None:
+    """Returns the indices of examples for a table with a column for each class, row by row.
+
+    Args:
+        labels: Labels of all examples; None where there are none.
+        classes: Number of classes.
+
+    Returns:
+        At most 8 rows of examples, evenly spaced within each class; None if a class has no example.
+    """
+    if labels is None or not classes:
         return None
-    places = [np.flatnonzero(found.labels == label) for label in range(spec.classes)]
+    places = [np.flatnonzero(labels == label) for label in range(classes)]
     rows = min(ROWS, *map(len, places))
-    return np.stack([own[streaming.spaced(len(own), rows)] for own in places], axis=1).ravel() if rows else None
+    return np.stack([place[streaming.spaced(len(place), rows)] for place in places], axis=1).ravel() if rows else None
 
 
 def _arrays(data: Dataset | Stream, numbers: np.ndarray, unequal: bool) -> dict[str, np.ndarray]:

@@ -30,6 +30,7 @@ def pair(
     resolution: int | None = None,
     key: str | None = None,
     train: str | None = None,
+    dataset: str | None = None,
     out: Path | None = None,
 ) -> list[Score]:
     """FID, KID and others of the images SAMPLES against REAL: each a run, a folder, an .npz file or a data set.
@@ -42,6 +43,7 @@ def pair(
         resolution: Side of the square to which images of both sets are resized and cropped; by default that of a run.
         key: Name of the array in .npz files; by default image, or the only array.
         train: The generator's training images, which copying needs; by default those of a run.
+        dataset: New name of a run's data, if they have moved.
         out: Directory to whose scores.jsonl the scores are added, for RUNS ... compare.
 
     Raises:
@@ -50,8 +52,10 @@ def pair(
     require_consistent(request)
     if out is not None:
         require_writable(out / protocol.FILE)
-    made, truth = (sets.given(word, checkpoint, key) for word in (samples, real))
+    made, truth = (sets.given(word, checkpoint, key, dataset=dataset) for word in (samples, real))
     opened = [each.run for each in (truth, made) if each.run is not None]
+    if dataset and not opened:
+        raise UserError(f"--dataset {dataset}: it names the data of a run, but neither set is one; leave it out")
     _require_applicable(request, checkpoint, key, train, made, truth)
     if resolution is None:
         resolution = next((run.record["config"].get("resolution") for run in opened), None)
@@ -81,6 +85,13 @@ def pair(
     scores = scorer(plan.load(), metrics, reference, seen, few=request.few).examples(examples, made_by)
     print(f"{samples} against {real}: {protocol.described(scores[0]._replace(settings=''))}")
     show(scores)
+    if len(examples) != reference.count and request.count is None:
+        fewer = min(len(examples), reference.count)
+        print(
+            f"note: {samples} has {len(examples):,} {kind.noun} here, and {real} {reference.count:,}. FID, precision, "
+            "recall and others depend on both numbers: compare these scores only with scores of the same numbers"
+            f"{f', or give --count {fewer} for as many samples' if len(examples) > fewer else ''}"
+        )
     if out is not None:
         protocol.write(out, scores)
         print(f"{out / protocol.FILE}: {len(scores)} scores")
@@ -110,6 +121,6 @@ def _require_applicable(
 
 def _planned(request: Request, real: Dataset, opened: list[runs.Restored], resolution: int | None) -> Plan:
     """Returns the features; by default the classifier of the real images or, without labels, of a run's data."""
-    sources = [(real.name, real.spec), *((run.record["data"]["name"], run.spec) for run in opened)]
-    name, spec = next((source for source in sources if source[1].classes), sources[0])
-    return planned(request, name, spec, resolution)
+    sources = [(real.name, real.spec, None), *((run.record["data"]["name"], run.spec, run.data) for run in opened)]
+    name, spec, data = next((source for source in sources if source[1].classes), sources[0])
+    return planned(request, name, spec, resolution, data)

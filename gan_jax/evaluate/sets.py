@@ -42,7 +42,7 @@ class Given(NamedTuple):
     most: int | None = None
 
 
-def given(word: str, checkpoint: Checkpoint, key: str | None, split: str = "test") -> Given:
+def given(word: str, checkpoint: Checkpoint, key: str | None, split: str = "test", dataset: str | None = None) -> Given:
     """Interprets the name of a set: opens a run, reads an .npz file, or lists a folder.
 
     Args:
@@ -51,6 +51,7 @@ def given(word: str, checkpoint: Checkpoint, key: str | None, split: str = "test
         checkpoint: The checkpoint of a run.
         key: Name of the array in an .npz file; by default "image", or its only one.
         split: Default split of a data set that is no folder.
+        dataset: New name of a run's data; None for that in its record.
 
     Raises:
         UserError: If it is a translator's run, or a file cannot be read.
@@ -60,7 +61,7 @@ def given(word: str, checkpoint: Checkpoint, key: str | None, split: str = "test
         array = _array(path, key)
         return Given(os.path.abspath(path), array=array, most=len(array))
     if directories.holds_run(path):
-        opened = runs.open_run(path, checkpoint.step, checkpoint.best, safe=checkpoint.safe)
+        opened = runs.open_run(path, checkpoint.step, checkpoint.best, dataset, checkpoint.safe)
         if opened.system.sample is None:
             raise UserError(f"{path} is a translator and draws no samples; give a folder of its translations")
         return Given(os.path.abspath(path), f"step {opened.step}", opened)
@@ -71,11 +72,11 @@ def given(word: str, checkpoint: Checkpoint, key: str | None, split: str = "test
     return Given(names.resolved(name), chosen or split)
 
 
-def loaded(found: Given, kind: Kind | None, resolution: int | None, count: int, seed: int) -> Dataset:
+def loaded(source: Given, kind: Kind | None, resolution: int | None, count: int, seed: int) -> Dataset:
     """Loads a set, or draws a run's samples.
 
     Args:
-        found: The set.
+        source: The set.
         kind: Kind of the examples of an .npz file; None for the first built-in one that they fit.
         resolution: Side of the square to which images are resized and cropped, except a run's samples.
         count: Number of a run's samples.
@@ -84,21 +85,21 @@ def loaded(found: Given, kind: Kind | None, resolution: int | None, count: int, 
     Raises:
         UserError: If the examples are of another kind or of none, or the set cannot be loaded.
     """
-    if found.run is not None:
-        images = sample.samples(found.run, seed, count)
-        return dataset(found.name, f"{found.split}, seed {seed}", images, kind=found.run.spec.kind)
-    if found.array is None:
-        return data.load(found.name, found.split, resolution, skip_damaged=True)
-    shape, dtype = found.array.shape[1:], found.array.dtype
+    if source.run is not None:
+        images = sample.samples(source.run, seed, count)
+        return dataset(source.name, f"{source.split}, seed {seed}", images, kind=source.run.spec.kind)
+    if source.array is None:
+        return data.load(source.name, source.split, resolution, skip_damaged=True)
+    shape, dtype = source.array.shape[1:], source.array.dtype
     fitting = next((each for each in (kind, *BUILT_IN.values()) if each and each.fits(shape, dtype)), None)
     if fitting is None or kind not in (None, fitting):
         expected = kind or BUILT_IN["image"]
         raise UserError(
-            f"{found.name}: the examples are {dtype} {list(shape)}, but {expected.noun} must be {expected.form}; "
+            f"{source.name}: the examples are {dtype} {list(shape)}, but {expected.noun} must be {expected.form}; "
             "convert them, or give another array with --key"
         )
-    examples = squares(found.array, resolution) if fitting.is_image else found.array
-    return dataset(found.name, found.split, examples, kind=fitting)
+    examples = squares(source.array, resolution) if fitting.is_image else source.array
+    return dataset(source.name, source.split, examples, kind=fitting)
 
 
 def alike(samples: Dataset, real: Dataset) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Callbacks: functions that follow a run from outside the compiled step, such as those that feed a tracking service."""
 
-import warnings
+import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -36,8 +37,8 @@ Callback = Callable[[Event], None]
 def guarded(callbacks: Sequence[Callback]) -> Callback:
     """Returns one function that calls all in turn, in the process that writes the run's files.
 
-    An exception in one of them is shown once, as a warning that names it; training goes on, and so do the calls, as a
-    service may be out of reach for a while.
+    An exception in one of them is printed once, as an error that names it and the line that raised it; training goes
+    on, and so do the calls, as a service may be out of reach for a while.
     """
     failed: set[int] = set()
 
@@ -48,10 +49,13 @@ def guarded(callbacks: Sequence[Callback]) -> Callback:
             except Exception as error:
                 if place not in failed:
                     name = getattr(callback, "__name__", repr(callback))
-                    warnings.warn(
-                        f"callback {name}: {type(error).__name__}: {error}, at the {event.kind} of step {event.step}; "
-                        "training goes on, and further errors of this callback are not shown",
-                        stacklevel=2,
+                    last = traceback.extract_tb(error.__traceback__)[-1]
+                    print(
+                        f"error: callback {name}: {type(error).__name__}: {error} ({last.filename}, line "
+                        f"{last.lineno}), at the {event.kind} of step {event.step}; training goes on, and further "
+                        "errors of this callback are not shown",
+                        file=sys.stderr,
+                        flush=True,
                     )
                 failed.add(place)
 

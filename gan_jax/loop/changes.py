@@ -20,8 +20,9 @@ from gan_jax import rng, runs, trees
 from gan_jax.cli import TYPES
 from gan_jax.data import Spec
 from gan_jax.devices import cluster
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, nearest
 from gan_jax.loop.settings import Config, Job, Run
+from gan_jax.loop.swept_fields import is_float
 from gan_jax.runs import checkpoint, log, records
 from gan_jax.runs.records import Record
 from gan_jax.types import System
@@ -159,8 +160,11 @@ def _parsed(text: str, config: Any) -> tuple[str, Any]:
             f"--change {text}: this setting may change without --change; give --{name.replace('_', '-')} itself"
         )
     if not sign or name not in hints:
-        known = ", ".join(field for field in hints if field != "run")
-        raise UserError(f"--change {text}: give FIELD=VALUE, where FIELD is one of {known}")
+        floats = ", ".join(field for field, hint in hints.items() if is_float(hint))
+        raise UserError(
+            f"--change {text}: give FIELD=VALUE, where FIELD is a setting that leaves the state's arrays and the order "
+            f"of the data as they are, such as {floats}.{'' if name in hints else nearest(name, hints)}"
+        )
     words = value.split(",") if typing.get_origin(hints[name]) is tuple else [value]
     try:
         return name, tyro.cli(hints[name], args=words, console_outputs=False, registry=TYPES)

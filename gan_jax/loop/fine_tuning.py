@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax import trees
+from gan_jax.data import kinds
 from gan_jax.data.dataset import fingerprint
-from gan_jax.errors import NotFound, UserError
+from gan_jax.errors import NotFound, UserError, listed, nearest
 from gan_jax.networks import order
 from gan_jax.rules import freezing
 from gan_jax.runs import checkpoint
@@ -26,7 +27,12 @@ PARTS = ("params", "stats")  # of a network in a state
 
 
 def begun(
-    run: Path | None, found: Record | None, system: System, init: Callable[[], TrainState]
+    run: Path | None,
+    record: Record,
+    found: Record | None,
+    system: System,
+    like: TrainState,
+    init: Callable[[], TrainState],
 ) -> tuple[Callable[[], TrainState], Record, str]:
     """Returns how a run begins: with the networks of another run's newest checkpoint, if one is given.
 
@@ -35,9 +41,11 @@ def begun(
 
     Args:
         run: The directory of the other run; None for fresh networks.
+        record: The record of this run.
         found: The record of the checkpoint from which this run is resumed; None in a new run.
         system: The system to train.
-        init: Returns its initial state.
+        like: Its state's shapes.
+        init: Returns its initial state; not called if all arrays are the other run's.
 
     Returns:
         The function that returns the first state; for the record, "parent": path, step and fingerprint of the other
@@ -45,7 +53,8 @@ def begun(
 
     Raises:
         NotFound: If `run` is no run directory, or has no checkpoint.
-        UserError: If nothing fits, or the run to be resumed began from other networks.
+        UserError: If the other run is of another kind or nothing fits, or the run to be resumed began from other
+            networks.
     """
     if found is not None:
         parent = found.get("parent")
@@ -61,18 +70,32 @@ def begun(
     if not checkpoint.steps(run / "checkpoints"):
         raise NotFound(f"--init-from {run}: it has no checkpoint; give the directory of a run that has saved one")
     arrays, meta = checkpoint.restore_arrays(run / "checkpoints")
+    _require_kind(run, record["data"], meta["data"])
     networks = {path: x for path, x in arrays.items() if path.startswith(("params/", "stats/", "ema/"))}
-    fresh = init()
-    wanted = trees.flat({part: getattr(fresh, part) for part in PARTS})
+    wanted = trees.flat({part: getattr(like, part) for part in PARTS})
     lines, fitting = _compared(wanted, {path: x for path, x in networks.items() if not path.startswith("ema/")})
     if not fitting:
         raise UserError(f"--init-from {run}: no array fits this system's networks\n{lines}")
+    fresh = like if fitting == len(wanted) else init()
     params, stats = (_filled(part, getattr(fresh, part), networks) for part in PARTS)
     state = system.begin(params, stats)
     first = jax.device_get(replace(state, ema=_filled("ema", state.ema, networks)))
     parent = {"path": str(run.resolve()), "step": meta["step"], "fingerprint": fingerprint(networks)}
     text = f"starts from the networks of {run}, step {meta['step']}:\n{lines}"
     return lambda: jax.tree.map(jnp.array, first), {"parent": parent}, text
+
+
+def _require_kind(run: Path, ours: Record, theirs: Record) -> None:
+    """Refuses the networks of a run on another kind of examples, or of a translator in place of a generator."""
+
+    def kind(data: Record) -> str:
+        return f"{'a translator' if 'source' in data else 'a generator'} of {kinds.of_record(data)}"
+
+    if kind(ours) != kind(theirs):
+        raise UserError(
+            f"--init-from {run}: it is {kind(theirs)} (data {theirs['name']}), but this run is {kind(ours)} (data "
+            f"{ours['name']}); give a run of the same kind"
+        )
 
 
 def frozen(system: System, like: TrainState, texts: Sequence[str]) -> tuple[System, str]:
@@ -94,7 +117,10 @@ def frozen(system: System, like: TrainState, texts: Sequence[str]) -> tuple[Syst
         if name in paths:
             raise UserError(f"--freeze: {name} is given twice; give each network once")
         if name not in system.networks:
-            raise UserError(f"--freeze {text}: there is no network {name!r}; the networks are {list(system.networks)}")
+            raise UserError(
+                f"--freeze {text}: there is no network {name!r}; the networks are {list(system.networks)}."
+                f"{nearest(name, system.networks)}"
+            )
         sizes = {path: x.size for path, x in trees.flat(like.params[name]).items()}
         paths[name], layers = _held(text, system.networks[name], like.params[name])
         held = sum(sizes[path] for path in paths[name])
@@ -118,11 +144,11 @@ def _held(text: str, network: Network, params: PyTree) -> tuple[list[str], str]:
 
 
 def _filled(prefix: str, tree: PyTree, arrays: Mapping[str, np.ndarray]) -> PyTree:
-    """Returns a tree whose leaves are the arrays of their paths, where there is one that fits."""
+    """Returns a tree whose leaves are the arrays of their paths, where there is one of the same shape and type."""
 
-    def leaf(path: tuple, own: jax.Array) -> jax.Array:
-        found = arrays.get(f"{prefix}/{trees.path(path)}")
-        return jnp.asarray(found) if found is not None and _form(found) == _form(own) else own
+    def leaf(path: tuple, fresh: Any) -> Any:
+        given = arrays.get(f"{prefix}/{trees.path(path)}")
+        return jnp.asarray(given) if given is not None and _form(given) == _form(fresh) else fresh
 
     return jax.tree_util.tree_map_with_path(leaf, tree)
 
@@ -137,15 +163,10 @@ def _compared(wanted: Mapping[str, Any], there: Mapping[str, np.ndarray]) -> tup
         fit = [path for path in ours if ours[path] == theirs.get(path)]
         other = [f"{p} {theirs[p]} there, {ours[p]} here" for p in ours if p in theirs and ours[p] != theirs[p]]
         sets = {"other shape": other, "missing there": [*(ours.keys() - theirs)], "not used": [*(theirs.keys() - ours)]}
-        parts = [f"{name}: {_listed(sorted(paths))}" for name, paths in sets.items() if paths]
+        parts = [f"{name}: {listed(sorted(paths))}" for name, paths in sets.items() if paths]
         lines.append("; ".join([f"  {network}: {len(fit)} of {len(ours)} arrays", *parts]))
         fitting += len(fit)
     return "\n".join(lines), fitting
-
-
-def _listed(names: Sequence[str], most: int = 4) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def _form(x: Any) -> str:

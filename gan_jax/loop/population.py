@@ -32,6 +32,7 @@ from gan_jax import rng, rules
 from gan_jax.data import Dataset, batches
 from gan_jax.devices.parallel import Devices
 from gan_jax.errors import UserError
+from gan_jax.loop import fine_tuning
 from gan_jax.loop.settings import Config, Run, validated
 from gan_jax.loop.swept_fields import columns, require_traced
 from gan_jax.runs import require_none_opening
@@ -81,7 +82,8 @@ def train(
     Args:
         build: The experiment's `build`: `(config, spec) -> System`.
         dataset: The training data.
-        configs: One per member. They may differ in `seed` and in fields of type float; of `run`, only `steps` counts.
+        configs: One per member. They may differ in `seed` and in fields of type float; of `run`, only `steps` and
+            `freeze` count, and they must be equal.
         watch: `(system, state) -> pytree` of one member, traced; for example, samples.
         every: Iterations between stops, at which members are watched and metrics averaged; it divides the steps, and is
             all of them by default.
@@ -93,8 +95,8 @@ def train(
         The members in the order of `configs`, in host memory.
 
     Raises:
-        UserError: If `build` refuses a config, configs differ in a field that changes the program, or `every` does not
-            divide the steps.
+        UserError: If `build` refuses a config, configs differ in a field that changes the program, `every` does not
+            divide the steps, or `init_from` is given.
     """
     run = program(build, dataset, configs, watch, every, devices, start)
     return jax.tree.map(lambda x: x[: len(configs)], jax.device_get(run()))
@@ -118,7 +120,7 @@ def program(
     require_none_opening()
     varied = columns(configs)
     begin = 0 if start is None else int(np.max(start.step))
-    steps = validated(configs[0].run).steps - begin
+    steps, freeze = validated(configs[0].run).steps - begin, configs[0].run.freeze
     every = steps if every is None else every
     if every < 1 or steps < 1 or steps % every:
         raise UserError(f"steps={begin + steps}: {steps} from step {begin} is not a positive multiple of every={every}")
@@ -130,6 +132,8 @@ def program(
     def alone(values: dict[str, Array], state: TrainState | None, arrays: dict[str, Array], count: int) -> Members:
         config = replace(configs[0], **values)
         system, key = build(config, dataset.spec), rng.key(config.seed)
+        if freeze:
+            system, _ = fine_tuning.frozen(system, jax.eval_shape(system.init, key), freeze)
         draw = batches(dataset.count, config.batch_size, system.batches, dataset.apart, dataset.spec.kind)
         many = rules.many(system.update, draw, every)
 

@@ -11,6 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from gan_jax.cli import duration
+
 SHORT = {
     "loss": "loss",
     "accuracy_real": "acc real",
@@ -36,16 +38,16 @@ def shown(start: int, steps: int, quiet: bool = False) -> Iterator[Callable[[dic
         yield lambda record: None
         return
     console = Console()
-    told = _lines(steps, console.width if console.is_terminal else None)
+    line = _lines(steps, console.width if console.is_terminal else None)
     if not console.is_terminal:
-        yield lambda record: print(told(record), flush=True)
+        yield lambda record: print(line(record), flush=True)
         return
     parts = (MofNCompleteColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("left"), BarColumn(None))
     with Progress(*parts, console=console, expand=True) as bar:
         task = bar.add_task("", total=steps, completed=start)
 
         def show(record: dict[str, Any]) -> None:
-            bar.console.print(told(record), markup=False, highlight=False, no_wrap=True, crop=False)
+            bar.console.print(line(record), markup=False, highlight=False, no_wrap=True, crop=False)
             bar.update(task, completed=record["step"])
 
         yield show
@@ -59,7 +61,7 @@ def _lines(steps: int, width: int | None) -> Callable[[dict[str, Any]], str]:
         nonlocal first
         now, step = time.monotonic(), record["step"]
         began, since = first = first or (now, step)
-        left = f"{_duration((now - began) / (step - since) * (steps - step))} left" if step > since else ""
+        left = f"{duration((now - began) / (step - since) * (steps - step))} left" if step > since else ""
         text = f"{step:>7}/{steps}  {100 * step // steps:>3}%  {left:>10}"
         for part in summary(record):
             if width is not None and len(text) + 2 + len(part) > width:
@@ -79,10 +81,3 @@ def summary(record: dict[str, Any]) -> list[str]:
             label = f"{player} loss" if metric == "loss" else SHORT[metric]
             parts.append(f"{label} {value:.2f}")
     return parts
-
-
-def _duration(seconds: float) -> str:
-    """Formats a duration in the largest unit of which there are several."""
-    if seconds < 600:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 36_000 else f"{seconds / 3600:.0f} h"

@@ -12,8 +12,8 @@ from gan_jax import game, rng
 from gan_jax.data import Dataset, Spec, Stream
 from gan_jax.data.batches import for_networks
 from gan_jax.devices import memory
-from gan_jax.errors import OutOfMemory, UserError
-from gan_jax.networks.wrappers import stock
+from gan_jax.errors import OutOfMemory, UserError, listed
+from gan_jax.networks.wrappers import stock, unfit
 from gan_jax.types import Array, PyTree, System, TrainState
 
 WIDEST = 2**31  # array sizes and counts are 32-bit integers
@@ -53,14 +53,16 @@ def state(system: System, spec: Spec) -> TrainState:
         except (OverflowError, NotImplementedError) as error:  # JAX's, of sizes beyond 64 bits
             raise UserError(f"the networks have an array that is too large for JAX ({error}): {LOWER}") from error
         finally:
-            for advice in layers.values():
-                warnings.warn(advice, stacklevel=3)
-    made = _made(system, like, spec)
-    if made != spec.shape:
-        resized = ", or resize the data with --resolution" if spec.kind.is_image and len(made) == 3 else ""
+            for advice, places in layers.items():
+                warnings.warn(stock.text(advice, places), stacklevel=3)
+    with unfit.noted() as classes:
+        shape = _sample_shape(system, like, spec)
+    if shape != spec.shape:
+        resized = ", or resize the data with --resolution" if spec.kind.is_image and len(shape) == 3 else ""
+        name = f", {listed(list(dict.fromkeys(classes)))}," if classes else ""
         raise UserError(
-            f"the generator makes examples of shape {made}, but the data have {spec.shape}; build its network for "
-            f"spec.shape{resized}"
+            f"the generator{name} makes examples of shape {shape}, but the data have {spec.shape}; build its network "
+            f"for spec.shape{resized}"
         )
     return like
 
@@ -101,17 +103,17 @@ def require_memory(like: TrainState, data: int, devices: Sequence[Any]) -> None:
         OutOfMemory: If it cannot, with the number of bytes.
     """
     kept = memory.size(like)
-    own = [device for device in devices if device.process_index == jax.process_index()]
-    on_cpu = own[0].platform == "cpu"
+    local = [device for device in devices if device.process_index == jax.process_index()]
+    on_cpu = local[0].platform == "cpu"
     held = f"the state ({memory.text(kept)}: parameters, optimisers, averages) and the data ({memory.text(data)})"
     if not on_cpu:
-        limit = (own[0].memory_stats() or {}).get("bytes_limit")
+        limit = (local[0].memory_stats() or {}).get("bytes_limit")
         if limit and kept + data > limit:
             raise OutOfMemory(f"{held} exceed a device's memory of {memory.text(limit)}: {LOWER}, or give --stream")
-    memory.require((kept + data) * (len(own) if on_cpu else 1), held, LOWER)
+    memory.require((kept + data) * (len(local) if on_cpu else 1), held, LOWER)
 
 
-def _made(system: System, like: TrainState, spec: Spec) -> tuple[int, ...]:
+def _sample_shape(system: System, like: TrainState, spec: Spec) -> tuple[int, ...]:
     """Returns the shape of one sample or translation, as stored."""
 
     def stored(ema: PyTree, key: Array) -> Array:

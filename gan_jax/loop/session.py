@@ -5,7 +5,6 @@ import shlex
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stdout
 from functools import partial
-from pathlib import Path
 from signal import Signals
 
 import jax
@@ -30,7 +29,7 @@ from gan_jax.loop.guard import Alarm, Stale
 from gan_jax.loop.settings import Config, Job, share, validated
 from gan_jax.loop.train import Program, train
 from gan_jax.metrics import scoring
-from gan_jax.runs import checkpoint, directories, lock, records, report
+from gan_jax.runs import checkpoint, directories, lock, log, records, report
 from gan_jax.types import Array, System, TrainState
 
 
@@ -69,6 +68,7 @@ def run(
         found = checkpoint.read_meta(saved) if checkpoint.steps(saved) else None
         job = Job(config, options, workdir, notes, record, devices, guarded(callbacks) if callbacks else None)
         job, new = changes.continued(job, found, build, dataset.spec)
+        _announce(job)
         system = build(job.config, dataset.spec)
         like = rehearsal.state(system, dataset.spec)
         rehearsal.require_memory(like, feeding.size(dataset), devices)
@@ -76,7 +76,7 @@ def run(
         system, frozen = fine_tuning.frozen(system, like, options.freeze)
         key = rng.key(config.seed)
         init = partial(jax.jit(lambda key: system.init(rng.named(key, "init"))), key)
-        init, parent, inherited = fine_tuning.begun(options.init_from, found, system, init)
+        init, parent, inherited = fine_tuning.begun(options.init_from, job.record, found, system, like, init)
         state, meta = checkpoint.restore(saved, like) if found else (init(), None)
         ended = rollback.ended(meta, job) if meta and int(state.step) < options.steps else None
         if ended or int(state.step) >= options.steps:
@@ -84,13 +84,15 @@ def run(
         fed = feeding.prepared(job, dataset, system.batches)
         job = job._replace(record=job.record | parent | _shapes(system, like, fed))
         job, past = _continued(job, meta, int(state.step), new)
-        _announce(job, fed, state, meta is not None, [inherited, frozen, changes.text(new)])
+        held = f"state {memory.text(memory.size(state))}, data {fed.text}"
+        begins = f"continues from step {int(state.step)}" if meta else "starts"
+        job.say("\n".join(filter(None, [f"{held}; {begins}, compiling", inherited, frozen, changes.text(new)])))
         program = _program(job, system, fed, key, init)
         with signals.noted() as received:
             try:
                 state, alarm = train(job, program, state, past, received)
             finally:
-                _shown(notes)
+                _shown(job)
         _end(job, dataset.spec, state, alarm, received)
         return state
 
@@ -103,7 +105,7 @@ def _left_alone(job: Job, state: TrainState, ended: Stale | None) -> TrainState:
     remedy = f"give {more} to continue it, or --fresh to start anew"
     print(f"{job.workdir} has already run {state.step} iterations, {why}; {remedy}")
     if report.outdated(job.notes):
-        _shown(job.notes)  # the run was killed between its last save and its report
+        _shown(job)  # the run was killed between its last save and its report
     return jax.tree.map(jax.numpy.asarray, state)
 
 
@@ -135,13 +137,11 @@ def _shapes(system: System, like: TrainState, fed: Feeding) -> records.Record:
     return {"parameters": counts, "captions": snapshots.captions(system, fed.near)}
 
 
-def _announce(job: Job, fed: Feeding, state: TrainState, resuming: bool, more: Sequence[str]) -> None:
-    begins = f"continues from step {state.step}" if resuming else "starts"
+def _announce(job: Job) -> None:
     about = f"{records.summary(job.record)}, {len(job.devices)} x {job.devices[0].device_kind}"
     if cluster.several():
         about += f" of {jax.process_count()} processes"
-    held = f"state {memory.text(memory.size(state))}, data {fed.text}"
-    job.say("\n".join([f"{job.workdir}: {about}, {held}; {begins}, compiling", *filter(None, more)]))
+    job.say(f"{job.workdir}: {about}; preparing the networks")
 
 
 def _program(job: Job, system: System, fed: Feeding, key: Array, init: Callable[[], TrainState]) -> Program:
@@ -182,17 +182,19 @@ def _end(job: Job, spec: Spec, state: TrainState, alarm: Alarm | Stale | None, r
     use = f"sample: python -m gan_jax.sample {quoted}"
     if spec.source:
         use = f"translate: python -m gan_jax.translate {quoted} --input DIRECTORY --output DIRECTORY"
-    print(f"done, with a memory peak of {memory.text(memory.peak())}: open {workdir / 'report.html'}, or {use}")
+    peak = memory.text(log.peak(log.read(job.notes)) or memory.peak())
+    print(f"done, with a memory peak of {peak}: open {workdir / 'report.html'}, or {use}")
     if job.options.profile:
         print(profiling.use(job.notes))
     if received:
         raise SystemExit(128 + received[0])
 
 
-def _shown(notes: Path) -> None:
+def _shown(job: Job) -> None:
     """Writes the animation and the report; only prints an error, so as not to hide the one that ended the run."""
+    job.say(f"writing {job.notes / 'animation.gif'} and {job.notes / 'report.html'}")
     try:
-        snapshots.animate(notes)
-        report.write(notes)
+        snapshots.animate(job.notes)
+        report.write(job.notes)
     except Exception as error:
         print(f"warning: cannot write the report: {error}", flush=True)

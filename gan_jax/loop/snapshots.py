@@ -10,6 +10,7 @@ import numpy as np
 from gan_jax import game, pictures, rng
 from gan_jax.data import Dataset
 from gan_jax.data.kinds import Kind
+from gan_jax.data.summary import by_class
 from gan_jax.devices import parallel
 from gan_jax.latents import codes
 from gan_jax.types import Array, Averaged, PyTree, System, TrainState
@@ -82,29 +83,26 @@ def captions(system: System, dataset: Dataset) -> dict[str, str]:
             rows += [
                 f"{part.name}{f' {i}' if part.size > 1 else ''} from {LOW:g} to {HIGH:g}" for i in range(part.size)
             ]
-    found = {"codes": f"one code varied a row, from the top: {', '.join(rows)}"}
+    texts = {"codes": f"one code varied a row, from the top: {', '.join(rows)}"}
     if table := codes.classes(latent):
         names = codes.captions(latent, spec.class_names) or range(table.size)
-        found["samples"] = f"one noise a row; columns by {table.name}: {', '.join(map(str, names))}"
+        texts["samples"] = f"one noise a row; columns by {table.name}: {', '.join(map(str, names))}"
         if _by_class(dataset, table.size) is not None:
-            found["real"] = f"columns by label: {', '.join(map(str, names))}"
-    return found
+            texts["real"] = f"columns by label: {', '.join(map(str, names))}"
+    return texts
 
 
 def _real(dataset: Dataset, columns: int | None) -> np.ndarray:
     """Returns real examples for a sheet: a column per class if there are as many classes, else evenly spaced ones."""
-    by_class = _by_class(dataset, columns)
+    rows = _by_class(dataset, columns)
     count = min(dataset.spec.kind.shown, len(dataset.arrays["image"]))
     spaced = np.linspace(0, len(dataset.arrays["image"]) - 1, count).astype(int)
-    return dataset.arrays["image"][spaced if by_class is None else by_class]
+    return dataset.arrays["image"][spaced if rows is None else rows]
 
 
 def _by_class(dataset: Dataset, columns: int | None) -> np.ndarray | None:
-    """Returns indices of examples of all classes, row by row; None if there are not `columns`, or too few."""
-    if "label" not in dataset.arrays or columns != dataset.spec.classes:
-        return None
-    places = [np.flatnonzero(dataset.arrays["label"] == label)[:ROWS] for label in range(dataset.spec.classes)]
-    return np.stack(places, axis=1).ravel() if all(len(column) == ROWS for column in places) else None
+    """Returns indices of examples of all classes, row by row; None if there are not `columns`, or one is empty."""
+    return by_class(dataset.arrays.get("label"), columns) if columns and columns == dataset.spec.classes else None
 
 
 def _stored(function: Averaged, kind: Kind) -> Callable[[dict[str, PyTree], Array], np.ndarray]:

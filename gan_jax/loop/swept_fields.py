@@ -16,10 +16,12 @@ def columns(configs: Sequence[Any]) -> Columns:
     """Returns the values of `seed`, and of every field that differs.
 
     Args:
-        configs: Dataclasses of one experiment; of their field `run` only `steps` is checked.
+        configs: Dataclasses of one experiment; of their field `run` only `steps`, `freeze` and `init_from` are
+            checked.
 
     Raises:
-        UserError: If a field that is no float differs, there is no config, or the configs are of several types.
+        UserError: If a field that is no float differs, there is no config, the configs are of several types, or one
+            starts from another run.
     """
     kinds = {type(config) for config in configs}
     if len(kinds) != 1:
@@ -28,21 +30,30 @@ def columns(configs: Sequence[Any]) -> Columns:
         )
     (kind,) = kinds
     hints = typing.get_type_hints(kind)
-    found: Columns = {"seed": [config.seed for config in configs]}
-    if any(not -(2**31) <= seed < 2**31 for seed in found["seed"]):
-        raise UserError(f"seed: {found['seed']} do not all fit in signed 32-bit integers; give seeds below 2**31")
+    varied: Columns = {"seed": [config.seed for config in configs]}
+    if any(not -(2**31) <= seed < 2**31 for seed in varied["seed"]):
+        raise UserError(f"seed: {varied['seed']} do not all fit in signed 32-bit integers; give seeds below 2**31")
     for name in (field.name for field in fields(kind) if field.name not in ("seed", "run")):
         column = [getattr(config, name) for config in configs]
         if all(value == column[0] for value in column):
             continue
-        is_float = float in (hints[name], *typing.get_args(hints[name]))
-        if not is_float or not all(isinstance(value, int | float) for value in column):
+        if not is_float(hints[name]) or not all(isinstance(value, int | float) for value in column):
             raise UserError(_refusal(name, column, "it is not a float, and may change the program"))
-        found[name] = [float(value) for value in column]
-    steps = [config.run.steps for config in configs]
-    if len(set(steps)) > 1:
-        raise UserError(_refusal("run.steps", steps, "all members run the same number of steps"))
-    return found
+        varied[name] = [float(value) for value in column]
+    for name, why in (("steps", "all members run the same number of steps"), ("freeze", "it changes the program")):
+        column = [getattr(config.run, name) for config in configs]
+        if len(set(column)) > 1:
+            raise UserError(_refusal(f"run.{name}", column, why))
+    if parent := next((config.run.init_from for config in configs if config.run.init_from), None):
+        raise UserError(
+            f"run.init_from={parent}: a population starts from fresh networks; leave it out, or give states with start="
+        )
+    return varied
+
+
+def is_float(hint: Any) -> bool:
+    """Returns whether a field of this type may hold a float."""
+    return float in (hint, *typing.get_args(hint))
 
 
 def require_traced(f: Callable[..., Any], varied: Columns, *arguments: Any) -> None:
@@ -67,8 +78,7 @@ def require_traced(f: Callable[..., Any], varied: Columns, *arguments: Any) -> N
             try:
                 trace(name)
             except TypeError:
-                said = str(error).splitlines()[0]
-                why = f"Python code depends on its value ({said})"
+                why = f"Python code depends on its value ({str(error).splitlines()[0]})"
                 raise UserError(_refusal(name, column, why)) from error
         raise
 

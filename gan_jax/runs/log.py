@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,6 +40,12 @@ def read(run: Path) -> list[Record]:
         which = f"{', '.join(bad[:5])}{' and others' if len(bad) > 5 else ''}"
         warnings.warn(f"{run / 'metrics.jsonl'}: skipped lines that are not records: {which}", stacklevel=2)
     return [record for _, record in lines if record is not None]
+
+
+def peak(records: Iterable[Record]) -> int | None:
+    """Returns the highest peak memory use in bytes in the records of a run; None if there is none."""
+    peaks = [record["peak_bytes"] for record in records if isinstance(record.get("peak_bytes"), int | float)]
+    return int(max(peaks)) if peaks else None
 
 
 @contextmanager

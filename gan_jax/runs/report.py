@@ -17,8 +17,9 @@ import tyro
 from gan_jax import files, pictures
 from gan_jax.cli import cli
 from gan_jax.data import kinds
+from gan_jax.devices import memory
 from gan_jax.errors import NotFound
-from gan_jax.runs import charts, figures
+from gan_jax.runs import charts, figures, log
 
 STYLE = """
 :root{color-scheme:light dark;--page:#fff;--ink:#20252b;--soft:#f5f6f7;--ce:#e6e8eb;--cf:#69717b;
@@ -55,19 +56,19 @@ def write(run: Path | str) -> Path:
         raise NotFound(f"{run / 'run.json'} is missing or broken: {run} is not a run directory")
     experiment, data, environment = (about.get(key, {}) for key in ("experiment", "data", "environment"))
     experiment.pop("text", None)  # of a notebook; it is in experiment.py
-    log = [record for record in _objects(run / "metrics.jsonl") if isinstance(record.get("step"), int)]
+    lines = [record for record in _objects(run / "metrics.jsonl") if isinstance(record.get("step"), int)]
     samples = pictures.by_step(run / "samples")
     scores = charts.of_scores(_objects(run / "scores.jsonl"))
     scored = (step for _, chart in scores for line in chart.lines.values() for step in line)
-    last = max([record["step"] for record in log] + [*samples, *scored], default=0)
+    last = max([record["step"] for record in lines] + [*samples, *scored], default=0)
     devices = environment.get("devices") or 1
-    seconds = [record["seconds"] for record in log if isinstance(record.get("seconds"), int | float)]
-    peaks = [record["peak_bytes"] for record in log if isinstance(record.get("peak_bytes"), int | float)]
+    seconds = [record["seconds"] for record in lines if isinstance(record.get("seconds"), int | float)]
+    peak = log.peak(lines)
     facts = {
         "data set": data.get("name"),
         "steps": f"{last:,}",
         "minutes": f"{seconds[-1] / 60:,.1f}" if seconds else None,
-        "peak memory": f"{max(peaks) / 1e6:,.0f} MB" if peaks else None,
+        "peak memory": memory.text(peak) if peak else None,
         "parameters": ", ".join(f"{name} {count:,}" for name, count in about.get("parameters", {}).items()),
         "device": environment.get("device") and f"{environment['device']}{f' × {devices}' if devices != 1 else ''}",
     }
@@ -76,9 +77,9 @@ def write(run: Path | str) -> Path:
     name = escape(title or run.resolve().name)
     captions = about.get("captions", {})
     events = []
-    for event in (record for record in log if "event" in record):
-        told = (f"{k} {v}".removeprefix("message ") for k, v in event.items() if k not in ("step", "event"))
-        events.append((f"{event['step']:,} {event['event']}", ", ".join(told)))
+    for event in (record for record in lines if "event" in record):
+        values = (f"{k} {v}".removeprefix("message ") for k, v in event.items() if k not in ("step", "event"))
+        events.append((f"{event['step']:,} {event['event']}", ", ".join(values)))
     outputs = ("grid", "files", "npz", "interpolation", "traversal")
     explored = figures.explored(run / "explore")
     missing = [kind for kind in figures.EXPLORATIONS if not any(path.name.startswith(kind) for path, _ in explored)]
@@ -95,7 +96,7 @@ def write(run: Path | str) -> Path:
 {_section("Evolution", figures.evolution(run), "sheets")}
 {_section("Codes", figures.varied(run, captions), "sheets")}
 {_section("Scores", [charts.draw(*each, last) for each in scores], "charts")}
-{_section("Curves", [charts.draw(*each, last) for each in charts.of_log(log).items()], "charts")}
+{_section("Curves", [charts.draw(*each, last) for each in charts.of_log(lines).items()], "charts")}
 {_section("Exploration", [figures.figure(*each, most=None) for each in explored], "sheets")}
 {_section("Events", _table(events))}
 {_section("Sampling", [f"<pre>{escape(commands)}</pre>"])}

@@ -66,7 +66,7 @@ def main(
             failed += [member] * (train(["-m", "gan_jax.evaluate", str(member.directory)], asked) != 0)
         text = table.write(members, member.directory.parent)
         if asked:
-            print("stopped; the same command continues the sweep")
+            print(f"stopped by {signal.Signals(asked[0]).name}; the same command continues the sweep")
             raise SystemExit(128 + asked[0])
     print(f"{text}\n{members[0].directory.parent / 'table.md'}, and table.csv")
     if failed:
@@ -80,8 +80,8 @@ def train(command: Sequence[str], asked: Sequence[int]) -> int:
     process, passed = subprocess.Popen([sys.executable, *command], start_new_session=True), 0
     while process.poll() is None:
         if len(asked) > passed:
-            passed = len(asked)
-            process.terminate()
+            process.send_signal(asked[passed])  # the same one, so that the run says by what it is stopped
+            passed += 1
         time.sleep(0.1)
     return process.returncode
 

@@ -3,7 +3,9 @@
 import importlib
 import itertools
 import json
+import pkgutil
 import re
+import sys
 import typing
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -14,7 +16,7 @@ from typing import Any, NamedTuple
 
 from gan_jax import runs
 from gan_jax.cli import parsed
-from gan_jax.errors import NotFound, UserError
+from gan_jax.errors import NotFound, UserError, nearest
 from gan_jax.runs import checkpoint, importing, records
 
 Values = tuple[str, ...]  # the words of one value, empty for a flag that takes none
@@ -95,7 +97,10 @@ def _imported(experiment: str) -> ModuleType:
         if error.name is None or not f"{experiment}.".startswith(f"{error.name}."):
             raise
         remedy = "python -m experiments lists those of this repository, in whose folder they must be run"
-        raise NotFound(f"{experiment}: there is no such module; {remedy}") from error
+        folder, _, name = experiment.rpartition(".")
+        inside = getattr(sys.modules.get(folder), "__path__", ())
+        meant = nearest(name, (each.name for each in pkgutil.iter_modules(inside)))
+        raise NotFound(f"{experiment}: there is no such module; {remedy}.{meant}") from error
 
 
 def _sequences(kind: Any) -> Iterable[str]:

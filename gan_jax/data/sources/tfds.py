@@ -1,7 +1,6 @@
 """Image sets of TensorFlow Datasets, read without TensorFlow."""
 
 import contextlib
-import difflib
 import hashlib
 import io
 import os
@@ -20,7 +19,7 @@ from gan_jax.data.dataset import Dataset, Spec, Stream
 from gan_jax.data.names import BUILT_IN
 from gan_jax.data.reading.images import shape_of
 from gan_jax.data.sources import prepare_tfds
-from gan_jax.errors import NotFound, UserError
+from gan_jax.errors import NotFound, UserError, nearest
 
 
 def load(name: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Dataset:
@@ -94,8 +93,8 @@ def _directory() -> Path:
 
 def _origin(builder: Any, split: str, count: int) -> str:
     """Returns a fingerprint of a set's name and version, and of a split's numbers of examples and bytes."""
-    told = f"{builder.info.full_name} {split} {count} {builder.info.splits[split].num_bytes}"
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+    about = f"{builder.info.full_name} {split} {count} {builder.info.splits[split].num_bytes}"
+    return hashlib.sha256(about.encode()).hexdigest()[:16]
 
 
 def _source(builder: Any, split: str) -> Any:
@@ -149,11 +148,10 @@ def _unknown(name: str, data_dir: Path, error: BaseException) -> str:
     known = {*tfds.list_builders(with_community_datasets=False), *BUILT_IN}
     if data_dir.is_dir():
         known |= {path.name for path in data_dir.iterdir() if path.is_dir()} - {"downloads"}
-    close = difflib.get_close_matches(name, sorted(known))
-    meant = f"Did you mean {' or '.join(close)}? " if close else ""
+    reason = " ".join(str(error).split()).partition("Available datasets")[0][:300].strip(" .")
     return (
-        f"data set {name!r} is neither an existing directory nor a set of TensorFlow Datasets "
-        f"{f'({said}). ' if (said := ' '.join(str(error).split())[:300].rstrip('.')) else '. '}{meant}"
+        f"data set {name!r} is neither an existing directory nor a set of TensorFlow Datasets"
+        f"{f' ({reason})' if reason else ''}.{nearest(name, known)} "
         f"Built-in sets are {', '.join(BUILT_IN)}; the README describes edges:NAME, pairs:..., few:... and others"
     )
 

@@ -14,6 +14,8 @@ It is still confident on some non-digits: on 47 % of overlays of two digits (pla
 of one digit above the lower half of another (plain: 58 %).
 """
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -26,7 +28,7 @@ from jax import lax
 from jax.scipy.ndimage import map_coordinates
 
 from gan_jax import data, rng
-from gan_jax.cli import cli
+from gan_jax.cli import cli, duration
 from gan_jax.data import Dataset, kinds
 from gan_jax.errors import UserError
 from gan_jax.metrics.features.classifier import STEPS, Classifier, Net, classifier, verdict
@@ -35,6 +37,8 @@ from gan_jax.pictures import save_npz
 from gan_jax.types import Array, PyTree
 
 BATCH = 128
+STRETCH = 50  # updates per compiled call
+PAUSE = 10.0  # seconds between lines of progress
 OURS = Path(__file__).with_name("digits.npz")
 
 
@@ -57,7 +61,11 @@ def train(train_set: Dataset, test_set: Dataset, seed: int = 0, steps: int = STE
         raise UserError(f"{train_set.name} contains {train_set.spec.kind.noun}, but a classifier needs images")
     if "label" not in train_set.arrays:
         raise UserError(f"{train_set.name} has no labels, so no classifier can be trained on it; use a labelled set")
-    print(f"training a classifier of {train_set.name} (takes minutes on a CPU)", flush=True)
+    print(
+        f"training a classifier of {train_set.name}, which takes minutes on a CPU; --features pixels (in training "
+        "--eval-features pixels) needs none, but says less about quality",
+        flush=True,
+    )
     shape, classes = train_set.spec.shape, train_set.spec.classes
     count, key = len(train_set.arrays["label"]), rng.key(seed)
     net, optimizer = linen(Net(classes), shape), optax.adam(optax.cosine_decay_schedule(3e-3, steps))
@@ -77,15 +85,41 @@ def train(train_set: Dataset, test_set: Dataset, seed: int = 0, steps: int = STE
         return optax.apply_updates(params, updates), moments
 
     @jax.jit
-    def fit(arrays: dict[str, Array]) -> PyTree:
+    def begin() -> PyTree:
         params = net.init(rng.named(key, "init"))[0]
-        return lax.fori_loop(0, steps, lambda t, carry: step(arrays, t, carry), (params, optimizer.init(params)))[0]
+        return params, optimizer.init(params)
 
-    params = traverse_util.flatten_dict(fit(jax.tree.map(jnp.asarray, train_set.arrays)), sep="/")
+    @jax.jit
+    def advance(arrays: dict[str, Array], start: Array, stop: Array, carry: PyTree) -> PyTree:
+        return lax.fori_loop(start, stop, lambda t, carry: step(arrays, t, carry), carry)
+
+    arrays, carry, say = jax.tree.map(jnp.asarray, train_set.arrays), begin(), _progress(steps)
+    for start in range(0, steps, STRETCH):
+        stop = min(start + STRETCH, steps)
+        carry = jax.block_until_ready(advance(arrays, jnp.int32(start), jnp.int32(stop), carry))
+        say(stop)
+    params = traverse_util.flatten_dict(carry[0], sep="/")
     arrays = {str(name): np.asarray(leaf, np.float16) for name, leaf in params.items()}
     arrays |= {"shape": np.array(shape, np.int32), "accuracy": np.array(0.0)}
     guesses = classifier(arrays).probabilities(test_set.arrays["image"]).argmax(1)
     return arrays | {"accuracy": np.array(np.mean(guesses == test_set.arrays["label"]))}
+
+
+def _progress(steps: int) -> Callable[[int], None]:
+    """Returns the function that prints the updates done and the time left, every ten seconds."""
+    first: tuple[float, int] | None = None  # the time before it includes compilation
+    printed = time.monotonic()
+
+    def say(done: int) -> None:
+        nonlocal first, printed
+        now = time.monotonic()
+        began, since = first = first or (now, done)
+        if done > since and done < steps and now - printed >= PAUSE:
+            left = duration((now - began) / (done - since) * (steps - done))
+            print(f"classifier: {done:,} of {steps:,} updates, {left} left", flush=True)
+            printed = now
+
+    return say
 
 
 def sureness(judge: Classifier, test_set: Dataset) -> dict[str, float]:

@@ -7,24 +7,32 @@ from typing import Any
 import jax
 from flax import linen as nn
 
+from gan_jax.errors import listed
+
 
 @contextmanager
-def noticed() -> Iterator[dict[str, str]]:
+def noticed() -> Iterator[dict[str, list[str]]]:
     """Context that looks for Flax's layers in networks that are initialised or evaluated within.
 
     Yields:
-        Name of a layer's class -> advice, which names the first layer of that class; filled as networks are traced.
+        Advice -> the layers that it is about, for `text`; filled as networks are traced.
     """
-    found: dict[str, str] = {}
+    layers: dict[str, list[str]] = {}
 
     def look(method: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
         layer = context.module
         if context.method_name == "__call__" and (advice := _advice(layer)):
-            found.setdefault(type(layer).__name__, f"{_place(layer)} is Flax's nn.{type(layer).__name__}, {advice}")
+            places = layers.setdefault(f"Flax's nn.{type(layer).__name__}, {advice}", [])
+            places += [place] if (place := _place(layer)) not in places else []
         return method(*args, **kwargs)
 
     with nn.intercept_methods(look):
-        yield found
+        yield layers
+
+
+def text(advice: str, layers: list[str]) -> str:
+    """Returns an advice with the first of the layers that it is about, and the number of the others."""
+    return f"{listed(layers)} {'is' if len(layers) == 1 else 'are'} {advice}"
 
 
 def _advice(layer: nn.Module) -> str:

@@ -3,8 +3,9 @@
 `linen` raises `Unfit` in place of errors of Flax and JAX; a game, which knows the network's name, adds it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import jax
 from flax import linen as nn
@@ -40,3 +41,21 @@ def named(name: str) -> Iterator[None]:
         yield
     except Unfit as error:
         raise UserError(f"the network {name!r}, {error}") from error.__cause__
+
+
+@contextmanager
+def noted() -> Iterator[list[str]]:
+    """Context that notes which networks are evaluated within.
+
+    Yields:
+        The classes of their modules, in the order of evaluation; filled as networks are traced.
+    """
+    classes: list[str] = []
+
+    def note(method: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        if context.method_name == "__call__" and not isinstance(context.module.parent, nn.Module):
+            classes.append(type(context.module).__name__)
+        return method(*args, **kwargs)
+
+    with nn.intercept_methods(note):
+        yield classes
