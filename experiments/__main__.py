@@ -19,7 +19,7 @@ FAMILIES = {
         "stacked_mnist",
     ),
     "mixtures": ("mix_gan", "adagan"),
-    "labels, codes": ("cgan", "acgan", "infogan", "ssgan"),
+    "labels, codes": ("cgan", "acgan", "projection_gan", "sagan", "biggan", "infogan", "ssgan"),
     "encoders": ("bigan", "vae"),
     "translation": ("pix2pix", "cyclegan"),
     "laboratory": ("toy2d", "loss_zoo"),

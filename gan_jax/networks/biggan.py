@@ -8,6 +8,7 @@ power of 2 with as many levels.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -22,6 +23,14 @@ from gan_jax.networks.layers.sides import root
 from gan_jax.types import Array
 
 ORTHOGONAL = nn.initializers.orthogonal()  # on kernels reshaped to [in, out]
+
+
+def glorot(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+    """Glorot's uniform initialiser, times sqrt(2) for 3x3 kernels, which follow a ReLU, as in projection GAN."""
+    scale = 2.0 if shape[:-2] == (3, 3) else 1.0
+    return nn.initializers.variance_scaling(scale, "fan_avg", "uniform")(key, shape, dtype)
+
+
 GENERATOR = {  # levels, the log2 of side / root -> channels of maps from the smallest on, in multiples of `width`
     4: (16, 16, 8, 4, 2),
     5: (16, 16, 8, 4, 2, 1),
@@ -50,7 +59,7 @@ class Generator(nn.Module):
         embedding: Size of an embedding of the class that all blocks share, as in BigGAN: their batch norms are then
             conditioned on it and on the latent, of which each block has its own chunk. With 0 they are conditioned on
             the class alone.
-        deep: Whether each level has two bottleneck blocks, as in BigGAN-deep, which are conditioned on the whole latent.
+        deep: Whether each level has two bottleneck blocks, conditioned on the whole latent, as in BigGAN-deep.
         kernel_init: Initialises all weights except embeddings of single layers, which start at 0.
     """
 

@@ -50,9 +50,7 @@ def residual(
     return y + (doubled(shortcut) if resample == "up" else shortcut)
 
 
-def bottleneck(
-    x: Array, width: int, convolve: Convolve, normalise: Normalise, resample: Resample = "none"
-) -> Array:
+def bottleneck(x: Array, width: int, convolve: Convolve, normalise: Normalise, resample: Resample = "none") -> Array:
     """Residual block of BigGAN-deep (Brock et al. 2019, arXiv:1809.11096, fig. 16): four convolutions, few channels.
 
     1x1, 3x3, 3x3, 1x1, with a quarter of the larger width between them. The shortcut has no weights where channels
