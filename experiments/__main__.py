@@ -25,7 +25,7 @@ FAMILIES = {
     "modern baseline": ("r3gan",),
     "small data": ("fastgan",),
     "mixtures": ("mix_gan", "adagan"),
-    "labels, codes": ("cgan", "acgan", "infogan", "ssgan"),
+    "labels, codes": ("cgan", "acgan", "projection_gan", "sagan", "biggan", "infogan", "ssgan"),
     "encoders": ("bigan", "vae"),
     "styles": ("stylegan2",),
     "translation": ("pix2pix", "cyclegan"),

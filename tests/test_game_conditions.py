@@ -12,7 +12,7 @@ from jax.scipy.stats import multivariate_normal
 from toy import gan
 
 from gan_jax import latents, losses, rng
-from gan_jax.game import Game, given, objectives
+from gan_jax.game import Game, drawn_labels, given, objectives
 from gan_jax.latents import codes
 from gan_jax.methods import elbo
 from gan_jax.networks import linen
@@ -152,6 +152,20 @@ def test_real_and_fake_are_judged_beside_the_condition():
     assert len(seen) == 2 and all(each[0] is labels for each in seen)
     with pytest.raises(ValueError, match=r"no 'label', only \['image'\]"):
         objectives.discriminator(game)(state, {"image": batch["image"]}, jax.random.key(0))
+
+
+def test_fakes_are_judged_with_the_labels_in_their_latents():
+    latent = latents.labelled(latents.normal(2), 3)
+    drawn = latent.draw(KEYS[:6])
+    batch = {"image": jnp.zeros((6, 2)), "label": jnp.array([2, 2, 2, 0, 0, 1])}
+    (real,), (fake,) = drawn_labels(latent)(None, batch, drawn)  # pyright: ignore[reportArgumentType]  no state
+    np.testing.assert_array_equal(real, batch["label"])
+    np.testing.assert_array_equal(jax.nn.one_hot(fake, 3), drawn[:, 2:])
+    assert fake.dtype == real.dtype
+    with pytest.raises(ValueError, match="latent has no part 'label'"):
+        drawn_labels(latents.normal(2))
+    with pytest.raises(ValueError, match=r"no 'label', only \['image'\]"):
+        drawn_labels(latent)(None, {"image": batch["image"]}, drawn)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("shape", [(2,), (4, 4, 1)])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from toy import few
 
-from gan_jax.networks import dcgan, linen, resnet
+from gan_jax.networks import biggan, dcgan, linen, resnet
 from gan_jax.networks.autoencoder import Autoencoder, UpsamplingAutoencoder, UpsamplingDecoder
 from gan_jax.networks.encoder import Encoder
 from gan_jax.networks.heads import WithLatent
@@ -19,6 +19,10 @@ MODULES = {  # module of images of a shape, the shapes of its inputs, and of its
     "dcgan discriminator": lambda shape: (dcgan.Discriminator(shape, 2), [shape], ()),
     "residual generator": lambda shape: (resnet.Generator(shape, 2), [(3,)], shape),
     "residual discriminator": lambda shape: (resnet.Discriminator(shape, 2), [shape], ()),
+    "conditional generator": lambda shape: (biggan.Generator(shape, 3, 1, embedding=2), [(12,)], shape),
+    "conditional discriminator": lambda shape: (biggan.Discriminator(shape, 3, 1), [shape, ()], ()),
+    "deep generator": lambda shape: (biggan.Generator(shape, 3, 4, embedding=2, deep=True), [(12,)], shape),
+    "deep discriminator": lambda shape: (biggan.Discriminator(shape, 3, 4, deep=True), [shape, ()], ()),
     "autoencoder": lambda shape: (Autoencoder(shape, 2, 5), [shape], ()),
     "upsampling decoder": lambda shape: (UpsamplingDecoder(shape, 2), [(3,)], shape),
     "upsampling autoencoder": lambda shape: (UpsamplingAutoencoder(shape, 2, 5), [shape], ()),

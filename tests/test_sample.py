@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_loop import train
 
-from gan_jax import latents, pictures, runs, sample
+from gan_jax import game, latents, pictures, runs, sample
 from gan_jax.errors import UserError
 from gan_jax.sample import __main__ as command
 from gan_jax.sample.__main__ import Draw, Shared
@@ -112,6 +112,15 @@ def test_the_command_writes_each_kind(workdir, tmp_path):
     command.traversal(workdir, Shared(out=tmp_path / "traversal.png"), steps=3, dimensions=(0,))
     for name in ("grid", "interpolation", "traversal"):
         assert pictures.load_png(tmp_path / f"{name}.png").ndim == 3
+
+
+def test_standing_statistics_are_estimated_before_sampling(workdir, tmp_path, run):
+    for batches in (0, 3):
+        command.npz(workdir, Shared(out=tmp_path / f"{batches}.npz", standing=batches), Draw(5))
+    running, standing = (np.load(tmp_path / f"{batches}.npz")["image"] for batches in (0, 3))
+    ema = game.standing(run.system, run.ema, 3, run.record["config"]["batch_size"])
+    np.testing.assert_array_equal(standing, sample.samples(run._replace(ema=ema), 0, 5))
+    assert not np.allclose(standing, running, atol=1e-3)
 
 
 def test_an_npz_file_has_the_key_that_is_said(workdir, tmp_path, capsys):

@@ -215,6 +215,11 @@ def test_orthogonal_sees_the_angles_between_columns_alone():
     columns = np.asarray(convolution, float).reshape(18, 4)
     products = [(columns[:, i] @ columns[:, j]) ** 2 for i in range(4) for j in range(4) if i != j]
     np.testing.assert_allclose(value(kernel=convolution), 2 * np.sum(products), rtol=1e-5)
+    leaves = {"dense": {"kernel": convolution}, "embedding": {"kernel": jnp.ones((3, 2))}}
+    without = terms.orthogonal(2.0, "discriminator", without=["embedding"])
+    seen = without.value(context(params={"discriminator": leaves}))
+    np.testing.assert_allclose(seen, 2 * np.sum(products), rtol=1e-5)
+    assert value(**leaves) > 1.01 * seen
 
 
 def test_historical_averaging_by_hand():

@@ -121,6 +121,17 @@ class ResidualNetworks(Widths, Latents, Common):
 
 
 @dataclass(frozen=True)
+class ConditionalNetworks(Widths, Latents, Common):
+    """Settings of class-conditional residual networks, `networks.biggan`."""
+
+    GROUP: ClassVar[str] = "networks"
+    g_width: int = 6
+    """Channels of the generator's maps in units: 4 times as many for sides below 64, else 1 to 16 times as many."""
+    d_width: int = 6
+    """Channels of the discriminator's maps, as for g_width."""
+
+
+@dataclass(frozen=True)
 class Networks(Widening, Latents, Common):
     """Settings of the baseline's networks."""
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from gan_jax import runs
+from gan_jax import game, runs
 from gan_jax.errors import UserError
 from gan_jax.evaluate import requests
 from gan_jax.evaluate.requests import MOST, Request, metrics_of, require_consistent
@@ -49,6 +49,7 @@ def samples(
     request: Request,
     weights: tuple[Literal["averaged", "raw"], ...] = ("averaged",),
     split: str = "test",
+    standing: int = 0,
 ) -> None:
     """FID, KID, precision, recall and other scores of a run's samples.
 
@@ -58,6 +59,8 @@ def samples(
     Args:
         weights: Weights of the generator: averaged, raw, or both.
         split: Split of the real images: test, or train as in many papers.
+        standing: Batches of latents over which batch norm's moments are estimated anew for these weights, 100 in
+            BigGAN's paper; 0 uses the running ones.
 
     Raises:
         UserError: If a flag does not apply, or the run cannot be scored as asked.
@@ -83,7 +86,11 @@ def samples(
     for step in steps:
         state = runs.restore_state(opened, run, step, shared.best)
         for kind in weights:
-            scores += scored(state.ema if kind == "averaged" else current(state), kind, int(state.step))
+            networks, name = state.ema if kind == "averaged" else current(state), str(kind)
+            if standing:
+                networks = game.standing(system, networks, standing, record["config"]["batch_size"])
+                name = f"{kind}, {standing} standing batches"
+            scores += scored(networks, name, int(state.step))
     _finish(run, scores)
 
 

@@ -5,6 +5,7 @@ latent, a latent with the label of a real example, an image to translate. A game
 """
 
 import jax
+import jax.numpy as jnp
 
 from gan_jax.errors import UserError
 from gan_jax.latents import codes
@@ -23,9 +24,7 @@ def labelled(latent: Latent, name: str = "label") -> Inputs:
         latent: Distribution of latents, such as `latents.labelled`.
         name: Name of the latent's categorical part, and of the batch's labels.
     """
-    classes = next((part.size for part in latent.parts if part.name == name), 0)
-    if not classes:
-        raise UserError(f"latent has no part {name!r}; give one that does, such as latents.labelled(noise, 10)")
+    classes = _classes(latent, name)
 
     def inputs(keys: Array, batch: Batch) -> Array:
         return codes.put(latent, latent.draw(keys), name, jax.nn.one_hot(_entry(batch, name), classes))
@@ -46,6 +45,33 @@ def given(*names: str) -> Condition:
         return entries, entries
 
     return condition
+
+
+def drawn_labels(latent: Latent, name: str = "label") -> Condition:
+    """Condition for labels of samples drawn independently of the batch, as in BigGAN.
+
+    The discriminator takes real examples with their labels, and samples with the labels in the generator's latents.
+    Terms that evaluate the discriminator on other examples do so with the labels of the batch.
+
+    Args:
+        latent: Distribution of latents, such as `latents.labelled`.
+        name: Name of the latent's categorical part, and of the batch's labels.
+    """
+    _classes(latent, name)
+
+    def condition(state: TrainState, batch: Batch, inputs: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        real, asked = _entry(batch, name), codes.read(latent, inputs, name)
+        return (real,), (jnp.argmax(asked, axis=-1).astype(real.dtype),)
+
+    return condition
+
+
+def _classes(latent: Latent, name: str) -> int:
+    """Returns the number of classes of a latent's categorical part."""
+    classes = next((part.size for part in latent.parts if part.name == name), 0)
+    if not classes:
+        raise UserError(f"latent has no part {name!r}; give one that does, such as latents.labelled(noise, 10)")
+    return classes
 
 
 def _entry(batch: Batch, name: str) -> Array:

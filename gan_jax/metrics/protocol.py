@@ -31,8 +31,9 @@ class Score(NamedTuple):
         split: Its split.
         real: Number of real images.
         fake: Number of samples.
-        weights: "averaged" or "raw" of a run's samples; else what was scored as samples: "training images", for a
-            reference value, or the name of a set.
+        weights: "averaged" or "raw" of a run's samples, followed by the number of batches of standing statistics if
+            there are any; else what was scored as samples: "training images", for a reference value, or the name of a
+            set.
         step: Step of the checkpoint; None where there is none.
         seed: Seed of the samples, or of their choice from a larger set.
         fake_data: Fingerprint of the set that was scored; "" of a run's samples.

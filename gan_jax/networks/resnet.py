@@ -11,6 +11,7 @@ from flax import linen as nn
 from gan_jax.errors import UserError
 from gan_jax.networks.layers.conv import Conv, Resample
 from gan_jax.networks.layers.norm import AnyNorm, layer, normalise
+from gan_jax.networks.layers.residual import residual
 from gan_jax.networks.layers.sides import root
 from gan_jax.types import Array
 
@@ -77,31 +78,9 @@ class Discriminator(nn.Module):
 
 
 def _block(x: Array, width: int, norm: AnyNorm, train: bool, resample: Resample, first: bool = False) -> Array:
-    """Residual block: two 3x3 convolutions, and a 1x1 convolution as shortcut where sizes change.
-
-    Maps double before the first convolution and halve after the second. The shortcut convolves at the smaller side,
-    which is equivalent and cheaper. The first block of a discriminator sees images: it has no norm or ReLU in front.
-    """
-
-    def convolve(x: Array, size: int, resample: Resample = "none") -> Array:
+    def convolve(x: Array, width: int, size: int, resample: Resample) -> Array:
         scale = 2.0 if size == 3 else 1.0  # He after a ReLU, Glorot for the shortcut
         init = nn.initializers.variance_scaling(scale, "fan_avg", "uniform")
         return layer(Conv(width, size, kernel_init=init, resample=resample), norm, x, train)
 
-    y = x if first else nn.relu(normalise(x, norm, train))
-    y = convolve(y, 3, "up" if resample == "up" else "none")
-    y = convolve(nn.relu(normalise(y, norm, train)), 3, "down" if resample == "down" else "none")
-    if resample == "none" and x.shape[-1] == width:
-        return y + x
-    if resample == "down":
-        return y + convolve(_halve(x), 1)
-    shortcut = convolve(x, 1)
-    return y + (_double(shortcut) if resample == "up" else shortcut)
-
-
-def _double(x: Array) -> Array:
-    return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
-
-
-def _halve(x: Array) -> Array:
-    return nn.avg_pool(x, (2, 2), (2, 2))
+    return residual(x, width, convolve, lambda x: normalise(x, norm, train), resample, first)

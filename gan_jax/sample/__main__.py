@@ -25,6 +25,9 @@ class Shared(Checkpoint):
     """Selects the samples; sample i depends on checkpoint, seed and i alone."""
     out: Path | None = None
     """Output file, or directory for files; by default in the run directory, named after its content."""
+    standing: int = 0
+    """Batches of latents over which batch norm's moments are estimated anew for these weights, 100 in BigGAN's paper; 0
+    uses the running ones."""
 
 
 @dataclass(frozen=True)
@@ -170,9 +173,12 @@ def _opened(
 ) -> tuple[Restored, Path]:
     """Opens a run; returns it and the output's path, which can be written to. `suffix` is by default a sheet's."""
     opened = runs.open_run(run, shared.step, shared.best, dataset, shared.safe)
+    if shared.standing:
+        size = opened.record["config"]["batch_size"]
+        opened = opened._replace(ema=game.standing(opened.system, opened.ema, shared.standing, size))
     if suffix is None:
         suffix = ".gif" if opened.spec.kind.moving else ".png"
-    name = f"{name}-step{opened.step}-seed{shared.seed}"
+    name = f"{name}-step{opened.step}-seed{shared.seed}" + (f"-standing{shared.standing}" if shared.standing else "")
     if draw:
         name += "" if draw.truncation is None else f"-truncation{draw.truncation}"
         name += f"-labels{','.join(draw.labels)}".replace("/", "-") if draw.labels else ""

@@ -1,28 +1,34 @@
 """Regularisation terms that depend on a network's parameters alone."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from gan_jax import trees
 from gan_jax.checks import require_weight
 from gan_jax.errors import UserError
 from gan_jax.types import Array, Context, PyTree, Term, TrainState
 
 
-def orthogonal(weight: float, network: str) -> Term:
+def orthogonal(weight: float, network: str, without: Sequence[str] = ()) -> Term:
     """Orthogonal regularisation of BigGAN, without the diagonal (Brock et al. 2019, arXiv:1809.11096).
 
     weight * sum over kernels W of |W^T W * (1 - I)|_F^2, with W reshaped to `[in, out]`. Kernels are all parameters of
-    two or more axes, embeddings included.
+    two or more axes, embeddings included. The authors' PyTorch code takes half of this gradient.
 
     Args:
         weight: Beta, 1e-4 in the paper; positive.
         network: Name of the network, which is also the name of its player.
+        without: Names of layers that are left out, such as "embedding", BigGAN's shared embedding of classes.
     """
     require_weight("weight", weight)
 
     def value(context: Context) -> Array:
-        kernels = [x.reshape(-1, x.shape[-1]) for x in jax.tree.leaves(_params(context.state, network)) if x.ndim > 1]
+        leaves = trees.flat(_params(context.state, network)).items()
+        found = [x for name, x in leaves if x.ndim > 1 and not set(name.split("/")) & set(without)]
+        kernels = [x.reshape(-1, x.shape[-1]) for x in found]
         products = [kernel.T @ kernel for kernel in kernels]
         return weight * sum((jnp.sum((p - jnp.diag(jnp.diag(p))) ** 2) for p in products), start=jnp.zeros(()))
 

@@ -53,12 +53,28 @@ class BatchNorm(nn.BatchNorm):
     """Flax's batch norm; a subclass, so that a user's `nn.BatchNorm` can be told from that of `normalise`."""
 
 
+def batch_norm(x: Array, train: bool, momentum: float = 0.9, affine: bool = True) -> Array:
+    """Normalises by the moments of the global batch (Ioffe and Szegedy 2015, arXiv:1502.03167).
+
+    Call it inside `nn.compact`.
+
+    Args:
+        x: Activations `[b, ..., features]`.
+        train: Whether to use the batch's moments and update the running ones.
+        momentum: Weight of the old value in the running moments.
+        affine: Whether the layer has a scale and a bias.
+    """
+    axis = parallel.axis()
+    options = {"epsilon": 1e-5, "use_scale": affine, "use_bias": affine}
+    return BatchNorm(use_running_average=not train, momentum=momentum, axis_name=axis, **options)(x)
+
+
 def normalise(x: Array, norm: AnyNorm, train: bool, momentum: float = 0.9) -> Array:
     """Normalises activations; call it inside `nn.compact`.
 
     Args:
         x: Activations `[b, ..., features]`.
-        norm: "batch": by the moments of the global batch (Ioffe and Szegedy 2015, arXiv:1502.03167). "layer": of each
+        norm: "batch": by the moments of the global batch, see `batch_norm`. "layer": of each
             example (Ba et al. 2016, arXiv:1607.06450). "instance": of each channel of each example, over at least two
             positions (Ulyanov et al. 2016, arXiv:1607.08022). "virtual": of a reference batch, see
             `wrappers.reference_batch`. "spectral" and "none": no normalisation here.
@@ -69,10 +85,7 @@ def normalise(x: Array, norm: AnyNorm, train: bool, momentum: float = 0.9) -> Ar
         UserError: If `norm` is unknown, or "instance" on activations of a single position.
     """
     if norm == "batch":
-        batch_norm = BatchNorm(
-            use_running_average=not train, momentum=momentum, epsilon=1e-5, axis_name=parallel.axis()
-        )
-        return batch_norm(x)
+        return batch_norm(x, train, momentum)
     if norm == "layer":
         return nn.LayerNorm(reduction_axes=tuple(range(1, x.ndim)))(x)
     if norm == "instance":

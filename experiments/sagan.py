@@ -1,0 +1,62 @@
+"""SAGAN (Zhang et al. 2019, arXiv:1805.08318): self-attention and spectral norm in both networks, and two rates.
+
+    for each iteration:
+        D minimises max(0, 1 - D(x, y)) + max(0, 1 + D(G(z, y'), y')), with x dequantised and y' uniform
+        G minimises -D(G(z, y'), y'), at a quarter of D's learning rate
+    where one map h of each network becomes h + gamma W_o (softmax(Q K^T) V), with Q, K, V linear in h
+
+The rest is projection_gan's. The paper's settings for ImageNet at 128 pixels are `--resolution 128 --attention 4
+--g-width 64 --d-width 64 --batch-size 256 --latent-size 128 --g-learning-rate 1e-4 --d-learning-rate 4e-4 --steps
+1000000`, with attention on maps of side 32. Attention is that of the authors' code, which pools K and V; that code has
+a beta2 of 0.999, and not the paper's 0.9. Samples come from an average of the generator's weights, which the paper does
+not use; `--ema-decay 0` turns it off. Samples of one class: `python -m gan_jax.sample RUN --labels 3`; a grid has one
+column per class.
+"""
+
+from dataclasses import dataclass
+
+from flax.linen.initializers import glorot_uniform
+
+from gan_jax import baseline, latents, losses, rules
+from gan_jax.cli import cli
+from gan_jax.data import Spec
+from gan_jax.game import Game, drawn_labels
+from gan_jax.methods.dequantisation import dequantised
+from gan_jax.networks import biggan
+from gan_jax.types import System
+
+
+@dataclass(frozen=True)
+class Config(baseline.Adam, baseline.ConditionalNetworks):
+    """The baseline with class-conditional residual networks and the paper's betas and ratio of learning rates."""
+
+    attention: int = 2
+    """Self-attention acts on maps whose side is the images' divided by this, 2, 4, ...; 0 for none."""
+    g_learning_rate: float = 5e-4
+    d_learning_rate: float = 2e-3
+    beta1: float = 0.0
+    beta2: float = 0.9
+
+
+def build(config: Config, spec: Spec) -> System:
+    """Assembles a conditional generator and a projection discriminator with self-attention, and the hinge loss."""
+    latent = latents.labelled(baseline.latent(config), spec.classes)
+    shared = {"attention": config.attention, "kernel_init": glorot_uniform()}
+    g = biggan.Generator(spec.shape, spec.classes, config.g_width, **shared)
+    d = biggan.Discriminator(spec.shape, spec.classes, config.d_width, **shared)
+    networks = {
+        "generator": baseline.network(config, g, (latent.size,)),
+        "discriminator": baseline.network(config, d, spec.shape, ()),
+    }
+    game = Game(networks, losses.hinge(), latent, condition=drawn_labels(latent))
+    players = [baseline.discriminator(config, game), baseline.generator(config, game)]
+    return dequantised(baseline.system(config, game, rules.alternating(players)))
+
+
+def main(config: Config) -> None:
+    """Trains SAGAN."""
+    baseline.train(build, config)
+
+
+if __name__ == "__main__":
+    cli(main, __doc__)

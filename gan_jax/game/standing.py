@@ -1,0 +1,72 @@
+"""Standing statistics: a generator's batch-norm statistics, estimated anew for the weights that it samples with."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from gan_jax import rng
+from gan_jax.errors import UserError
+from gan_jax.game.build import sampler
+from gan_jax.trees import path
+from gan_jax.types import Array, PyTree, System
+
+GENERATOR = "generator"
+
+
+def standing(system: System, ema: dict[str, PyTree], batches: int, batch_size: int, seed: int = 0) -> dict[str, PyTree]:
+    """Replaces the generator's statistics by standing statistics (Brock et al. 2019, BigGAN, arXiv:1809.11096).
+
+    The moments of each batch norm become the mean of its moments over batches of latents; the running ones belong to
+    the weights of many past iterations. In the paper there are 100 batches. Other statistics, such as the vectors of
+    spectral norm, go through the same passes in training mode.
+
+    Args:
+        system: A system that samples.
+        ema: Its averaged networks, or `current` ones.
+        batches: Number of batches, at least 1.
+        batch_size: Latents in a batch, at least 2; best that of training.
+        seed: Selects the latents.
+
+    Returns:
+        `ema` with other statistics of the generator.
+
+    Raises:
+        UserError: If the generator has no batch norm, or an argument is too small.
+    """
+    if batches < 1 or batch_size < 2:
+        raise UserError(f"standing={batches} batches of {batch_size}: give at least 1 batch of at least 2 latents")
+    latent, _ = sampler(system)
+    params, stats = (ema.get(GENERATOR, {}).get(name, {}) for name in ("params", "stats"))
+    if not any(_moment(entries) for entries, _ in jax.tree_util.tree_leaves_with_path(stats)):
+        raise UserError("standing: the generator has no batch norm, so it has no statistics to estimate; leave it out")
+    key = rng.named(rng.key(seed), "standing")
+
+    @jax.jit
+    def update(total: PyTree, stats: PyTree, i: Array) -> tuple[PyTree, PyTree]:
+        own = jax.random.fold_in(key, i)
+        values = latent.draw(rng.numbered(rng.named(own, "latent"), batch_size))
+        with nn.intercept_methods(_forget):
+            _, stats = system.networks[GENERATOR].apply(params, stats, values, train=True, key=own)
+        return jax.tree.map(jnp.add, total, stats), stats
+
+    total = jax.tree.map(jnp.zeros_like, stats)
+    for i in range(batches):
+        total, stats = update(total, stats, jnp.asarray(i))
+    mean = jax.tree_util.tree_map_with_path(
+        lambda entries, sums, last: sums / batches if _moment(entries) else last, total, stats
+    )
+    return ema | {GENERATOR: {"params": params, "stats": mean}}
+
+
+def _moment(entries: tuple) -> bool:
+    """Returns whether a leaf of statistics is a moment of batch norm."""
+    return path(entries).rpartition("/")[2] in ("mean", "var")
+
+
+def _forget(method: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+    """Lets batch norm store the moments of the batch, with no weight on earlier ones."""
+    if isinstance(context.module, nn.BatchNorm) and context.method_name == "__call__":
+        object.__setattr__(context.module, "momentum", 0.0)  # its fields are frozen
+    return method(*args, **kwargs)
