@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from test_methods_binary_pixels import plain
 from toy import KEY, state_of
@@ -14,7 +15,7 @@ from gan_jax.methods.latent_optimisation import natural_step
 
 Z = jnp.array([[0.2, -0.5], [0.9, 0.1], [0.0, 0.0]])
 KEYS = jax.random.split(KEY, 3)
-LATENT = latents.uniform(2)
+LATENT, SGD = latents.uniform(2), optax.sgd(0.1)
 # D(x) = d x, G(z) = g z, so that D(G(z)) = d g z
 NETWORKS = {
     "discriminator": plain(lambda p, x: p * x[:, 0], 0.7),
@@ -72,7 +73,7 @@ def test_both_players_use_the_moved_latents_and_differentiate_through_the_step()
         return jnp.mean(d * g * (z + 0.9 * d * g / (2.0 + (d * g) ** 2)))
 
     def value(player, d, g):
-        return player(game, None).objective(state_of(discriminator=d, generator=g), {"image": real}, KEY)[0]
+        return player(game, SGD).objective(state_of(discriminator=d, generator=g), {"image": real}, KEY)[0]
 
     d, g = 0.7, 0.5
     np.testing.assert_allclose(value(generator, d, g), -logit(d, g), rtol=1e-6)
@@ -91,4 +92,4 @@ def test_inputs_that_are_no_latents_are_refused():
     game = Game(NETWORKS, losses.hinge(), inputs=from_batch("source"), refine=natural_step(LATENT, 0.9, 5.0))
     batch = {"image": jnp.ones((4, 1)), "source": jnp.ones((4, 1))}
     with pytest.raises(UserError, match=r"inputs have shape \(1,\), but latents of natural_step have \(2,\)"):
-        generator(game, None).objective(state_of(discriminator=0.7, generator=0.5), batch, KEY)
+        generator(game, SGD).objective(state_of(discriminator=0.7, generator=0.5), batch, KEY)

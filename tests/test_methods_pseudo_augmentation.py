@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_methods_latent_optimisation import KEYS, NETWORKS, Z
+from test_methods_latent_optimisation import KEYS, NETWORKS, SGD, Z
 from toy import KEY, state_of
 
 from gan_jax import latents, losses, rng
@@ -44,7 +44,7 @@ def test_only_the_discriminators_move_sees_samples_as_real_and_they_are_not_its_
 
     def move(player, p):
         extra = state.extra | {"apa": jnp.array(p)}
-        return player(game, None).objective(dataclasses.replace(state, extra=extra), batch, KEY)
+        return player(game, SGD).objective(dataclasses.replace(state, extra=extra), batch, KEY)
 
     np.testing.assert_array_equal(move(generator, 1.0)[0], move(generator, 0.0)[0])
     honest, deceived = (move(discriminator, p)[1].metrics for p in (0.0, 1.0))

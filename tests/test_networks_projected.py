@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from test_penalties import compiled
 from toy import KEY, gan
 
 from gan_jax import latents, losses, penalties
@@ -13,22 +14,30 @@ from gan_jax.metrics.features import inception_network, maps, pretrained
 from gan_jax.networks import Backbone, dcgan, linen, projected
 from gan_jax.networks.wrappers.projected import Critics, Mixer
 
-SHAPE = (28, 28, 1)
 DIGITS = maps.of_classifier(pretrained.load("digits"))
-SMALL = projected(DIGITS, SHAPE, width=4, critic=Critics(4, norm="none"))
 
 
-def images(count=4):
-    return jax.random.uniform(KEY, (count, *SHAPE), minval=-1, maxval=1)
+def halves(weights, x):
+    """Features of two scales: colours through a matrix, and their means over 2 x 2 pixels."""
+    large = jnp.tanh(x @ weights)
+    return large, large.reshape(len(x), 4, 2, 4, 2, -1).mean((2, 4))
+
+
+TINY = Backbone(np.array([[1.0, -2.0, 0.5]], np.float32), halves)
+SMALL = projected(TINY, (8, 8, 1), width=2, critic=Critics(2, norm="none"))
+
+
+def images(count=4, side=8):
+    return jax.random.uniform(KEY, (count, side, side, 1), minval=-1, maxval=1)
 
 
 def test_the_maps_of_the_classifier_are_those_from_which_it_computes_its_features():
     judge = pretrained.load("digits")
-    found = jax.jit(DIGITS.maps)(DIGITS.weights, images())
+    found = jax.jit(DIGITS.maps)(DIGITS.weights, images(side=28))
     assert [x.shape for x in found] == [(4, 14, 14, 32), (4, 7, 7, 48), (4, 4, 4, 48)]
     dense = judge.params["Dense_0"]
     features = jax.nn.relu(found[-1].reshape(4, -1) @ dense["kernel"] + dense["bias"])
-    np.testing.assert_allclose(features, judge.apply(judge.params, images())[0], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(features, judge.apply(judge.params, images(side=28))[0], rtol=1e-4, atol=1e-4)
     with pytest.raises(UserError, match="trained on images of"):
         jax.eval_shape(DIGITS.maps, DIGITS.weights, jnp.zeros((1, 32, 32, 1)))
 
@@ -47,7 +56,7 @@ def test_maps_are_mixed_downwards_as_in_the_authors_code():
     params = jax.tree.map(
         lambda p: jax.random.normal(KEY, p.shape), jax.eval_shape(lambda: mixer.init(KEY, a, b, c, train=False))
     )
-    found = jax.jit(lambda p, *x: mixer.apply(p, *x, train=False))(params, a, b, c)
+    found = compiled(lambda p, *x: mixer.apply(p, *x, train=False))(params, a, b, c)
 
     def conv(number, x):
         layer = params["params"][f"Conv_{number}"]
@@ -65,21 +74,23 @@ def test_maps_are_mixed_downwards_as_in_the_authors_code():
 def test_only_the_critics_are_parameters_and_gradients_pass_to_images():
     params, stats = jax.jit(SMALL.init)(KEY)
     assert set(stats) == {"critic", "mixer", "backbone"}
-    jax.tree.map(np.testing.assert_array_equal, stats["backbone"], DIGITS.weights)
-    critics = jax.eval_shape(lambda: linen(Critics(4, norm="none"), (28, 28, 4), (14, 14, 4), (7, 7, 8)).init(KEY))[0]
+    np.testing.assert_array_equal(stats["backbone"], TINY.weights)
+    critics = jax.eval_shape(lambda: linen(Critics(2, norm="none"), (16, 16, 2), (8, 8, 2)).init(KEY))[0]
     assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, critics)
 
-    @jax.jit
+    @compiled
     def slopes(params, x):
         return jax.grad(lambda p, x: SMALL.apply(p, stats, x, train=True, key=KEY)[0].sum(), (0, 1))(params, x)
 
     own, image = slopes(params, images())
     assert all(np.abs(x).max() > 0 for x in jax.tree.leaves((own, image)))
-    assert not SMALL.batch_dependent() and projected(DIGITS, SHAPE, 4).batch_dependent()  # the authors' batch norm
+    assert (
+        not SMALL.batch_dependent() and projected(TINY, (8, 8, 1), 2, Critics(2)).batch_dependent()
+    )  # the authors' batch norm
 
 
 def test_the_features_stay_as_they_are_in_a_game_and_each_scale_gives_its_logits():
-    networks = {"generator": linen(dcgan.Generator(SHAPE, 2), (4,)), "discriminator": SMALL}
+    networks = {"generator": linen(dcgan.Generator((8, 8, 1), 2), (4,)), "discriminator": SMALL}
     critic = [penalties.r1(0.1)]
     game = gan(networks, losses.hinge(), latents.normal(4), optax.sgd(0.1), terms={"discriminator": critic})
     state = game.init(KEY)
@@ -90,12 +101,12 @@ def test_the_features_stay_as_they_are_in_a_game_and_each_scale_gives_its_logits
     moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), after.params, state.params)
     assert min(jax.tree.leaves(moved["discriminator"])) > 0 and max(jax.tree.leaves(moved["generator"])) > 0
     logits = jax.eval_shape(lambda s, x: SMALL.apply(*s, x, train=False)[0], SMALL.init(KEY), images())
-    assert logits.shape == (4, 7 * 7 + 7 * 7 + 7 * 7)  # sides 28, 14 and 7, halved while above 8
+    assert logits.shape == (4, 8 * 8 + 8 * 8)  # of maps of side 16, which is halved, and 8
 
 
 def test_features_without_maps_are_refused():
     flat = Backbone({}, lambda weights, x: (x.reshape(len(x), -1),))
     with pytest.raises(UserError, match=r"features have shapes \[\(1, 784\)\]; give a tuple of maps"):
-        projected(flat, SHAPE)
+        projected(flat, (28, 28, 1))
     with pytest.raises(UserError, match="width=0"):
-        projected(DIGITS, SHAPE, 0)
+        projected(TINY, (8, 8, 1), 0)
