@@ -100,7 +100,8 @@ class Mixer(nn.Module):
 class Critics(nn.Module):
     """A discriminator for each map, whose patch logits are joined, `[b, all patches]`.
 
-    Each halves its map by convolutions with spectral norm while a side is above `last`, then convolves it to logits.
+    Each halves its map by convolutions with spectral norm while a side is above `last`, then convolves it to logits. In
+    the authors' code widths grow from map to map, and the last convolution is not padded.
 
     Attributes:
         width: Channels of the maps after the first convolution.
