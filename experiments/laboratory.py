@@ -44,6 +44,7 @@ LOSSES: dict[str, Loss] = {
     "relativistic_average": losses.relativistic_average(losses.non_saturating()),
     "boundary_seeking": losses.boundary_seeking(),
     "softmax": losses.softmax(),
+    "dual_contrastive": losses.dual_contrastive(),
     "kl": f_divergences.f_gan(f_divergences.kl()),
     "reverse_kl": f_divergences.f_gan(f_divergences.reverse_kl()),
     "pearson": f_divergences.f_gan(f_divergences.pearson()),
@@ -68,6 +69,8 @@ TERMS: dict[str, dict[str, Term]] = {
     "dragan": {"discriminator": penalties.dragan(0.1)},
     "max_gradient": {"discriminator": penalties.max_gradient(0.1)},
     "lecam": {"discriminator": penalties.lecam(0.1)},
+    "approximated_r1": {"discriminator": terms.approximated_r1(50.0, 0.1)},
+    "approximated_r2": {"discriminator": terms.approximated_r2(50.0, 0.1)},
     "lazy_r1": {"discriminator": terms.lazy(penalties.r1(1.0), 4)},
     "consistency": {"discriminator": terms.consistency(augment.instance_noise(0.05), real=1.0, fake=1.0)},
     "latent_consistency": {

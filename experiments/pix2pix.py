@@ -8,11 +8,11 @@ G is a U-Net, and D judges patches. The paper halves D's loss, which does not ch
 is cGAN, `--no-conditional` hides the source from D, `--adversarial 0` is L1 alone. `--dataset`: edges:NAME, grey:NAME,
 inverted:NAME of any image set, or pairs:DIRECTORY:DIRECTORY with the same file names in both.
 
-`--preset 256` has the paper's networks and optimisers, and the iterations for its facades (200 epochs of 400 pairs).
-The paper also takes random crops and mirror images at side 286, keeps dropout, its noise, at test time, and tries a
-discriminator with a receptive field of 286 pixels. None of that is here: dropout acts in training alone, and norms use
-each image's own moments, so that a translation is a function of its source. Translations use averaged weights;
-`--ema-decay 0` uses the last ones.
+`--preset 256` (with a `--dataset` of your own) has the paper's networks and optimisers, and the iterations for its
+facades (200 epochs of 400 pairs). The paper also takes random crops and mirror images at side 286, keeps dropout, its
+noise, at test time, and tries a discriminator with a receptive field of 286 pixels. None of that is here: dropout acts
+in training alone, and norms use each image's own moments, so that a translation is a function of its source.
+Translations use averaged weights; `--ema-decay 0` uses the last ones.
 
 Translate a folder: `python -m gan_jax.translate RUN --input DIRECTORY --output DIRECTORY`.
 

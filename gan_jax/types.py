@@ -93,7 +93,8 @@ Hook = Callable[[TrainState, Metrics, Array], tuple[TrainState, Metrics]]
 
 
 Loss = GanLoss | Callable[[TrainState, Array], GanLoss]  # (state, key) -> loss, where it reads a slot or is random
-Augment = Callable[[Array, Array, TrainState], Array]  # (images [b, ...], keys [b], state) -> images
+Augment = Callable[[Array, Array, TrainState], Any]
+"""`(images [b, ...], keys [b], state) -> images`, or `(images, *inputs)` with further inputs of the discriminator."""
 Slots = Callable[[dict[str, PyTree]], dict[str, PyTree]]  # {network name: parameters} -> {slot name: initial value}
 
 
@@ -259,6 +260,14 @@ Inputs = Callable[[Array, Batch], Array]  # (keys [b], batch) -> what the genera
 
 Condition = Callable[[TrainState, Batch, Array], tuple[tuple[Array, ...], tuple[Array, ...]]]
 """`(state, batch, generator inputs) -> (for real, for fake)`: the discriminator's further inputs, after the images."""
+
+Refine = Callable[[Array, Array, Callable[[Array], Array]], Array]
+"""`(latents [b, size], keys [b], score) -> latents`: latents for both players, where `score` maps latents to logits
+`[b]`, averaged over patches, of their samples."""
+
+Pseudo = Callable[[Array, Array, TrainState, Callable[[Array], Array]], Array]
+"""`(real, keys [b], state, sample) -> examples [b, ...]`: what the discriminator is shown as real in its own move;
+`sample` maps keys `[n]` to samples."""
 
 Averaged = Callable[[dict[str, PyTree], Array], Array]
 """`(ema, inputs [n, ...]) -> outputs [n, ...]`: what averaged networks compute, in evaluation mode."""

@@ -5,12 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from toy import double, images, images_game, points, points_game
+from toy import double, gan, images, images_game, points, points_game
 
 from experiments.laboratory import LOSSES, RULES, TERMS
-from gan_jax import augment, data, losses, penalties, rng, rules, terms
+from gan_jax import augment, data, latents, losses, penalties, rng, rules, terms
 from gan_jax.devices import parallel
 from gan_jax.losses import labels
+from gan_jax.methods.latent_optimisation import natural_step
+from gan_jax.methods.pseudo_augmentation import pseudo_augmentation
+from gan_jax.networks import linen, mlp
+from gan_jax.networks.heads import WithLevel
 from gan_jax.rules import controllers
 
 
@@ -43,6 +47,26 @@ def adaptive():
     return images_game("spectral", augment=augmented, controllers=[p]), digits()
 
 
+def todays():
+    """Parts that draw per example, and that differentiate logits in the latents behind batch norm."""
+    latent, p = latents.normal(4), functools.partial(controllers.adaptive_augmentation, 16, images=64)
+    networks = {
+        "generator": linen(mlp.Generator((2,), (16, 16), "batch", bounded=False), (4,)),
+        "discriminator": linen(WithLevel(mlp.Discriminator((16, 16), "batch")), (2,), ()),
+    }
+    return gan(
+        networks,
+        losses.dual_contrastive(),
+        latent,
+        optax.sgd(0.01),
+        terms={"discriminator": [terms.approximated_r1(1.0, 0.1), terms.approximated_r2(1.0, 0.1)]},
+        augment=augment.diffusion(std=0.5, told=True),
+        refine=natural_step(latent, 0.9, 5.0, share=0.8),
+        pseudo=pseudo_augmentation(),
+        controllers=[p(name="diffusion"), p(name="apa")],
+    ), points()
+
+
 def of(**options):
     return lambda: (points_game(optimizer=optax.sgd(0.01), features=True, g_norm="layer", **options), points())
 
@@ -50,6 +74,7 @@ def of(**options):
 GAMES = {
     "everything": everything,
     "at once": at_once,
+    "today's parts": todays,
     "dcgan": lambda: (images_game("batch"), digits()),
 }
 EACH = {  # the same apart, to find which it was
@@ -84,6 +109,8 @@ PLACED = {"pmapped": 4, "sharded": 4, "simulated": 1, "on two": 2, "as eight": 1
         pytest.param("everything", ["pmapped", "sharded", "simulated"], marks=pytest.mark.slow),
         pytest.param("everything", ["on two", "as eight"], marks=pytest.mark.slow),
         ("at once", ["pmapped"]),
+        ("today's parts", ["simulated"]),
+        pytest.param("today's parts", ["pmapped", "sharded"], marks=pytest.mark.slow),
         pytest.param("dcgan", ["pmapped"], marks=pytest.mark.slow),
         *(pytest.param(name, ["on two", "pmapped", "as eight"], marks=pytest.mark.slow) for name in EACH),
     ],

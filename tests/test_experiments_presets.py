@@ -81,21 +81,37 @@ def test_the_presets_that_docstrings_and_readmes_name_exist():
             assert preset in importlib.import_module(f"experiments.{name}").PRESETS, page
 
 
-def test_the_parameters_of_sngan_are_as_many_as_in_its_code():
-    sngan = importlib.import_module("experiments.sngan")
-    config = sngan.PRESETS["paper-cifar10"]
-    state = jax.eval_shape(sngan.build(config, spec_of(config)).init, jax.random.key(0))
+def counts(name, preset):
+    """Numbers of parameters of both networks."""
+    experiment = importlib.import_module(f"experiments.{name}")
+    config = experiment.PRESETS[preset]
+    params = jax.eval_shape(experiment.build(config, spec_of(config)).init, jax.random.key(0)).params
+    return [sum(x.size for x in jax.tree.leaves(params[player])) for player in ("generator", "discriminator")]
 
-    def conv(size, inputs, outputs):
-        return size * size * inputs * outputs + outputs
 
-    # pfnet-research/sngan_projection, gen_models/resnet_32.py and dis_models/snresnet_32.py
-    up = 2 * 2 * 256 + 2 * conv(3, 256, 256) + conv(1, 256, 256)
-    g = 128 * 4096 + 4096 + 3 * up + 2 * 256 + conv(3, 256, 3)
-    down = 2 * conv(3, 128, 128)
-    d = conv(3, 3, 128) + conv(3, 128, 128) + conv(1, 3, 128) + down + conv(1, 128, 128) + 2 * down + 128 + 1
-    counts = {name: sum(x.size for x in jax.tree.leaves(tree)) for name, tree in state.params.items()}
-    assert counts == {"generator": g, "discriminator": d}
+def conv(size, inputs, outputs, bias=True):
+    return size * size * inputs * outputs + bias * outputs
+
+
+@pytest.mark.parametrize(("name", "width"), [("sngan", 256), ("wgan_gp", 128)])
+def test_residual_networks_have_as_many_parameters_as_in_the_authors_code(name, width):
+    # sngan_projection: gen_models/resnet_32.py, dis_models/snresnet_32.py; improved_wgan_training: gan_cifar_resnet.py
+    norm = 2 * width
+    up = 2 * norm + 2 * conv(3, width, width) + conv(1, width, width)
+    g = 128 * 16 * width + 16 * width + 3 * up + norm + conv(3, width, 3)
+    plain = 2 * conv(3, 128, 128)
+    first = conv(3, 3, 128) + conv(3, 128, 128) + conv(1, 3, 128)
+    d = first + plain + conv(1, 128, 128) + 2 * plain + 128 + 1
+    assert counts(name, "paper-cifar10") == [g, d]
+
+
+def test_wgans_networks_have_the_parameters_of_the_authors_code_and_the_biases_that_the_docstring_names():
+    # WassersteinGAN: models/dcgan.py, without any bias
+    maps = [(512, 256), (256, 128), (128, 64)]
+    inner = sum(conv(4, a, b, bias=False) for a, b in maps)
+    g = conv(4, 100, 512, bias=False) + 2 * 512 + inner + 2 * (256 + 128 + 64) + conv(4, 64, 3, bias=False)
+    d = conv(4, 3, 64, bias=False) + inner + 2 * (128 + 256 + 512) + conv(4, 512, 1, bias=False)
+    assert counts("wgan", "paper-64") == [g + 3, d + 64 + 1]
 
 
 def test_flags_override_the_preset_in_any_order():

@@ -93,6 +93,18 @@ def test_the_parts_that_are_shown_together_make_a_game():
     assert {"discriminator/r1", "discriminator/r2"} <= set(metrics) and "lookahead" in state.extra
 
 
+def test_todays_parts_that_are_shown_together_make_a_game():
+    (code,) = re.findall(r"```python\n(from gan_jax import latents, losses, terms\n.*?)```", README, re.DOTALL)
+    shown: dict = {}
+    exec(code, shown)
+    game = shown["built"]
+    state = jax.eval_shape(game.init, jax.random.key(0))
+    batch = {"image": jax.ShapeDtypeStruct((8, 28, 28, 1), "float32")}
+    after, metrics = jax.eval_shape(game.update, state, batch, jax.random.key(0))
+    assert jax.tree.map(jax.numpy.shape, after) == jax.tree.map(jax.numpy.shape, state)
+    assert {"diffusion/probability", "apa/probability", "discriminator/approximated_r1"} <= set(metrics)
+
+
 def test_the_verdicts_shown_are_those_given():
     (code,) = re.findall(r"```python\n(import optax.*?)```", README, re.DOTALL)
     shown: dict = {}

@@ -2,7 +2,7 @@
 
 A new augmentation is a function in `augmentations` that returns an `Augment`. It must be differentiable, and image i
 must depend on key i alone, so that results do not depend on the number of devices. ADA's single transforms are in
-`ada_transforms`.
+`ada_transforms`, and the forward diffusion of Diffusion-GAN in `forward_diffusion`.
 """
 
 from gan_jax.augment.augmentations import (
@@ -15,6 +15,7 @@ from gan_jax.augment.augmentations import (
     instance_noise,
     translation,
 )
+from gan_jax.augment.forward_diffusion import diffusion
 
 __all__ = [
     "ada",
@@ -22,6 +23,7 @@ __all__ = [
     "color",
     "cutout",
     "diff_augment",
+    "diffusion",
     "flip_and_translate",
     "instance_noise",
     "translation",

@@ -5,6 +5,7 @@ alone. All are affine in the images, so gradients reach the generator and gradie
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,12 +21,15 @@ from gan_jax.types import Array, Augment, TrainState
 
 
 def chain(*augments: Augment) -> Augment:
-    """Composes augmentations in order, each with keys of its own."""
+    """Composes augmentations in order, each with keys of its own; further inputs of the discriminator are joined."""
 
-    def augment(images: Array, keys: Array, state: TrainState) -> Array:
+    def augment(images: Array, keys: Array, state: TrainState) -> Any:
+        told = ()
         for place, one in enumerate(augments):
-            images = one(images, rng.each(keys, f"augment {place}"), state)
-        return images
+            changed = one(images, rng.each(keys, f"augment {place}"), state)
+            images, *more = changed if isinstance(changed, tuple) else (changed,)
+            told = (*told, *more)
+        return (images, *told) if told else images
 
     return augment
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gan_jax import losses, rng
+from gan_jax import losses, numerics, rng
 from gan_jax.devices import parallel
 from gan_jax.errors import UserError
 from gan_jax.game import inputs
@@ -28,7 +28,9 @@ from gan_jax.types import (
     Metrics,
     Network,
     Objective,
+    Pseudo,
     PyTree,
+    Refine,
     Term,
     TrainState,
 )
@@ -46,6 +48,9 @@ class Game(NamedTuple):
         inputs: `(keys [b], batch) -> inputs`: what the generator is given in training; by default latents.
         augment: Augmentation of real and fake examples before the discriminator, in both players' objectives.
         condition: Further inputs of the discriminator; see `given`.
+        refine: Changes latents by the gradient of the discriminator's logits, before both players use them; see
+            `methods.latent_optimisation`.
+        pseudo: Replaces real examples in the discriminator's objective; see `methods.pseudo_augmentation`.
     """
 
     networks: Mapping[str, Network]
@@ -54,6 +59,8 @@ class Game(NamedTuple):
     inputs: Inputs | None = None
     augment: Augment | None = None
     condition: Condition | None = None
+    refine: Refine | None = None
+    pseudo: Pseudo | None = None
 
 
 def discriminator(game: Game, terms: Sequence[Term] = ()) -> Objective:
@@ -76,7 +83,12 @@ def discriminator(game: Game, terms: Sequence[Term] = ()) -> Objective:
     """
     _require_playable(game)
     _require_terms(game, terms)
-    return lambda state, batch, key: _discriminator(game, terms, _play(game, state, batch, key))
+
+    def objective(state: TrainState, batch: Batch, key: Array) -> tuple[Array, Aux]:
+        batch = batch if game.pseudo is None else batch | {"image": _shown(game, game.pseudo, state, batch, key)}
+        return _discriminator(game, terms, _play(game, state, batch, key))
+
+    return objective
 
 
 def generator(game: Game, terms: Sequence[Term] = (), samples: int = 1) -> Objective:
@@ -139,7 +151,6 @@ def _play(game: Game, state: TrainState, batch: Batch, key: Array) -> _Played:
     real, networks = batch["image"], game.networks
     keys = rng.per_example(rng.named(key, "latent"), len(real))
     latents = _inputs(game)(keys, batch)
-    beside = game.condition(state, batch, latents) if game.condition else ((), ())
 
     def run(name: str, purpose: str, *inputs: Array) -> tuple[PyTree, PyTree]:
         own = rng.named(key, purpose)
@@ -149,7 +160,9 @@ def _play(game: Game, state: TrainState, batch: Batch, key: Array) -> _Played:
     def judge(images: Array, purpose: str, beside: tuple[Array, ...]) -> tuple[dict[str, PyTree], dict[str, PyTree]]:
         if game.augment is not None:
             keys = rng.per_example(rng.named(key, f"augment {purpose}"), len(images))
-            images = game.augment(images, keys, state)
+            changed = game.augment(images, keys, state)
+            images, *told = changed if isinstance(changed, tuple) else (changed,)
+            beside = (*beside, *told)
         new, features = {}, {}
         if "body" in networks:
             images, new["body"] = run("body", f"{purpose} body", images)
@@ -162,6 +175,16 @@ def _play(game: Game, state: TrainState, batch: Batch, key: Array) -> _Played:
             raise UserError(f"terms: one applies the network {name!r}, but the game has only {sorted(networks)}")
         return run(name, f"{name} of terms", *inputs)[0]
 
+    def given(latents: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        return game.condition(state, batch, latents) if game.condition else ((), ())
+
+    def score(latents: Array) -> Array:
+        sample = run("generator", "generator", latents)[0]
+        return numerics.average(judge(sample, "fake", given(latents)[1])[0]["logits"])
+
+    if game.refine is not None:
+        latents = game.refine(latents, rng.each(keys, "refine"), score)
+    beside = given(latents)
     fake, generator_stats = run("generator", "generator", latents)
     _require_examples(real, fake)
     real_output, real_stats = judge(real, "real", beside[0])
@@ -183,6 +206,18 @@ def _play(game: Game, state: TrainState, batch: Batch, key: Array) -> _Played:
     real_logits, fake_logits = parallel.gather((real_output["logits"], fake_output["logits"]))
     stats = {"generator": generator_stats} | jax.tree.map(lambda a, b: (a + b) / 2, real_stats, fake_stats)
     return _Played(context, real_logits, fake_logits, stats, key)
+
+
+def _shown(game: Game, pseudo: Pseudo, state: TrainState, batch: Batch, key: Array) -> Array:
+    """Returns what the discriminator is shown as real examples."""
+    own = rng.named(key, "pseudo")
+
+    def sample(keys: Array) -> Array:
+        params, stats = state.params["generator"], state.stats["generator"]
+        drawn, noise = _inputs(game)(keys, batch), rng.named(own, "generator")
+        return game.networks["generator"].apply(params, stats, drawn, train=True, key=noise)[0]
+
+    return pseudo(batch["image"], rng.per_example(own, len(batch["image"])), state, sample)
 
 
 def _require_examples(real: Array, fake: Array) -> None:

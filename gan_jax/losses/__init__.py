@@ -1,8 +1,8 @@
 """Adversarial losses: `(real_logits, fake_logits) -> one value per example`, for discriminator and generator.
 
 A new loss is a function in `adversarial` that returns a `GanLoss`, one line below, and a test of its closed form in
-`tests/test_losses.py`. f-divergences go into `f_divergences`, changes of any loss's labels into `labels`. Logits are
-those of the global batch.
+`tests/test_losses.py`. The dual contrastive loss is in `contrastive`; f-divergences go into `f_divergences`, changes of
+any loss's labels into `labels`. Logits are those of the global batch.
 """
 
 from gan_jax.losses.adversarial import (
@@ -23,6 +23,7 @@ from gan_jax.losses.adversarial import (
     wasserstein,
     zero_sum,
 )
+from gan_jax.losses.contrastive import dual_contrastive
 from gan_jax.losses.f_divergences import f_gan
 from gan_jax.losses.labels import flip, noisy_hinge, smooth
 
@@ -30,6 +31,7 @@ __all__ = [
     "balanced",
     "began",
     "boundary_seeking",
+    "dual_contrastive",
     "energy",
     "exchanged",
     "f_gan",

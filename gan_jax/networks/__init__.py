@@ -9,14 +9,17 @@ its precision.
 from gan_jax.networks.wrappers.linen import linen
 from gan_jax.networks.wrappers.packing import packed
 from gan_jax.networks.wrappers.precision import mixed
+from gan_jax.networks.wrappers.projected import Backbone, projected
 from gan_jax.networks.wrappers.reference_batch import with_reference
 from gan_jax.networks.wrappers.remat import Kept, rematerialised
 
 __all__ = [
+    "Backbone",
     "Kept",
     "linen",
     "mixed",
     "packed",
+    "projected",
     "rematerialised",
     "with_reference",
 ]

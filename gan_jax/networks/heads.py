@@ -1,4 +1,4 @@
-"""Shared bodies with several heads, and discriminators that see a label or a latent with the example."""
+"""Shared bodies with several heads, and discriminators that see a label, a number or a latent with the example."""
 
 import jax
 import jax.numpy as jnp
@@ -76,6 +76,22 @@ class WithLabel(nn.Module):
         codes = codes.reshape(len(examples), *[1] * (examples.ndim - 2), self.classes)
         codes = jnp.broadcast_to(codes, (*examples.shape[:-1], self.classes))
         return self.network(jnp.concatenate([examples, codes], axis=-1), train)
+
+
+class WithLevel(nn.Module):
+    """Conditions a discriminator on a number, such as a level of noise: a constant channel of every pixel.
+
+    Attributes:
+        network: Discriminator of images with one more channel, or of points with one more coordinate.
+    """
+
+    network: nn.Module
+
+    @nn.compact
+    def __call__(self, examples: Array, level: Array, train: bool) -> Array:
+        """Maps `[b, ..., C]` and numbers `[b]` to the network's output for `[b, ..., C + 1]`."""
+        plane = jnp.broadcast_to(level.reshape(-1, *[1] * (examples.ndim - 1)), (*examples.shape[:-1], 1))
+        return self.network(jnp.concatenate([examples, plane.astype(examples.dtype)], axis=-1), train)
 
 
 class WithLatent(nn.Module):

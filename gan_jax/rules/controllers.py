@@ -100,6 +100,9 @@ def balance(gamma: float = 0.5, rate: float = 0.001, name: str = "balance") -> C
 def adaptive_augmentation(batch_size: int, target: float = 0.6, images: int = 500_000, name: str = "ada") -> Controller:
     """ADA's control of the augmentation probability p (Karras et al. 2020, arXiv:2006.06676), for `augment.ada`.
 
+    With another name it controls the p of `augment.diffusion` or of `methods.pseudo_augmentation`, whose papers use the
+    same rule.
+
     p <- clip(p + sign(r - target) * batch_size / images, 0, 1), starting at 0, where r = E[sign(D(x))] on the
     iteration's real examples: the paper's overfitting heuristic r_t. The loss must separate real from fake at logit 0,
     as cross-entropy, hinge and least squares with a = -b do, and relativistic losses do not.
@@ -117,7 +120,7 @@ def adaptive_augmentation(batch_size: int, target: float = 0.6, images: int = 50
     def hook(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
         sign = 2 * metrics["discriminator/accuracy_real"] - 1
         p = jnp.clip(state.extra[name] + jnp.sign(sign - target) * (batch_size / images), 0, 1)
-        return replace(state, extra=state.extra | {name: p}), metrics | {"ada/probability": p}
+        return replace(state, extra=state.extra | {name: p}), metrics | {f"{name}/probability": p}
 
     return Controller(name, hook, lambda params: {name: jnp.zeros(())})
 

@@ -6,7 +6,12 @@ if it compares the discriminator's outputs. A term that is not linear in the bat
 (`devices.parallel.gather`). `combinators` make terms from other terms.
 """
 
-from gan_jax.terms.augmentation_consistency import consistency, latent_consistency
+from gan_jax.terms.augmentation_consistency import (
+    approximated_r1,
+    approximated_r2,
+    consistency,
+    latent_consistency,
+)
 from gan_jax.terms.auxiliary import few_labels, mutual_information, real_labels
 from gan_jax.terms.combinators import combine, lazy, scheduled
 from gan_jax.terms.generator import (
@@ -21,6 +26,8 @@ from gan_jax.terms.parameters import historical_averaging, orthogonal
 
 __all__ = [
     "absolute_error",
+    "approximated_r1",
+    "approximated_r2",
     "combine",
     "consistency",
     "feature_matching",

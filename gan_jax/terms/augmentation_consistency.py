@@ -1,5 +1,7 @@
 """Consistency terms: the discriminator's output should not change under small changes of its input."""
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 
 from gan_jax import numerics, rng
@@ -50,6 +52,42 @@ def latent_consistency(weight: float = 5.0, std: float = 0.07) -> Term:
         return weight * _squared_distance(context.critic(nearby(context, std)), context.critic(context.fake))
 
     return Term("latent_consistency", value, player="discriminator")
+
+
+def approximated_r1(weight: float = 100.0, std: float = 0.01) -> Term:
+    """Approximated R1 of adversarial post-training, without second derivatives (Lin et al. 2025, arXiv:2501.08316).
+
+    weight * |D(x) - D(x + std * e)|^2, e ~ N(0, I), averaged over patch logits; with augmentation, both get the same
+    draw. For a smooth discriminator and small std it is `penalties.r1(2 * weight * std**2)` in the mean. Unlike R1 it
+    allows any norm in the discriminator.
+
+    Args:
+        weight: Lambda, positive; 100 in the paper.
+        std: Standard deviation of the noise, positive; sigma = 0.01 for latents of images in the paper, 0.1 for video.
+    """
+    return _perturbed("approximated_r1", lambda context: context.real, weight, std)
+
+
+def approximated_r2(weight: float = 100.0, std: float = 0.01) -> Term:
+    """Approximated R2: `approximated_r1` on samples, weight * |D(G(z)) - D(G(z) + std * e)|^2.
+
+    Args:
+        weight: Lambda, positive.
+        std: Standard deviation of the noise, positive.
+    """
+    return _perturbed("approximated_r2", lambda context: context.fake, weight, std)
+
+
+def _perturbed(name: str, examples: Callable[[Context], Array], weight: float, std: float) -> Term:
+    require_weight("weight", weight)
+    require_noise("std", std)
+
+    def value(context: Context) -> Array:
+        x = examples(context)
+        noise = rng.normal(rng.each(context.keys, "noise"), x)
+        return weight * _squared_distance(context.critic(x + std * noise), context.critic(x))
+
+    return Term(name, value, player="discriminator")
 
 
 def nearby(context: Context, std: float) -> Array:

@@ -1,0 +1,23 @@
+"""The dual contrastive loss, which compares each logit with all logits of the other side."""
+
+import jax
+
+from gan_jax.numerics import average
+from gan_jax.types import Array, GanLoss
+
+
+def dual_contrastive() -> GanLoss:
+    """Dual contrastive loss (Yu et al. 2021, arXiv:2103.16748).
+
+    D minimises log(1 + exp(-D(x)) sum_z exp(D(G(z)))) + log(1 + exp(D(G(z))) sum_x exp(-D(x))): each real example is to
+    be told from all samples of the global batch, and each sample from all real examples. G maximises it, as in the
+    paper's min-max problem; `losses.exchanged(losses.dual_contrastive())` exchanges real and fake for G instead. Adding
+    a constant to all logits changes nothing. Sums are per patch for a patch critic.
+    """
+
+    def discriminator(real: Array, fake: Array) -> Array:
+        told = jax.nn.softplus(jax.nn.logsumexp(fake, axis=0) - real)
+        spotted = jax.nn.softplus(fake + jax.nn.logsumexp(-real, axis=0))
+        return average(told) + average(spotted)
+
+    return GanLoss(discriminator, lambda real, fake: -discriminator(real, fake))

@@ -1,0 +1,60 @@
+"""Latent optimisation of LOGAN (Wu et al. 2019, arXiv:1912.00953): latents move towards higher logits in training.
+
+    game = Game(networks, loss, latent, refine=natural_step(latent, step=0.9, damping=5.0))
+
+Both players use the moved latents, and their gradients pass through the step, which gives each a second-order term in
+the other's parameters. An iteration costs about twice as much. Sampling does not move latents.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gan_jax import rng
+from gan_jax.checks import require
+from gan_jax.errors import UserError
+from gan_jax.types import Array, Latent, Refine
+
+
+def natural_step(
+    latent: Latent, step: float, damping: float, *, bound: float | None = 1.0, share: float = 1.0
+) -> Refine:
+    """Returns a step of damped natural gradient ascent on the logit, for `Game.refine`.
+
+    z' = clip(z + step / (damping + |g|^2) g, -bound, bound), g = grad_z D(G(z)), by the empirical Fisher matrix g g^T +
+    damping I. Labels and codes in the latent stay as they are. The paper's penalty on |z' - z|^2 is not here. Latents
+    should be uniform on [-1, 1] (`latents.uniform`) with the default bound, as in the paper.
+
+    Args:
+        latent: Distribution of the latents.
+        step: alpha, positive.
+        damping: beta, positive; a large one makes it a gradient step of size step / damping.
+        bound: Bound of the latents' absolute values; None for no clipping.
+        share: Fraction of latents that move, drawn for each example, in (0, 1].
+
+    Raises:
+        UserError: If an argument is out of range. While tracing: if the generator's inputs are no such latents.
+    """
+    require(lambda: step > 0, f"step={step}: it must be positive; leave refine out for no latent optimisation")
+    require(lambda: damping > 0, f"damping={damping}: it must be positive")
+    require(lambda: bound is None or bound > 0, f"bound={bound}: give a positive number, or None for no clipping")
+    require(lambda: 0 < share <= 1, f"share={share}: the fraction of latents that move must lie in (0, 1]")
+    free = np.ones(latent.size, bool)
+    for part in latent.parts:
+        free[part.start : part.start + part.size] = False
+
+    def refine(latents: Array, keys: Array, score: Callable[[Array], Array]) -> Array:
+        if latents.shape[1:] != (latent.size,):
+            raise UserError(
+                f"refine: the generator's inputs have shape {latents.shape[1:]}, but latents of natural_step have "
+                f"({latent.size},); give the latent of the game, and inputs that are latents"
+            )
+        slope = jnp.where(free, jax.grad(lambda z: jnp.sum(score(z)))(latents), 0)
+        moved = latents + step / (damping + jnp.sum(slope**2, axis=1, keepdims=True)) * slope
+        moved = moved if bound is None else jnp.where(free, jnp.clip(moved, -bound, bound), latents)
+        chosen = jax.vmap(jax.random.uniform)(rng.each(keys, "share")) < share
+        return jnp.where(chosen[:, None], moved, latents)
+
+    return refine
