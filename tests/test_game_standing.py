@@ -61,7 +61,7 @@ def test_more_batches_come_closer_to_the_moments_of_the_distribution():
         for batches, seed in ((2, 0), (60, 0), (60, 1))
     )
     kernel = np.asarray(ema["generator"]["params"]["Dense_0"]["kernel"])
-    # of a leaky ReLU of slope 0.2 of z W, z standard normal: E y^2 = (1 + 0.2^2) s^2 / 2, E y = (1 - 0.2) s / sqrt(2 pi)
+    # y is a leaky ReLU of slope 0.2 of N(0, s^2): E y^2 = (1 + 0.2^2) s^2 / 2, E y = (1 - 0.2) s / sqrt(2 pi)
     variance = (kernel**2).sum(0) * (0.52 - 0.64 / (2 * math.pi))
     far = [np.abs(each["var"] / variance - 1).mean() for each in (few, many)]
     assert far[1] < far[0] / 2 and far[1] < 0.05, far
