@@ -36,7 +36,7 @@ class Config(baseline.Adam, baseline.ConditionalNetworks):
     beta2: float = 0.9
 
 
-PRESETS: dict[str, Config] = {
+PRESETS = {
     # section 4, with attention on maps of side 32 (table 1); brain-research/self-attention-gan, but for beta2
     "paper-imagenet128": Config(
         dataset="imagenet2012",
