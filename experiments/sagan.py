@@ -5,19 +5,17 @@
         G minimises -D(G(z, y'), y'), at a quarter of D's learning rate
     where one map h of each network becomes h + gamma W_o (softmax(Q K^T) V), with Q, K, V linear in h
 
-The rest is projection_gan's. The paper's settings for ImageNet at 128 pixels are `--resolution 128 --attention 4
---g-width 64 --d-width 64 --batch-size 256 --latent-size 128 --g-learning-rate 1e-4 --d-learning-rate 4e-4 --steps
-1000000`, with attention on maps of side 32. Attention is that of the authors' code, which pools K and V; that code has
-a beta2 of 0.999, and not the paper's 0.9. Samples come from an average of the generator's weights, which the paper does
-not use; `--ema-decay 0` turns it off. Samples of one class: `python -m gan_jax.sample RUN --labels 3`; a grid has one
-column per class.
+The rest is projection_gan's. `--preset paper-imagenet128` has the paper's settings for ImageNet at 128 pixels.
+Attention is that of the authors' code, which pools K and V; that code has a beta2 of 0.999, and not the paper's 0.9.
+Samples come from an average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
+Samples of one class: `python -m gan_jax.sample RUN --labels 3`; a grid has one column per class.
 """
 
 from dataclasses import dataclass
 
 from flax.linen.initializers import glorot_uniform
 
-from gan_jax import baseline, latents, losses, rules
+from gan_jax import baseline, latents, loop, losses, rules
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.game import Game, drawn_labels
@@ -36,6 +34,27 @@ class Config(baseline.Adam, baseline.ConditionalNetworks):
     d_learning_rate: float = 2e-3
     beta1: float = 0.0
     beta2: float = 0.9
+
+
+PRESETS = {
+    # section 4, with attention on maps of side 32 (table 1); brain-research/self-attention-gan, but for beta2
+    "paper-imagenet128": Config(
+        dataset="imagenet2012",
+        resolution=128,
+        batch_size=256,
+        latent_size=128,
+        latent="normal",
+        g_width=64,
+        d_width=64,
+        attention=4,
+        g_learning_rate=1e-4,
+        d_learning_rate=4e-4,
+        beta1=0.0,
+        beta2=0.9,
+        ema_decay=0.0,
+        run=loop.Run(steps=1_000_000, sample_every=1_000),
+    )
+}
 
 
 def build(config: Config, spec: Spec) -> System:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from toy import few
 
 from experiments import biggan as experiment
 from experiments import projection_gan
@@ -54,7 +55,11 @@ def test_sizes_are_those_of_biggan_and_biggan_deep():
 
 
 @pytest.mark.parametrize(
-    ("side", "found"), [(32, (4_304_387, 4_207_361)), (64, (32_118_531, 19_552_961)), (256, (37_242_243, 43_411_649))]
+    ("side", "found"),
+    few(
+        [(32, (4_304_387, 4_207_361)), (64, (32_118_531, 19_552_961)), (256, (37_242_243, 43_411_649))],
+        (64, (32_118_531, 19_552_961)),
+    ),
 )
 def test_sizes_at_other_sides_are_those_of_the_authors_code(side, found):
     # 10 classes, ch = 64, no attention and no shared embedding
@@ -88,6 +93,34 @@ def test_sizes_are_those_of_projection_gan():
     g = 128 * 16 * 256 + 16 * 256 + 3 * g_block(256, 256, 10) + 2 * 256 + conv(256, 3)
     d = d_block(3, 128, 128) + d_block(128, 128, 128) + 2 * d_block(128, 128, 128, shortcut=False)
     assert found == [g, d + 128 + 10 * 128 + 1]  # 1: a bias that the authors' logit lacks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("deep", [False, True])
+def test_both_networks_are_those_of_a_formulation_in_pytorch(deep):
+    torch = pytest.importorskip("torch")
+    import torch_biggan
+
+    shape, draw = (64, 64, 3), np.random.default_rng(0)  # 64: the first side at which channels differ
+    options = {"norm": "none", "attention": 2, "deep": deep}
+    g = linen(biggan.Generator(shape, 3, 8, embedding=6, **options), (23,))
+    d = linen(biggan.Discriminator(shape, 3, 8, **options), shape, ())
+    noise, images = draw.normal(size=(3, 20)), draw.normal(size=(3, *shape))
+    with jax.enable_x64(True):
+        like, stats = jax.eval_shape(g.init, KEY)
+        draw_like = lambda p: draw.normal(size=p.shape) / max(1, np.prod(p.shape[:-1])) ** 0.5  # noqa: E731
+        params = jax.tree.map(draw_like, {"g": like, "d": jax.eval_shape(d.init, KEY)[0]})
+        stats, latents = jax.tree.map(lambda s: jnp.zeros(s.shape), stats), np.concatenate([noise, np.eye(3)], 1)
+        made = jax.jit(lambda z: g.apply(params["g"], stats, z, train=True)[0])(latents)
+        logits = jax.jit(lambda x: d.apply(params["d"], {}, x, LABELS, train=True)[0])(images)
+    held = jax.tree.map(torch.tensor, params)
+    widths, halvings = biggan.discriminator_channels(shape)
+    g_widths, d_widths = ([8 * m for m in each] for each in (biggan.generator_channels(shape)[1:], widths))
+    expected = torch_biggan.generator(held["g"], torch.tensor(noise), torch.eye(3).double(), g_widths, 32, deep)
+    np.testing.assert_allclose(made, expected, rtol=1e-8, atol=1e-8)
+    given = torch.tensor(images), torch.arange(3)
+    expected = torch_biggan.discriminator(held["d"], *given, d_widths, halvings, 32, deep)
+    np.testing.assert_allclose(logits, expected, rtol=1e-8)
 
 
 def made(**options):

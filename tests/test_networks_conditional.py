@@ -11,7 +11,7 @@ from gan_jax.devices import parallel
 from gan_jax.networks import linen
 from gan_jax.networks.layers.attention import SelfAttention
 from gan_jax.networks.layers.conditional import ConditionalBatchNorm, Projection, chunks
-from gan_jax.networks.layers.conv import Conv
+from gan_jax.networks.layers.conv import Conv, Resample
 from gan_jax.networks.layers.norm import layer
 from gan_jax.networks.layers.residual import bottleneck
 
@@ -179,14 +179,14 @@ def test_chunks_are_equal_and_the_first_takes_the_remainder():
 
 class Block(nn.Module):
     width: int
-    resample: str
+    resample: Resample
 
     @nn.compact
     def __call__(self, x, train):
-        def convolve(x, width, size, resample="none"):
+        def convolve(x, width, size, resample: Resample = "none"):
             return layer(Conv(width, size, resample=resample), "none", x, train)
 
-        return bottleneck(x, self.width, convolve, lambda x: x, self.resample)  # pyright: ignore[reportArgumentType]
+        return bottleneck(x, self.width, convolve, lambda x: x, self.resample)
 
 
 @pytest.mark.parametrize(("width", "resample"), [(4, "up"), (8, "none"), (12, "down")])

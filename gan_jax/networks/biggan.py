@@ -2,9 +2,10 @@
 
 They differ in a few attributes, see the experiments of these names. Projection GAN: Miyato and Koyama 2018,
 arXiv:1802.05637. SAGAN: Zhang et al. 2019, arXiv:1805.08318. BigGAN: Brock et al. 2019, arXiv:1809.11096, appendix B.
-Channels of maps are those of the papers' tables for sides 128, 256 and 512, of the authors' PyTorch code for 64, and
-for smaller images the constant 4 times `width` of their networks for CIFAR-10. Other sides have the channels of the
-power of 2 with as many levels.
+
+Channels of maps are those of BigGAN's tables for sides 128, 256 and 512, which the others share; of its authors'
+PyTorch code for side 64, where projection GAN has others; and for smaller images a constant 4 times `width`, as in all
+networks for CIFAR-10. Other sides have the channels of the power of 2 with as many levels.
 """
 
 from collections.abc import Sequence
@@ -23,14 +24,6 @@ from gan_jax.networks.layers.sides import root
 from gan_jax.types import Array
 
 ORTHOGONAL = nn.initializers.orthogonal()  # on kernels reshaped to [in, out]
-
-
-def glorot(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-    """Glorot's uniform initialiser, times sqrt(2) for 3x3 kernels, which follow a ReLU, as in projection GAN."""
-    scale = 2.0 if shape[:-2] == (3, 3) else 1.0
-    return nn.initializers.variance_scaling(scale, "fan_avg", "uniform")(key, shape, dtype)
-
-
 GENERATOR = {  # levels, the log2 of side / root -> channels of maps from the smallest on, in multiples of `width`
     4: (16, 16, 8, 4, 2),
     5: (16, 16, 8, 4, 2, 1),
@@ -47,13 +40,19 @@ CONSTANT = 4  # channels with fewer levels
 LAST = 8  # with fewer levels, the discriminator halves maps while they are larger than this
 
 
+def glorot(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+    """Glorot's uniform initialiser, times sqrt(2) for 3x3 kernels, which follow a ReLU, as in projection GAN."""
+    scale = 2.0 if shape[:-2] == (3, 3) else 1.0
+    return nn.initializers.variance_scaling(scale, "fan_avg", "uniform")(key, shape, dtype)
+
+
 class Generator(nn.Module):
     """Generator of latents that end in a one-hot class.
 
     Attributes:
         shape: `(H, W, C)`; see `layers.sides` for the sides that fit.
         classes: Number of classes, the last dimensions of the latent.
-        width: ch in BigGAN's paper: channels of the largest map, or a quarter of them in networks for small images.
+        width: Channels of the maps are multiples of it; ch in BigGAN's paper.
         norm: "spectral" normalises all weights except embeddings, as in SAGAN and BigGAN.
         attention: Self-attention acts on the map whose side is the images' divided by this; 0 for none.
         embedding: Size of an embedding of the class that all blocks share, as in BigGAN: their batch norms are then
@@ -118,7 +117,7 @@ class Discriminator(nn.Module):
     Attributes:
         shape: `(H, W, C)`; see `layers.sides` for the sides that fit.
         classes: Number of classes.
-        width: ch in BigGAN's paper: channels of the largest map, or a quarter of them in networks for small images.
+        width: Channels of the maps are multiples of it; ch in BigGAN's paper.
         norm: "spectral" normalises all weights, as in all four papers.
         attention: As in `Generator`.
         deep: As in `Generator`.
