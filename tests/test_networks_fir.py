@@ -87,3 +87,11 @@ def test_modulation_is_a_kernel_for_each_example(upsample):
     np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(elsewhere, expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(both(params, x, 7 * styles)[0], ours, rtol=1e-5, atol=1e-5)  # demodulated
+
+
+def test_demodulated_maps_of_noise_have_unit_variance_whatever_the_styles():
+    # section 2.2: each channel of each example, for inputs of variance 1
+    x = jax.random.normal(jax.random.key(0), (2, 34, 34, 32))
+    styles = 1 + 3 * jax.random.normal(jax.random.key(1), (2, 32))
+    y = jax.jit(ModulatedConv(16, 3).init_with_output)(jax.random.key(2), x, styles)[0][:, 1:-1, 1:-1]
+    np.testing.assert_allclose(jnp.std(y, axis=(1, 2)), 1, rtol=0.15)  # neighbours are correlated: some 100 of 1024
