@@ -306,7 +306,7 @@ PRINTED = {  # parameters of layers, as the official code prints them when it st
     ("preset", "conditional"), [(name, False) for name in experiment.PRESETS] + [("paper-cifar10", True)]
 )
 def test_presets_have_the_official_parameters_layer_by_layer(preset, conditional):
-    config = dataclasses.replace(experiment.PRESETS[preset], conditional=conditional)
+    config: Any = dataclasses.replace(experiment.PRESETS[preset], conditional=conditional)
     side, classes = config.resolution, 10 * conditional
     system = experiment.build(config, Spec((side, side, 3), 10))
     sizes = {"side": side, "base": config.channel_base, "most": 512, "classes": classes}
@@ -350,7 +350,7 @@ def test_presets_are_those_of_the_official_code(name):
 
 def test_the_average_ramps_up_as_in_the_official_code():
     # ema_beta = 0.5 ** (batch_size / max(min(ema_kimg * 1000, images * ramp), 1e-8))
-    decay = experiment._decay(0.5 ** (64 / 500_000), 0.05)
+    decay: Any = experiment._decay(0.5 ** (64 / 500_000), 0.05)
     for step in (0, 1, 100, 10**6):
         expected = 0.5 ** (64 / max(min(500_000, step * 64 * 0.05), 1e-8))
         np.testing.assert_allclose(decay(jnp.asarray(step)), expected, rtol=1e-6)

@@ -82,9 +82,7 @@ def resample(x: Array, up: int = 1, down: int = 1, pads: Pair = (0, 0), gain: fl
 def _native(x: Array, *, up: int, down: int, pads: tuple[Pair, Pair], gain: float) -> Array:
     taps = np.array(TAPS)
     kernel = np.broadcast_to(gain * np.outer(taps, taps)[:, :, None, None], (4, 4, 1, x.shape[3]))
-    around = [
-        (before, after + up - 1) for before, after in pads
-    ]  # XLA inserts zeros between pixels, not after the last
+    around = [(before, after + up - 1) for before, after in pads]  # XLA inserts no zeros after the last pixel
     return lax.conv_general_dilated(
         x,
         jnp.asarray(kernel, x.dtype),
