@@ -18,6 +18,8 @@ FAMILIES = {
         "denoising_feature_matching",
         "stacked_mnist",
     ),
+    "modern baseline": ("r3gan",),
+    "small data": ("fastgan",),
     "mixtures": ("mix_gan", "adagan"),
     "labels, codes": ("cgan", "acgan", "infogan", "ssgan"),
     "encoders": ("bigan", "vae"),

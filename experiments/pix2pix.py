@@ -8,11 +8,11 @@ G is a U-Net, and D judges patches. The paper halves D's loss, which does not ch
 is cGAN, `--no-conditional` hides the source from D, `--adversarial 0` is L1 alone. `--dataset`: edges:NAME, grey:NAME,
 inverted:NAME of any image set, or pairs:DIRECTORY:DIRECTORY with the same file names in both.
 
-The paper's networks and optimisers are `--resolution 256 --depth 8 --g-width 64 --d-width 64 --receptive-field 70
---dropout 0.5 --batch-size 1 --g-learning-rate 2e-4 --d-learning-rate 2e-4 --beta2 0.999`. The paper also takes random
-crops and mirror images at side 286, keeps dropout, its noise, at test time, and tries a discriminator with a receptive
-field of 286 pixels. None of that is here: dropout acts in training alone, and norms use each image's own moments, so
-that a translation is a function of its source. Translations use averaged weights; `--ema-decay 0` uses the last ones.
+`--preset 256` has the paper's networks and optimisers, and the iterations for its facades (200 epochs of 400 pairs).
+The paper also takes random crops and mirror images at side 286, keeps dropout, its noise, at test time, and tries a
+discriminator with a receptive field of 286 pixels. None of that is here: dropout acts in training alone, and norms use
+each image's own moments, so that a translation is a function of its source. Translations use averaged weights;
+`--ema-decay 0` uses the last ones.
 
 Translate a folder: `python -m gan_jax.translate RUN --input DIRECTORY --output DIRECTORY`.
 
@@ -54,6 +54,27 @@ class Config(baseline.Adam, baseline.Widening, baseline.Common):
     run: loop.Run = baseline.lasting(3_000)
 
 
+PRESETS = {
+    # section 3.3 and appendix 6.1 and 6.2
+    "256": Config(
+        resolution=256,
+        batch_size=1,
+        l1=100.0,
+        depth=8,
+        dropout=0.5,
+        receptive_field=70,
+        g_width=64,
+        d_width=64,
+        g_learning_rate=2e-4,
+        d_learning_rate=2e-4,
+        beta1=0.5,
+        beta2=0.999,
+        ema_decay=0.0,
+        run=loop.Run(steps=80_000, sample_every=1_000),
+    )
+}
+
+
 def build(config: Config, spec: Spec) -> System:
     """Assembles a U-Net and a patch discriminator, with the adversarial and L1 losses."""
     if spec.unpaired:
@@ -83,4 +104,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    cli(main, __doc__)
+    cli(main, __doc__, presets=PRESETS)

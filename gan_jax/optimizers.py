@@ -122,10 +122,21 @@ def linear(rate: float | Array, steps: int, start: int = 0) -> Schedule:
     return lambda iteration: rate * jnp.clip(1 - (iteration - start) / steps, 0, 1)
 
 
-def cosine(rate: float | Array, steps: int, start: int = 0) -> Schedule:
-    """Cosine decay to 0, along half a period; arguments as in `linear`."""
+def cosine(rate: float | Array, steps: float, start: int = 0, final: float | Array = 0.0) -> Schedule:
+    """Cosine schedule, along half a period, by default a decay to 0.
+
+    Args:
+        rate: Initial value.
+        steps: Number of iterations until the final value, at least 1.
+        start: Iteration until which the value stays the initial one, at least 0.
+        final: Final value.
+    """
     _require_steps(steps, start)
-    return lambda iteration: rate * (1 + jnp.cos(jnp.pi * jnp.clip((iteration - start) / steps, 0, 1))) / 2
+
+    def schedule(iteration: Array) -> Array:
+        return final + (rate - final) * (1 + jnp.cos(jnp.pi * jnp.clip((iteration - start) / steps, 0, 1))) / 2
+
+    return schedule
 
 
 def piecewise(rates: Mapping[int, float | Array]) -> Schedule:
@@ -193,6 +204,6 @@ def _require_rate(name: str, rate: Rate) -> None:
     require(lambda: callable(rate) or rate > 0, f"{name}={rate}: it must be positive")
 
 
-def _require_steps(steps: int, start: int) -> None:
+def _require_steps(steps: float, start: int) -> None:
     require(lambda: steps >= 1, f"steps={steps}: give at least 1")
     require(lambda: start >= 0, f"start={start}: give at least 0")

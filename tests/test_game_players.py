@@ -12,6 +12,7 @@ from toy import KEY, points, points_game, state_of
 
 from gan_jax import game as games
 from gan_jax import latents, losses, penalties, rng, rules
+from gan_jax.errors import UserError
 from gan_jax.game import Game, discriminator, drawn, from_batch, generator, given, labelled, sampler, system
 from gan_jax.rules import gradients
 from gan_jax.rules.controllers import ema
@@ -24,6 +25,18 @@ NETWORKS["generator"] = plain(lambda p, z: p * z, 0.5)
 LATENT = latents.normal(1)
 GAME = Game(NETWORKS, losses.wasserstein(), LATENT)
 PLAYERS = [discriminator(GAME, SGD), generator(GAME, SGD)]
+
+
+# --- samples of the generator
+
+
+def test_two_samples_for_each_example_are_a_batch_of_twice_the_size():
+    state, batch = state_of(generator=0.5, discriminator=0.7), {"image": jnp.ones((6, 1))}
+    twice = generator(GAME, SGD, samples=2).objective(state, batch, KEY)
+    whole = generator(GAME, SGD).objective(state, {"image": jnp.zeros((12, 1))}, KEY)
+    np.testing.assert_allclose(twice[0], whole[0], rtol=1e-6)
+    with pytest.raises(UserError, match="samples=0: give at least 1"):
+        generator(GAME, SGD, samples=0)
 
 
 # --- inputs of the generator, and conditions of the discriminator

@@ -94,6 +94,42 @@ def test_derivatives_to_second_order_and_forward_over_reverse(name, row):
     close(ours(x, kernel), native(x, kernel), 1e-10)
 
 
+# groups, kernel, stride, padding, height, width, channels in, channels out; more than 8 groups are a loop on CPUs
+GROUPED = [(2, 3, 1, "SAME", 4, 5, 4, 6), (9, 3, 1, "SAME", 3, 4, 18, 9), (3, 4, 2, DCGAN, 6, 8, 3, 6)]
+
+
+@pytest.mark.parametrize("row", few(GROUPED, *GROUPED[:2]), ids=str)
+def test_a_grouped_convolution_and_its_derivatives_equal_those_of_its_groups_and_of_jax(row):
+    groups, size, stride, padding, height, width, channels, features = row
+    x, kernel = normal(0, 2, height, width, channels), normal(1, size, size, channels // groups, features)
+
+    def one_by_one(x, kernel):
+        pairs = zip(jnp.split(x, groups, 3), jnp.split(kernel, groups, 3), strict=True)
+        return jnp.concatenate([conv(*pair, stride, padding, native=True) for pair in pairs], 3)
+
+    def grouped(x, kernel, native):
+        return conv(x, kernel, stride, padding, native, groups)
+
+    ours, native, parts = (
+        jax.jit(partial(derivatives, f))(x, kernel)
+        for f in (partial(grouped, native=False), partial(grouped, native=True), one_by_one)
+    )
+    close(ours, native, 1e-10)
+    close(ours, parts, 1e-10)
+
+
+def test_a_grouped_convolution_is_one_operator_on_other_platforms_and_has_the_parameters_of_flax():
+    module, reference = Conv(6, 3, groups=3), nn.Conv(6, (3, 3), feature_group_count=3)
+    x = normal(0, 2, 4, 4, 9)
+    assert jax.eval_shape(module.init, jax.random.key(0), x) == jax.eval_shape(reference.init, jax.random.key(0), x)
+    kernel, rows = normal(1, 3, 3, 3, 6), jnp.stack([x, 2 * x])
+    close(jax.vmap(lambda x: conv(x, kernel, groups=3))(rows)[1], 2 * conv(x, kernel, groups=3))
+    slopes = jax.jit(jax.grad(lambda x, k: jnp.sum(conv(x, k, groups=3) ** 2), (0, 1)))
+    for platform in ("cuda", "tpu"):
+        text = slopes.trace(x, kernel).lower(lowering_platforms=(platform,)).as_text()
+        assert text.count("stablehlo.convolution") == 3 and "dot_general" not in text
+
+
 @pytest.mark.parametrize("row", [row for row in TABLE if not isinstance(row[2], str)], ids=str)
 def test_conv_transpose_is_the_linear_transpose(row):
     x, kernel, stride, padding = arguments(row)
@@ -230,6 +266,9 @@ def test_spectral_norm_wraps_it():
     [
         (lambda: conv(jnp.ones((8, 8, 1)), jnp.ones((3, 3, 1, 1))), r"x has shape \(8, 8, 1\).*x\[None\]"),
         (lambda: conv(jnp.ones((1, 8, 8, 1)), jnp.ones((3, 3, 2, 1))), r"kernel has shape .* need \[kh, kw, 1"),
+        (lambda: conv(jnp.ones((1, 8, 8, 4)), jnp.ones((3, 3, 2, 2)), groups=3), "groups=3 does not divide the 4"),
+        (lambda: conv(jnp.ones((1, 8, 8, 4)), jnp.ones((3, 3, 2, 3)), groups=2), r"2, a multiple of 2\]"),
+        (lambda: ConvTranspose(2, 4, groups=2).init(jax.random.key(0), jnp.ones((1, 8, 8, 2))), "only a plain"),
         (lambda: conv(jnp.ones((1, 3, 3, 1)), jnp.ones((4, 4, 1, 1)), 1, "VALID"), "does not fit .* add padding"),
         (lambda: conv(jnp.ones((1, 3, 3, 1)), jnp.ones((1, 1, 1, 1)), 1, "same"), "padding is 'same': pass 'SAME'"),  # pyright: ignore[reportArgumentType]
     ],

@@ -278,10 +278,10 @@ def test_the_commands_that_train_have_flags_that_their_experiments_take():
     lines = re.findall(r"^python -m experiments\.\w+(?: .*)?$", blocks, re.MULTILINE)
     commands = [(words[2], words[3:]) for words in (shlex.split(line, comments=True) for line in lines)]
     modules = [(importlib.import_module(name), flags) for name, flags in commands]
-    trains = [(module.Config, flags) for module, flags in modules if hasattr(module, "Config")]
+    trains = [(module, flags) for module, flags in modules if hasattr(module, "Config")]
     assert len(trains) >= 10
-    for kind, flags in trains:
-        cli.parsed(kind, flags, kind.__module__)
+    for module, flags in trains:
+        cli.parsed(module.Config, flags, module.__name__, presets=getattr(module, "PRESETS", None))
 
 
 @pytest.mark.parametrize("service", few(["wandb", "mlflow", "aim"], "wandb"))

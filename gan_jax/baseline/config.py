@@ -37,12 +37,19 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Updates:
-    """Averages of weights and of gradients."""
+class Average:
+    """The average of the generator's weights."""
 
     GROUP: ClassVar[str] = "optimiser"
     ema_decay: float = 0.999
     """Decay of the moving average of the generator, which draws the samples, in [0, 1); 0 for no averaging."""
+
+
+@dataclass(frozen=True)
+class Updates:
+    """Averages of gradients."""
+
+    GROUP: ClassVar[str] = "optimiser"
     accumulate: int = 1
     """Gradient accumulation: number of batches averaged per update, one in memory at a time."""
 
@@ -61,13 +68,18 @@ class Computation:
 
 
 @dataclass(frozen=True)
-class Common(Computation, Updates, Data):
-    """Data, batch size, average, precision, seed and run: settings of every experiment."""
+class Essentials(Computation, Updates, Data):
+    """Data, batch size, precision, seed and run: settings of every experiment."""
 
     GROUP: ClassVar[str] = "run"
     seed: int = 0
     """Seed of all randomness."""
     run: loop.Run = lasting(11_000)
+
+
+@dataclass(frozen=True)
+class Common(Average, Essentials):
+    """Settings of every experiment, and an average of constant decay."""
 
 
 @dataclass(frozen=True)

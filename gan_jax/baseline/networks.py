@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gan_jax import latents, rng
-from gan_jax.baseline.config import Common, Latents, Networks, ResidualNetworks, Widening, Widths
+from gan_jax.baseline.config import Essentials, Latents, Networks, ResidualNetworks, Widening, Widths
 from gan_jax.data import Spec
 from gan_jax.errors import UserError
 from gan_jax.networks import dcgan, linen, mixed, mlp, resnet
@@ -105,7 +105,7 @@ def networks(
     }
 
 
-def network(config: Common, module: nn.Module, *shapes: tuple[int, ...]) -> Network:
+def network(config: Essentials, module: nn.Module, *shapes: tuple[int, ...]) -> Network:
     """Returns a Flax module as a `Network`, with the config's precision and rematerialisation."""
     return remat.rematerialised(mixed(linen(module, *shapes), config.precision), config.activations)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from gan_jax import data, loop, optimizers
 from gan_jax import game as games
-from gan_jax.baseline.config import Adam, Betas, Common, Schedule
+from gan_jax.baseline.config import Adam, Betas, Common, Essentials, Schedule
 from gan_jax.checks import require
 from gan_jax.data import names
 from gan_jax.errors import UserError
@@ -47,7 +47,7 @@ def scheduled(config: Any, learning_rate: float) -> optimizers.Rate:
 
 
 def discriminator(
-    config: Common, game: Game, terms: Sequence[Term] = (), optimizer: AnyOptimizer | None = None, **options: Any
+    config: Essentials, game: Game, terms: Sequence[Term] = (), optimizer: AnyOptimizer | None = None, **options: Any
 ) -> Player:
     """Returns `game.discriminator` with the config's optimiser and gradient accumulation.
 
@@ -64,7 +64,7 @@ def discriminator(
 
 
 def generator(
-    config: Common, game: Game, terms: Sequence[Term] = (), optimizer: AnyOptimizer | None = None, **options: Any
+    config: Essentials, game: Game, terms: Sequence[Term] = (), optimizer: AnyOptimizer | None = None, **options: Any
 ) -> Player:
     """Returns `game.generator`, by default with Adam and `g_learning_rate`; arguments as in `discriminator`."""
     if optimizer is None:
@@ -72,12 +72,12 @@ def generator(
     return games.generator(game, optimizer, terms, batches=_batches(config), **options)
 
 
-def _batches(config: Common) -> int:
+def _batches(config: Essentials) -> int:
     require(lambda: config.accumulate >= 1, f"accumulate={config.accumulate}: give at least 1")
     return config.accumulate
 
 
-def _rates(config: Common) -> Adam:
+def _rates(config: Essentials) -> Adam:
     if not isinstance(config, Adam):
         raise UserError("optimizer: give one, because this config has no settings of Adam")
     return config
@@ -104,7 +104,7 @@ def system(
     return games.system(game, rule, [*controllers, *(ema(name, config.ema_decay) for name in averaged)], **options)
 
 
-def train(build: Callable[..., System], config: Common) -> None:
+def train(build: Callable[..., System], config: Essentials) -> None:
     """Trains an experiment's system on the data set of its config.
 
     Args:

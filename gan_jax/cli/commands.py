@@ -36,6 +36,7 @@ def cli(
     main: Callable[..., Any] | Sequence[Callable[..., Any]],
     description: str | None = None,
     arguments: Sequence[str] | None = None,
+    presets: Mapping[str, Any] | None = None,
 ) -> None:
     """Runs a function with arguments from the command line.
 
@@ -49,6 +50,7 @@ def cli(
             function that takes that number of operands is called.
         description: First paragraphs of `--help`; by default the function's docstring.
         arguments: The words of the command line, if some of them are not for `main`.
+        presets: Name -> config, for a function whose only argument is a config: `--preset NAME` starts from its values.
     """
     outlast_readers()
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
@@ -66,7 +68,7 @@ def cli(
             if not callable(main):
                 main, words, usage = _subcommand(main, description, prog, words)
                 prog, description = f"{prog} {usage}", None
-            called(main, words, prog, description)
+            called(main, words, prog, description, presets)
     except SystemExit as end:
         if not end.code or not together:
             raise

@@ -2,12 +2,15 @@
 
 A config's fields are shown in groups: first those that its own classes introduce, as "experiment options"; then those
 of base classes that name a group, `GROUP: ClassVar[str]`; and a nested dataclass in the group of its field's name.
+
+A preset is a config with a name: `--preset NAME` starts from its values instead of the defaults.
 """
 
+import argparse
 import functools
 import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +25,8 @@ from tyro.constructors import (
     StructFieldSpec,
     StructTypeInfo,
 )
+
+from gan_jax.errors import UserError
 
 TYPES = ConstructorRegistry()
 OWN = "experiment"  # group of the fields that belong to no other
@@ -52,7 +57,13 @@ def _described(about: StructTypeInfo) -> StructConstructorSpec | None:
     return about.type.spec if isinstance(about.type, type) and issubclass(about.type, _Described) else None
 
 
-def called(function: Callable[..., Any], arguments: Sequence[str], prog: str, description: str | None = None) -> None:
+def called(
+    function: Callable[..., Any],
+    arguments: Sequence[str],
+    prog: str,
+    description: str | None = None,
+    presets: Mapping[str, Any] | None = None,
+) -> None:
     """Calls a function with arguments of the command line.
 
     Args:
@@ -61,22 +72,42 @@ def called(function: Callable[..., Any], arguments: Sequence[str], prog: str, de
         arguments: The words of the command line.
         prog: Name of the command in messages.
         description: First paragraphs of `--help`; by default the function's docstring.
+        presets: Name -> value of the dataclass that is the function's only argument.
 
     Raises:
         SystemExit: After `--help`; or with status 2, after a message, if the arguments are wrong.
+        UserError: If there is no such preset.
     """
     kind = _only_dataclass(function)
     if kind is None:
         _made(function, arguments, prog, description)
     else:
-        function(
-            parsed(kind, arguments, prog, (inspect.getdoc(function) or "") if description is None else description)
-        )
+        text = (inspect.getdoc(function) or "") if description is None else description
+        function(parsed(kind, arguments, prog, text, presets))
 
 
-def parsed(kind: Any, arguments: Sequence[str], prog: str, description: str = "") -> Any:
+def parsed(
+    kind: Any, arguments: Sequence[str], prog: str, description: str = "", presets: Mapping[str, Any] | None = None
+) -> Any:
     """Returns a dataclass, such as an experiment's config, with values of the command line; see `called`."""
-    return _made(_grouped(kind), arguments, prog, description)
+    default = MISSING_NONPROP
+    if presets:
+        default, arguments = _preset(arguments, prog, presets)
+        text = "`--preset NAME` starts from other values than the defaults; other flags override them. NAME is one of"
+        description = f"{description}\n\n{text} {', '.join(presets)}."
+    return _made(_grouped(kind, default), arguments, prog, description)
+
+
+def _preset(arguments: Sequence[str], prog: str, presets: Mapping[str, Any]) -> tuple[Any, list[str]]:
+    """Returns the preset that the arguments name, and the other arguments."""
+    parser = argparse.ArgumentParser(prog, add_help=False, allow_abbrev=False)
+    parser.add_argument("--preset")
+    asked, others = parser.parse_known_args(arguments)
+    if asked.preset is None:
+        return MISSING_NONPROP, others
+    if asked.preset not in presets:
+        raise UserError(f"--preset {asked.preset}: there is no such preset; give one of {', '.join(presets)}")
+    return presets[asked.preset], others
 
 
 def _made(f: Any, arguments: Sequence[str], prog: str, description: str | None) -> Any:
@@ -97,10 +128,10 @@ def _only_dataclass(function: Callable[..., Any]) -> Any:
     return kind if is_dataclass(kind) else None
 
 
-def _grouped(kind: Any) -> Any:
-    """Returns a type from which tyro builds a dataclass, with its options in groups."""
+def _grouped(kind: Any, default: Any) -> Any:
+    """Returns a type from which tyro builds a dataclass, with its options in groups, and this value as the default."""
     groups: dict[str, list[StructFieldSpec]] = {OWN: []}
-    for field in _fields(kind, MISSING_NONPROP):
+    for field in _fields(kind, default):
         name = _group(kind, field)
         if is_dataclass(field.type):  # without a name of its own, it joins the rest of the group
             inner: Any = Annotated[_type(field.type, _fields(field.type, field.default)), tyro.conf.arg(name="")]

@@ -79,7 +79,7 @@ def discriminator(game: Game, terms: Sequence[Term] = ()) -> Objective:
     return lambda state, batch, key: _discriminator(game, terms, _play(game, state, batch, key))
 
 
-def generator(game: Game, terms: Sequence[Term] = ()) -> Objective:
+def generator(game: Game, terms: Sequence[Term] = (), samples: int = 1) -> Objective:
     """Returns the generator's objective.
 
     The discriminator runs in training mode (batch norm by the moments of the batch); its running statistics are not
@@ -88,6 +88,7 @@ def generator(game: Game, terms: Sequence[Term] = ()) -> Objective:
     Args:
         game: Networks, loss, latent and augmentation.
         terms: Regularisation terms, added to the loss.
+        samples: Samples for each example of the batch.
 
     Returns:
         `(state, batch, key) -> (loss, Aux)`; the batch holds "image" `[b, ...]`, which relativistic losses use too.
@@ -97,7 +98,12 @@ def generator(game: Game, terms: Sequence[Term] = ()) -> Objective:
     """
     _require_playable(game)
     _require_terms(game, terms)
-    return lambda state, batch, key: _generator(game, terms, _play(game, state, batch, key))
+
+    def objective(state: TrainState, batch: Batch, key: Array) -> tuple[Array, Aux]:
+        batch = jax.tree.map(lambda x: jnp.repeat(x, samples, axis=0), batch) if samples > 1 else batch
+        return _generator(game, terms, _play(game, state, batch, key))
+
+    return objective
 
 
 def regularisation(game: Game, terms: Sequence[Term], player: str, every: int) -> Objective:

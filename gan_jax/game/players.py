@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from gan_jax.checks import require
 from gan_jax.errors import UserError
 from gan_jax.game import objectives
 from gan_jax.game.objectives import Game
@@ -49,10 +50,26 @@ def generator(
     trains: Sequence[str] = (),
     active: Callable[[TrainState], Array] | None = None,
     batches: int = 1,
+    samples: int = 1,
 ) -> Player:
-    """Returns the player "generator", which minimises the generator's loss plus terms; arguments as `discriminator`."""
+    """Returns the player "generator", which minimises the generator's loss plus terms.
+
+    Args:
+        game: Networks, loss and inputs.
+        optimizer: As for `discriminator`, like the arguments that follow.
+        terms: Regularisation terms.
+        trains: Further networks.
+        active: When the player moves.
+        batches: Batches of a move.
+        samples: Samples for each example of a batch, of which norms see all: 2 where a paper's generator has batches
+            twice as large as its discriminator's.
+
+    Raises:
+        UserError: As `discriminator`; or if `samples` is below 1.
+    """
     _require_terms(terms, "generator")
-    objective, slots = objectives.generator(game, terms), joined([term.slots for term in terms])
+    require(lambda: samples >= 1, f"samples={samples}: give at least 1 sample for each example")
+    objective, slots = objectives.generator(game, terms, samples), joined([term.slots for term in terms])
     return Player("generator", ("generator", *trains), objective, optimizer, active, batches, slots)
 
 

@@ -24,7 +24,7 @@ from gan_jax.losses.adversarial import (
     zero_sum,
 )
 from gan_jax.losses.f_divergences import f_gan
-from gan_jax.losses.labels import flip, smooth
+from gan_jax.losses.labels import flip, noisy_hinge, smooth
 
 __all__ = [
     "balanced",
@@ -37,6 +37,7 @@ __all__ = [
     "hinge",
     "least_squares",
     "minimax",
+    "noisy_hinge",
     "non_saturating",
     "relativistic",
     "relativistic_average",

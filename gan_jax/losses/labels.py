@@ -1,4 +1,4 @@
-"""Label smoothing and label flips, for the discriminator's part of any loss; the generator's part is not changed."""
+"""Label smoothing and flips, for the discriminator's part of any loss, and noisy margins; the generator has none."""
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +9,7 @@ from gan_jax import rng
 from gan_jax.checks import require
 from gan_jax.errors import UserError
 from gan_jax.losses import adversarial
+from gan_jax.numerics import average
 from gan_jax.types import Array, GanLoss, Loss, TrainState
 
 
@@ -71,6 +72,36 @@ def flip(loss: Loss, probability: float) -> Loss:
         return GanLoss(discriminator, base.generator)
 
     return flipped
+
+
+def noisy_hinge(noise: float = 0.2) -> Loss:
+    """Hinge loss with random margins of the discriminator, from FastGAN's code (Liu et al. 2021, arXiv:2101.04775).
+
+    D minimises max(0, u - D(x)) + max(0, v + D(G(z))), u and v uniform on [1 - noise, 1] for each logit, anew in
+    each move; G minimises -D(G(z)).
+
+    Args:
+        noise: Width of the interval of margins, in (0, 1]; 0.2 in FastGAN's code.
+
+    Returns:
+        `(state, key) -> GanLoss`; the margins are drawn for the global batch, the same on every device.
+
+    Raises:
+        UserError: If `noise` is outside (0, 1].
+    """
+    require(lambda: 0 < noise <= 1, f"noise={noise}: it must lie in (0, 1]; losses.hinge() has constant margins")
+
+    def noisy(state: TrainState, key: Array) -> GanLoss:
+        def part(name: str, logits: Array) -> Array:
+            shift = jax.random.uniform(rng.named(key, name), logits.shape, maxval=noise)
+            return average(jax.nn.relu(1 - shift - logits))
+
+        def discriminator(real: Array, fake: Array) -> Array:
+            return part("real margins", real) + part("fake margins", -fake)
+
+        return GanLoss(discriminator, adversarial.hinge().generator)
+
+    return noisy
 
 
 def _smoothed(loss: GanLoss, real: float, fake: float) -> GanLoss:

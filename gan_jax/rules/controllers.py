@@ -18,13 +18,14 @@ from gan_jax.types import Array, Controller, Metrics, PyTree, TrainState
 def ema(network: str, decay: float | Schedule) -> Controller:
     """Exponential moving average of a network's parameters, for sampling.
 
-    average <- d average + (1 - d) current, d = min(decay, (1 + step) / (10 + step)). Without this ramp the initial
-    parameters would dominate the first 1 / (1 - decay) iterations. Running statistics are averaged with the same
-    weights, so that averaged parameters come with statistics that fit them.
+    average <- d average + (1 - d) current. A constant decay is ramped up, d = min(decay, (1 + step) / (10 + step)), as
+    otherwise the initial parameters would dominate the first 1 / (1 - decay) iterations; a schedule is used as it is.
+    Running statistics are averaged with the same weights, so that averaged parameters come with statistics that fit
+    them.
 
     Args:
         network: The network's name.
-        decay: Final d, in [0, 1), or a schedule of the iteration; 0 copies the current network.
+        decay: Final d, in [0, 1), or d as a schedule of the iteration; 0 copies the current network.
     """
     if not callable(decay):
         require_decay(decay)
@@ -32,11 +33,9 @@ def ema(network: str, decay: float | Schedule) -> Controller:
     def hook(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
         if network not in state.ema:
             raise UserError(f"network={network!r}: the state has averages only of {sorted(state.ema)}")
-        ramped = jnp.minimum(decay(state.step) if callable(decay) else decay, (1 + state.step) / (10 + state.step))
+        d = decay(state.step) if callable(decay) else jnp.minimum(decay, (1 + state.step) / (10 + state.step))
         current = {"params": state.params[network], "stats": state.stats[network]}
-        average = jax.tree.map(
-            lambda a, x: (ramped * a + (1 - ramped) * x).astype(a.dtype), state.ema[network], current
-        )
+        average = jax.tree.map(lambda a, x: (d * a + (1 - d) * x).astype(a.dtype), state.ema[network], current)
         return replace(state, ema=state.ema | {network: average}), metrics
 
     return Controller(f"average {network}", hook, averages=(network,))

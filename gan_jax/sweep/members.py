@@ -69,7 +69,7 @@ def planned(experiment: str, words: Sequence[str], out: Path | None = None) -> l
         flags = [word for name, value in chosen.items() for word in (f"--{name.replace('_', '-')}", *value)]
         flags += ["--workdir", str(directory)]
         prefix = [experiment] if script else ["-m", experiment]
-        config = parsed(kind, flags, f"python {' '.join(prefix)}")
+        config = parsed(kind, flags, f"python {' '.join(prefix)}", presets=getattr(module, "PRESETS", None))
         members.append(Member(settings, [*prefix, *flags], directory, config))
     _require_own_directories(members)
     return members

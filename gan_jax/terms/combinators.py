@@ -2,12 +2,12 @@
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import lax
 
 from gan_jax import rng
 from gan_jax.devices import parallel
 from gan_jax.errors import UserError
+from gan_jax.optimizers import Schedule
 from gan_jax.types import Array, Context, PyTree, Term
 
 
@@ -38,7 +38,7 @@ def lazy(term: Term, every: int) -> Term:
     return term._replace(value=value)
 
 
-def scheduled(term: Term, schedule: optax.Schedule) -> Term:
+def scheduled(term: Term, schedule: Schedule) -> Term:
     """Multiplies a term by a schedule.
 
     Args:

@@ -6,6 +6,7 @@ same names, shapes and meaning; they are faster on CPUs, see `bilinear`.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -22,15 +23,18 @@ Padding = Literal["SAME", "VALID"] | Sequence[Pair]
 Resample = Literal["up", "down", "none"]
 
 
-def conv(x: Array, kernel: Array, strides: int | Pair = 1, padding: Padding = "SAME", native: bool = False) -> Array:
+def conv(
+    x: Array, kernel: Array, strides: int | Pair = 1, padding: Padding = "SAME", native: bool = False, groups: int = 1
+) -> Array:
     """Convolves images with a kernel, as `lax.conv_general_dilated` does.
 
     Args:
         x: Images `[B, H, W, C]`.
-        kernel: `[kh, kw, C, F]`, of the same type.
+        kernel: `[kh, kw, C / groups, F]`, of the same type.
         strides: Strides along rows and columns.
         padding: "SAME", "VALID", or the zeros around rows and columns: `[(top, bottom), (left, right)]`.
         native: Whether to use JAX's own derivatives, see the function `native`.
+        groups: Parts of the channels, each of which is convolved alone; it divides C and F.
 
     Returns:
         Images `[B, H', W', F]`, `H' = (H + top + bottom - kh) // stride + 1`.
@@ -38,9 +42,9 @@ def conv(x: Array, kernel: Array, strides: int | Pair = 1, padding: Padding = "S
     Raises:
         UserError: If the arguments do not fit each other.
     """
-    size, strides = _check(x, kernel), _pair(strides)
+    size, strides = _check(x, kernel, groups), _pair(strides)
     pads = _pads(padding, lambda p: lax.padtype_to_pads(x.shape[1:3], size, strides, p))
-    window = _require_places(Window((x.shape[1], x.shape[2]), size, strides, pads))
+    window = _require_places(Window((x.shape[1], x.shape[2]), size, strides, pads, groups))
     return (bilinear.native if native else bilinear.convolve)(x, kernel, window)
 
 
@@ -121,10 +125,11 @@ class Conv(nn.Module):
         strides: Strides along rows and columns.
         padding: As in `conv`.
         use_bias: Whether to add a bias `[features]`.
-        kernel_init: Initialises the kernel `[kh, kw, C, features]`.
+        kernel_init: Initialises the kernel `[kh, kw, C / groups, features]`.
         dtype: Type to compute in; by default the promoted type of input and parameters.
         resample: "up" doubles the sides before the convolution, see `upsample_conv`; "down" halves them after it, see
             `conv_mean_pool`.
+        groups: As in `conv`; above 1 only without resampling.
     """
 
     features: int
@@ -135,23 +140,28 @@ class Conv(nn.Module):
     kernel_init: Callable[..., Any] = nn.initializers.lecun_normal()
     dtype: Any = None
     resample: Resample = "none"
+    groups: int = 1
 
     operator = staticmethod(conv)
 
     @nn.compact
     def __call__(self, x: Array, native: bool = False) -> Array:
         """Returns images `[B, H', W', features]`; `native` as in `conv`."""
-        kernel = self.weights((*_pair(self.kernel_size), x.shape[-1], self.features))
+        kernel = self.weights((*_pair(self.kernel_size), x.shape[-1] // self.groups, self.features))
         bias = (
             self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32) if self.use_bias else None
         )
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         operator = {"none": self.operator, "up": upsample_conv, "down": conv_mean_pool}[self.resample]
+        if self.groups > 1:
+            if operator is not conv:
+                raise UserError(f"groups={self.groups}: only a plain convolution has groups; give 1")
+            operator = partial(conv, groups=self.groups)
         y = operator(x, kernel, self.strides, self.padding, native)
         return y if bias is None else y + bias
 
     def weights(self, shape: tuple[int, ...]) -> Array:
-        """Returns the kernel `[kh, kw, C, features]`; subclasses scale it."""
+        """Returns the kernel `[kh, kw, C / groups, features]`; subclasses scale it."""
         return self.param("kernel", self.kernel_init, shape, jnp.float32)
 
 
@@ -185,12 +195,15 @@ def _pair(value: int | Pair) -> Pair:
     return (value, value) if isinstance(value, int) else value
 
 
-def _check(x: Array, kernel: Array) -> Pair:
+def _check(x: Array, kernel: Array, groups: int = 1) -> Pair:
     """Returns the kernel's height and width."""
     if x.ndim != 4:
         raise UserError(f"x has shape {x.shape}: pass images [B, H, W, C], one image as x[None]")
-    if kernel.ndim != 4 or kernel.shape[2] != x.shape[3]:
-        raise UserError(f"kernel has shape {kernel.shape}: images {x.shape} need [kh, kw, {x.shape[3]}, features]")
+    if x.shape[3] % groups:
+        raise UserError(f"groups={groups} does not divide the {x.shape[3]} channels of the images; give a divisor")
+    if kernel.ndim != 4 or kernel.shape[2] * groups != x.shape[3] or kernel.shape[3] % groups:
+        fitting = f"[kh, kw, {x.shape[3] // groups}, {'features' if groups == 1 else f'a multiple of {groups}'}]"
+        raise UserError(f"kernel has shape {kernel.shape}: images {x.shape} need {fitting}")
     return kernel.shape[0], kernel.shape[1]
 
 

@@ -1,0 +1,70 @@
+"""FastGAN (Liu et al. 2021, arXiv:2101.04775): for few images, a D that also reconstructs real images from its maps.
+
+    for each iteration:
+        D minimises max(0, u - D(x)) + max(0, v + D(G(z))) + w (|x - whole(x)| + |part of x - part(x)|)
+        G minimises -D(G(z))
+    with x and G(z) changed in colour and shifted, and margins u, v uniform on [0.8, 1]
+
+D judges patches. Its decoders reconstruct the whole image from its last map, and a random quarter from the quarter of
+the map before. In G, small maps gate the channels of maps 16 times as large (skip-layer excitation).
+
+The settings of the authors' code (train.py; the repository is gone, and was read in a copy) are `--resolution 256
+--mirror --batch-size 8 --latent-size 256 --g-width 64 --d-width 64 --g-learning-rate 2e-4 --d-learning-rate 2e-4
+--beta2 0.999 --steps 50000`. Its margins, and w = 8 from the sum over a batch of 8, are the defaults here. The code
+measures reconstructions by LPIPS; here the error is the mean absolute one, at up to 128 pixels. Its second output of G
+and second branch of D, at 128 pixels, are not in the paper, nor here. In the code one quarter is drawn for a batch,
+here for each image; and its G draws noise in sampling too.
+"""
+
+from dataclasses import dataclass
+
+from gan_jax import augment, baseline, losses, rules
+from gan_jax.checks import require
+from gan_jax.cli import cli
+from gan_jax.data import Spec
+from gan_jax.game import Game
+from gan_jax.methods.mirroring import mirrored
+from gan_jax.networks import fastgan
+from gan_jax.types import System, Term
+
+
+@dataclass(frozen=True)
+class Config(baseline.Adam, baseline.Widths, baseline.Latents, baseline.Common):
+    """The paper's networks, narrower for CPUs."""
+
+    reconstruction: float = 8.0
+    """Weight w of the reconstruction of real images."""
+    mirror: bool = False
+    """Flip real images at random, left to right."""
+    g_width: int = 8
+    """Channels of the generator's map of side 128; those of sides 4, 8, 16 and 32 are 16, 8, 4 and 2 times as many."""
+    d_width: int = 8
+    """An eighth of the channels of the discriminator's last map; each larger map has half as many as the next."""
+    g_learning_rate: float = 5e-4
+    d_learning_rate: float = 5e-4
+    beta2: float = 0.999
+
+
+def build(config: Config, spec: Spec) -> System:
+    """Assembles FastGAN's networks, the hinge loss with random margins and the reconstruction of real images."""
+    weight = config.reconstruction
+    require(lambda: weight >= 0, f"reconstruction={weight}: give a weight of at least 0")
+    networks = {
+        "generator": baseline.network(config, fastgan.Generator(spec.shape, config.g_width), (config.latent_size,)),
+        "discriminator": baseline.network(config, fastgan.Discriminator(spec.shape, config.d_width), spec.shape),
+    }
+    changed = augment.chain(augment.color(), augment.translation())
+    game = Game(networks, losses.noisy_hinge(), baseline.latent(config), augment=changed)
+    reconstructed = Term("reconstruction", lambda context: weight * context.real_output["reconstruction"])
+    players = [baseline.discriminator(config, game, [reconstructed]), baseline.generator(config, game)]
+    system = baseline.system(config, game, rules.alternating(players))
+    return mirrored(system) if config.mirror else system
+
+
+def main(config: Config) -> None:
+    """Trains FastGAN."""
+    baseline.train(build, config)
+
+
+if __name__ == "__main__":
+    cli(main, __doc__)

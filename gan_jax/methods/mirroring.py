@@ -1,0 +1,27 @@
+"""Mirroring: random horizontal flips of real images, which double a data set of objects without a handedness."""
+
+import jax
+import jax.numpy as jnp
+
+from gan_jax import rng
+from gan_jax.types import Array, Batch, Metrics, System, TrainState
+
+
+def mirrored(system: System) -> System:
+    """Returns a system that flips each real image horizontally with probability 1/2 before each update.
+
+    In distribution this is training on the images and their mirror images, `--mirror` of StyleGAN2-ADA's and R3GAN's
+    code. It is not an augmentation of the discriminator's images: samples are flipped as the data are.
+
+    Args:
+        system: A system for images.
+    """
+
+    def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
+        images, own = batch["image"], rng.named(key, "mirror")
+        stacked = images if system.batches > 1 else images[None]  # [batches, b, H, W, C]
+        keys = [rng.per_example(jax.random.fold_in(own, i), stacked.shape[1]) for i in range(len(stacked))]
+        flips = jax.vmap(jax.random.bernoulli)(jnp.concatenate(keys)).reshape(*images.shape[:-3], 1, 1, 1)
+        return system.update(state, batch | {"image": jnp.where(flips, images[..., ::-1, :], images)}, key)
+
+    return system._replace(update=update)

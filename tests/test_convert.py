@@ -1,0 +1,117 @@
+"""Conversion of published weights: what is converted is sampled; what does not fit is named; no pickle is executed."""
+
+import pickle
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from gan_jax import convert, runs, sample
+from gan_jax.convert import r3gan
+from gan_jax.errors import UserError
+
+torch = pytest.importorskip("torch")
+import torch_r3gan  # noqa: E402  needs torch
+
+README = Path(convert.__file__).with_name("README.md")
+
+
+@pytest.fixture(scope="module")
+def pair():
+    torch.manual_seed(0)
+    return torch_r3gan.pair(4, [8, 4], [2, 1], [1, 1], 2)
+
+
+@pytest.fixture(scope="module")
+def tensors(pair):
+    return torch_r3gan.tensors(*pair)
+
+
+def test_a_published_pickle_becomes_a_run_by_the_recipe(pair, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("network.pkl").write_bytes(pickle.dumps({"G": pair[0], "D": pair[1], "G_ema": pair[0]}))
+    (recipe,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    exec(recipe, {})
+    assert "R3GAN" in README.read_text()
+    said = convert.convert(Path("network.npz"), Path("run"))
+    assert said == "run: r3gan for images of 8 pixels, generator and discriminator from network.npz"
+    run = runs.open_run(Path("run"))
+    assert run.step == 0 and run.spec.shape == (8, 8, 3) and run.record["parent"]["path"].endswith("network.npz")
+    latents = sample.latents_of(run, 0, 2)
+    with torch.no_grad():
+        images = pair[0](torch.tensor(np.asarray(latents))).numpy().transpose(0, 2, 3, 1)
+    expected = np.round((np.clip(images, -1, 1) + 1) * 127.5)
+    assert np.abs(sample.samples(run, 0, 2) - expected).max() <= 1
+    state = runs.restore_state(run, Path("run"))
+    converted = r3gan.networks(torch_r3gan.tensors(*pair))[1]
+    for name in ("generator", "discriminator"):
+        kernel = converted[name][0]["block_8_0"]["Conv_1"]["kernel"]
+        np.testing.assert_array_equal(state.params[name]["block_8_0"]["Conv_1"]["kernel"], kernel)
+    with pytest.raises(UserError, match=r"--out run: the directory has files; give a new one"):
+        convert.convert(Path("network.npz"), Path("run"))
+
+
+def test_a_generator_alone_is_enough_and_the_discriminator_is_fresh(tensors, tmp_path):
+    alone = {name: x for name, x in tensors.items() if name.startswith("G_ema.")}
+    safetensors.numpy.save_file(
+        {name: np.ascontiguousarray(x) for name, x in alone.items()}, tmp_path / "g.safetensors"
+    )
+    said = convert.convert(tmp_path / "g.safetensors", tmp_path / "run")
+    assert said.endswith("generator from g.safetensors")
+    state = runs.restore_state(runs.open_run(tmp_path / "run"), tmp_path / "run")
+    assert not np.any(state.params["discriminator"]["block_8_0"]["Conv_2"]["kernel"]), "as at first"
+
+
+LAST = "Model.AggregationLayer.Layer.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x.pop("G_ema.Model.MainLayers.1.Layers.1.NonLinearity2.Bias"), "missing: G_ema.*NonLinearity2.Bias"),
+        (lambda x: x.pop("D.Model.ExtractionLayer.Layer.weight"), "missing: D.Model.Extraction"),
+        (lambda x: x.pop(f"G_ema.{LAST}"), "AggregationLayer.Layer.weight missing; give the state dict of an R3GAN"),
+        (lambda x: x.update({"D.Model.Extra.weight": np.ones(3)}), "superfluous: D.Model.Extra.weight"),
+        (lambda x: x.update({"G.Model.Extra": np.ones(3)}), "G.Model.Extra belong to no network"),
+        (lambda x: x.update({f"G_ema.{LAST}": np.ones((3, 5, 1, 1))}), r"wrong shape: G_ema.*\(3, 5, 1, 1\)"),
+        (
+            lambda x: x.update({"D.Model.MainLayers.0.Layers.1.Resampler.Kernel": np.ones((4, 4)) / 16}),
+            r"Resampler.Kernel is not the filter \[1, 3, 3, 1\]",
+        ),
+    ],
+)
+def test_tensors_that_do_not_fit_are_named(tensors, change, message):
+    changed = dict(tensors)
+    change(changed)
+    with pytest.raises(UserError, match=message):
+        r3gan.networks(changed)
+
+
+class Executed:
+    """Raises if it is unpickled."""
+
+    def __reduce__(self):
+        return (pytest.fail, ("a pickle was executed",))
+
+
+def test_other_files_are_refused_and_nothing_in_them_is_executed(tensors, tmp_path):
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(Executed()))
+    (tmp_path / "renamed.npz").write_bytes(pickle.dumps(Executed()))
+    (tmp_path / "renamed.safetensors").write_bytes(pickle.dumps(Executed()))
+    np.savez(tmp_path / "objects.npz", x=np.array([Executed()], dtype=object))
+    np.savez(tmp_path / "others.npz", **{"conv1.weight": np.ones(3)})
+    for name, message in {
+        "a.pkl": "give a .npz or .safetensors file of the state dict; gan_jax/convert/README.md has a recipe",
+        "renamed.npz": "it is no .npz file of plain tensors",
+        "renamed.safetensors": "it is no .safetensors file of plain tensors",
+        "objects.npz": "it is no .npz file of plain tensors",
+        "others.npz": "they are named like conv1.weight",
+    }.items():
+        with pytest.raises(UserError, match=message):
+            convert.convert(tmp_path / name, tmp_path / "run")
+    np.savez(tmp_path / "right.npz", **tensors)
+    with pytest.raises(UserError, match=r"--dataset digits: its images have shape \(8, 8, 1\)"):
+        convert.convert(tmp_path / "right.npz", tmp_path / "run", "digits")
+    assert not (tmp_path / "run").exists()

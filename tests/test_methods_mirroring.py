@@ -1,0 +1,48 @@
+"""Mirroring flips each real image with probability 1/2; scheduled augmentations follow their schedule."""
+
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gan_jax import optimizers, rng
+from gan_jax.methods.mirroring import mirrored
+from gan_jax.methods.scheduled_ada import scheduled_ada
+from gan_jax.types import System, TrainState
+
+
+@pytest.mark.parametrize("lead", [(64,), (3, 32)])
+def test_half_of_the_images_are_flipped_left_to_right_and_nothing_else_changes(lead):
+    system = System(
+        *[SimpleNamespace] * 2, lambda state, batch, key: (batch, key), lead[0] if len(lead) > 1 else 1, {}, ()
+    )
+    images = jax.random.uniform(rng.key(0), (*lead, 2, 3, 1))
+    batch = {"image": images, "label": jnp.arange(lead[-1])}
+    changed, key = mirrored(system).update(None, batch, rng.key(1))
+    same, flipped = (
+        np.all(np.asarray(changed["image"] == other), axis=(-3, -2, -1)) for other in (images, images[..., ::-1, :])
+    )
+    assert np.all(same ^ flipped) and 0.3 < flipped.mean() < 0.7
+    if len(lead) > 1:
+        assert len({tuple(row) for row in flipped}) == len(flipped), "each batch has flips of its own"
+    np.testing.assert_array_equal(changed["label"], batch["label"])
+    assert key == rng.key(1)
+
+
+def test_scheduled_augmentations_begin_with_none_and_need_no_slot():
+    augment = jax.jit(scheduled_ada(optimizers.cosine(0.0, 100, final=0.8)))
+    images = jax.random.uniform(rng.key(0), (32, 8, 8, 3), minval=-1)
+    keys, changed = jax.random.split(rng.key(1), 32), []
+    for step in (0, 50, 100, 150):
+        made = augment(images, keys, TrainState(jnp.asarray(step), {}, {}, {}, {}, {}))
+        changed.append(int(np.sum(np.any(made != images, axis=(1, 2, 3)))))
+    assert changed[0] == 0 < changed[1] <= changed[2] == changed[3]
+
+
+def test_a_cosine_goes_from_one_value_to_another():
+    schedule = optimizers.cosine(2.0, 10.5, start=5, final=1.0)
+    steps = np.array([0, 5, 8, 15, 16, 100])
+    share = np.clip((steps - 5) / 10.5, 0, 1)
+    np.testing.assert_allclose(jax.vmap(schedule)(steps), 1 + (1 + np.cos(np.pi * share)) / 2, rtol=1e-6)
