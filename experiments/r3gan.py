@@ -38,7 +38,7 @@ from gan_jax.types import System
 class Config(baseline.Latents, baseline.Essentials):
     """Residual networks without norms, and schedules over the images seen."""
 
-    width: int = 64
+    width: int = 32
     """Channels of maps up to side full_width_side; halved whenever the side doubles beyond."""
     full_width_side: int = 8
     """Largest side, in pixels, of maps with all channels."""
@@ -46,7 +46,7 @@ class Config(baseline.Latents, baseline.Essentials):
     """Residual blocks per side."""
     expansion: int = 2
     """Channels within a block, in multiples of those between blocks."""
-    group_width: int = 16
+    group_width: int = 8
     """Channels of a group of the 3x3 convolutions, which divides the channels within a block."""
     conditional: bool = False
     """Whether both networks see the labels, which the data must have."""
@@ -58,15 +58,16 @@ class Config(baseline.Latents, baseline.Essentials):
     beta2: float = 0.9
     """Adam's beta2; beta1 is 0."""
     final_beta2: float = 0.99
-    half_life: float = 10_000
+    half_life: float = 2_000
     """Half-life h of the average of the generator's weights at the end of the schedules, in images; 0 at first."""
     augmentation: float = 0.0
     """Probability p of each augmentation at the end of the schedules, 0 at first; 0 for none."""
     mirror: bool = False
     """Flip real images at random, left to right."""
-    schedule_images: float = 200_000
+    schedule_images: float = 64_000
     """Length of the schedules, in real images."""
-    run: loop.Run = baseline.lasting(6_000)
+    batch_size: int = 16
+    run: loop.Run = baseline.lasting(4_000)
 
 
 CODE = Config(  # train.py; FP16Stages of the code are the stages of bfloat16
@@ -118,7 +119,7 @@ PRESETS = {
     ),
     "stacked-digits": Config(
         dataset="stacked_digits",
-        run=loop.Run(steps=6_000, log_every=100, eval_metrics=("classes", "uniform_kl"), eval_count=26_000),
+        run=loop.Run(steps=4_000, log_every=100, eval_metrics=("classes", "uniform_kl"), eval_count=26_000),
     ),
 }
 
