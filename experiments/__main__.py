@@ -23,6 +23,7 @@ FAMILIES = {
     "mixtures": ("mix_gan", "adagan"),
     "labels, codes": ("cgan", "acgan", "infogan", "ssgan"),
     "encoders": ("bigan", "vae"),
+    "styles": ("stylegan2",),
     "translation": ("pix2pix", "cyclegan"),
     "laboratory": ("toy2d", "loss_zoo"),
 }

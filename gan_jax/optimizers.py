@@ -40,7 +40,9 @@ class Optimizer(NamedTuple):
 AnyOptimizer = Optimizer | optax.GradientTransformation
 
 
-def adam(learning_rate: Rate, b1: Rate = 0.9, b2: Rate = 0.999, eps: float = 1e-8, eps_root: float = 0.0) -> Optimizer:
+def adam(
+    learning_rate: Rate, b1: Rate = 0.9, b2: Rate = 0.999, eps: float = 1e-8, eps_root: float = 0.0, lazy: int = 0
+) -> Optimizer:
     """Adam (Kingma and Ba 2015, arXiv:1412.6980).
 
     Args:
@@ -51,8 +53,16 @@ def adam(learning_rate: Rate, b1: Rate = 0.9, b2: Rate = 0.999, eps: float = 1e-
         eps: Added to the square root, positive.
         eps_root: Added under the square root. `rules.unrolled` needs it positive, such as 1e-8, to have a derivative
             where a gradient is 0.
+        lazy: Iterations from one step of `game.regularisation` to the next, 0 for no such steps. As they come in
+            addition, k + 1 steps in k iterations, it takes c = k / (k + 1) times the rate, b1^c and b2^c (Karras et al.
+            2020, arXiv:1912.04958, appendix B).
     """
     _require_rate("learning_rate", learning_rate)
+    require(lambda: lazy >= 0, f"lazy={lazy}: give the iterations between regularisation steps, or 0 for none")
+    if lazy:
+        share, given = lazy / (lazy + 1), (learning_rate, b1, b2)
+        learning_rate = lambda iteration: share * _value(given[0], iteration)  # noqa: E731
+        b1, b2 = (lambda iteration, b=b: _value(b, iteration) ** share for b in given[1:])
     for name, beta in (("b1", b1), ("b2", b2)):
         require(lambda beta=beta: callable(beta) or 0 <= beta < 1, f"{name}={beta}: give a number in [0, 1)")
 

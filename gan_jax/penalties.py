@@ -19,16 +19,20 @@ from gan_jax.types import Array, Context, Term
 Critic = Callable[[Array], Array]
 
 
-def r1(weight: float) -> Term:
+def r1(weight: float, of_sum: bool = False) -> Term:
     """R1: gradient penalty on real examples (Mescheder et al. 2018, arXiv:1801.04406).
 
     weight / 2 * |grad D(x)|^2.
 
     Args:
         weight: Gamma, 10 in the paper; positive.
+        of_sum: Whether the gradient is that of the sum of the global batch's logits, in each example, as in StyleGAN2
+            (Karras et al. 2020, arXiv:1912.04958). The two are the same unless a logit depends on other examples, as
+            with minibatch deviation; then only that of the sum is defined.
     """
     require_weight("weight", weight)
-    return _of_slopes("r1", lambda context: weight / 2 * _squared_slope(context.critic, context.real))
+    term = _of_slopes("r1", lambda context: weight / 2 * _squared_slope(context.critic, context.real))
+    return term._replace(per_example=()) if of_sum else term
 
 
 def r2(weight: float) -> Term:
@@ -136,11 +140,12 @@ def lecam(weight: float, decay: float = 0.99, name: str = "lecam") -> Term:
 
 
 def input_gradient(critic: Critic, inputs: Array) -> Array:
-    """Returns the gradient of each example's logit with respect to that example.
+    """Returns the gradient of the sum of all logits, on all devices, with respect to each example.
 
     Args:
-        critic: `[b, ...] -> logits`, where logit i depends on example i alone. Patch logits `[b, h, w, ...]` are
-            averaged. With a packing critic's `[b / m]`, an image's gradient is that of its pack's logit.
+        critic: `[b, ...] -> logits`; if logit i depends on example i alone, the gradient is that of this logit. Patch
+            logits `[b, h, w, ...]` are averaged. With a packing critic's `[b / m]`, an image's gradient is that of its
+            pack's logit.
         inputs: Points of evaluation, `[b, ...]`.
 
     Returns:

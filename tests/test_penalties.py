@@ -8,6 +8,7 @@ from toy import images_game, points, points_game
 
 from gan_jax import penalties, rng, terms
 from gan_jax.devices import parallel
+from gan_jax.networks.layers.batch import minibatch_deviation
 from gan_jax.types import Context, TrainState
 
 W = jnp.array([3.0, -4.0])  # norm 5
@@ -313,6 +314,44 @@ def test_bad_settings_are_refused(make, message):
 @pytest.mark.parametrize("norm", ["layer", "spectral", "none"])
 def test_per_example_penalties_go_with_critics_that_judge_each_example(norm):
     points_game(norm, terms={"discriminator": (terms.lazy(penalties.r1(1.0), 2), penalties.gradient_penalty())})
+
+
+def test_r1_of_the_sum_of_logits_sees_how_examples_depend_on_each_other():
+    # by hand, on the whole batch: the gradient in each example of the sum of all logits, on any number of devices
+    def critic(params, images):
+        hidden = jnp.tanh(images.reshape(-1, 4) @ params["in"])
+        return minibatch_deviation(hidden, group=4) @ params["out"]
+
+    with jax.enable_x64(True):
+        random = np.random.default_rng(3)
+        images = jnp.asarray(random.normal(size=(8, 2, 2, 1)))
+        params = {"in": jnp.asarray(random.normal(size=(4, 5))), "out": jnp.asarray(random.normal(size=6))}
+
+        def step(params, rows):
+            def value(params):
+                move = context(lambda x: critic(params, x), *[parallel.local(rows)] * 2)
+                return jnp.mean(penalties.r1(3.0, of_sum=True).value(move))
+
+            return parallel.pmean(jax.value_and_grad(value)(params))
+
+        def directly(params):
+            slopes = jax.grad(lambda x: jnp.sum(critic(params, x)))(images)
+            return 3 / 2 * jnp.sum(slopes**2) / 8
+
+        expected = compiled(jax.value_and_grad(directly))(params)
+        alone = jax.grad(lambda x: jnp.sum(jax.vmap(lambda x: critic(params, x[None])[0])(x)))(images)
+        assert abs(float(expected[0]) - 3 / 2 * float(jnp.sum(alone**2)) / 8) > 1e-2  # the dependence matters
+        for found in (
+            compiled(step)(params, images),
+            parallel.simulated(step, 4)(jax.tree.map(jnp.copy, params), images),
+        ):
+            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9), found, expected)
+
+
+def test_r1_of_the_sum_of_logits_is_allowed_where_that_of_each_logit_is_not_defined():
+    with pytest.raises(ValueError, match="depends on the whole batch"):
+        points_game("batch", terms={"discriminator": [penalties.r1(1.0)]})
+    points_game("batch", terms={"discriminator": [terms.lazy(penalties.r1(1.0, of_sum=True), 2)]})
 
 
 @pytest.mark.parametrize("game", [images_game, points_game])

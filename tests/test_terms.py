@@ -1,16 +1,18 @@
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from test_penalties import FAKE, REAL, check_gradients, compiled, context, linear, quadratic
+from flax import linen as nn
+from test_penalties import FAKE, REAL, check_gradients, compiled, context, linear, quadratic, state_at
 from toy import points, points_game
 
-from gan_jax import penalties, terms
+from gan_jax import networks, penalties, rng, terms
 from gan_jax.errors import UserError
-from gan_jax.types import Term
+from gan_jax.types import Array, Term
 
 FEATURES = jnp.array([[1.0, 0.0, 2.0], [0.0, 3.0, -1.0], [2.0, 2.0, 0.0], [-1.0, 1.0, 1.0]])
 PARAMS = {
@@ -27,6 +29,7 @@ TERMS = {
     "mode_seeking": lambda: terms.mode_seeking(2.0),
     "latent_diversity": lambda: terms.latent_diversity(std=0.5),
     "path_length": lambda: terms.path_length(decay=0.5),
+    "half the path length": lambda: terms.path_length(decay=0.5, name="half the path length", shrink=2),
     "orthogonal": lambda: terms.orthogonal(1.0, "discriminator"),
     "historical_averaging": lambda: terms.historical_averaging(1.0, "generator"),
 }
@@ -153,6 +156,52 @@ def test_path_length_of_a_linear_generator_is_its_frobenius_norm():
         spread, average = length(0.9, jnp.asarray(2.0))
         np.testing.assert_allclose(average, 2 + 0.1 * (mean - 2), rtol=1e-5)
         np.testing.assert_allclose(spread, variance + (mean - average) ** 2, rtol=1e-4)  # to the new average
+
+
+class Styled(nn.Module):
+    """A layer "styles", which repeats latents, and a linear image of all of them."""
+
+    matrix: Array
+
+    @nn.compact
+    def __call__(self, latents, train):
+        styles = Repeat(len(self.matrix), name="styles")(latents)
+        return jnp.einsum("bld,ldp->bp", styles, self.matrix).reshape(-1, 2, 3, 1)
+
+
+class Repeat(nn.Module):
+    count: int
+
+    @nn.compact
+    def __call__(self, x):
+        return jnp.repeat(nn.Dense(4)(x)[:, None], self.count, axis=1)
+
+
+@pytest.mark.parametrize("keep", ["everything", "nothing"])
+def test_path_lengths_of_a_layer_are_those_of_the_network_after_it(keep):
+    # of y = A_l^T applied to the direction: l^2 is the mean over layers of |y|^2
+    matrix = jax.random.normal(jax.random.key(2), (3, 4, 6))
+    network = networks.rematerialised(networks.linen(Styled(matrix), (2,)), keep)
+    params, _ = network.init(jax.random.key(0))
+
+    def generate(params, latents):
+        return network.apply(params, {}, latents, train=True, key=jax.random.key(1))[0]
+
+    @jax.jit
+    def value(params):
+        z = jnp.ones((8, 2))
+        move = context(linear, z, z, latents=z, generate=partial(generate, params))
+        move = move._replace(fake=generate(params, z), state=state_at(extra={"path_length": jnp.zeros(())}))
+        values, extra = terms.path_length(3.0, decay=0.0, layer="styles", shrink=2).value(move)
+        direction = rng.normal(rng.each(move.keys, "direction"), move.fake)[:4].reshape(4, 6) / 6**0.5
+        return jnp.mean(values), values, extra["path_length"], direction
+
+    _, values, mean, direction = value(params)
+    lengths = jnp.sqrt(jnp.mean(jnp.sum(jnp.einsum("ldp,bp->bld", matrix, direction) ** 2, axis=2), axis=1))
+    np.testing.assert_allclose(mean, jnp.mean(lengths), rtol=1e-5)
+    np.testing.assert_allclose(values, 3 * (lengths - mean) ** 2, rtol=1e-4, atol=1e-6)
+    with pytest.raises(UserError, match="layer='style': the network has no layer"):
+        terms.path_length(layer="style").value(context(latents=REAL))
 
 
 def test_orthogonal_sees_the_angles_between_columns_alone():

@@ -10,7 +10,7 @@ samples with, `averaged_network` evaluates averaged weights, and `current` retur
 from gan_jax.game.build import averaged_network, current, sampler, system
 from gan_jax.game.inputs import drawn, from_batch, given, labelled
 from gan_jax.game.objectives import Game
-from gan_jax.game.players import discriminator, generator
+from gan_jax.game.players import discriminator, generator, regularisation
 
 __all__ = [
     "Game",
@@ -22,6 +22,7 @@ __all__ = [
     "generator",
     "given",
     "labelled",
+    "regularisation",
     "sampler",
     "system",
 ]

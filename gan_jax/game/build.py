@@ -1,6 +1,6 @@
 """Assembly of a `System` from a game, an update rule and controllers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ def system(
     encode: Averaged | None = None,
     translate: Averaged | None = None,
     translate_back: Averaged | None = None,
+    truncate: Callable[[float], Averaged] | None = None,
 ) -> System:
     """Assembles a system from a game, an update rule with its players, and controllers.
 
@@ -39,6 +40,7 @@ def system(
         encode: Encoder, examples to latents.
         translate: Translator, sources to examples.
         translate_back: Translator of the other direction.
+        truncate: `(psi) -> sample`, of a generator that truncates by itself.
 
     Raises:
         UserError: If a player moves a network that does not exist, no controller averages the generator of a game with
@@ -50,6 +52,13 @@ def system(
     averaged = [name for controller in controllers for name in controller.averages]
     users: dict[str, Sequence[str]] = {f"player {player.name!r} moves": player.networks for player in players}
     users["a controller averages"] = averaged
+    owners = {player.name: player.networks for player in players if not player.shares}
+    for player in players:
+        if player.shares and player.networks != owners.get(player.shares):
+            raise UserError(
+                f"player {player.name!r} shares the optimiser of {player.shares!r}, which is no player that moves the "
+                f"same networks; the others are {sorted(owners)}"
+            )
     for who, names in users.items():
         if unknown := sorted(set(names) - set(networks)):
             raise UserError(f"{who} {unknown[0]!r}, which does not exist; the networks are {sorted(networks)}")
@@ -65,7 +74,7 @@ def system(
             step=jnp.zeros((), jnp.int32),
             params=params,
             stats=stats,
-            opt_state={p.name: p.optimizer.init({n: params[n] for n in p.networks}) for p in players},
+            opt_state={p.name: p.optimizer.init({n: params[n] for n in p.networks}) for p in players if not p.shares},
             # copied: an alias would be donated twice
             ema=jax.tree.map(jnp.copy, {name: {"params": params[name], "stats": stats[name]} for name in averaged}),
             extra=slots(params),
@@ -91,6 +100,7 @@ def system(
         encode=encode,
         translate=translate,
         translate_back=translate_back,
+        truncate=truncate,
     )
 
 

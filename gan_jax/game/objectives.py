@@ -106,6 +106,25 @@ def generator(game: Game, terms: Sequence[Term] = (), samples: int = 1) -> Objec
     return objective
 
 
+def regularisation(game: Game, terms: Sequence[Term], player: str, every: int) -> Objective:
+    """Returns `every` times the sum of regularisation terms, without the adversarial loss: what lazy steps minimise.
+
+    Args:
+        game: Networks, loss, latent and augmentation.
+        terms: At least one.
+        player: "discriminator" or "generator", whose terms they are.
+        every: Iterations from one step to the next.
+    """
+    _require_playable(game)
+    _require_terms(game, terms)
+
+    def objective(state: TrainState, batch: Batch, key: Array) -> tuple[Array, Aux]:
+        added, metrics, extra = _sum(terms, _play(game, state, batch, key).context, player)
+        return every * added, Aux({}, extra, metrics)  # XLA removes the adversarial loss, which nothing uses
+
+    return objective
+
+
 class _Played(NamedTuple):
     """Results of one forward pass of the game."""
 

@@ -73,6 +73,34 @@ def generator(
     return Player("generator", ("generator", *trains), objective, optimizer, active, batches, slots)
 
 
+def regularisation(game: Game, player: Player, terms: Sequence[Term], every: int) -> Player:
+    """Returns a player of lazy regularisation: separate steps of a player's optimiser (arXiv:1912.04958, appendix B).
+
+    Every `every` iterations it minimises `every` times the sum of the terms, and moves the player's networks by its
+    optimiser, whose state both share. Adam's constants are then those of `optimizers.adam(..., lazy=every)` for both.
+    `terms.lazy` instead adds a term to the loss of the same step. List it after the player in `rules.alternating`:
+
+        critic = discriminator(game, optimizers.adam(0.002, 0.0, 0.99, lazy=16))
+        rule = rules.alternating([critic, regularisation(game, critic, [penalties.r1(10.0)], 16), ...])
+
+    Args:
+        game: The game of the player.
+        player: The discriminator or the generator.
+        terms: Regularisation terms, which the player does not have.
+        every: Iterations from one step to the next, at least 1; 16 for R1 and 4 for path lengths in the paper.
+
+    Returns:
+        A player named "PLAYER_regularisation".
+
+    Raises:
+        UserError: See `discriminator`.
+    """
+    _require_terms(terms, player.name)
+    objective, slots = objectives.regularisation(game, terms, player.name, every), joined([t.slots for t in terms])
+    name = f"{player.name}_regularisation"
+    return player._replace(name=name, objective=objective, slots=slots, every=every, shares=player.name)
+
+
 def _require_terms(terms: Sequence[Term], player: str) -> None:
     if isinstance(terms, Term):
         raise UserError("terms: give a list, even for one, such as [penalties.r1(1.0)]")

@@ -4,8 +4,9 @@ Latents become styles (`networks.styles`), which modulate each convolution of th
 squares whose side is a power of 2, at least 8. All layers have equalised learning rates, and all activations are leaky
 ReLUs times sqrt(2), clipped at +-256 after convolutions.
 
-`dtype` is the type of computation at the 4 highest resolutions; as in Karras et al. 2020 (arXiv:2006.06676, appendix
-C), the mapping network, the smaller maps, the sum of the images and the discriminator's last layers stay in float32.
+`dtype` is the type of computation at the 4 highest resolutions; by default that of the parameters. As in Karras et al.
+2020 (arXiv:2006.06676), the mapping network, the smaller maps, the sum of the images and the
+discriminator's last layers stay in float32.
 """
 
 import math
@@ -22,7 +23,7 @@ from gan_jax.networks.layers.batch import minibatch_deviation
 from gan_jax.networks.layers.equalised import EqualisedConv, EqualisedDense
 from gan_jax.networks.layers.modulated import ModulatedConv
 from gan_jax.networks.layers.noise import example_keys
-from gan_jax.networks.styles import Mapping, Styles
+from gan_jax.networks.styles import Mapping, Styles, full
 from gan_jax.types import Array
 
 CLAMP = 256.0  # "conv_clamp" of the official code
@@ -30,18 +31,20 @@ LOW = 4  # number of the highest resolutions that are computed in `dtype`
 
 
 def sides(shape: tuple[int, ...]) -> list[int]:
-    """Returns the sides of maps for images `(H, W, C)`: 4, 8, ..., H.
+    """Returns the sides of maps for images `(H, W, C)`: m, 2 m, 4 m, ..., H, with m from 4 to 7.
 
     Raises:
-        UserError: If the images are not squares whose side is a power of 2, at least 8.
+        UserError: If the images are not squares of such a side, at least 8.
     """
-    if len(shape) != 3 or shape[0] != shape[1] or shape[0] < 8 or shape[0] & (shape[0] - 1):
-        near = 2 ** max(3, round(math.log2(min(shape[:2])))) if len(shape) == 3 else 32
+    each = [shape[0]]
+    while each[0] > 7 and each[0] % 2 == 0:
+        each.insert(0, each[0] // 2)
+    if len(shape) != 3 or shape[0] != shape[1] or len(each) < 2 or not 4 <= each[0] <= 7:
         raise UserError(
-            f"shape={tuple(shape)}: StyleGAN2 makes square images whose side is a power of 2, at least 8; resize the "
-            f"data, such as --resolution {near}"
+            f"shape={tuple(shape)}: StyleGAN2 makes square images whose side is 4, 5, 6 or 7 times a power of 2, from "
+            f"8 on; resize the data, such as --resolution {2 ** max(3, min(shape[:2]).bit_length() - 1)}"
         )
-    return [2**i for i in range(2, shape[0].bit_length())]
+    return each
 
 
 def count(shape: tuple[int, ...]) -> int:
@@ -58,12 +61,12 @@ class Layer(nn.Module):
     Attributes:
         features: Output channels.
         upsample: Whether to double the sides.
-        dtype: Type of computation.
+        dtype: Type of computation; None for that of the parameters.
     """
 
     features: int
     upsample: bool = False
-    dtype: Any = jnp.float32
+    dtype: Any = None
 
     @nn.compact
     def __call__(self, x: Array, style: Array, train: bool) -> Array:
@@ -84,38 +87,43 @@ class ToImage(nn.Module):
     """Image at the resolution of a map: a modulated 1x1 convolution without demodulation."""
 
     channels: int
-    dtype: Any = jnp.float32
+    dtype: Any = None
 
     @nn.compact
     def __call__(self, x: Array, style: Array) -> Array:
         """Maps `[b, H, W, C]` and a style `[b, width]` to `[b, H, W, channels]`, float32."""
         styles = EqualisedDense(x.shape[-1], bias=1.0, name="affine")(style)
         conv = ModulatedConv(self.channels, 1, demodulate=False, dtype=self.dtype, name="conv")
+        x = conv(x, styles)
         bias = self.param("bias", nn.initializers.zeros_init(), (self.channels,), jnp.float32)
-        return jnp.clip(conv(x, styles) + bias.astype(self.dtype), -CLAMP, CLAMP).astype(jnp.float32)
+        return full(jnp.clip(x + bias.astype(x.dtype), -CLAMP, CLAMP))
 
 
 class Block(nn.Module):
     """Block of the synthesis network: two convolutions, of which the first doubles the sides, and an image.
 
+    The first block has a learnt constant in place of the first convolution.
+
     Attributes:
         features: Channels.
         channels: Channels of images.
-        first: Whether it is the first block, which has a learnt constant for the first convolution.
-        dtype: Type of computation.
+        side: Height and width of its maps.
+        dtype: Type of computation; None for that of the parameters.
     """
 
     features: int
     channels: int
-    first: bool = False
-    dtype: Any = jnp.float32
+    side: int
+    dtype: Any = None
 
     @nn.compact
     def __call__(self, x: Array | None, image: Array | None, styles: Array, train: bool) -> tuple[Array, Array]:
-        """Returns a map `[b, H, W, features]` and an image `[b, H, W, channels]` from the block before, and styles."""
+        """Returns a map `[b, H, W, features]` and an image `[b, H, W, channels]`, from those of the block before."""
         if x is None:
-            constant = self.param("constant", nn.initializers.normal(1.0), (4, 4, self.features), jnp.float32)
-            x = jnp.broadcast_to(constant.astype(self.dtype), (len(styles), *constant.shape))
+            constant = self.param(
+                "constant", nn.initializers.normal(1.0), (self.side, self.side, self.features), jnp.float32
+            )
+            x = jnp.broadcast_to(constant, (len(styles), *constant.shape))
         else:
             x = Layer(self.features, upsample=True, dtype=self.dtype, name="conv_0")(x, styles[:, 0], train)
         x = Layer(self.features, dtype=self.dtype, name="conv_1")(x, styles[:, -2], train)
@@ -130,13 +138,13 @@ class Synthesis(nn.Module):
         shape: `(H, W, C)` of images.
         base: Channels of the map of side s are base / s, up to `most`.
         most: Most channels of a map.
-        dtype: Type of computation at the highest resolutions.
+        dtype: Type of computation at the highest resolutions, such as bfloat16.
     """
 
     shape: tuple[int, ...]
     base: int
     most: int
-    dtype: Any = jnp.float32
+    dtype: Any = None
 
     @nn.compact
     def __call__(self, styles: Array, train: bool) -> Array:
@@ -144,8 +152,8 @@ class Synthesis(nn.Module):
         x, image, start = None, None, 0
         for side in sides(self.shape):
             features, dtype = min(self.base // side, self.most), _dtype(self.dtype, side, self.shape)
-            taken = 2 if side == 4 else 3  # the image's style is also the next block's first
-            block = Block(features, self.shape[2], side == 4, dtype, name=f"block_{side}")
+            taken = 2 if x is None else 3  # the image's style is also the next block's first
+            block = Block(features, self.shape[2], side, dtype, name=f"block_{side}")
             x, image = block(x, image, styles[:, start : start + taken], train)
             start += taken - 1
         assert image is not None
@@ -165,7 +173,7 @@ class Generator(nn.Module):
         mixing: Probability of style mixing, in training.
         psi: Truncation, in evaluation.
         cutoff: Number of layers that are truncated; None for all.
-        dtype: Type of computation at the highest resolutions.
+        dtype: Type of computation at the highest resolutions, such as bfloat16.
     """
 
     shape: tuple[int, ...]
@@ -177,7 +185,7 @@ class Generator(nn.Module):
     mixing: float = 0.9
     psi: float = 1.0
     cutoff: int | None = None
-    dtype: Any = jnp.float32
+    dtype: Any = None
 
     @nn.compact
     def __call__(self, latents: Array, train: bool) -> Array:
@@ -198,7 +206,7 @@ class Discriminator(nn.Module):
         depth: Layers of the mapping network of labels.
         residual: Whether blocks have a skip connection; not in the CIFAR-10 setup of ADA.
         group: Examples in a group of the minibatch deviation.
-        dtype: Type of computation at the highest resolutions.
+        dtype: Type of computation at the highest resolutions, such as bfloat16.
     """
 
     shape: tuple[int, ...]
@@ -208,7 +216,7 @@ class Discriminator(nn.Module):
     depth: int = 8
     residual: bool = True
     group: int = 4
-    dtype: Any = jnp.float32
+    dtype: Any = None
 
     @nn.compact
     def __call__(self, images: Array, *labels: Array, train: bool) -> Array:
@@ -219,18 +227,18 @@ class Discriminator(nn.Module):
         x = images
         for side in reversed(each[1:]):
             dtype, features = _dtype(self.dtype, side, self.shape), min(self.base // side, self.most)
-            after, x = min(2 * self.base // side, self.most), x.astype(dtype)
+            after, x = min(self.base // (side // 2), self.most), full(x) if dtype is None else x.astype(dtype)
             if side == each[-1]:
                 x = _activate(EqualisedConv(features, 1, dtype=dtype, name="from_image")(x))
             x = HalvingBlock(after, self.residual, dtype, name=f"block_{side}")(x)
-        features = min(self.base // 4, self.most)
-        x = minibatch_deviation(x.astype(jnp.float32), self.group)
-        x = _activate(EqualisedConv(features, 3, dtype=jnp.float32, name="conv")(x)).reshape(len(x), -1)
+        features = x.shape[-1]
+        x = minibatch_deviation(full(x), self.group)
+        x = _activate(EqualisedConv(features, 3, name="conv")(x)).reshape(len(x), -1)
         x = math.sqrt(2) * nn.leaky_relu(EqualisedDense(features, name="dense")(x), 0.2)
         x = EqualisedDense(features if self.classes else 1, name="out")(x)
         if not labels:
             return x[:, 0]
-        codes = jax.nn.one_hot(labels[0].astype(int), self.classes, dtype=jnp.float32)
+        codes = jax.nn.one_hot(labels[0].astype(int), self.classes, dtype=x.dtype)
         label = Mapping(features, self.depth, name="mapping")(None, codes)
         return jnp.sum(x * label, axis=1) / math.sqrt(features)
 
@@ -241,7 +249,7 @@ class HalvingBlock(nn.Module):
     Attributes:
         features: Output channels.
         residual: Whether there is a skip connection; with it the sum is divided by sqrt(2).
-        dtype: Type of computation.
+        dtype: Type of computation; None for that of the parameters.
     """
 
     features: int
@@ -267,5 +275,5 @@ def _activate(x: Array, gain: float = 1.0) -> Array:
 
 
 def _dtype(dtype: Any, side: int, shape: tuple[int, ...]) -> Any:
-    """Returns the type of computation at a side: `dtype` at the highest resolutions, from 8 on, else float32."""
-    return dtype if side >= max(8, 2 * shape[0] // 2**LOW) else jnp.float32
+    """Returns the type of computation at a side: `dtype` at the highest resolutions, from 8 on."""
+    return dtype if side >= max(8, 2 * shape[0] // 2**LOW) else None

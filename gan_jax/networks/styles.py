@@ -76,7 +76,7 @@ class Styles(nn.Module):
     @nn.compact
     def __call__(self, latents: Array, train: bool) -> Array:
         """Maps latents `[b, size + classes]` to styles `[b, layers, width]`."""
-        latents = latents.astype(jnp.float32)
+        latents = full(latents)
         z, labels = latents, None
         if self.classes:
             z, labels = latents[:, : -self.classes], latents[:, -self.classes :]
@@ -99,3 +99,8 @@ class Styles(nn.Module):
     def _crossover(self, key: Array) -> Array:
         mixes = jax.random.bernoulli(rng.named(key, "mixes"), self.mixing)
         return jnp.where(mixes, jax.random.randint(rng.named(key, "layer"), (), 1, self.layers), self.layers)
+
+
+def full(x: Array) -> Array:
+    """Returns x in float32, or a wider type that it has."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -37,11 +37,11 @@ def gradient(player: Player, state: TrainState, batch: Batch, key: Array) -> tup
 
 def move(player: Player, state: TrainState, slope: PyTree, aux: Aux) -> TrainState:
     """Applies a gradient by the player's optimiser, and stores new slots and its networks' new statistics."""
-    before = own(player, state)
-    moved, opt_state = optimizers.moved(player.optimizer, slope, state.opt_state[player.name], before, state.step)
+    before, slot = own(player, state), player.shares or player.name
+    moved, opt_state = optimizers.moved(player.optimizer, slope, state.opt_state[slot], before, state.step)
     changed = {
         "params": state.params | freezing.kept(before, moved),
-        "opt_state": state.opt_state | {player.name: opt_state},
+        "opt_state": state.opt_state | {slot: opt_state},
         "stats": state.stats | {name: aux.stats[name] for name in player.networks if name in aux.stats},
         "extra": state.extra | aux.extra,
     }

@@ -154,3 +154,5 @@ def _require_apart(players: Sequence[Player]) -> None:
     moved = [network for player in players for network in player.networks]
     if len(set(moved)) < len(moved):
         raise UserError(f"players: two of them move the same network at once ({moved}); use rules.alternating")
+    if seldom := [player.name for player in players if player.every > 1]:
+        raise UserError(f"players: {seldom} do not move in every iteration; use rules.alternating")

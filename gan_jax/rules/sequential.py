@@ -22,11 +22,21 @@ def descend(player: Player) -> Update:
         player: The player; its gradient is averaged over devices.
     """
 
-    def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
+    def move(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         slope, aux, metrics = gradients.gradient(player, state, batch, key)
         return gradients.move(player, state, slope, aux), metrics
 
-    return update
+    @jax.jit  # traced once for both uses below
+    def due(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
+        moved, metrics = move(state, batch, key)
+        return moved, jax.tree.map(lambda x: player.every * x, metrics)
+
+    def seldom(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
+        none = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(due, state, batch, key)[1])
+        return lax.cond(state.step % player.every == 0, due, lambda *given: (given[0], none), state, batch, key)
+
+    require(lambda: player.every >= 1, f"every={player.every}: {player.name!r} needs at least 1 iteration per move")
+    return move if player.every == 1 else seldom
 
 
 def alternating(players: Sequence[Player], repeats: Mapping[str, int] | None = None) -> Rule:

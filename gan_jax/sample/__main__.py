@@ -34,7 +34,8 @@ class Draw:
     count: int | None = None
     """Number of samples; by default 64 images or 1,024 points, or in a grid of a conditional generator 8 per class."""
     truncation: float | None = None
-    """Redraw values of the latent beyond this threshold: less variety, more typical samples."""
+    """Redraw values of the latent beyond this threshold: less variety, more typical samples. For stylegan2, psi: the
+    distance of styles from their mean, 1 for no truncation and 0 for the mean image."""
     labels: tuple[str, ...] = ()
     """Classes of the samples, by name or number, repeated in turn; by default random."""
     codes: tuple[str, ...] = ()
@@ -48,7 +49,7 @@ def grid(run: Path, shared: Shared, draw: Draw) -> None:
     rows = min(8, len(values))
     if draw.count is None and not (draw.labels or draw.codes or kind.overlaid):
         table = parts.by_class(game.sampler(opened.system)[0], values, rows)
-    made = sample.generate(opened, values if table is None else table)
+    made = sample.generate(opened, values if table is None else table, draw.truncation)
     sheet = kind.sheet(made, None if table is None else len(table) // rows)
     captions = () if table is None else parts.captions(game.sampler(opened.system)[0], opened.spec.class_names)
     _save(target, opened, made, pictures.captioned(sheet, captions))
@@ -59,7 +60,7 @@ def files(run: Path, shared: Shared, draw: Draw) -> None:
     opened, target = _opened(run, shared, "files", draw, "")
     if target.exists() and any(target.iterdir()):
         raise UserError(f"--out {target}: the directory is not empty; empty it, or give another")
-    made = sample.generate(opened, _drawn(opened, shared, draw))
+    made = sample.generate(opened, _drawn(opened, shared, draw), draw.truncation)
     for i, example in enumerate(made):
         opened.spec.kind.write(target / f"{i:06d}", example)
     _tell(target, opened, made)
@@ -79,7 +80,7 @@ def npz(run: Path, shared: Shared, draw: Draw, key: str = "image") -> None:
     opened, target = _opened(run, shared, "npz", draw, ".npz")
     if not key or key in ("file", "allow_pickle"):  # NumPy's own arguments
         raise UserError(f"--key {key!r}: NumPy cannot give an array this name; give another, such as image or arr_0")
-    made = sample.generate(opened, _drawn(opened, shared, draw))
+    made = sample.generate(opened, _drawn(opened, shared, draw), draw.truncation)
     pictures.save_npz(target, **{key: made})
     _tell(target, opened, made, f", under the key {key}")
 

@@ -31,12 +31,14 @@ def latents_of(run: Restored, seed: int, count: int, truncation: float | None = 
         run: An opened run, by `runs.open_run`.
         seed: Selects the images.
         count: Number of latents.
-        truncation: Threshold beyond which the values of a latent are redrawn; None for no truncation.
+        truncation: Threshold beyond which the values of a latent are redrawn; None for no truncation. It has no effect
+            on a generator that truncates by itself, see `generate`.
 
     Returns:
         `[count, size]`.
     """
-    return latents.numbered(game.sampler(run.system)[0], seed, count, truncation)
+    within = None if run.system.truncate else truncation
+    return latents.numbered(game.sampler(run.system)[0], seed, count, within)
 
 
 def require_memory(run: Restored, count: int) -> None:
@@ -49,12 +51,14 @@ def require_memory(run: Restored, count: int) -> None:
     memory.require(4 * each * count, f"{count:,} {run.spec.kind.noun}", "ask for fewer")
 
 
-def generate(run: Restored, values: Array) -> np.ndarray:
+def generate(run: Restored, values: Array, truncation: float | None = None) -> np.ndarray:
     """Runs the averaged generator on latents, in batches of one size.
 
     Args:
         run: An opened run.
         values: Latents `[n, size]`.
+        truncation: Psi of a generator that truncates by itself, as StyleGAN2's does its styles (`System.truncate`);
+            no effect on others, whose latents are truncated when they are drawn.
 
     Returns:
         Examples `[n, ...]` in the form in which their kind stores them: images as uint8 `[n, H, W, C]`.
@@ -65,6 +69,10 @@ def generate(run: Restored, values: Array) -> np.ndarray:
     latent, function = game.sampler(run.system)
     if values.ndim != 2 or values.shape[1] != latent.size or not len(values):
         raise UserError(f"values have shape {values.shape}: give latents [n, {latent.size}], n at least 1")
+    if run.system.truncate and truncation is not None:
+        if not math.isfinite(truncation):
+            raise UserError(f"truncation={truncation}: give a finite number; 1 is no truncation")
+        function = run.system.truncate(truncation)
     return evaluated(function, run.ema, values, run.spec.kind.from_network)
 
 
@@ -123,7 +131,7 @@ def reconstructions(run: Restored, images: np.ndarray) -> np.ndarray:
 def samples(run: Restored, seed: int, count: int, truncation: float | None = None) -> np.ndarray:
     """Generates images 0 to count - 1 of a seed; arguments are those of `latents_of`, returns as `generate`."""
     require_memory(run, count)
-    return generate(run, latents_of(run, seed, count, truncation))
+    return generate(run, latents_of(run, seed, count, truncation), truncation)
 
 
 def interpolation(run: Restored, seed: int, rows: int, steps: int, path: Callable = latents.spherical) -> np.ndarray:

@@ -1,16 +1,18 @@
 """Regularisation terms of the generator; comparisons within a batch are over the global batch."""
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from gan_jax import numerics, rng
-from gan_jax.checks import require_decay, require_noise, require_weight
+from gan_jax.checks import require, require_decay, require_noise, require_weight
 from gan_jax.devices import parallel
 from gan_jax.errors import UserError
 from gan_jax.numerics import safe_root
+from gan_jax.terms import shifts
 from gan_jax.terms.augmentation_consistency import nearby
 from gan_jax.types import Array, Context, PyTree, Term
 
@@ -119,7 +121,9 @@ def latent_diversity(weight: float = 0.5, std: float = 0.07) -> Term:
     return Term("latent_diversity", value, player="generator")
 
 
-def path_length(weight: float = 2.0, decay: float = 0.99, name: str = "path_length") -> Term:
+def path_length(
+    weight: float = 2.0, decay: float = 0.99, name: str = "path_length", layer: str = "", shrink: int = 1
+) -> Term:
     """Path length regularisation of StyleGAN2 (Karras et al. 2020, arXiv:1912.04958).
 
     weight * (l - a)^2, l = |J^T y|, J = dG(z) / dz, y = N(0, I) / sqrt(H W), a <- a + (1 - decay) (E l - a), a = 0 at
@@ -130,20 +134,53 @@ def path_length(weight: float = 2.0, decay: float = 0.99, name: str = "path_leng
         weight: Positive.
         decay: Weight of the average's old value, in [0, 1).
         name: Name of the term, and of the slot with a.
+        layer: Path of the layer of the generator in whose output the derivative is, "" for the latents. With several
+            vectors for each example, `[b, layers, size]`, l^2 is the mean of their squared lengths. In the paper it is
+            the styles, "styles" in `networks.stylegan2`.
+        shrink: Only the first 1 / shrink of the global batch is generated again; 2 in the authors' code.
     """
     require_weight("weight", weight)
     require_decay(decay)
+    require(lambda: shrink >= 1, f"shrink={shrink}: give at least 1")
 
     def value(context: Context) -> tuple[Array, dict[str, Array]]:
         pixels = math.prod(context.fake.shape[1:-1])
         direction = rng.normal(rng.each(context.keys, "direction"), context.fake) / math.sqrt(pixels)
-        slope = jax.grad(lambda latents: jnp.sum(context.generate(latents) * direction))(context.latents)
-        length = safe_root(jnp.sum(slope**2, axis=1))
+        latents, direction = _first((context.latents, direction), shrink)
+        slope = _slope(lambda latents: jnp.sum(context.generate(latents) * direction), latents, layer)
+        length = safe_root(jnp.mean(jnp.sum(slope**2, axis=-1).reshape(len(slope), -1), axis=1))
         average = context.state.extra[name]
         average = (average + (1 - decay) * (parallel.pmean(jnp.mean(length)) - average)).astype(average.dtype)
         return weight * (length - average) ** 2, {name: lax.stop_gradient(average)}
 
     return Term(name, value, ("generator",), lambda params: {name: jnp.zeros(())}, "generator")
+
+
+def _slope(function: Callable[[Array], Array], latents: Array, layer: str) -> Array:
+    """Returns the gradient of a function of latents in them, or in the output of the generator's layer."""
+    if not layer:
+        return jax.grad(function)(latents)
+
+    def moved(delta: Array) -> Array:
+        with shifts.shifted(layer, delta):
+            return function(latents)
+
+    output = shifts.shape(layer, lambda: function(latents))
+    return jax.grad(moved)(jnp.zeros(output.shape, output.dtype))
+
+
+def _first(tree: PyTree, shrink: int) -> PyTree:
+    """Takes the first 1 / shrink of the global batch, of which each device has its share."""
+    if shrink == 1:
+        return tree
+
+    def some(x: Array) -> Array:
+        count = len(x) // shrink
+        if count % parallel.size():
+            raise UserError(f"shrink={shrink}: {count} of {len(x)} examples do not divide among the devices")
+        return x[:count]
+
+    return parallel.local(jax.tree.map(some, parallel.gather(tree)))
 
 
 def _features(output: dict[str, PyTree]) -> Array:

@@ -1,4 +1,4 @@
-"""FIR resampling of StyleGAN2: images are doubled, halved and smoothed by the filter [1, 3, 3, 1] along rows and columns.
+"""FIR resampling of StyleGAN2: images are doubled, halved and smoothed by the filter [1, 3, 3, 1] / 8 along each side.
 
 Each is a case of one linear map along both sides: insert up - 1 zeros after each pixel, add `pads` zeros around,
 correlate with the filter, keep every down-th pixel. Its transpose is another case, with `up` and `down` exchanged, so
@@ -70,14 +70,19 @@ def resample(x: Array, up: int = 1, down: int = 1, pads: Pair = (0, 0), gain: fl
 
     Returns:
         Images `[B, H', W', C]`, H' = (H up + pads - 4) // down + 1.
+
+    Raises:
+        UserError: If both factors are above 1.
     """
+    if up > 1 and down > 1:
+        raise UserError(f"up={up}, down={down}: give one of them, and 1 for the other")
     return _fir.bind(x, up=up, down=down, pads=(pads, pads), gain=gain)
 
 
 def _native(x: Array, *, up: int, down: int, pads: tuple[Pair, Pair], gain: float) -> Array:
     taps = np.array(TAPS)
     kernel = np.broadcast_to(gain * np.outer(taps, taps)[:, :, None, None], (4, 4, 1, x.shape[3]))
-    around = [(before, after + up - 1) for before, after in pads]  # XLA inserts zeros between pixels, not after the last
+    around = [(before, after + up - 1) for before, after in pads]  # XLA inserts no zeros after the last pixel
     return lax.conv_general_dilated(
         x,
         jnp.asarray(kernel, x.dtype),
@@ -96,34 +101,23 @@ def _shifted(x: Array, *, up: int, down: int, pads: tuple[Pair, Pair], gain: flo
 
 
 def _along(x: Array, axis: int, up: int, down: int, pads: Pair, gain: float) -> Array:
-    """Resamples one side: the output's phase p, of `up`, is a sum of every up-th tap times shifted pixels."""
+    """Resamples one side: every up-th pixel of the result, from each phase on, is a sum of shifted pixels."""
     (before, after), size = pads, x.shape[axis]
     length = (size * up + before + after - 4) // down + 1
-    phases = up if down == 1 else 1
-    if up > 1 and down > 1:
-        raise UserError(f"up={up}, down={down}: give one of them, and 1 for the other")
-    parts = []
-    for phase in range(phases):
-        count, total = -(-(length - phase) // phases), jnp.zeros((), x.dtype)
-        for place, tap in enumerate(TAPS):
-            offset = phase + place - before  # of the output's first pixel of this phase, among the zeros and pixels
-            if offset % up == 0:
-                total += gain * tap * _slice(x, axis, offset // up, count, down)
-        parts.append(total)
-    if phases == 1:
-        return parts[0]
-    parts = [_slice(part, axis, 0, -(-length // phases), 1) for part in parts]
+    count = -(-length // up)  # pixels of each phase
+    # tap k of pixel up i + p meets pixel (up i + p + k - before) / up, if it is no inserted zero; with down, up is 1
+    meets = ((phase, k, phase + k - before) for phase in range(up) for k in range(len(TAPS)))
+    starts = {(phase, k): place // up for phase, k, place in meets if place % up == 0}
+    low, reach = min(starts.values()), (count - 1) * down + 1
+    around = [(0, 0, 0)] * x.ndim
+    around[axis] = (-low, max(starts.values()) + reach - size, 0)
+    x = lax.pad(x, jnp.zeros((), x.dtype), around)
+    parts = [jnp.zeros((), x.dtype)] * up
+    for (phase, k), start in starts.items():
+        parts[phase] += gain * TAPS[k] * lax.slice_in_dim(x, start - low, start - low + reach, down, axis)
     joined = jnp.stack(parts, axis + 1)
-    joined = joined.reshape(*x.shape[:axis], phases * parts[0].shape[axis], *x.shape[axis + 1 :])
+    joined = joined.reshape(*joined.shape[:axis], up * count, *joined.shape[axis + 2 :])
     return lax.slice_in_dim(joined, 0, length, axis=axis)
-
-
-def _slice(x: Array, axis: int, start: int, count: int, step: int) -> Array:
-    """Takes `count` pixels from `start` on, every step-th, with zeros beyond the image."""
-    last = start + (count - 1) * step
-    pads = [(0, 0, 0)] * x.ndim
-    pads[axis] = (-start, last + 1 - x.shape[axis], 0)
-    return lax.slice_in_dim(lax.pad(x, jnp.zeros((), x.dtype), pads), 0, None, step, axis)
 
 
 _fir = Primitive("fir")

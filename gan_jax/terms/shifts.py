@@ -36,17 +36,20 @@ def shape(layer: str, function: Callable[[], PyTree]) -> jax.ShapeDtypeStruct:
     Raises:
         UserError: If no layer of that path is evaluated.
     """
-    found: list[jax.ShapeDtypeStruct] = []
 
-    def look(value: Array) -> Array:
-        found.append(jax.ShapeDtypeStruct(value.shape, value.dtype))
-        return value
+    def stop(value: Array) -> Array:
+        raise _Reached(jax.ShapeDtypeStruct(value.shape, value.dtype))
 
-    with _seen(layer, look):
-        jax.eval_shape(function)
-    if not found:
-        raise UserError(f"layer={layer!r}: the network has no layer of this path")
-    return found[0]
+    try:
+        with _seen(layer, stop):
+            jax.eval_shape(function)
+    except _Reached as reached:
+        return reached.args[0]
+    raise UserError(f"layer={layer!r}: the network has no layer of this path")
+
+
+class _Reached(Exception):
+    """The output of the layer that was looked for."""
 
 
 @contextmanager
