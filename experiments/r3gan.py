@@ -119,7 +119,7 @@ PRESETS = {
     ),
     "stacked-digits": Config(
         dataset="stacked_digits",
-        run=loop.Run(steps=4_000, log_every=100, eval_metrics=("classes", "uniform_kl"), eval_count=26_000),
+        run=loop.Run(4_000, log_every=100, eval_every=2_000, eval_metrics=("classes", "uniform_kl"), eval_count=26_000),
     ),
 }
 

@@ -14,6 +14,7 @@ from gan_jax.errors import UserError
 
 torch = pytest.importorskip("torch")
 import torch_r3gan  # noqa: E402  needs torch
+import torch_stylegan2  # noqa: E402
 
 README = Path(convert.__file__).with_name("README.md")
 
@@ -62,6 +63,20 @@ def test_a_generator_alone_is_enough_and_the_discriminator_is_fresh(tensors, tmp
     assert said.endswith("generator from g.safetensors")
     state = runs.restore_state(runs.open_run(tmp_path / "run"), tmp_path / "run")
     assert not np.any(state.params["discriminator"]["block_8_0"]["Conv_2"]["kernel"]), "as at first"
+
+
+@pytest.mark.slow
+def test_a_conditional_stylegan2_is_recognised_and_sampled(tmp_path):
+    sizes = {"side": 8, "base": 64, "most": 8}
+    shapes = {"G_ema.": torch_stylegan2.generator_shapes(latent=4, width=6, depth=2, classes=3, **sizes)}
+    random = np.random.default_rng(0)
+    made = {p + n: random.normal(size=s).astype(np.float32) for p, of in shapes.items() for n, s in of.items()}
+    np.savez(tmp_path / "s.npz", **made)
+    assert "stylegan2 for images of 8 pixels" in convert.convert(tmp_path / "s.npz", tmp_path / "run")
+    run = runs.open_run(tmp_path / "run")
+    assert run.spec.classes == 3 and sample.samples(run, 0, 2).shape == (2, 8, 8, 3)
+    mean = runs.restore_state(run, tmp_path / "run").stats["generator"]["mean"]
+    np.testing.assert_array_equal(mean, made["G_ema.mapping.w_avg"])
 
 
 LAST = "Model.AggregationLayer.Layer.weight"
