@@ -64,7 +64,8 @@ def found(setting, names, times):
     scores = {name: [] for name in names}
     for _ in range(times):
         fake = summary(of_samples(draws, SAMPLES), centers)
-        sets = Sets(real, fake, train, False, functools.cache(functools.partial(precision_recall.overlap, real, fake)))
+        overlap = functools.cache(functools.partial(precision_recall.overlap, real, fake))
+        sets = Sets(real, fake, train, False, x.shape[1:], overlap)
         for name in names:
             scores[name].append(METRICS[name].of(sets))
     return {name: np.array(each) for name, each in scores.items()}

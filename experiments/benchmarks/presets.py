@@ -3,7 +3,7 @@
 Each preset of each experiment trains in a process of its own, at float32 and at bfloat16, on random images of its size,
 with the state's iteration that of the end of its run, where networks that grow have their full side. No preset is begun
 after `--minutes`; those left out are named in the record, and can be given by `--presets` later. On a CPU, make them
-smaller: `--changes batch_size=16 g_width=4 d_width=4`.
+smaller: `--changes batch_size=16 g_width=4 d_width=4 resolution=8`.
 """
 
 import dataclasses
