@@ -184,7 +184,7 @@ def build(choice: Choice, spec: Spec) -> System:
         UserError: If a name is not on its menu.
     """
     loss, rule = _on("loss", choice.loss, LOSSES), _on("rule", choice.rule, RULES)
-    chosen = [_on("terms", name, TERMS) for name in choice.terms if name != "none"]
+    chosen = {name: _on("terms", name, TERMS) for name in choice.terms if name != "none"}
     parts = [_on("parts", name, PARTS) for name in choice.parts]
     require_weight("weight", choice.weight)
     if choice.d_steps > 1:
@@ -197,7 +197,9 @@ def build(choice: Choice, spec: Spec) -> System:
     scale = optax.constant_schedule(choice.weight)
 
     def terms_of(player: str) -> list[Term]:
-        return [terms.scheduled(term[player], scale) for term in chosen if player in term]
+        return [
+            terms.scheduled(both[player], scale)._replace(name=name) for name, both in chosen.items() if player in both
+        ]
 
     carried = [controllers.balance()] if choice.loss == "began" else []
     adaptive = [name for name in choice.parts if name != "latent_optimisation"]
