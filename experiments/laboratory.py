@@ -1,4 +1,4 @@
-"""Games composed by name: the menus of losses, terms and rules, and how a choice is built, trained and scored.
+"""Games composed by name: menus of losses, terms, rules and other parts; how a choice is built, trained and scored.
 
 The names are for the command lines of `experiments.toy2d` and `experiments.loss_zoo` only; in code, pass functions.
 """
@@ -23,12 +23,14 @@ from gan_jax.game import Game, discriminator, generator, sampler, system
 from gan_jax.loop import Run, population
 from gan_jax.loop.population import Seed
 from gan_jax.losses import f_divergences, labels
+from gan_jax.methods.latent_optimisation import natural_step
+from gan_jax.methods.pseudo_augmentation import pseudo_augmentation
 from gan_jax.metrics.features import classifier, pretrained
 from gan_jax.metrics.modes import modes
 from gan_jax.networks import dcgan, linen, mlp
 from gan_jax.networks.layers.norm import Norm
 from gan_jax.rules import controllers
-from gan_jax.types import Loss, Metrics, Network, PyTree, Rule, System, Term, TrainState
+from gan_jax.types import Latent, Loss, Metrics, Network, PyTree, Rule, System, Term, TrainState
 
 SAMPLES = 10_000  # scored per seed
 
@@ -94,10 +96,19 @@ RULES: dict[str, Callable[..., Rule]] = {
     "consensus": functools.partial(rules.consensus, strength=0.1),
     "symplectic": functools.partial(rules.symplectic, strength=0.1),
 }
+PARTS: dict[str, Callable[[Latent], dict[str, Any]]] = {
+    "diffusion": lambda latent: {"augment": augment.diffusion("diffusion", std=0.5)},
+    "pseudo_augmentation": lambda latent: {"pseudo": pseudo_augmentation("pseudo_augmentation")},
+    "latent_optimisation": lambda latent: {"refine": natural_step(latent, 0.9, 5.0, bound=None)},
+}
+"""Options of the game. The level of noise of diffusion, and the share of samples that pass for real, adapt."""
 IN_TURNS = ("alternating", "unrolled")
 """Rules under which the players move one after another, so that one can move more often."""
 
-MENU = "\n\n".join(f"{name}: {', '.join(menu)}" for name, menu in (("loss", LOSSES), ("terms", TERMS), ("rule", RULES)))
+MENU = "\n\n".join(
+    f"{name}: {', '.join(menu)}"
+    for name, menu in (("loss", LOSSES), ("terms", TERMS), ("rule", RULES), ("parts", PARTS))
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,13 +118,16 @@ class Choice:
     dataset: str = "ring"
     """ring, grid, spiral, swiss_roll, moons; or images, as for `experiments.dcgan`."""
     loss: str = "non_saturating"
-    """Name of the loss on the menu; the rule unrolled takes zero_sum, softmax or a relativistic loss."""
+    """Name of the loss on the menu; the rule unrolled takes zero_sum, softmax, dual_contrastive or a
+    relativistic loss."""
     terms: tuple[str, ...] = ("r1",)
     """Names of regularisation terms on the menu, or none."""
     weight: float = 1.0
     """Factor on the weights of all terms."""
     rule: str = "alternating"
     """Name of the update rule on the menu."""
+    parts: tuple[str, ...] = ()
+    """Names of other parts on the menu."""
     d_norm: Norm = "none"
     """Normalisation of the discriminator."""
     d_steps: int = 1
@@ -170,7 +184,8 @@ def build(choice: Choice, spec: Spec) -> System:
         UserError: If a name is not on its menu.
     """
     loss, rule = _on("loss", choice.loss, LOSSES), _on("rule", choice.rule, RULES)
-    chosen = [_on("terms", name, TERMS) for name in choice.terms if name != "none"]
+    chosen = {name: _on("terms", name, TERMS) for name in choice.terms if name != "none"}
+    parts = [_on("parts", name, PARTS) for name in choice.parts]
     require_weight("weight", choice.weight)
     if choice.d_steps > 1:
         if choice.rule not in IN_TURNS:
@@ -182,14 +197,20 @@ def build(choice: Choice, spec: Spec) -> System:
     scale = optax.constant_schedule(choice.weight)
 
     def terms_of(player: str) -> list[Term]:
-        return [terms.scheduled(term[player], scale) for term in chosen if player in term]
+        return [
+            terms.scheduled(both[player], scale)._replace(name=name) for name, both in chosen.items() if player in both
+        ]
 
     carried = [controllers.balance()] if choice.loss == "began" else []
+    adaptive = [name for name in choice.parts if name != "latent_optimisation"]
+    carried += [controllers.adaptive_augmentation(choice.batch_size, name=name) for name in adaptive]
     if choice.lookahead:
         carried += [controllers.lookahead(["discriminator", "generator"], choice.lookahead)]
     rate = optimizers.cosine(choice.learning_rate, choice.steps)
     adam = optimizers.adam(rate, 0.0, 0.9, eps_root=1e-12)  # eps_root gives a derivative at 0, for unrolling
-    game = Game(networks(choice, spec), loss, latents.normal(choice.latent_size))
+    latent = latents.normal(choice.latent_size)
+    options = {name: value for part in parts for name, value in part(latent).items()}
+    game = Game(networks(choice, spec), loss, latent, **options)
     players = [
         discriminator(game, adam, terms_of("discriminator")),
         generator(game, adam, terms_of("generator")),

@@ -14,7 +14,7 @@ from gan_jax.networks import linen, mlp
 from gan_jax.networks.heads import WithLevel
 
 ONE = jnp.ones((1000, 2, 3, 1))
-diffusion = functools.partial(augment.diffusion, "ada", told=True)
+diffusion = functools.partial(augment.diffusion, "ada", with_level=True)
 
 
 def kept(length, t, first=1e-4, last=2e-2):
@@ -56,8 +56,8 @@ def test_no_noise_is_the_identity_and_levels_may_be_kept_from_the_discriminator(
     images, t = drawn(1.0, clean=1.0)
     np.testing.assert_array_equal(images, ONE)
     assert not t.any()
-    silent, told = (augment.diffusion("ada", told=each)(ONE, KEYS, state(0.5)) for each in (False, True))
-    np.testing.assert_array_equal(silent, told[0])
+    silent, leveled = (augment.diffusion("ada", with_level=each)(ONE, KEYS, state(0.5)) for each in (False, True))
+    np.testing.assert_array_equal(silent, leveled[0])
 
 
 def test_a_chain_passes_levels_on():

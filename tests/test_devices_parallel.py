@@ -60,7 +60,7 @@ def todays():
         latent,
         optax.sgd(0.01),
         terms={"discriminator": [terms.approximated_r1(1.0, 0.1), terms.approximated_r2(1.0, 0.1)]},
-        augment=augment.diffusion(std=0.5, told=True),
+        augment=augment.diffusion(std=0.5, with_level=True),
         refine=natural_step(latent, 0.9, 5.0, share=0.8),
         pseudo=pseudo_augmentation(),
         controllers=[p(name="diffusion"), p(name="apa")],

@@ -7,15 +7,17 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
+from toy import few
 
 from experiments import loss_zoo, toy2d
-from experiments.laboratory import LOSSES, RULES, TERMS, Choice, build, play, scores, traced
+from experiments.laboratory import LOSSES, PARTS, RULES, TERMS, Choice, build, play, scores, traced
 from gan_jax import data, loop
 from gan_jax.data import Spec, kinds
 
 POINTS = Spec((2,), 0, kind=kinds.points)
 SMALL = Choice(width=8, batch_size=16, steps=20, seeds=(0, 3))
-WHOLE = ("zero_sum", "relativistic", "relativistic_hinge", "relativistic_average", "softmax")  # G's part sees real
+# losses whose generator's part sees real logits
+WHOLE = ("zero_sum", "relativistic", "relativistic_hinge", "relativistic_average", "softmax", "dual_contrastive")
 
 
 def played(choice, spec=POINTS):
@@ -48,9 +50,14 @@ def test_every_loss_goes_with_every_term_and_rule():
 def test_a_loss_goes_with_all_terms_at_once_under_each_rule():
     for loss, rule in zip(("softmax", "flipped", "relativistic_average", "top_k", "kl", "energy"), RULES, strict=True):
         metrics = played(dataclasses.replace(SMALL, loss=loss, terms=tuple(TERMS), rule=rule, lookahead=5))
-        kinds = [player for term in TERMS.values() for player in term]
-        for player in ("discriminator", "generator"):
-            assert sum(name.startswith(f"{player}/term_") for name in metrics) == kinds.count(player)
+        assert {f"{player}/{name}" for name, both in TERMS.items() for player in both} <= set(metrics)
+
+
+@pytest.mark.parametrize("rule", few(list(RULES), "alternating", "consensus"))
+def test_all_parts_go_together_under_each_rule(rule):
+    choice = dataclasses.replace(SMALL, loss="dual_contrastive", terms=("approximated_r1",), parts=tuple(PARTS))
+    metrics = played(dataclasses.replace(choice, rule=rule))
+    assert {"diffusion/probability", "pseudo_augmentation/probability"} <= set(metrics)
 
 
 @pytest.mark.slow
@@ -65,6 +72,7 @@ def test_images_are_played_by_convolutions():
         ({"loss": "hinged"}, "loss: 'hinged' is not on the menu; choose from minimax, "),
         ({"terms": ("r3",)}, "terms: 'r3' is not on the menu"),
         ({"rule": "random"}, "rule: 'random' is not on the menu"),
+        ({"parts": ("ada",)}, "parts: 'ada' is not on the menu"),
         ({"d_norm": "batch"}, r"batch norm or"),
         ({"weight": -1.0}, "weight=-1.0"),
         ({"loss": "began", "d_norm": "spectral"}, "needs an autoencoder"),
@@ -120,7 +128,7 @@ def test_toy2d_writes_scores_and_an_animation(tmp_path):
     with Image.open(tmp_path / "animation.gif") as animation:
         assert getattr(animation, "n_frames", 1) == 5
     assert (tmp_path / "samples.png").exists()
-    with pytest.raises(ValueError, match="dataset=digits: not points in the plane"):
+    with pytest.raises(ValueError, match="dataset=digits: toy2d draws only points in the plane"):
         toy2d.main(toy2d.Config(choice=dataclasses.replace(SMALL, dataset="digits")))
 
 
@@ -133,7 +141,7 @@ def test_the_zoo_writes_medians_and_ranges(tmp_path, capsys):
     assert f"| {row['game']} | " in out.with_suffix(".md").read_text()
     row = {"scores": {"covered": [8.0, 8.0, 8.0], "reverse_kl": [0.5, 0.1, 0.2]}}
     assert loss_zoo.cells(row) == ["8", "0.2 (0.1 to 0.5)"]
-    with pytest.raises(ValueError, match="loss: the zoo plays several of them; give losses"):
+    with pytest.raises(ValueError, match="loss: the loss zoo trains several of them; give losses"):
         loss_zoo.main(choice=dataclasses.replace(SMALL, loss="hinge"))
     with pytest.raises(ValueError, match="'hing' is not on the menu"):  # before the others are played
         loss_zoo.main(("ring",), ("hinge", "hing"), choice=SMALL, out=tmp_path / "none.json")

@@ -57,6 +57,7 @@ def test_every_preset_trains_abstractly(module, name):
     system = module.build(config, spec)
     lead = (config.batch_size,) if system.batches == 1 else (system.batches, config.batch_size)
     batch = {"image": jax.ShapeDtypeStruct((*lead, *spec.shape), "float32")}
+    batch["label"] = jax.ShapeDtypeStruct(lead, "int32")
     if spec.source:
         batch["source"] = jax.ShapeDtypeStruct((*lead, *spec.source), "float32")
     if spec.few_labels:

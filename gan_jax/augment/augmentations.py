@@ -24,12 +24,12 @@ def chain(*augments: Augment) -> Augment:
     """Composes augmentations in order, each with keys of its own; further inputs of the discriminator are joined."""
 
     def augment(images: Array, keys: Array, state: TrainState) -> Any:
-        told = ()
+        further = ()
         for place, one in enumerate(augments):
             changed = one(images, rng.each(keys, f"augment {place}"), state)
             images, *more = changed if isinstance(changed, tuple) else (changed,)
-            told = (*told, *more)
-        return (images, *told) if told else images
+            further = (*further, *more)
+        return (images, *further) if further else images
 
     return augment
 

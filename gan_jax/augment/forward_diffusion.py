@@ -19,15 +19,15 @@ def diffusion(
     betas: tuple[float, float] = (1e-4, 2e-2),
     clean: float = 0.5,
     priority: bool = True,
-    told: bool = False,
+    with_level: bool = False,
 ) -> Augment:
     """Instance noise of Diffusion-GAN: a forward diffusion of adaptive length (Wang et al. 2022, arXiv:2206.02262).
 
     sqrt(a_t) x + std sqrt(1 - a_t) e, e ~ N(0, I), with a_t = (1 - beta_1) ... (1 - beta_t), where beta rises linearly
     from betas[0] to betas[1] in T steps. T = shortest + p (longest - shortest), rounded, with p = `state.extra[slot]`.
     An example has t = 0, no noise, with probability `clean`, else t from 1 to T with probability proportional to t. The
-    defaults are those of the authors' code for StyleGAN2, which draws t with probability proportional to t - 1, and
-    only 32 of them between changes of T.
+    defaults are those of the authors' code for StyleGAN2, which draws t with probability proportional to t - 1, 32
+    times for each T, and reuses these draws.
 
     Control p by `controllers.adaptive_augmentation(batch_size, images=100_000, name="diffusion")`.
 
@@ -39,7 +39,7 @@ def diffusion(
         betas: First and last beta, in [0, 1).
         clean: Probability of no noise, in [0, 1]; 1/2 in the paper.
         priority: Whether t has a probability proportional to t; otherwise it is uniform.
-        told: Whether the discriminator gets t / longest, `[b]`, as a further input, as in the paper; see
+        with_level: Whether the discriminator gets t / longest, `[b]`, as a further input, as in the paper; see
             `networks.heads.WithLevel`.
 
     Raises:
@@ -62,6 +62,6 @@ def diffusion(
         level = jnp.where(noisy < clean, 0, jnp.clip(level, 1, length)).astype(int)
         share = kept[level].reshape(-1, *[1] * (images.ndim - 1)).astype(images.dtype)
         noised = jnp.sqrt(share) * images + std * jnp.sqrt(1 - share) * rng.normal(rng.each(keys, "noise"), images)
-        return (noised, (level / longest).astype(images.dtype)) if told else noised
+        return (noised, (level / longest).astype(images.dtype)) if with_level else noised
 
     return augment

@@ -161,8 +161,8 @@ def _play(game: Game, state: TrainState, batch: Batch, key: Array) -> _Played:
         if game.augment is not None:
             keys = rng.per_example(rng.named(key, f"augment {purpose}"), len(images))
             changed = game.augment(images, keys, state)
-            images, *told = changed if isinstance(changed, tuple) else (changed,)
-            beside = (*beside, *told)
+            images, *further = changed if isinstance(changed, tuple) else (changed,)
+            beside = (*beside, *further)
         new, features = {}, {}
         if "body" in networks:
             images, new["body"] = run("body", f"{purpose} body", images)

@@ -16,8 +16,8 @@ def dual_contrastive() -> GanLoss:
     """
 
     def discriminator(real: Array, fake: Array) -> Array:
-        told = jax.nn.softplus(jax.nn.logsumexp(fake, axis=0) - real)
-        spotted = jax.nn.softplus(fake + jax.nn.logsumexp(-real, axis=0))
-        return average(told) + average(spotted)
+        of_real = jax.nn.softplus(jax.nn.logsumexp(fake, axis=0) - real)
+        of_fake = jax.nn.softplus(fake + jax.nn.logsumexp(-real, axis=0))
+        return average(of_real) + average(of_fake)
 
     return GanLoss(discriminator, lambda real, fake: -discriminator(real, fake))
