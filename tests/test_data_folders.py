@@ -20,7 +20,7 @@ from gan_jax.data import dataset, names, streaming
 from gan_jax.data.reading import images, metadata
 from gan_jax.data.sources import convert_tfds, folder, toys
 from gan_jax.errors import UserError
-from gan_jax.runs import records
+from gan_jax.runs import identity
 
 RANDOM = np.random.RandomState(0)
 
@@ -296,13 +296,13 @@ def test_a_run_goes_on_with_its_data_by_any_name_and_says_so_when_they_have_move
     here = Path("run")
     for name in ("imgs/", str(classes)):
         for found in (data.load(name), data.stream(name)):
-            records.require_same(record_of(found, dataset=name, batch_size=8), began, here)
+            identity.require_same(record_of(found, dataset=name, batch_size=8), began, here)
     with pytest.raises(UserError, match="holds a run with dataset='imgs'"):
-        records.require_same(record_of(data.load("digits"), dataset="digits", batch_size=8), began, here)
+        identity.require_same(record_of(data.load("digits"), dataset="digits", batch_size=8), began, here)
     classes.rename(tmp_path / "moved")
     moved = record_of(data.load("moved"), dataset="moved", batch_size=8)
     with pytest.warns(UserWarning, match=rf"set of run was called {classes} and is now called {tmp_path / 'moved'}"):
-        records.require_same(moved, began, here)
+        identity.require_same(moved, began, here)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     with pytest.raises(UserError, match=r"if the data have moved, give --dataset"):

@@ -14,7 +14,8 @@ from toy import KEY, RATE, gan, player, points, points_game, state_of
 from gan_jax import data, latents, losses, penalties, rules, terms
 from gan_jax.data.sources import toys
 from gan_jax.game import Game, system
-from gan_jax.metrics.duality_gap import duality_gap, equilibrium
+from gan_jax.metrics.duality_gap import duality_gap
+from gan_jax.metrics.equilibrium import equilibrium
 from gan_jax.networks import linen, mlp
 from gan_jax.rules import controllers
 from gan_jax.types import Network, PyTree

@@ -18,7 +18,7 @@ from test_loop import config
 from gan_jax import data, latents, rng
 from gan_jax.data import cache
 from gan_jax.errors import UserError
-from gan_jax.runs import importing, records, report
+from gan_jax.runs import identity, importing, records, report
 
 ROOT = Path(__file__).parents[1]
 
@@ -115,9 +115,9 @@ def test_keys_are_made_in_one_place():
 
 
 def test_a_run_from_before_settings_were_recorded_was_made_with_jaxs_own():
-    records.require_same_numerics({"environment": {}}, Path("run"))
+    identity.require_same_numerics({"environment": {}}, Path("run"))
     with jax.threefry_partitionable(False), pytest.raises(UserError, match="JAX_THREEFRY_PARTITIONABLE=1"):
-        records.require_same_numerics({"environment": {}}, Path("run"))
+        identity.require_same_numerics({"environment": {}}, Path("run"))
 
 
 def test_only_the_package_is_installed():

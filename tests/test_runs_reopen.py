@@ -14,7 +14,7 @@ from experiments import dcgan, vae
 from gan_jax import data, loop, rng, runs, sample
 from gan_jax.errors import UserError
 from gan_jax.game import sampler
-from gan_jax.runs import checkpoint, records
+from gan_jax.runs import checkpoint, identity, records
 
 
 @pytest.fixture
@@ -128,4 +128,4 @@ def test_all_fields_that_differ_are_named():
     record = {"experiment": {"module": "a.b", "file": "b.py"}, "config": {"x": 1, "long_name": 2, "same": 0}}
     found = record | {"config": {"x": 3, "long_name": 4, "same": 0}}
     with pytest.raises(ValueError, match=r"x=3, long_name=4, but this one has x=1, long_name=2.*--x 3 --long-name 4"):
-        records.require_same(record, found, Path("here"))
+        identity.require_same(record, found, Path("here"))

@@ -96,7 +96,7 @@ def main(
             curves[way] = [[step, round(fid(state.ema, "averaged", step)[0].value, 4)] for step, state in states]
         reference = scored.examples(drawn(train.arrays["image"], samples, seed), Origin(TRAINING, seed=seed))[0]
         config = runs.open_run(parent).record["config"]
-    record = {
+    record = {  # without the paths of the folders
         "settings": settings,
         "source": source.name,
         "target": target.name,
@@ -110,7 +110,7 @@ def main(
         "fid": curves,
         TRAINING: round(reference.value, 4),
         "minutes": {name: round(value, 2) for name, value in minutes.items()},
-        "environment": records.environment(),
+        "environment": {name: value for name, value in records.environment().items() if name != "command"},
     }
     running.write("fine_tuning", record)
     pictures.save_png(running.RESULTS.joinpath("fine_tuning.png"), picture(record))

@@ -23,7 +23,7 @@ from gan_jax.devices import cluster
 from gan_jax.errors import UserError, nearest
 from gan_jax.loop.settings import Config, Job, Run
 from gan_jax.loop.swept_fields import is_float
-from gan_jax.runs import checkpoint, log, records
+from gan_jax.runs import checkpoint, identity, log, records
 from gan_jax.runs.records import Record
 from gan_jax.types import System
 
@@ -71,8 +71,8 @@ def continued(job: Job, found: Record | None, build: Build, spec: Spec) -> tuple
             return True
         return False
 
-    records.require_same(given, found, job.workdir, known, possible)
-    records.require_same_numerics(found, job.workdir)
+    identity.require_same(given, found, job.workdir, known, possible)
+    identity.require_same_numerics(found, job.workdir)
     new = {name: value for name, value in asked.items() if value != getattr(before, name)}
     after = dataclasses.replace(before, **new)
     if new:

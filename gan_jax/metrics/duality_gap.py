@@ -1,29 +1,22 @@
-"""Scores of the game itself: the duality gap, and the discriminator's distance from 50/50 accuracy.
+"""The duality gap of a game: what each player gains by training alone.
 
-They evaluate the players' own objectives: with raw rather than averaged parameters, with the game's augmentation, and
-in training mode. So a discriminator with batch norm sees whole batches, real or fake, and the statements below on
-divergences between data and samples hold for batches of them.
+It evaluates the players' own objectives, see `players`.
 """
 
 import functools
-import math
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from gan_jax import data, rng, rules
 from gan_jax.checks import require
 from gan_jax.data import kinds
 from gan_jax.data.kinds import Kind
-from gan_jax.errors import UserError
-from gan_jax.types import Array, Metrics, Player, System, TrainState
-
-Arrays = Mapping[str, Array | np.ndarray]
+from gan_jax.metrics import players
+from gan_jax.types import Array, Player, System, TrainState
 
 
 class Gap(NamedTuple):
@@ -45,33 +38,11 @@ class Gap(NamedTuple):
     standard_error: Array
 
 
-class Equilibrium(NamedTuple):
-    """A discriminator's accuracy and its distance from 50/50, `[]` each.
-
-    Attributes:
-        distance: |accuracy - 1/2|, in [0, 1/2].
-        accuracy: (accuracy_real + accuracy_fake) / 2.
-        standard_error: Standard error of the accuracy over batches; NaN for one batch.
-        accuracy_real: Fraction of real examples with a positive logit.
-        accuracy_fake: Fraction of samples with a negative logit.
-        probability_real: Mean of D(x) = sigmoid(logit).
-        probability_fake: Mean of D(G(z)).
-    """
-
-    distance: Array
-    accuracy: Array
-    standard_error: Array
-    accuracy_real: Array
-    accuracy_fake: Array
-    probability_real: Array
-    probability_fake: Array
-
-
 def duality_gap(
     system: System,
     state: TrainState,
-    train: Arrays,
-    held_out: Arrays,
+    train: players.Arrays,
+    held_out: players.Arrays,
     *,
     batch_size: int,
     moves: int = 100,
@@ -114,56 +85,15 @@ def duality_gap(
     """
     require(lambda: moves >= 1, f"moves={moves}: it must be at least 1; the gap after 0 moves is 0")
     require(lambda: batches >= 1, f"batches={batches}: it must be at least 1, or 2 for a standard error")
-    players = tuple(_player(system, name)._replace(active=None) for name in ("discriminator", "generator"))
+    both = tuple(players.player(system, name)._replace(active=None) for name in ("discriminator", "generator"))
     for name, arrays in (("train", train), ("held_out", held_out)):
-        _require_batch(name, arrays, batch_size)
-    return _duality_gap(players, state, dict(train), dict(held_out), rng.key(seed), batch_size, moves, batches, kind)
+        players.require_batch(name, arrays, batch_size)
+    return _duality_gap(both, state, dict(train), dict(held_out), rng.key(seed), batch_size, moves, batches, kind)
 
 
-def equilibrium(
-    system: System,
-    state: TrainState,
-    held_out: Arrays,
-    *,
-    batch_size: int,
-    batches: int | None = None,
-    seed: int = 0,
-    kind: Kind = kinds.image,
-) -> Equilibrium:
-    """Measures how far the discriminator's accuracy on real examples and fresh samples is from 50/50.
-
-    If samples are distributed like the data, the optimal discriminator has D = 1/2 everywhere (Goodfellow et al. 2014,
-    arXiv:1406.2661, propositions 1 and 2), and none beats chance, as
-    accuracy - 1/2 = (P_data(logit > 0) - P_G(logit > 0)) / 2. So twice the distance is, up to noise, a lower bound of
-    the total variation between data and samples. The converse is false: a discriminator that calls everything real is
-    at 50/50 too, see `accuracy_real` and `accuracy_fake`. A logit of 0 counts as half correct.
-
-    It needs a loss whose decision boundary is at logit 0, such as cross-entropy, hinge and least squares with a = -b;
-    relativistic and Wasserstein critics and energies have none. The accuracy on training examples minus that on
-    held-out ones measures overfitting.
-
-    Args:
-        system: A system with a player "discriminator" whose objective is one of `objectives`.
-        state: The state of the players; it is unchanged.
-        held_out: `Dataset.arrays`, `[N, ...]`.
-        batch_size: Examples in each batch.
-        batches: Number of batches; None takes N // batch_size: each example once, except a remainder.
-        seed: Seed of batches and latents.
-        kind: Kind of the data, which scales them for networks.
-
-    Raises:
-        UserError: If there is no discriminator, the set is smaller than a batch, or a metric is missing.
-    """
-    _require_batch("held_out", held_out, batch_size)
-    batches = _count(held_out) // batch_size if batches is None else batches
-    require(lambda: batches >= 1, f"batches={batches}: it must be at least 1; None uses all examples once")
-    player = _player(system, "discriminator")
-    return _equilibrium(player, state, dict(held_out), rng.key(seed), batch_size, batches, kind)
-
-
-@functools.partial(jax.jit, static_argnames=("players", "batch_size", "moves", "batches", "kind"))
+@functools.partial(jax.jit, static_argnames=("both", "batch_size", "moves", "batches", "kind"))
 def _duality_gap(
-    players: tuple[Player, ...],
+    both: tuple[Player, ...],
     state: TrainState,
     train: dict[str, Array],
     held_out: dict[str, Array],
@@ -173,10 +103,10 @@ def _duality_gap(
     batches: int,
     kind: Kind,
 ) -> Gap:
-    draw = data.batches(_count(train), batch_size, kind=kind)
+    draw = data.batches(players.count(train), batch_size, kind=kind)
     moved = [
         rules.many(rules.descend(player), draw, moves)(state, train, rng.named(key, player.name), moves)[0]
-        for player in players
+        for player in both
     ]
     # only parameters and statistics differ between the three values; stacked, as one body compiles faster than three
     nets = jax.tree.map(lambda *x: jnp.stack(x), *[(each.params, each.stats) for each in (*moved, state)])
@@ -185,68 +115,9 @@ def _duality_gap(
         params, stats = nets
         there = replace(state, params=params, stats=stats)
         evaluation = rng.named(key, "evaluation")  # one for all three
-        return -_metrics(players[0], there, held_out, evaluation, batch_size, batches, ["loss"], kind)["loss"]
+        return -players.metrics(both[0], there, held_out, evaluation, batch_size, batches, ["loss"], kind)["loss"]
 
     worst_discriminator, worst_generator, now = lax.map(value, nets)  # [batches] each
     gaps = worst_discriminator - worst_generator
     means = (jnp.mean(each) for each in (gaps, worst_discriminator, worst_generator, now))
-    return Gap(*means, standard_error=_error(gaps))
-
-
-@functools.partial(jax.jit, static_argnames=("player", "batch_size", "batches", "kind"))
-def _equilibrium(
-    player: Player, state: TrainState, held_out: dict[str, Array], key: Array, batch_size: int, batches: int, kind: Kind
-) -> Equilibrium:
-    seen = _metrics(player, state, held_out, key, batch_size, batches, Equilibrium._fields[3:], kind)
-    accuracies = (seen["accuracy_real"] + seen["accuracy_fake"]) / 2
-    accuracy = jnp.mean(accuracies)
-    return Equilibrium(jnp.abs(accuracy - 0.5), accuracy, _error(accuracies), **jax.tree.map(jnp.mean, seen))
-
-
-def _metrics(
-    player: Player,
-    state: TrainState,
-    arrays: dict[str, Array],
-    key: Array,
-    batch_size: int,
-    batches: int,
-    names: Sequence[str],
-    kind: Kind,
-) -> Metrics:
-    """Returns metrics of a player's objective on each batch, `[batches]` by name; equal keys give equal batches."""
-    draw = data.batches(_count(arrays), batch_size, kind=kind)
-
-    def one(t: Array) -> Metrics:
-        batch = draw(arrays, rng.named(key, "data"), t)
-        seen = player.objective(state, batch, jax.random.fold_in(rng.named(key, "step"), t))[1].metrics
-        if missing := set(names) - set(seen):
-            raise UserError(
-                f"system: the objective of {player.name!r} has the metrics {sorted(seen)}; it must also return "
-                f"{sorted(missing)}, as objectives.discriminator does"
-            )
-        return {name: seen[name] for name in names}
-
-    return lax.map(one, jnp.arange(batches))
-
-
-def _error(values: Array) -> Array:
-    """Returns the standard error of the mean; NaN for one value."""
-    return jnp.std(values, ddof=1) / math.sqrt(len(values))
-
-
-def _player(system: System, name: str) -> Player:
-    players = {player.name: player for player in system.players}
-    if name not in players:
-        raise UserError(f"system: its players are {list(players)}, but this score needs a player called {name!r}")
-    return players[name]
-
-
-def _require_batch(name: str, arrays: Arrays, batch_size: int) -> None:
-    count = _count(arrays)
-    require(lambda: batch_size >= 1, f"batch_size={batch_size}: it must be at least 1")
-    short = f"{name}: {count} examples do not fill a batch of batch_size={batch_size}; give more, or smaller batches"
-    require(lambda: batch_size <= count, short)
-
-
-def _count(arrays: Arrays) -> int:
-    return max((len(array) for array in arrays.values()), default=0)
+    return Gap(*means, standard_error=players.standard_error(gaps))

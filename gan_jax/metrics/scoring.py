@@ -11,6 +11,7 @@ from gan_jax import data
 from gan_jax.data import Dataset, Spec
 from gan_jax.errors import NotFound, UserError
 from gan_jax.metrics import duality_gap as gap
+from gan_jax.metrics import equilibrium as balance
 from gan_jax.metrics import features, path_length, protocol
 from gan_jax.metrics.features import Features, Plan, inception, pretrained
 from gan_jax.metrics.features.inception import Resize
@@ -136,8 +137,8 @@ def in_training(
 
 def equilibrium(system: System, state: TrainState, real: Dataset, batch_size: int, seed: int) -> Score:
     """Scores the distance of the discriminator's accuracy from 50/50 on held-out images and fresh samples."""
-    found = gap.equilibrium(system, state, real.arrays, batch_size=batch_size, seed=seed, kind=real.spec.kind)
-    value, batches = (found.distance, found.standard_error), len(real.arrays["image"]) // batch_size
+    measured = balance.equilibrium(system, state, real.arrays, batch_size=batch_size, seed=seed, kind=real.spec.kind)
+    value, batches = (measured.distance, measured.standard_error), len(real.arrays["image"]) // batch_size
     return _of_players("equilibrium", value, f"batch={batch_size}", batches * batch_size, real, state, seed)
 
 
@@ -146,8 +147,8 @@ def duality_gap(
 ) -> Score:
     """Scores the duality gap after `moves` updates of each player, see `gan_jax.metrics.duality_gap`."""
     options = {"batch_size": batch_size, "moves": moves, "batches": GAP_BATCHES, "seed": seed, "kind": real.spec.kind}
-    found = gap.duality_gap(system, state, train.arrays, real.arrays, **options)
-    value, settings = (found.gap, found.standard_error), f"batch={batch_size}, moves={moves}"
+    measured = gap.duality_gap(system, state, train.arrays, real.arrays, **options)
+    value, settings = (measured.gap, measured.standard_error), f"batch={batch_size}, moves={moves}"
     return _of_players("duality_gap", value, settings, GAP_BATCHES * batch_size, real, state, seed)
 
 

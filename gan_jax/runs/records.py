@@ -17,9 +17,8 @@ from typing import Any
 
 import jax
 
-from gan_jax.data import Dataset, Stream, kinds, names
-from gan_jax.data.dataset import marks, same
-from gan_jax.errors import UserError
+from gan_jax.data import Dataset, Stream, kinds
+from gan_jax.data.dataset import marks
 from gan_jax.files import atomic, write_json
 from gan_jax.runs import notebooks
 
@@ -141,71 +140,6 @@ def settings(record: Record, known: Collection[str]) -> dict[str, Any]:
     """Returns the config with which a run began; of an older format, without settings that are no longer known."""
     older = record.get("format", 1) < FORMAT
     return {name: value for name, value in record["config"].items() if name in known or not older}
-
-
-def require_same(
-    record: Record,
-    found: Record,
-    directory: Path,
-    defaults: dict[str, Any] | None = None,
-    changeable: Callable[[list[str]], bool] = lambda fields: False,
-) -> None:
-    """Checks that a directory's checkpoints belong to this run.
-
-    Of a setting that was changed during the run, the first value and the newest are both accepted.
-
-    Args:
-        record: The run's record.
-        found: The checkpoints' record.
-        directory: The run directory.
-        defaults: Values of fields that an older record lacks, if the experiment has gained some.
-        changeable: Whether some fields could change to their values here by `--change`, for the message.
-
-    Raises:
-        UserError: If they differ; names the difference and the remedies.
-    """
-    remedy = "give another --workdir, or --fresh to move the old run aside"
-    name, old_name = (stem(r["experiment"]) for r in (record, found))
-    if name != old_name:
-        raise UserError(f"{directory} holds a run of {old_name}, but this is a run of {name}: {remedy}")
-    config, before = record["config"], defaults or {}
-    first = {name: before[name] for name in config if name in before} | settings(found, config)
-    old = first | changed(found)
-    differ = [key for key in old | config if config.get(key) not in (first.get(key), old.get(key))]
-    if differ and not (differ == ["dataset"] and same(record["data"], found["data"])):  # renamed or moved
-        its, ours = (", ".join(f"{key}={values.get(key)!r}" for key in differ) for values in (old, config))
-        flags = " ".join(f"--{key.replace('_', '-')} {old.get(key)}" for key in differ)
-        ways = f"{remedy}, or {flags} to continue it"
-        if changeable(differ):
-            changes = " ".join(f"{key}={config[key]}" for key in differ)
-            ways += f", or add --change {changes} to change it from here on"
-        raise UserError(f"{directory} holds a run with {its}, but this one has {ours}: {ways}")
-    if (its := found.get("freeze", [])) != (ours := record.get("freeze", [])):
-        its, ours = (" ".join(["--freeze", *given]) if given else "no --freeze" for given in (its, ours))
-        raise UserError(
-            f"{directory} holds a run with {its}, but this one has {ours}: {remedy}, or {its} to continue it"
-        )
-    if not same(record["data"], found["data"]):
-        raise UserError(f"{directory} holds a run on different contents of {record['data']['name']!r}: {remedy}")
-    now, then = record["data"]["name"], names.resolved(found["data"]["name"])
-    if now != then:
-        warnings.warn(f"the data set of {directory} was called {then} and is now called {now}", stacklevel=2)
-
-
-def require_same_numerics(found: Record, directory: Path) -> None:
-    """Checks that JAX has a run's settings, without which the same seed gives other numbers.
-
-    Raises:
-        UserError: If it has others; names the environment variables to set.
-    """
-    made = NUMERICS | found["environment"].get("numerics", {})
-    now = {name: getattr(jax.config, name) for name in made}
-    if differ := [name for name in made if made[name] != now[name]]:
-        its, ours = (" ".join(f"{name.upper()}={int(values[name])}" for name in differ) for values in (made, now))
-        raise UserError(
-            f"{directory} was trained with {its}, but this process has {ours}, which gives different numbers for the "
-            f"same seed: set {its} in the environment"
-        )
 
 
 def _source(build: Callable) -> Path | None:

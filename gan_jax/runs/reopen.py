@@ -18,7 +18,7 @@ import jax
 from gan_jax import rng
 from gan_jax.data import Dataset, Spec, kinds, names
 from gan_jax.errors import NotFound, UserError
-from gan_jax.runs import checkpoint, importing, records
+from gan_jax.runs import checkpoint, identity, importing, records
 from gan_jax.runs.records import Record
 from gan_jax.types import PyTree, System, TrainState
 
@@ -73,7 +73,7 @@ def open_run(
             kind of the examples is not found.
     """
     ema, record = checkpoint.restore_averaged(_checkpoints(directory, step, best), step)
-    records.require_same_numerics(record, directory)
+    identity.require_same_numerics(record, directory)
     with opening(directory / "experiment.py"):
         experiment = importing.load_experiment(record, directory, safe)
         spec = _spec(record, experiment, safe)
