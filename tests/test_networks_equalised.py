@@ -1,5 +1,7 @@
 """Layers with equalised learning rates, and pixel norm."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +29,7 @@ def test_outputs_have_the_variance_of_the_gain(layer, shape, gain):
 
 def test_a_slow_layer_learns_at_its_rate():
     # one step of Adam moves each parameter by the learning rate: in use the bias moves by rate times it
-    layer = EqualisedDense(3, rate=0.01, bias=1.0)
+    layer: Any = EqualisedDense(3, rate=0.01, bias=1.0)
     x = jnp.ones((2, 5))
     params = layer.init(rng.key(0), x)["params"]
     moved = {**params, "bias": params["bias"] + 0.1}

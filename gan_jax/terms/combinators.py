@@ -1,13 +1,15 @@
 """Terms made from other terms: evaluated less often, scheduled, or summed."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 
 from gan_jax import rng
 from gan_jax.devices import parallel
 from gan_jax.errors import UserError
-from gan_jax.optimizers import Schedule
 from gan_jax.types import Array, Context, PyTree, Term
 
 
@@ -38,7 +40,7 @@ def lazy(term: Term, every: int) -> Term:
     return term._replace(value=value)
 
 
-def scheduled(term: Term, schedule: Schedule) -> Term:
+def scheduled(term: Term, schedule: Callable[[Array], ArrayLike]) -> Term:
     """Multiplies a term by a schedule.
 
     Args:
