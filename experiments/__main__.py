@@ -11,6 +11,7 @@ from gan_jax.errors import NotFound, nearest
 
 FAMILIES = {
     "basics": ("mlp_gan", "dcgan"),
+    "image networks": ("progan", "stylegan2", "fastgan", "r3gan"),
     "losses": ("lsgan", "ebgan", "began", "bgan"),
     "critic regularisation": ("wgan", "wgan_gp", "dragan", "sngan", "principled"),
     "training, modes": (
@@ -21,13 +22,9 @@ FAMILIES = {
         "denoising_feature_matching",
         "stacked_mnist",
     ),
-    "growing": ("progan",),
-    "modern baseline": ("r3gan",),
-    "small data": ("fastgan",),
     "mixtures": ("mix_gan", "adagan"),
     "labels, codes": ("cgan", "acgan", "projection_gan", "sagan", "biggan", "infogan", "ssgan"),
     "encoders": ("bigan", "vae"),
-    "styles": ("stylegan2",),
     "translation": ("pix2pix", "cyclegan"),
     "laboratory": ("toy2d", "loss_zoo"),
 }
