@@ -36,10 +36,11 @@ class Config(baseline.Adam, baseline.Widths, baseline.Latents, baseline.Common):
     """Weight w of the reconstruction of real images."""
     mirror: bool = False
     """Flip real images at random, left to right."""
-    g_width: int = 8
+    g_width: int = 4
     """Channels of the generator's map of side 128; those of sides 4, 8, 16 and 32 are 16, 8, 4 and 2 times as many."""
-    d_width: int = 8
+    d_width: int = 4
     """An eighth of the channels of the discriminator's last map; each larger map has half as many as the next."""
+    batch_size: int = 16
     g_learning_rate: float = 5e-4
     d_learning_rate: float = 5e-4
     beta2: float = 0.999

@@ -52,9 +52,9 @@ class Config(baseline.Latents, baseline.Essentials):
     """Whether both networks see the labels, which the data must have."""
     learning_rate: float = 1e-3
     final_learning_rate: float = 1e-4
-    gamma: float = 1.0
+    gamma: float = 10.0
     """Weight of R1 and R2."""
-    final_gamma: float = 0.1
+    final_gamma: float = 1.0
     beta2: float = 0.9
     """Adam's beta2; beta1 is 0."""
     final_beta2: float = 0.99

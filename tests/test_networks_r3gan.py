@@ -171,7 +171,14 @@ def test_the_presets_schedules_are_those_of_the_code(name):
 
 def test_gamma_beta2_learning_rates_and_the_average_follow_their_schedules():
     config = r3gan.Config(
-        width=4, full_width_side=8, batch_size=4, schedule_images=400, half_life=8.0, latent_size=3, gamma=2.0
+        width=4,
+        full_width_side=8,
+        batch_size=4,
+        schedule_images=400,
+        half_life=8.0,
+        latent_size=3,
+        gamma=2.0,
+        final_gamma=0.1,
     )
     system = r3gan.build(config, data.Spec((8, 8, 1), 0))
     update = jax.jit(system.update)
