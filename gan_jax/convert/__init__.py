@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax import data, rng
-from gan_jax.convert import r3gan
+from gan_jax.convert import r3gan, stylegan2
 from gan_jax.convert.tensors import Converted, Tensors, read
 from gan_jax.data import Dataset, Spec
 from gan_jax.data.dataset import fingerprint
@@ -37,7 +37,10 @@ class Architecture(NamedTuple):
     networks: Callable[[Tensors], tuple[dict[str, Any], dict[str, Converted]]]
 
 
-ARCHITECTURES = (Architecture("r3gan", ".MainLayers.", r3gan.networks),)
+ARCHITECTURES = (
+    Architecture("r3gan", ".MainLayers.", r3gan.networks),
+    Architecture("stylegan2", ".synthesis.b4.", stylegan2.networks),
+)
 
 
 def convert(file: Path, out: Path, dataset: str | None = None) -> str:

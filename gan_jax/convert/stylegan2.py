@@ -1,20 +1,16 @@
 """StyleGAN2's published weights: tensors of stylegan2-ada-pytorch to parameters and running statistics."""
 
+import functools
 import re
 from typing import Any
 
-import jax
 import numpy as np
 
-from gan_jax import rng, trees
+from gan_jax.convert.tensors import Converted, Tensors, filled, listed, within
 from gan_jax.errors import UserError
 from gan_jax.networks import linen
 from gan_jax.networks.layers.fir import TAPS
 from gan_jax.networks.stylegan2 import Discriminator, Generator, sides
-from gan_jax.types import Network, PyTree
-
-Tensors = dict[str, np.ndarray]
-Converted = tuple[PyTree, PyTree]  # parameters, running statistics
 
 _NAMES = {  # part of a leaf's path here -> part of a tensor's name
     r"^styles/": "",
@@ -46,37 +42,36 @@ def networks(tensors: Tensors) -> tuple[dict[str, Any], dict[str, Converted]]:
     Raises:
         UserError: If tensors are missing, superfluous or of the wrong shape; it names them.
     """
-    given = {"generator": _within(tensors, "G_ema."), "discriminator": _within(tensors, "D.")}
+    given = {"generator": _plain(tensors, "G_ema."), "discriminator": _plain(tensors, "D.")}
     if rest := [name for name in tensors if not name.startswith(("G_ema.", "D."))]:
-        raise UserError(f"tensors: {_listed(rest)} belong to no network; give names that begin with G_ema. or D.")
+        raise UserError(f"tensors: {listed(rest)} belong to no network; give names that begin with G_ema. or D.")
     fields = _settings(given["generator"], given["discriminator"])
     shape = (fields["resolution"], fields["resolution"], fields["channels"])
     sizes = {"base": fields["channel_base"], "most": fields["channel_max"], "classes": fields["classes"]}
     generator = Generator(shape, fields["style_size"], fields["mapping_depth"], **sizes)
     network = linen(generator, (fields["latent_size"] + fields["classes"],))
-    converted = {"generator": _converted("G_ema.", given["generator"], network, shape[0])}
+    named = functools.partial(_name, shape[0])
+    converted = {"generator": filled("G_ema.", given["generator"], network, named, _arranged)}
     if given["discriminator"]:
         labels = [()] * bool(fields["classes"])
         network = linen(Discriminator(shape, residual=fields["residual"], **sizes), shape, *labels)
-        converted["discriminator"] = _converted("D.", given["discriminator"], network, shape[0])
+        converted["discriminator"] = filled("D.", given["discriminator"], network, named, _arranged)
     return fields, converted
 
 
-def _within(tensors: Tensors, prefix: str) -> Tensors:
-    """Returns the tensors of one network without the prefix, and without the buffers of resampling filters."""
-    found = {}
-    for name, tensor in tensors.items():
-        if name.startswith(prefix) and not name.endswith("resample_filter"):
-            found[name.removeprefix(prefix)] = tensor
-        elif name.startswith(prefix) and not np.allclose(tensor, np.outer(TAPS, TAPS), atol=1e-6):
-            raise UserError(f"tensors: {name} is not the filter [1, 3, 3, 1], the only one that these networks have")
+def _plain(tensors: Tensors, prefix: str) -> Tensors:
+    """Returns the tensors of one network, without the filters of its resampling."""
+    found = within(tensors, prefix)
+    for name in [name for name in found if name.endswith("resample_filter")]:
+        if not np.allclose(found.pop(name), np.outer(TAPS, TAPS), atol=1e-6):
+            raise UserError(f"tensors: {prefix}{name} is not the filter [1, 3, 3, 1], the only one of these networks")
     return found
 
 
 def _settings(generator: Tensors, discriminator: Tensors) -> dict[str, Any]:
     needed = ["mapping.w_avg", "mapping.fc0.weight", "synthesis.b4.torgb.weight", "synthesis.b4.conv1.weight"]
     if missing := [f"G_ema.{name}" for name in needed if name not in generator]:
-        raise UserError(f"tensors: {_listed(missing)} missing; give the state dict of a StyleGAN2 generator")
+        raise UserError(f"tensors: {listed(missing)} missing; give the state dict of a StyleGAN2 generator")
     found = [re.fullmatch(r"synthesis\.b(\d+)\.conv1\.weight", name) for name in generator]
     features = {int(match[1]): len(generator[match[0]]) for match in found if match}
     side, most, width = max(features), max(features.values()), len(generator["mapping.w_avg"])
@@ -101,33 +96,7 @@ def _settings(generator: Tensors, discriminator: Tensors) -> dict[str, Any]:
     }
 
 
-def _converted(prefix: str, tensors: Tensors, network: Network, side: int) -> Converted:
-    """Returns a network's parameters and statistics, each from the tensor of its name."""
-    expected = jax.eval_shape(network.init, rng.key(0))
-    used, missing, wrong = set(), [], []
-
-    def fill(at: Any, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
-        path = trees.path(at).partition("/")[2]
-        name = _name(path, side)
-        if name not in tensors:
-            missing.append(f"{prefix}{name}")
-            return np.zeros(0)
-        used.add(name)
-        value = _arranged(path, np.asarray(tensors[name], np.float32))
-        if value.shape != leaf.shape:
-            wrong.append(f"{prefix}{name} {np.shape(tensors[name])}")
-        return value
-
-    params, stats = jax.tree_util.tree_map_with_path(fill, expected)
-    extra = [f"{prefix}{name}" for name in tensors if name not in used]
-    problems = {"missing": missing, "superfluous": extra, "of the wrong shape": wrong}
-    if any(problems.values()):
-        said = "; ".join(f"{what}: {_listed(names)}" for what, names in problems.items() if names)
-        raise UserError(f"tensors do not fit the network that their shapes describe; {said}")
-    return params, stats
-
-
-def _name(path: str, side: int) -> str:
+def _name(side: int, path: str) -> str:
     """Returns the tensor's name for a leaf's path, such as "synthesis/block_8/conv_0/affine/kernel"."""
     name = path.replace("from_image", f"b{side}/fromrgb")
     for pattern, replacement in _NAMES.items():
@@ -150,7 +119,3 @@ def _arranged(path: str, value: np.ndarray) -> np.ndarray:
         # PyTorch's transposed convolution scatters the kernel, ours correlates with it
         return value[::-1, ::-1] if re.search(r"synthesis/.*conv_0/conv/", path) else value
     return value
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} others" if len(names) > 8 else "")
