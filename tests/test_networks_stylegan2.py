@@ -162,7 +162,8 @@ def test_tensors_that_do_not_fit_are_named():
 
 @pytest.mark.slow
 def test_converted_weights_become_a_run_that_is_sampled_with_truncation(tmp_path):
-    np.savez(tmp_path / "network.npz", **tensors(3))
+    given: dict[str, Any] = tensors(3)
+    np.savez(tmp_path / "network.npz", **given)
     assert "stylegan2" in published.convert(tmp_path / "network.npz", tmp_path / "run")
     run = runs.open_run(tmp_path / "run")
     z = sample.latents_of(run, 0, 4, truncation=0.5)
