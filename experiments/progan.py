@@ -16,8 +16,8 @@ for CelebA-HQ cannot be said in full, as their batches become smaller from 256 p
 code: players that move at once draw latents of their own, and the average of G is ramped up in its first iterations.
 
 The networks are those of the authors' TensorFlow code, which averages D's maps before the activation; the paper and its
-Theano code average after it, `--no-pool-first`. The defaults, for CPUs, are narrower, with short stages, and G's rate is
-half of D's, which was steadier in short trials.
+Theano code average after it, `--no-pool-first`. The defaults, for CPUs, are narrower, with short stages, and G's rate
+is half of D's, which was steadier in short trials.
 """
 
 from dataclasses import dataclass, replace

@@ -9,16 +9,16 @@ Both players use Adam with c times its learning rate and betas to the power of c
 steps of regularisation come in addition. `--conditional` gives both networks the labels. Samples of less variety:
 `python -m gan_jax.sample RUN --truncation 0.7`, towards the mean style.
 
-`PRESETS` are the configurations of the authors' stylegan2-ada-pytorch (`train.py`, `cfg_specs`). Their batches are in
-images over all GPUs, their runs as long as there. What differs: the crossover of style mixing and the random noise are
-drawn for each example; fake images have the labels of the batch's real ones; warps of ADA sample bilinearly
-(`augment.ada`), and its probability moves in every iteration, not every fourth; the average of G also has the ramp of
-`controllers.ema`, and averages the mean style, which is copied there; gradients are not made finite; bfloat16 is used
-for float16; images are not flipped, which the authors' `--mirror` does. The defaults are narrow, for CPUs.
+The presets are the configurations of the authors' stylegan2-ada-pytorch (`train.py`): `--preset paper-cifar10` (cifar
+there), `--preset paper-256`, `--preset paper-512`, `--preset paper-1024`, and `--preset stylegan2`, the original
+StyleGAN2 without ADA; all but the first with `--dataset FOLDER`. What differs: the crossover of style mixing is drawn
+for each example, not for each batch; fake images have the labels of the batch's real ones; warps of ADA sample
+bilinearly (`augment.ada`), and its probability moves in every iteration, not every fourth; the mean style is averaged
+with the generator's weights, and copied there; gradients that are not finite are not replaced; bfloat16 takes the place
+of float16. The defaults are narrow, for CPUs.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import jax.numpy as jnp
 
@@ -26,13 +26,14 @@ from gan_jax import augment, baseline, latents, loop, losses, optimizers, penalt
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.game import Game, averaged_network, given, labelled, regularisation, system
+from gan_jax.methods.mirroring import mirrored
 from gan_jax.networks import linen, rematerialised, stylegan2
 from gan_jax.rules.controllers import adaptive_augmentation, ema
-from gan_jax.types import Network, System
+from gan_jax.types import Array, Network, System
 
 
 @dataclass(frozen=True)
-class Config(baseline.Common):
+class Config(baseline.Essentials):
     """Data, precision and run, and the settings that depend on the resolution."""
 
     conditional: bool = False
@@ -62,9 +63,53 @@ class Config(baseline.Common):
     ada: float = 0.0
     """Target of the mean sign of D's logits of real images, to which ADA adapts the probability of its augmentations:
     0.6 in the paper, for small data sets; 0 for no augmentation."""
-    ema_ramp: float = 0.05
-    """Half-life of the generator's average, as a fraction of the images seen, where that is shorter than by ema_decay;
-    0 for no such limit."""
+    half_life: float = 10_000
+    """Half-life of the average of the generator's weights, which draws the samples, in images."""
+    ramp_up: float = 0.05
+    """Limit of that half-life, as a fraction of the images seen so far; 0 for none."""
+    mirror: bool = False
+    """Flip real images at random, left to right."""
+    run: loop.Run = baseline.lasting(5_000)
+
+
+CODE = Config(  # what all configurations of train.py have in common
+    latent_size=512,  # z_dim
+    style_size=512,  # w_dim
+    mapping_depth=8,  # map
+    channel_base=32768,  # fmaps * 32768
+    channel_max=512,
+    learning_rate=0.0025,  # lrate
+    ada=0.6,  # ada_target
+    ramp_up=0.0,  # ramp=None
+    precision="bfloat16",  # num_fp16_res=4
+)
+LARGE = replace(CODE, resolution=1024, batch_size=32, learning_rate=0.002, half_life=10_000, group=4)
+LONG = loop.Run(steps=25_000_000 // 64, sample_every=1_000)  # kimg=25000, mb=64
+PRESETS = {
+    "paper-cifar10": replace(  # --cfg=cifar, "tuned configuration"
+        CODE,
+        dataset="cifar10",
+        resolution=32,
+        batch_size=64,  # mb
+        group=32,  # mbstd
+        r1=0.01,  # gamma
+        half_life=500_000,  # ema=500
+        ramp_up=0.05,
+        mapping_depth=2,
+        path_length=0.0,  # pl_weight
+        mixing=0.0,  # style_mixing_prob
+        residual=False,  # architecture="orig"
+        run=loop.Run(steps=100_000_000 // 64, sample_every=1_000),  # kimg=100000
+    ),
+    "paper-256": replace(  # --cfg=paper256
+        CODE, resolution=256, batch_size=64, group=8, r1=1.0, half_life=20_000, channel_base=16384, run=LONG
+    ),
+    "paper-512": replace(CODE, resolution=512, batch_size=64, group=8, r1=0.5, half_life=20_000, run=LONG),
+    "paper-1024": replace(LARGE, r1=2.0, run=replace(LONG, steps=25_000_000 // 32)),  # --cfg=paper1024
+    "stylegan2": replace(  # --cfg=stylegan2 --mirror=1 --aug=noaug
+        LARGE, r1=10.0, ada=0.0, mirror=True, run=replace(LONG, steps=25_000_000 // 32)
+    ),
+}
 
 
 def build(config: Config, spec: Spec) -> System:
@@ -94,39 +139,24 @@ def build(config: Config, spec: Spec) -> System:
         paths = terms.path_length(config.path_length, layer="styles", shrink=2)
         players.insert(1, regularisation(game, g, [paths], 4))
     controllers = [adaptive_augmentation(config.batch_size, config.ada)] if config.ada else []
-    return system(
+    built = system(
         game,
         rules.alternating(players),
-        [*controllers, ema("generator", _decay(config.ema_decay, config.ema_ramp))],
+        [*controllers, ema("generator", _decay(config))],
         truncate=lambda psi: averaged_network({"generator": generator(psi)}, "generator"),
     )
+    return mirrored(built) if config.mirror else built
 
 
-def _decay(final: float, ramp: float) -> float | optimizers.Schedule:
-    """Returns the decay of the average, whose half-life is at most `ramp` times the iterations so far."""
-    if not ramp:
-        return final
-    return lambda step: jnp.minimum(final, 0.5 ** (1 / jnp.maximum(ramp * step, 1e-8)))
+def _decay(config: Config) -> optimizers.Schedule:
+    """Returns the decay of the generator's average, by its half-life."""
+    size, longest, share = config.batch_size, config.half_life, config.ramp_up
 
+    def decay(step: Array) -> Array:
+        half_life = jnp.minimum(longest, share * size * step) if share else longest
+        return 0.5 ** (size / jnp.maximum(half_life, 1e-8))
 
-def _paper(resolution: int, base: int, kimg: int, batch: int, ema_kimg: float, **settings: Any) -> Config:
-    """Returns a configuration of train.py: what all have in common, and its own settings."""
-    sizes = {"latent_size": 512, "style_size": 512, "mapping_depth": 8, "channel_base": base, "channel_max": 512}
-    run = loop.Run(steps=kimg * 1000 // batch, log_every=100, sample_every=2_000, save_every=2_000)
-    common = Config(resolution=resolution, batch_size=batch, precision="bfloat16", ada=0.6, ema_ramp=0.0, run=run)
-    return replace(common, ema_decay=0.5 ** (batch / (1000 * ema_kimg)), **sizes | settings)
-
-
-_CIFAR = {"dataset": "cifar10", "mapping_depth": 2, "path_length": 0.0, "mixing": 0.0, "residual": False}
-
-PRESETS: dict[str, Config] = {
-    "paper-cifar10": _paper(32, 32768, 100_000, 64, 500, r1=0.01, group=32, ema_ramp=0.05, **_CIFAR),
-    "paper-256": _paper(256, 16384, 25_000, 64, 20, r1=1.0, group=8),
-    "paper-512": _paper(512, 32768, 25_000, 64, 20, r1=0.5, group=8),
-    "paper-1024": _paper(1024, 32768, 25_000, 32, 10, r1=2.0, learning_rate=0.002),
-    "stylegan2": _paper(1024, 32768, 25_000, 32, 10, r1=10.0, learning_rate=0.002, ada=0.0),
-}
-"""Configurations of train.py: cifar, paper256, paper512, paper1024; and stylegan2, without ADA as in its example."""
+    return decay
 
 
 def main(config: Config) -> None:
@@ -135,4 +165,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    cli(main, __doc__)
+    cli(main, __doc__, presets=PRESETS)

@@ -12,7 +12,8 @@ import pytest
 from toy import double, few
 
 from experiments import stylegan2 as experiment
-from gan_jax import rng, trees
+from gan_jax import convert as published
+from gan_jax import rng, runs, sample, trees
 from gan_jax.convert import stylegan2 as convert
 from gan_jax.data import Spec
 from gan_jax.networks import linen, styles
@@ -159,6 +160,20 @@ def test_tensors_that_do_not_fit_are_named():
             convert.networks(given | {name: tensor})
 
 
+@pytest.mark.slow
+def test_converted_weights_become_a_run_that_is_sampled_with_truncation(tmp_path):
+    given: dict[str, Any] = tensors(3)
+    np.savez(tmp_path / "network.npz", **given)
+    assert "stylegan2" in published.convert(tmp_path / "network.npz", tmp_path / "run")
+    run = runs.open_run(tmp_path / "run")
+    z = sample.latents_of(run, 0, 4, truncation=0.5)
+    images = sample.generate(run, z, truncation=0.5)
+    values = torch.tensor(np.asarray(z))
+    theirs = reference.generator(in_torch(3, "G_ema."), values[:, :-3], values[:, -3:], 16, psi=0.5)
+    expected = np.clip(theirs.detach().numpy().transpose(0, 2, 3, 1) * 127.5 + 127.5, 0, 255)
+    assert np.max(np.abs(images - expected)) < 1.1 and np.ptp(expected) > 200
+
+
 @pytest.fixture(scope="module")
 def fresh():
     """A generator as it begins, and latents."""
@@ -167,7 +182,7 @@ def fresh():
     return module, params, stats, jax.random.normal(rng.key(1), (4, 5))
 
 
-def evaluated(module, params, stats, latents, train=False):
+def evaluated(module, params, stats, latents, train=False) -> Any:
     network = linen(module, latents.shape[1:])
     return jax.jit(functools.partial(network.apply, train=train))(params, stats, latents, key=rng.key(2))
 
@@ -175,7 +190,7 @@ def evaluated(module, params, stats, latents, train=False):
 def module_styles(module, params, latents):
     """Untruncated styles of a generator's mapping network."""
     mapping = styles.Mapping(module.width, module.depth)
-    w = mapping.apply({"params": params["styles"]["mapping"]}, latents, None)
+    w: Any = mapping.apply({"params": params["styles"]["mapping"]}, latents, None)
     return jnp.repeat(w[:, None], 4, axis=1)
 
 
@@ -319,7 +334,7 @@ def test_presets_have_the_official_parameters_layer_by_layer(preset, conditional
         official = {
             layer: math.prod(shape) for layer, shape in of.items() if not layer.endswith(("w_avg", "noise_const"))
         }
-        ours = {convert._name(path, side): math.prod(x.shape) for path, x in trees.flat(params).items()}
+        ours = {convert._name(side, path): math.prod(x.shape) for path, x in trees.flat(params).items()}
         assert ours == official
         for layer, number in PRINTED.get(side, {}).items():
             found = sum(size for tensor, size in ours.items() if f"{tensor}.".startswith(f"{layer}."))
@@ -342,18 +357,19 @@ def test_presets_are_those_of_the_official_code(name):
     assert config.run.steps == spec["kimg"] * 1000 // spec["mb"] and config.batch_size == spec["mb"]
     assert (config.group, config.channel_base, config.channel_max) == (spec["mbstd"], spec["fmaps"] * 32768, 512)
     assert (config.learning_rate, config.r1, config.mapping_depth) == (spec["lrate"], spec["gamma"], spec["map"])
-    assert config.ema_decay ** (1000 * spec["ema"] / spec["mb"]) == pytest.approx(0.5)  # a half-life of "ema" kimg
-    assert config.ema_ramp == (spec["ramp"] or 0) and (config.latent_size, config.style_size) == (512, 512)
+    assert config.half_life == 1000 * spec["ema"] and config.ramp_up == (spec["ramp"] or 0)
+    assert (config.latent_size, config.style_size) == (512, 512)
     plain = name == "paper-cifar10"  # "disable path length regularization", style mixing and residual skip connections
     assert (config.path_length, config.mixing, config.residual) == ((0, 0, False) if plain else (2, 0.9, True))
 
 
 def test_the_average_ramps_up_as_in_the_official_code():
     # ema_beta = 0.5 ** (batch_size / max(min(ema_kimg * 1000, images * ramp), 1e-8))
-    decay: Any = experiment._decay(0.5 ** (64 / 500_000), 0.05)
-    for step in (0, 1, 100, 10**6):
-        expected = 0.5 ** (64 / max(min(500_000, step * 64 * 0.05), 1e-8))
-        np.testing.assert_allclose(decay(jnp.asarray(step)), expected, rtol=1e-6)
+    for name, longest, ramp, size in (("paper-cifar10", 500_000, 0.05, 64), ("paper-1024", 10_000, math.inf, 32)):
+        decay = experiment._decay(experiment.PRESETS[name])
+        for step in (0, 1, 100, 10**6):
+            images = min(longest, (step and step * size * ramp) if name == "paper-cifar10" else longest)
+            np.testing.assert_allclose(decay(jnp.asarray(step)), 0.5 ** (size / max(images, 1e-8)), rtol=1e-5)
 
 
 def test_images_that_cannot_be_made_are_refused():

@@ -74,6 +74,20 @@ def test_truncation_bounds_every_value_and_keeps_the_rest_of_the_law(run):
     assert np.abs(z).max() <= 0.5 and np.abs(z).max() > 0.45 and np.std(z) > 0.25
 
 
+def test_a_generator_that_truncates_by_itself_is_given_psi_and_whole_latents(run):
+    def truncate(psi):
+        return lambda ema, z: psi * run.system.sample(ema, z)
+
+    truncating = run._replace(system=run.system._replace(truncate=truncate))
+    np.testing.assert_array_equal(sample.latents_of(truncating, 0, 9, 0.1), sample.latents_of(run, 0, 9))
+    whole = sample.samples(run, 0, 9)
+    for psi in (0.0, 0.5, -1.0):
+        np.testing.assert_allclose(sample.samples(truncating, 0, 9, psi), psi * whole, rtol=1e-6)
+    np.testing.assert_array_equal(sample.samples(truncating, 0, 9), whole)
+    with pytest.raises(ValueError, match="truncation=nan: give a finite number"):
+        sample.samples(truncating, 0, 9, math.nan)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -23,7 +23,9 @@ from gan_jax.cli import cli
 from gan_jax.metrics import protocol
 from gan_jax.metrics.scoring import TRAINING
 
-RUNS: dict[str, str] = {}
+RUNS: dict[str, str] = {
+    "progan": "--batch-size 32 --g-width 8 --d-width 8 --stable-images 15000 --fading-images 15000 --steps 4500",
+}
 """Experiment -> flags of its run."""
 
 POINTS = 6  # scores of a run

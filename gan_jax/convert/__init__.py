@@ -39,7 +39,7 @@ class Architecture(NamedTuple):
 
 ARCHITECTURES = (
     Architecture("r3gan", ".MainLayers.", r3gan.networks),
-    Architecture("stylegan2", ".synthesis.", stylegan2.networks),
+    Architecture("stylegan2", ".synthesis.b4.", stylegan2.networks),
 )
 
 

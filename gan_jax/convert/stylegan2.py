@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gan_jax.convert.tensors import Converted, Tensors, filled, listed
+from gan_jax.convert.tensors import Converted, Tensors, filled, listed, within
 from gan_jax.errors import UserError
 from gan_jax.networks import linen
 from gan_jax.networks.layers.fir import TAPS
@@ -42,7 +42,7 @@ def networks(tensors: Tensors) -> tuple[dict[str, Any], dict[str, Converted]]:
     Raises:
         UserError: If tensors are missing, superfluous or of the wrong shape; it names them.
     """
-    given = {"generator": _within(tensors, "G_ema."), "discriminator": _within(tensors, "D.")}
+    given = {"generator": _plain(tensors, "G_ema."), "discriminator": _plain(tensors, "D.")}
     if rest := [name for name in tensors if not name.startswith(("G_ema.", "D."))]:
         raise UserError(f"tensors: {listed(rest)} belong to no network; give names that begin with G_ema. or D.")
     fields = _settings(given["generator"], given["discriminator"])
@@ -50,23 +50,21 @@ def networks(tensors: Tensors) -> tuple[dict[str, Any], dict[str, Converted]]:
     sizes = {"base": fields["channel_base"], "most": fields["channel_max"], "classes": fields["classes"]}
     generator = Generator(shape, fields["style_size"], fields["mapping_depth"], **sizes)
     network = linen(generator, (fields["latent_size"] + fields["classes"],))
-    name = functools.partial(_name, side=shape[0])
-    converted = {"generator": filled("G_ema.", given["generator"], network, name, _arranged)}
+    named = functools.partial(_name, shape[0])
+    converted = {"generator": filled("G_ema.", given["generator"], network, named, _arranged)}
     if given["discriminator"]:
         labels = [()] * bool(fields["classes"])
         network = linen(Discriminator(shape, residual=fields["residual"], **sizes), shape, *labels)
-        converted["discriminator"] = filled("D.", given["discriminator"], network, name, _arranged)
+        converted["discriminator"] = filled("D.", given["discriminator"], network, named, _arranged)
     return fields, converted
 
 
-def _within(tensors: Tensors, prefix: str) -> Tensors:
-    """Returns the tensors of one network without the prefix, and without the buffers of resampling filters."""
-    found = {}
-    for name, tensor in tensors.items():
-        if name.startswith(prefix) and not name.endswith("resample_filter"):
-            found[name.removeprefix(prefix)] = tensor
-        elif name.startswith(prefix) and not np.allclose(tensor, np.outer(TAPS, TAPS), atol=1e-6):
-            raise UserError(f"tensors: {name} is not the filter [1, 3, 3, 1], the only one that these networks have")
+def _plain(tensors: Tensors, prefix: str) -> Tensors:
+    """Returns the tensors of one network, without the filters of its resampling."""
+    found = within(tensors, prefix)
+    for name in [name for name in found if name.endswith("resample_filter")]:
+        if not np.allclose(found.pop(name), np.outer(TAPS, TAPS), atol=1e-6):
+            raise UserError(f"tensors: {prefix}{name} is not the filter [1, 3, 3, 1], the only one of these networks")
     return found
 
 
@@ -98,7 +96,7 @@ def _settings(generator: Tensors, discriminator: Tensors) -> dict[str, Any]:
     }
 
 
-def _name(path: str, side: int) -> str:
+def _name(side: int, path: str) -> str:
     """Returns the tensor's name for a leaf's path, such as "synthesis/block_8/conv_0/affine/kernel"."""
     name = path.replace("from_image", f"b{side}/fromrgb")
     for pattern, replacement in _NAMES.items():

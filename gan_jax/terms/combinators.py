@@ -16,7 +16,8 @@ from gan_jax.types import Array, Context, PyTree, Term
 def lazy(term: Term, every: int) -> Term:
     """Lazy regularisation: a term every `every` iterations, `every` times as strong (Karras et al., arXiv:1912.04958).
 
-    Its slots change in these iterations only.
+    Its slots change in these iterations only. It is added to the loss of the same step, so that Adam's constants stay
+    as they are; the paper makes a step of its own, `game.regularisation`.
 
     Args:
         term: Any term.
