@@ -78,4 +78,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    cli(main, __doc__)
+    cli(main, __doc__, presets=PRESETS)
