@@ -25,6 +25,9 @@ from gan_jax.metrics.scoring import TRAINING
 
 RUNS: dict[str, str] = {
     "progan": "--batch-size 32 --g-width 8 --d-width 8 --stable-images 15000 --fading-images 15000 --steps 4500",
+    "projection_gan": "--g-width 4 --d-width 4 --steps 2400",
+    "sagan": "--g-width 4 --d-width 4 --steps 1800",
+    "biggan": "--g-width 4 --d-width 4 --steps 1800",
 }
 """Experiment -> flags of its run."""
 
