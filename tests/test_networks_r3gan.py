@@ -120,7 +120,7 @@ SIZES = {
 }
 
 
-@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("name", few(SIZES, "paper-cifar10", "paper-ffhq256"))
 def test_the_presets_networks_have_the_layers_of_the_code(name):
     widths, cardinalities, low, classes, *counts = SIZES[name]
     config, side = r3gan.PRESETS[name], 4 * 2 ** (len(widths) - 1)
