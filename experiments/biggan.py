@@ -5,19 +5,16 @@
         G minimises -D(G(z, y'), y') + beta sum over weights W of |W^T W * (1 - I)|^2
     where block i of G has batch norms whose scale and shift are linear in (embedding of y', chunk i of z)
 
-Weights start orthogonal. With `--deep`, BigGAN-deep: bottleneck blocks, two at each resolution, which see all of z. The
-paper's settings for ImageNet at 128 pixels are `--resolution 128 --g-width 96 --d-width 96 --embedding 128
---latent-size 120 --batch-size 2048 --g-learning-rate 5e-5 --d-learning-rate 2e-4 --ema-decay 0.9999`; for the deep form
-`--deep --g-width 128 --d-width 128 --latent-size 128`; at 256 pixels `--attention 4`. Those of the authors' PyTorch
-code for CIFAR-10 are `--dataset cifar10 --embedding 0 --attention 0 --orthogonal 0 --d-steps 4 --g-width 64 --d-width
-64 --latent-size 128 --batch-size 50 --g-learning-rate 2e-4 --d-learning-rate 2e-4 --ema-decay 0.9999 --steps 125000`,
-with weights that start as N(0, 0.02^2). Truncated samples, with batch statistics estimated anew for the averaged
-weights: `python -m gan_jax.sample RUN grid --truncation 0.5 --standing 100`; a grid has one column per class.
+Weights start orthogonal. With `--deep`, BigGAN-deep: bottleneck blocks, two at each resolution, which see all of z.
+`--preset imagenet128` and `--preset imagenet128-deep` have the paper's settings for ImageNet at 128 pixels, but for the
+number of iterations, as the paper trains until collapse. `--preset cifar10` has those of the authors' PyTorch code,
+whose weights start as N(0, 0.02^2). Truncated samples, with batch statistics estimated anew for the averaged weights:
+`python -m gan_jax.sample RUN grid --truncation 0.5 --standing 100`; a grid has one column per class.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from gan_jax import baseline, latents, losses, rules, terms
+from gan_jax import baseline, latents, loop, losses, rules, terms
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.game import Game, drawn_labels
@@ -46,6 +43,47 @@ class Config(baseline.Adam, baseline.ConditionalNetworks):
     beta2: float = 0.999
 
 
+IMAGENET = Config(  # section 3 and appendix C
+    dataset="imagenet2012",
+    resolution=128,
+    batch_size=2048,
+    latent_size=120,
+    latent="normal",
+    g_width=96,
+    d_width=96,
+    embedding=128,
+    attention=2,
+    orthogonal=1e-4,
+    d_steps=2,
+    g_learning_rate=5e-5,
+    d_learning_rate=2e-4,
+    beta1=0.0,
+    beta2=0.999,
+    ema_decay=0.9999,
+    run=loop.Run(steps=150_000, sample_every=1_000),
+)
+PRESETS = {
+    "imagenet128": IMAGENET,
+    "imagenet128-deep": replace(IMAGENET, deep=True, latent_size=128, g_width=128, d_width=128),  # appendix B
+    "cifar10": replace(  # ajbrock/BigGAN-PyTorch, scripts/launch_cifar_ema.sh: 500 epochs
+        IMAGENET,
+        dataset="cifar10",
+        resolution=None,
+        batch_size=50,
+        latent_size=128,
+        g_width=64,
+        d_width=64,
+        embedding=0,
+        attention=0,
+        orthogonal=0.0,
+        d_steps=4,
+        g_learning_rate=2e-4,
+        d_learning_rate=2e-4,
+        run=loop.Run(steps=125_000, sample_every=1_000),
+    ),
+}
+
+
 def build(config: Config, spec: Spec) -> System:
     """Assembles a generator with hierarchical latents, a projection discriminator, and the hinge loss."""
     latent = latents.labelled(baseline.latent(config), spec.classes)
@@ -68,4 +106,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    cli(main, __doc__)
+    cli(main, __doc__, presets=PRESETS)

@@ -5,18 +5,16 @@
         G minimises -D(G(z, y'), y')
     where D(x, y) = w^T h(x) + b + e_y^T h(x), with spectral norm, and y' is uniform
 
-The batch norms of G have a scale and a shift for each class. The settings of the authors' code for CIFAR-10 are
-`--dataset cifar10 --d-steps 5 --g-width 64 --d-width 32 --batch-size 64 --latent-size 128 --g-learning-rate 2e-4
---d-learning-rate 2e-4 --decay-steps 50000 --steps 50000`, and for ImageNet at 128 pixels `--g-width 64 --d-width 64
---decay-start 400000 --decay-steps 50000 --steps 450000`, the rest being equal. That code has batches of 128 for G, no b
-for CIFAR-10, and a last convolution of G that starts sqrt(2) times smaller. The defaults have fewer channels and n = 1,
-for CPUs. Samples come from an average of the generator's weights, which the paper does not use; `--ema-decay 0` turns
-it off. Samples of one class: `python -m gan_jax.sample RUN --labels 3`; a grid has one column per class.
+The batch norms of G have a scale and a shift for each class. `--preset cifar10` and `--preset imagenet128` have the
+settings of the authors' code, except that it has no b for CIFAR-10, and a last convolution of G that starts sqrt(2)
+times smaller. The defaults have fewer channels and n = 1, for CPUs. Samples come from an average of the generator's
+weights, which the paper does not use; `--ema-decay 0` turns it off. Samples of one class: `python -m gan_jax.sample RUN
+--labels 3`; a grid has one column per class.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from gan_jax import baseline, latents, losses, rules
+from gan_jax import baseline, latents, loop, losses, rules
 from gan_jax.cli import cli
 from gan_jax.data import Spec
 from gan_jax.game import Game, drawn_labels
@@ -31,10 +29,43 @@ class Config(baseline.Adam, baseline.ConditionalNetworks):
 
     d_steps: int = 1
     """n, the discriminator updates per iteration."""
+    g_samples: int = 1
+    """Samples in a generator update, in multiples of the batch size."""
     g_learning_rate: float = 1e-3
     d_learning_rate: float = 1e-3
     beta1: float = 0.0
     beta2: float = 0.9
+
+
+CIFAR = Config(  # pfnet-research/sngan_projection, configs/sn_cifar10_conditional.yml
+    dataset="cifar10",
+    batch_size=64,
+    g_samples=2,
+    d_steps=5,
+    latent_size=128,
+    latent="normal",
+    g_width=64,
+    d_width=32,
+    g_learning_rate=2e-4,
+    d_learning_rate=2e-4,
+    beta1=0.0,
+    beta2=0.9,
+    decay_steps=50_000,
+    ema_decay=0.0,
+    run=loop.Run(steps=50_000, sample_every=1_000),
+)
+PRESETS = {
+    "cifar10": CIFAR,
+    # configs/sn_projection.yml
+    "imagenet128": replace(
+        CIFAR,
+        dataset="imagenet2012",
+        resolution=128,
+        d_width=64,
+        decay_start=400_000,
+        run=loop.Run(steps=450_000, sample_every=1_000),
+    ),
+}
 
 
 def build(config: Config, spec: Spec) -> System:
@@ -47,7 +78,7 @@ def build(config: Config, spec: Spec) -> System:
         "discriminator": baseline.network(config, d, spec.shape, ()),
     }
     game = Game(networks, losses.hinge(), latent, condition=drawn_labels(latent))
-    players = [baseline.discriminator(config, game), baseline.generator(config, game)]
+    players = [baseline.discriminator(config, game), baseline.generator(config, game, samples=config.g_samples)]
     rule = rules.alternating(players, {"discriminator": config.d_steps})
     return dequantised(baseline.system(config, game, rule))
 
@@ -58,4 +89,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    cli(main, __doc__)
+    cli(main, __doc__, presets=PRESETS)

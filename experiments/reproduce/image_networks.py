@@ -28,6 +28,8 @@ RUNS: dict[str, str] = {
     "projection_gan": "--g-width 4 --d-width 4 --steps 2400",
     "sagan": "--g-width 4 --d-width 4 --steps 1800",
     "biggan": "--g-width 4 --d-width 4 --steps 1800",
+    "r3gan": "--mirror --latent-size 64 --schedule-images 28800 --steps 1800",
+    "fastgan": "--mirror --latent-size 64 --steps 2400",
 }
 """Experiment -> flags of its run."""
 
