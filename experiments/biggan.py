@@ -1,14 +1,14 @@
-"""BigGAN (Brock et al. 2019, arXiv:1809.11096): SAGAN enlarged, each block of G seeing latent and class.
+"""BigGAN (Brock et al. 2019, arXiv:1809.11096): SAGAN scaled up, with latent and class as inputs of each block of G.
 
     for each iteration:
         2 times: D minimises max(0, 1 - D(x, y)) + max(0, 1 + D(G(z, y'), y')), with y' uniform
         G minimises -D(G(z, y'), y') + beta sum over weights W of |W^T W * (1 - I)|^2
     where block i of G has batch norms whose scale and shift are linear in (embedding of y', chunk i of z)
 
-Weights start orthogonal. With `--deep`, BigGAN-deep: bottleneck blocks, two at each resolution, which see all of z.
-`--preset imagenet128` and `--preset imagenet128-deep` have the paper's settings for ImageNet at 128 pixels, but for the
-number of iterations, as the paper trains until collapse. `--preset cifar10` has those of the authors' PyTorch code,
-whose weights start as N(0, 0.02^2). Truncated samples, with batch statistics estimated anew for the averaged weights:
+Weights start orthogonal. `--deep` is BigGAN-deep: bottleneck blocks, two at each resolution, which see all of z.
+`--preset imagenet128` and `--preset imagenet128-deep` have the paper's settings for ImageNet at 128 pixels, except for
+the number of iterations, as the paper trains until collapse. `--preset cifar10` has those of the authors' PyTorch code,
+except that its weights start as N(0, 0.02^2). Truncated samples, with standing statistics for the averaged weights:
 `python -m gan_jax.sample RUN grid --truncation 0.5 --standing 100`; a grid has one column per class.
 """
 
@@ -27,10 +27,10 @@ class Config(baseline.Adam, baseline.ConditionalNetworks):
     """The baseline with BigGAN's networks, and the paper's betas and ratio of learning rates."""
 
     deep: bool = False
-    """BigGAN-deep's networks."""
+    """Use BigGAN-deep's networks."""
     embedding: int = 32
-    """Size of the class embedding that all blocks of the generator share; with 0 each batch norm has its own, and only
-    the first layer sees the latent."""
+    """Size of the class embedding that all blocks of the generator share; 0 gives each batch norm its own embedding,
+    and the latent to the first layer alone."""
     attention: int = 2
     """Self-attention acts on maps whose side is the images' divided by this, 2, 4, ...; 0 for none."""
     orthogonal: float = 1e-4

@@ -10,9 +10,9 @@ The factor 1/2 in the critics' loss is the paper's. Ablations: `--cycle 0 --iden
 `--adversarial 0` leaves it out. `--dataset`: unpaired:NAME, where NAME is recoloured:digits, edges:cifar10,
 DIRECTORY:DIRECTORY or a set of TensorFlow Datasets such as cycle_gan/horse2zebra.
 
-`--preset horse2zebra` has the paper's settings for horses and zebras, without its random crops and mirror images at
-side 286: constant rates for 100 epochs, then linearly to 0 over 100 more. The paper uses the identity loss for
-paintings alone, and translates with the last weights, not averaged ones.
+`--preset horse2zebra` has the paper's settings for horses and zebras: learning rates are constant for 100 epochs, then
+fall linearly to 0 over 100 more. It lacks the random crops from side 286 and the mirror images. The paper uses the
+identity loss for paintings alone, and translates with the last weights, not averaged ones.
 
 Translate a folder: `python -m gan_jax.translate RUN --input DIRECTORY --output DIRECTORY`, and `--backward`.
 

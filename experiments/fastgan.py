@@ -1,19 +1,19 @@
-"""FastGAN (Liu et al. 2021, arXiv:2101.04775): for few images, a D that also reconstructs real images from its maps.
+"""FastGAN (Liu et al. 2021, arXiv:2101.04775): for small data sets; D also reconstructs real images from its maps.
 
     for each iteration:
         D minimises max(0, u - D(x)) + max(0, v + D(G(z))) + w (|x - whole(x)| + |part of x - part(x)|)
         G minimises -D(G(z))
-    with x and G(z) changed in colour and shifted, and margins u, v uniform on [0.8, 1]
+    with augmentations of x and G(z) by colour and translation, and margins u, v uniform on [0.8, 1]
 
-D judges patches. Its decoders reconstruct the whole image from its last map, and a random quarter from the quarter of
-the map before. In G, small maps gate the channels of maps 16 times as large (skip-layer excitation).
+D judges patches. One decoder reconstructs the whole image from D's last map, another a random quarter of it from the
+same quarter of the map before. In G, small maps gate the channels of maps 16 times as large (skip-layer excitation).
 
-The settings of the authors' code (train.py; the repository is gone, and was read in a copy) are `--resolution 256
---mirror --batch-size 8 --latent-size 256 --g-width 64 --d-width 64 --g-learning-rate 2e-4 --d-learning-rate 2e-4
---beta2 0.999 --steps 50000`. Its margins, and w = 8 from the sum over a batch of 8, are the defaults here. The code
-measures reconstructions by LPIPS; here the error is the mean absolute one, at up to 128 pixels. Its second output of G
-and second branch of D, at 128 pixels, are not in the paper, nor here. In the code one quarter is drawn for a batch,
-here for each image; and its G draws noise in sampling too.
+The settings of the authors' code (train.py, read in a copy, as the repository is gone) are `--resolution 256 --mirror
+--batch-size 8 --latent-size 256 --g-width 64 --d-width 64 --g-learning-rate 2e-4 --d-learning-rate 2e-4 --beta2 0.999
+--steps 50000`. The defaults have its margins, and w = 8, as it sums the error over a batch of 8. It measures
+reconstructions by LPIPS; here the error is the mean absolute one, at up to 128 pixels. The code's second output of G
+and second branch of D, at 128 pixels, are not in the paper, nor here. The code draws one quarter for each batch, and
+here each image draws its own; the code's G adds noise in sampling too.
 """
 
 from dataclasses import dataclass
@@ -37,9 +37,9 @@ class Config(baseline.Adam, baseline.Widths, baseline.Latents, baseline.Common):
     mirror: bool = False
     """Flip real images at random, left to right."""
     g_width: int = 4
-    """Channels of the generator's map of side 128; those of sides 4, 8, 16 and 32 are 16, 8, 4 and 2 times as many."""
+    """Channels of the generator's map of side 128; maps of side 4, 8, 16 and 32 have 16, 8, 4 and 2 times as many."""
     d_width: int = 4
-    """An eighth of the channels of the discriminator's last map; each larger map has half as many as the next."""
+    """An eighth of the channels of the discriminator's last map; each larger map has half as many as the next one."""
     batch_size: int = 16
     g_learning_rate: float = 5e-4
     d_learning_rate: float = 5e-4

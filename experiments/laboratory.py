@@ -101,7 +101,7 @@ PARTS: dict[str, Callable[[Latent], dict[str, Any]]] = {
     "pseudo_augmentation": lambda latent: {"pseudo": pseudo_augmentation("pseudo_augmentation")},
     "latent_optimisation": lambda latent: {"refine": natural_step(latent, 0.9, 5.0, bound=None)},
 }
-"""Options of the game. The level of noise of diffusion, and the share of samples that pass for real, adapt."""
+"""Options of `Game`. The noise of diffusion and the share of samples shown as real are adaptive."""
 IN_TURNS = ("alternating", "unrolled")
 """Rules under which the players move one after another, so that one can move more often."""
 
@@ -118,8 +118,8 @@ class Choice:
     dataset: str = "ring"
     """ring, grid, spiral, swiss_roll, moons; or images, as for `experiments.dcgan`."""
     loss: str = "non_saturating"
-    """Name of the loss on the menu; the rule unrolled takes zero_sum, softmax, dual_contrastive or a
-    relativistic loss."""
+    """Name of the loss on the menu; the rule unrolled takes zero_sum, softmax, dual_contrastive or a relativistic
+    loss."""
     terms: tuple[str, ...] = ("r1",)
     """Names of regularisation terms on the menu, or none."""
     weight: float = 1.0
@@ -127,7 +127,7 @@ class Choice:
     rule: str = "alternating"
     """Name of the update rule on the menu."""
     parts: tuple[str, ...] = ()
-    """Names of other parts on the menu."""
+    """Names of parts on the menu: further options of the game."""
     d_norm: Norm = "none"
     """Normalisation of the discriminator."""
     d_steps: int = 1

@@ -1,23 +1,23 @@
 """ProGAN (Karras et al. 2018, arXiv:1710.10196): both networks grow from small images to large ones as they train.
 
     for each iteration, at the level of detail l of its schedule:
-        x, at full side, is reduced to l: halved and enlarged again, between two sides a mixture of both
+        x, at full side, is reduced to l: halved and enlarged again, with a mixture of two sides between levels
         D minimises D(G(z)) - D(x) + w (|grad D(u)| - target)^2 / target^2 + 0.001 D(x)^2, u between x and G(z)
         G minimises -D(G(z))
-    whenever new layers begin or end to fade in, Adam's moments are reset
+    whenever new layers begin or finish fading in, Adam's moments are reset
 
 Weights have equalised learning rates, G normalises its maps by pixel norm, and D sees the standard deviation of each
 group of examples. The penalty's gradient is that of the sum of a batch's logits, as D's logits depend on the batch.
-Each stage computes only its own side, and is compiled by itself, all of them at the start of a run.
+Each stage computes only the sides that it needs; all stages are compiled at the start of a run.
 
 `--preset paper-cifar10` has the settings of the authors' Theano code for the paper's section on CIFAR-10, and
-`--preset paper-lsun-128` those for table 1 (g), LSUN bedrooms of side 128, in the folder that `--dataset` names. Those
-for CelebA-HQ cannot be said in full, as their batches become smaller from 256 pixels on. Two things differ from that
-code: players that move at once draw latents of their own, and the average of G is ramped up in its first iterations.
+`--preset paper-lsun-128` those for table 1 (g), LSUN bedrooms of side 128, in the folder that `--dataset` names. There
+is no preset for CelebA-HQ, whose batches become smaller from 256 pixels on. Two things differ from that code: each
+player draws its own latents when both move at once, and the decay of G's average is ramped up in the first iterations.
 
 The networks are those of the authors' TensorFlow code, which averages D's maps before the activation; the paper and its
-Theano code average after it, `--no-pool-first`. The defaults, for CPUs, are narrower, with short stages, and G's rate
-is half of D's, which was steadier in short trials.
+Theano code average after it: `--no-pool-first`. The defaults, for CPUs, have narrower networks and short stages, and
+G's learning rate is half of D's, which was more stable in short trials.
 """
 
 from dataclasses import dataclass, replace
@@ -39,7 +39,7 @@ class Config(baseline.Baseline):
     stable_images: int = 40_000
     """Real images shown at each side before the next side fades in."""
     fading_images: int = 40_000
-    """Real images shown while a side fades in; 0 for none, and also 0 for stable_images trains the full side alone."""
+    """Real images shown while a side fades in, 0 for no fading; with stable_images also 0, only the full side trains."""
     weight: float = 10.0
     """Weight of the gradient penalty."""
     target: float = 1.0
@@ -49,9 +49,9 @@ class Config(baseline.Baseline):
     group: int = 4
     """Examples in a group of the minibatch standard deviation; must divide the batch."""
     pool_first: bool = True
-    """Average D's maps before the activation, which is faster, and not after it."""
+    """Average D's maps before the activation, which is faster, instead of after it."""
     at_once: bool = False
-    """Both players move at once, and not in turns."""
+    """Update both players at once, instead of in turns."""
     latent_size: int = 64
     g_width: int = 16
     d_width: int = 16

@@ -1,4 +1,4 @@
-"""Projection GAN (Miyato & Koyama 2018, arXiv:1802.05637): D's logit has a product with a class embedding.
+"""Projection GAN (Miyato & Koyama 2018, arXiv:1802.05637): D adds an inner product of features and class embedding.
 
     for each iteration:
         n times: D minimises max(0, 1 - D(x, y)) + max(0, 1 + D(G(z, y'), y')), with x dequantised
@@ -6,9 +6,9 @@
     where D(x, y) = w^T h(x) + b + e_y^T h(x), with spectral norm, and y' is uniform
 
 The batch norms of G have a scale and a shift for each class. `--preset cifar10` and `--preset imagenet128` have the
-settings of the authors' code, except that it has no b for CIFAR-10, and a last convolution of G that starts sqrt(2)
-times smaller. The defaults have fewer channels and n = 1, for CPUs. Samples come from an average of the generator's
-weights, which the paper does not use; `--ema-decay 0` turns it off. Samples of one class: `python -m gan_jax.sample RUN
+settings of the authors' code, except that the code has no b for CIFAR-10, and starts G's last convolution sqrt(2) times
+smaller. The defaults have fewer channels and n = 1, for CPUs. Samples come from an average of the generator's weights,
+which the paper does not use; `--ema-decay 0` turns it off. Samples of one class: `python -m gan_jax.sample RUN
 --labels 3`; a grid has one column per class.
 """
 

@@ -1,4 +1,4 @@
-"""R3GAN (Huang et al. 2024, arXiv:2501.05441): relativistic pairing loss with R1 and R2, and networks without norms.
+"""R3GAN (Huang et al. 2024, arXiv:2501.05441): relativistic pairing loss, R1 and R2, and no normalisation layers.
 
     for each iteration, with as many real images x as latents z:
         D minimises softplus(D(G(z)) - D(x)) + gamma / 2 (|grad D(x)|^2 + |grad D(G(z))|^2)
@@ -7,15 +7,16 @@
     while gamma and the learning rate fall, and Adam's beta2, h and the probability p of augmentations rise, each along
     half a period of a cosine
 
-The networks are ResNeXts with fix-up initialisation; see `gan_jax/networks/r3gan.py`. With `--conditional`, labels are
-embedded in both. These presets have the settings of the authors' code (github.com/brownvc/R3GAN), and train as long as
-its schedules last: `--preset paper-cifar10`, `--preset paper-imagenet32` and `--preset paper-imagenet64`, which are
-conditional; `--preset paper-ffhq64` and `--preset paper-ffhq256`, with `--dataset` the folder, by default ffhq. Here
-both players of an iteration see the same real images, where the code draws others for G; augmentations are those of
-`augment.ada`, without its anti-aliasing filter; and R1 and R2 draw augmentations of their own.
+The networks are ResNeXts with fix-up initialisation; see `gan_jax/networks/r3gan.py`. `--conditional` gives both an
+embedding of the labels. These presets have the settings of the authors' code (github.com/brownvc/R3GAN), and train for
+the length of its schedules: `--preset paper-cifar10`, `--preset paper-imagenet32` and `--preset paper-imagenet64`,
+which are conditional; `--preset paper-ffhq64` and `--preset paper-ffhq256`, with `--dataset FOLDER`, by default ffhq.
+Three things differ from that code: both players see the same real images in an iteration, where the code draws others
+for G; augmentations are those of `augment.ada`, without the code's anti-aliasing filter; and R1 and R2 draw their own
+augmentations.
 
-The defaults are for digits on a CPU. `--preset stacked-digits` counts modes as `experiments.stacked_mnist` does; the
-paper has the benchmark, but its code has no settings for it, so that these are ours.
+The defaults are for digits on a CPU. `--preset stacked-digits` counts modes as `experiments.stacked_mnist` does. The
+paper has this benchmark, but its code has no settings for it; these are ours.
 """
 
 from dataclasses import dataclass, replace
@@ -36,10 +37,10 @@ from gan_jax.types import System
 
 @dataclass(frozen=True)
 class Config(baseline.Latents, baseline.Essentials):
-    """Residual networks without norms, and schedules over the images seen."""
+    """Residual networks without normalisation, and schedules over the images seen."""
 
     width: int = 32
-    """Channels of maps up to side full_width_side; halved whenever the side doubles beyond."""
+    """Channels of maps up to side full_width_side; halved with each doubling of the side beyond it."""
     full_width_side: int = 8
     """Largest side, in pixels, of maps with all channels."""
     blocks: int = 1
@@ -47,7 +48,7 @@ class Config(baseline.Latents, baseline.Essentials):
     expansion: int = 2
     """Channels within a block, in multiples of those between blocks."""
     group_width: int = 8
-    """Channels of a group of the 3x3 convolutions, which divides the channels within a block."""
+    """Channels of a group of the 3x3 convolutions; must divide the channels within a block."""
     conditional: bool = False
     """Whether both networks see the labels, which the data must have."""
     learning_rate: float = 1e-3
@@ -144,7 +145,7 @@ def build(config: Config, spec: Spec) -> System:
         "discriminator": linen(r3gan.Discriminator(layout, dtype), spec.shape, *[()] * bool(classes)),
     }
     networks = {
-        # nothing in them depends on the batch, which a trial of the presets' networks would take long to show
+        # no output depends on the rest of the batch; finding that by trial would take long for the presets' networks
         name: rematerialised(network, config.activations)._replace(batch_dependent=lambda: False)
         for name, network in networks.items()
     }

@@ -6,7 +6,7 @@
     where each weight W of D is divided by its largest singular value, by one step of power iteration per update
 
 `--preset paper-cifar10` has the settings of the authors' code for CIFAR-10, in which G's batches are twice as large as
-D's. Initial weights of dense layers and of G's last convolution are LeCun's, in that code Glorot's. The defaults have
+D's. Dense layers and G's last convolution have LeCun's initialisation, where that code has Glorot's. The defaults have
 fewer channels and n = 1, for CPUs. Samples come from an average of the generator's weights, which the paper does not
 use; `--ema-decay 0` turns it off.
 

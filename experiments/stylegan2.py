@@ -3,19 +3,19 @@
     for each iteration:
         G minimises softplus(-D(G(z))); every 4th, in a step of its own, 4 * 2 (|J^T y| - a)^2, the path length in W
         D minimises softplus(D(G(z))) + softplus(-D(x)); every 16th, in a step of its own, 16 * gamma / 2 |grad D(x)|^2
-    where G maps latents to styles w, which modulate its convolutions, and J is the derivative of the image in w
+    where G maps latents to styles w, which modulate its convolutions, and J is the Jacobian of the image in w
 
-Both players use Adam with c times its learning rate and betas to the power of c, c = 4 / 5 for G and 16 / 17 for D, as
-steps of regularisation come in addition. `--conditional` gives both networks the labels. Samples of less variety:
-`python -m gan_jax.sample RUN --truncation 0.7`, towards the mean style.
+As regularisation takes further steps, Adam has c times its learning rate and its betas to the power of c, c = 4 / 5 for
+G and 16 / 17 for D. `--conditional` gives both networks the labels. Truncated samples, closer to the mean style:
+`python -m gan_jax.sample RUN --truncation 0.7`.
 
 The presets are the configurations of the authors' stylegan2-ada-pytorch (`train.py`): `--preset paper-cifar10` (cifar
 there), `--preset paper-256`, `--preset paper-512`, `--preset paper-1024`, and `--preset stylegan2`, the original
-StyleGAN2 without ADA; all but the first with `--dataset FOLDER`. What differs: the crossover of style mixing is drawn
-for each example, not for each batch; fake images have the labels of the batch's real ones; warps of ADA sample
-bilinearly (`augment.ada`), and its probability moves in every iteration, not every fourth; the mean style is averaged
-with the generator's weights, and copied there; gradients that are not finite are not replaced; bfloat16 takes the place
-of float16. The defaults are narrow, for CPUs.
+StyleGAN2 without ADA; all but the first with `--dataset FOLDER`. What differs from that code: the crossover of style
+mixing is drawn for each example, not for each batch; fake images have the labels of the batch's real ones; ADA's warps
+interpolate bilinearly (`augment.ada`), and its probability changes in every iteration, not every fourth; the mean style
+is averaged along with the generator's weights, not copied; gradients that are not finite are not replaced; bfloat16
+takes the place of float16. The defaults are narrow, for CPUs.
 """
 
 from dataclasses import dataclass, replace
@@ -37,11 +37,11 @@ class Config(baseline.Essentials):
     """Data, precision and run, and the settings that depend on the resolution."""
 
     conditional: bool = False
-    """Whether both networks are given the labels of the data."""
+    """Whether both networks see the labels, which the data must have."""
     latent_size: int = 64
     """Dimensions of latents, without the label."""
     style_size: int = 64
-    """Dimensions of styles, and units of the mapping network's layers."""
+    """Dimensions of styles, and of the mapping network's layers."""
     mapping_depth: int = 2
     """Layers of the mapping network."""
     channel_base: int = 512
@@ -53,7 +53,7 @@ class Config(baseline.Essentials):
     group: int = 4
     """Examples in a group of the minibatch standard deviation; must divide the batch size."""
     learning_rate: float = 0.0025
-    """Learning rate of both players, before the correction for lazy regularisation."""
+    """Learning rate of both players, before the factor c for lazy regularisation."""
     r1: float = 0.1
     """Gamma, the weight of R1."""
     path_length: float = 2.0
@@ -61,12 +61,11 @@ class Config(baseline.Essentials):
     mixing: float = 0.9
     """Probability of style mixing."""
     ada: float = 0.0
-    """Target of the mean sign of D's logits of real images, to which ADA adapts the probability of its augmentations:
-    0.6 in the paper, for small data sets; 0 for no augmentation."""
+    """ADA's target for the mean sign of D's logits of real images, 0.6 in the paper; 0 for no augmentation."""
     half_life: float = 10_000
-    """Half-life of the average of the generator's weights, which draws the samples, in images."""
+    """Half-life of the average of the generator's weights, in images; the average draws the samples."""
     ramp_up: float = 0.05
-    """Limit of that half-life, as a fraction of the images seen so far; 0 for none."""
+    """Cap on that half-life, as a fraction of the images seen so far; 0 for none."""
     mirror: bool = False
     """Flip real images at random, left to right."""
     run: loop.Run = baseline.lasting(5_000)
@@ -124,7 +123,7 @@ def build(config: Config, spec: Spec) -> System:
     def generator(psi: float = 1.0) -> Network:
         module = stylegan2.Generator(spec.shape, psi=psi, **mapping, **sizes)
         network = rematerialised(linen(module, (latent.size,)), config.activations)
-        return network._replace(batch_dependent=lambda: False)  # as is known: no need to try
+        return network._replace(batch_dependent=lambda: False)  # known, so no trial is needed
 
     judge = stylegan2.Discriminator(spec.shape, residual=config.residual, group=config.group, **sizes)
     discriminator = rematerialised(linen(judge, spec.shape, *taken), config.activations)

@@ -8,9 +8,9 @@ As in the authors' code, the critic is updated 100 times before each of G's firs
 of them: G then waits for 19 iterations. The optimiser is RMSProp with PyTorch's defaults, as momentum made the paper's
 critics unstable.
 
-`--preset paper-64` has the settings of the paper and of the authors' code for LSUN's bedrooms; the last layer of G, and
-the first and last of the critic, have biases, which that code leaves out. The default rates are higher. Samples come
-from an average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
+`--preset paper-64` has the settings of the paper and of the authors' code for LSUN bedrooms; but here the last layer of
+G, and the first and last of the critic, have biases. The default learning rates are higher. Samples come from an
+average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 27.94 (27.94 to 32.12) by
 its classifier's features, precision 0.47, recall 0.38; an iteration takes 3.16 times as long as one of dcgan.

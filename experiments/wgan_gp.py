@@ -6,8 +6,8 @@
 
 The critic has no batch norm, as the penalty is on the gradient at each single example. As in the authors' code,
 residual networks see dequantised real images. `--preset paper-cifar10` has that code's settings for CIFAR-10 without
-labels; it computes G's batch statistics on halves of a batch, one per GPU, and here they are of the whole batch.
-Initial weights of dense layers and of G's last convolution are LeCun's, in that code Glorot's. Samples come from an
+labels. That code computes G's batch statistics on halves of a batch, one per GPU; here they are of the whole batch.
+Dense layers and G's last convolution have LeCun's initialisation, where that code has Glorot's. Samples come from an
 average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 8.96 (8.66 to 9.09) by

@@ -1,9 +1,9 @@
 """Images per second and memory of presets on an accelerator: `python -m experiments.benchmarks.presets`.
 
-Each preset of each experiment trains in a process of its own, at float32 and at bfloat16, on random images of its size,
-with the state's iteration that of the end of its run, where networks that grow have their full side. No preset is begun
-after `--minutes`; those left out are named in the record, and can be given by `--presets` later. On a CPU, make them
-smaller: `--changes batch_size=16 g_width=4 d_width=4 resolution=8`.
+Each preset trains in its own process, in float32 and in bfloat16, on random images of its size. Its iteration is set to
+the last of its run, at which growing networks have reached their full side. No preset starts after `--minutes`; the
+record names those left out, for a later `--presets`. On a CPU, make them smaller: `--changes batch_size=16 g_width=4
+d_width=4 resolution=8`.
 """
 
 import dataclasses
@@ -43,15 +43,16 @@ def main(
     minutes: float = 9.0,
     out: Path = Path("runs/presets.json"),
 ) -> None:
-    """Measures presets, and prints and writes a table.
+    """Measures presets, writes the record and prints a table.
 
     Args:
         presets: Such as progan:paper-cifar10; by default all.
         precisions: Precisions of the networks' computations; experiments without this setting have one row.
-        changes: Changes of integer settings where a preset has them, such as batch_size=16 g_width=4 resolution=32.
-        rounds: Turns of each.
+        changes: Integer settings to change in the presets that have them, such as batch_size=16 g_width=4
+            resolution=32.
+        rounds: Timed turns of each preset.
         seconds: Approximate length of one turn.
-        minutes: No preset is begun after this time.
+        minutes: No preset starts after this many minutes.
         out: The JSON file.
     """
     values = {field: int(value) for field, value in (change.split("=") for change in changes)}
@@ -86,7 +87,7 @@ def available() -> list[str]:
 
 
 def config(name: str, changes: dict[str, int]) -> Any:
-    """Returns a preset's config with changes, of the settings that it has.
+    """Returns a preset's config, with the changes to settings that it has.
 
     Raises:
         UserError: If there is no such preset.
@@ -100,7 +101,7 @@ def config(name: str, changes: dict[str, int]) -> Any:
 
 
 def spec_of(settings: Any) -> Spec:
-    """Returns the specification of a config's data by its name and resolution alone, without the data."""
+    """Returns the specification of a config's data, from its name and resolution alone, without loading the data."""
     task, _, base = names.parsed(settings.dataset)
     side, channels = SIDES.get(base, (settings.resolution or 32, 3))
     shape = (settings.resolution or side, settings.resolution or side, channels)
@@ -123,7 +124,7 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def _iterations(name: str, changes: dict[str, int], precision: Precision) -> turns.Run:
-    """Returns the function that makes further iterations of a preset."""
+    """Returns a function that runs further iterations of a preset."""
     settings = config(name, changes)
     if "precision" in {field.name for field in dataclasses.fields(settings)}:
         settings = dataclasses.replace(settings, precision=precision)

@@ -1,11 +1,11 @@
-"""Fine-tuning on few images, with and without frozen layers, against training anew: FID by iterations.
+"""Fine-tuning on few images, with and without frozen layers, against training from scratch: FID by iterations.
 
     python -m experiments.reproduce.fine_tuning SOURCE TARGET CLASSES.csv
 
-A run of experiments.dcgan on the images of the folder SOURCE is the parent. Three runs then see the same few images of
-TARGET: one begins anew, one from the parent's networks (`--init-from`), and one from these with the discriminator's
-first layers frozen (`--freeze`; FreezeD, Mo et al. 2020, arXiv:2002.10964). FID compares samples of the averaged
-generator with all other images of TARGET, by the features of a classifier of TARGET's classes. The results are
+A run of experiments.dcgan on the images of the folder SOURCE is the parent. Three runs then train on the same few
+images of TARGET: one from scratch, one from the parent's networks (`--init-from`), and one from these with the
+discriminator's first layers frozen (`--freeze`; FreezeD, Mo et al. 2020, arXiv:2002.10964). FID compares samples of the
+averaged generator with all other images of TARGET, by the features of a classifier of TARGET's classes. The results are
 fine_tuning.json and the curves, fine_tuning.png.
 """
 
@@ -50,11 +50,11 @@ def main(
     settings: str = SETTINGS,
     workdir: Path | None = None,
 ) -> None:
-    """Trains the parent and its three children, and scores every checkpoint of these.
+    """Trains the parent and its three children, and scores every checkpoint of the children.
 
     Args:
         source: Folder of the parent's images.
-        target: Folder of images that the children are to draw.
+        target: Folder of the children's images.
         classes: CSV file with the columns "file" and "category" of TARGET's images.
         count: Images of TARGET to train on.
         resolution: Side of the images.
@@ -118,20 +118,20 @@ def main(
 
 
 def arranged(target: Path, classes: Path, folder: Path, count: int, seed: int) -> tuple[Path, Path]:
-    """Arranges a folder's images, as links, for training on a few of them and for a classifier of all of them.
+    """Links a folder's images into two others: one to train on a few of them, one for a classifier of all of them.
 
     Args:
         target: The folder.
         classes: CSV file with the columns "file" and "category".
-        folder: Where the links are made.
-        count: Images to train on.
+        folder: Where to make the links.
+        count: Number of images to train on.
         seed: Selects them.
 
     Returns:
         A folder whose split "train" has `count` images, and "test" all others; and one with a folder for each class.
 
     Raises:
-        UserError: If the file does not have the class of an image, or there are too few images.
+        UserError: If the file lacks the class of an image, or there are too few images.
     """
     with classes.open(newline="") as file:
         category = {row["file"]: row["category"].replace("/", "-") for row in csv.DictReader(file)}
@@ -152,7 +152,7 @@ def arranged(target: Path, classes: Path, folder: Path, count: int, seed: int) -
 
 
 def markdown(record: dict[str, Any]) -> str:
-    """Returns the Markdown table of a record: FID by iterations, a column for each way to begin."""
+    """Returns the Markdown table of a record: FID by iterations, a column for each child."""
     found = {way: dict(map(tuple, rows)) for way, rows in record["fid"].items()}
     titles = ("anew", "fine-tuned", f"fine-tuned, {record['freeze']} layers of D frozen")
     steps = sorted({step for rows in found.values() for step in rows})
@@ -166,7 +166,7 @@ def markdown(record: dict[str, Any]) -> str:
 
 
 def picture(record: dict[str, Any]) -> np.ndarray:
-    """Draws FID by iterations, a line for each way to begin; the few training images as samples for reference."""
+    """Draws FID by iterations, a line for each child, and for reference the FID of the few training images."""
     canvas = FigureCanvasAgg(Figure(figsize=(6, 3.5), dpi=120, layout="constrained"))
     axes = canvas.figure.subplots()
     for way, rows in record["fid"].items():

@@ -4,7 +4,7 @@ Each run is an experiment's own command in its own process. The networks of pack
 first layer, which has the pack's channels; R3GAN is `experiments.r3gan --preset stacked-digits`. The benchmark scores
 26,000 samples. As its count of modes ignores the quality of samples, the share of digits of which the classifier is
 sure is recorded too, on 2,000 more samples. The results are stacked_mnist.json, and samples of the first seed:
-stacked_mnist.png, a panel per pack, and stacked_mnist-r3gan.png. Rows on file of games that are not run are kept.
+stacked_mnist.png, a panel per pack, and stacked_mnist-r3gan.png. Recorded rows of games that are not run stay.
 """
 
 import json
@@ -72,7 +72,7 @@ def main(
 
 
 def _about(run: Path, command: str) -> dict[str, Any]:
-    """Returns what the record says of the runs over packs, and of training images and perfect samples."""
+    """Returns the record's entries on the runs over packs, on training images and on perfect samples."""
     about, scores = json.loads((run / "run.json").read_text()), protocol.read(run)
     name, samples = about["data"]["name"], scores[0].fake
     floor = {s.metric: round(s.value, 4) for s in scores if s.metric in METRICS and s.weights == TRAINING}
