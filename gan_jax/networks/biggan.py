@@ -1,11 +1,11 @@
 """The class-conditional residual networks of projection GAN, SAGAN, BigGAN and BigGAN-deep, for square images.
 
-They differ in a few attributes, see the experiments of these names. Projection GAN: Miyato and Koyama 2018,
+They differ in a few attributes; see the experiments of these names. Projection GAN: Miyato and Koyama 2018,
 arXiv:1802.05637. SAGAN: Zhang et al. 2019, arXiv:1805.08318. BigGAN: Brock et al. 2019, arXiv:1809.11096, appendix B.
 
-Channels of maps are those of BigGAN's tables for sides 128, 256 and 512, which the others share; of its authors'
-PyTorch code for side 64, where projection GAN has others; and for smaller images a constant 4 times `width`, as in all
-networks for CIFAR-10. Other sides have the channels of the power of 2 with as many levels.
+For images of side 128, 256 and 512, channels are those of BigGAN's tables, which the other papers share; for side 64,
+those of its authors' PyTorch code, where projection GAN has others; for smaller images, 4 times `width` throughout, as
+in all networks for CIFAR-10. Any other side has the channels of the power of 2 with as many levels.
 """
 
 from collections.abc import Sequence
@@ -56,10 +56,10 @@ class Generator(nn.Module):
         norm: "spectral" normalises all weights except embeddings, as in SAGAN and BigGAN.
         attention: Self-attention acts on the map whose side is the images' divided by this; 0 for none.
         embedding: Size of an embedding of the class that all blocks share, as in BigGAN: their batch norms are then
-            conditioned on it and on the latent, of which each block has its own chunk. With 0 they are conditioned on
+            conditioned on it and on the latent, of which each block gets its own chunk. With 0 they are conditioned on
             the class alone.
         deep: Whether each level has two bottleneck blocks, conditioned on the whole latent, as in BigGAN-deep.
-        kernel_init: Initialises all weights except embeddings of single layers, which start at 0.
+        kernel_init: Initialises all weights except those of batch norms without a shared embedding, which start at 0.
     """
 
     shape: tuple[int, ...]
@@ -99,7 +99,7 @@ class Generator(nn.Module):
         return jnp.tanh(convolve(nn.relu(batch_norm(x, train)), self.shape[2], 3))
 
     def _conditions(self, latents: Array, levels: int) -> tuple[Array, Sequence[Array]]:
-        """Returns the input of the first layer, and the vector on which each level is conditioned."""
+        """Returns the input of the first layer, and for each level the vector that conditions it."""
         noise, label = jnp.split(latents, [latents.shape[-1] - self.classes], axis=-1)
         if not self.embedding:
             return noise, [label] * levels
@@ -172,8 +172,8 @@ def generator_channels(shape: tuple[int, ...]) -> tuple[int, ...]:
 def discriminator_channels(shape: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
     """Returns the channels of the discriminator's maps, from the largest on, and how many times it halves them.
 
-    For small images two blocks follow the last halving, else one; deep networks have one block fewer, after a first
-    convolution.
+    Small images have two blocks after the last halving, others one. Deep networks begin with a convolution, which takes
+    the first channels, and have one block fewer.
     """
     levels = _levels(shape)
     if levels in DISCRIMINATOR:

@@ -2,8 +2,8 @@
 
 Blocks, widths and noise are those of the authors' code (models.py of github.com/odegeasslbc/FastGAN-pytorch, whose
 files are gone; read in the copy HCA97/FastGAN-pytorch). That code has a second output of the generator and a second
-branch of the discriminator at 128 pixels, which the paper does not have; they are left out here. Maps of the code begin
-at side 4; of images of side m * 2^k they begin at m, with the same widths. Smaller images have fewer maps.
+branch of the discriminator at 128 pixels, which are not in the paper and are left out here. Its maps begin at side 4;
+for images of side m * 2^k they begin at side m here, with the same widths. Smaller images have fewer maps.
 """
 
 import jax
@@ -20,8 +20,8 @@ from gan_jax.types import Array
 
 WIDTHS = (16, 8, 4, 2, 2, 1, 0.5, 0.25)
 """Channels of the generator's maps, from the smallest side up, in multiples of the width."""
-SKIP = 4  # the generator's maps excite those 2^SKIP times as large; in smaller images, the last one
-D_SKIP = 3  # the discriminator's maps excite those 2^D_SKIP times smaller, where there are any
+SKIP = 4  # each map of the generator excites the one 2^SKIP times as large; in small images the first excites the last
+D_SKIP = 3  # each map of the discriminator excites the one 2^D_SKIP times smaller, if any
 D_SIDE = 256  # maps of the discriminator are at most this large: larger images are halved by the first layers
 RECONSTRUCTED = 4  # a decoder doubles its maps at most this often: from 8 to 128 pixels
 
@@ -64,8 +64,8 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Discriminator: halving blocks, excitation, and decoders that reconstruct its input from its maps.
 
-    A decoder reconstructs the whole image from the last map, another one a random quarter of it from the same quarter
-    of the map before; both at reduced size. In training the quarter is drawn for each image by the "noise" key;
+    One decoder reconstructs the whole image from the last map, another a random quarter of the image from the same
+    quarter of the map before; both at reduced size. In training the quarter is drawn for each image by the "noise" key;
     otherwise it is the first.
 
     Attributes:
@@ -111,7 +111,7 @@ class Discriminator(nn.Module):
 
 
 class Excitation(nn.Module):
-    """Skip-layer excitation: gates for the channels of a map, from another map x: sigmoid(1x1(swish(mxm(pool x)))).
+    """Skip-layer excitation: gates for a map's channels, computed from another map x: sigmoid(1x1(swish(mxm(pool x)))).
 
     Attributes:
         features: Channels of the map to excite.
@@ -131,7 +131,7 @@ class Excitation(nn.Module):
 
 
 class Down(nn.Module):
-    """Halving block: the mean of two 4x4 and 3x3 convolutions and of a pooled 1x1 convolution, each with batch norm.
+    """Halving block: the mean of two branches, 4x4 then 3x3 convolutions, and pooling then 1x1; all with batch norm.
 
     Attributes:
         features: Output channels.
@@ -155,7 +155,7 @@ class Decoder(nn.Module):
     """Decoder of the discriminator's maps: doubles the side at most `RECONSTRUCTED` times, up to that of the target.
 
     Attributes:
-        channels: Of the images.
+        channels: Channels of the images.
         width: Channels of the last map: 32 in the code.
         side: Side of the target.
     """

@@ -145,12 +145,12 @@ def fade(larger: Array, smaller: Array, share: Array) -> Array:
 
 
 def halved(x: Array, times: int) -> Array:
-    """Halves the sides of `[..., H, W, C]` by means of 2x2 pixels, several times."""
+    """Halves the sides of `[..., H, W, C]` `times` times, by averaging 2x2 pixels."""
     *lead, height, width, channels = x.shape
     parts = x.reshape(*lead, height >> times, 1 << times, width >> times, 1 << times, channels)
     return parts.mean((-4, -2)) if times else x
 
 
 def enlarged(x: Array, times: int) -> Array:
-    """Doubles the sides of `[..., H, W, C]` by repeating pixels, several times."""
+    """Doubles the sides of `[..., H, W, C]` `times` times, by repeating pixels."""
     return jnp.repeat(jnp.repeat(x, 1 << times, axis=-3), 1 << times, axis=-2) if times else x

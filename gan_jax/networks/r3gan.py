@@ -1,8 +1,9 @@
 """The residual networks of R3GAN (Huang et al. 2024, arXiv:2501.05441), without normalisation.
 
-As in the authors' code (github.com/brownvc/R3GAN, R3GAN/Networks.py), a map of 4x4 is a learnt basis, weighted by the
-latent; bottleneck blocks with grouped convolutions follow at each side, and a FIR filter [1, 3, 3, 1] doubles or halves
-the sides between them. The discriminator is the mirror image. Images of side m * 2^k, m = 4 in the paper, begin at m.
+As in the authors' code (github.com/brownvc/R3GAN, R3GAN/Networks.py), the generator's first map is a learnt basis of
+side 4, weighted by the latent. Bottleneck blocks with grouped convolutions follow at each side, with doubling by the
+FIR filter [1, 3, 3, 1] in between. The discriminator is the mirror image. For images of side m * 2^k the smallest maps
+have side m.
 """
 
 import math
@@ -20,7 +21,7 @@ from gan_jax.types import Array
 
 LOW = 4  # number of the largest sides that are computed in `dtype`
 GAIN = math.sqrt(2 / (1 + 0.2**2))
-"""Of a leaky ReLU of slope 0.2: times this, a normal input of variance 1 gives an output of mean square 1."""
+"""Gain of a leaky ReLU of slope 0.2, by which a standard normal input gives an output of mean square 1."""
 
 
 class Block(nn.Module):
@@ -30,10 +31,10 @@ class Block(nn.Module):
     is the identity, and the others are scaled by depth^(-1/4).
 
     Attributes:
-        depth: Number of blocks of the network.
+        depth: Number of blocks in the network.
         expansion: Channels between the convolutions, in multiples of the input's.
         group_width: Channels of a group of the 3x3 convolution.
-        dtype: Type to compute in; None for that of the parameters.
+        dtype: Type of computation; None for that of the parameters.
     """
 
     depth: int
@@ -75,7 +76,7 @@ class Layout(NamedTuple):
 
     Attributes:
         shape: Of images, `(H, W, C)`; see `layers.sides` for the sides that fit.
-        width: Channels of maps up to side `full_width_side`; halved whenever the side doubles beyond.
+        width: Channels of maps up to side `full_width_side`; halved with each doubling of the side beyond it.
         full_width_side: Largest side of maps with all channels.
         blocks: Residual blocks per side.
         expansion: As in `Block`.
@@ -109,7 +110,7 @@ class Layout(NamedTuple):
         return Block(depth, self.expansion, self.group_width, dtype, name=f"block_{side}_{i}")
 
     def dtype(self, side: int, low: Any) -> Any:
-        """Returns the type in which the maps of a side are computed: `low`, or None for that of the parameters."""
+        """Returns the type of computation at a side: `low`, or None for that of the parameters."""
         return low if side > root(self.shape) and side * 2**LOW > self.shape[0] else None
 
 
@@ -117,9 +118,9 @@ class Generator(nn.Module):
     """Generator: a basis of the smallest map, weighted by the latent, then blocks at each side, without a last tanh.
 
     Attributes:
-        layout: Its sizes. With classes, their one-hot vector ends the latent, and is embedded in as many dimensions as
+        layout: Its sizes. With classes, the latent ends in a one-hot class, which is embedded in as many dimensions as
             the rest of the latent has.
-        low: Type to compute maps of the 4 largest sides in, except the smallest side; None for that of the parameters.
+        low: Type of computation at the 4 largest sides, but not at the smallest; None for that of the parameters.
     """
 
     layout: Layout
@@ -151,7 +152,7 @@ class Discriminator(nn.Module):
     """Discriminator: blocks at each side, then a basis of the smallest map and one dense layer.
 
     Attributes:
-        layout: Its sizes. With classes, the logit is the product of `width` outputs with the label's embedding.
+        layout: Its sizes. With classes, the logit is the inner product of `width` outputs and the label's embedding.
         low: As in `Generator`.
     """
 

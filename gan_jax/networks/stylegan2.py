@@ -1,12 +1,12 @@
 """StyleGAN2's networks (Karras et al. 2020, arXiv:1912.04958), in the form of stylegan2-ada-pytorch.
 
-Latents become styles (`networks.styles`), which modulate each convolution of the synthesis network. Images are
-squares whose side is a power of 2, at least 8. All layers have equalised learning rates, and all activations are leaky
-ReLUs times sqrt(2), clipped at +-256 after convolutions.
+Latents become styles (`networks.styles`), which modulate each convolution of the synthesis network. Images are squares
+whose side is 4, 5, 6 or 7 times a power of 2, at least 8. All layers have equalised learning rates, and all activations
+are leaky ReLUs times sqrt(2), clipped at +-256 after convolutions.
 
 `dtype` is the type of computation at the 4 highest resolutions; by default that of the parameters. As in Karras et al.
-2020 (arXiv:2006.06676), the mapping network, the smaller maps, the sum of the images and the
-discriminator's last layers stay in float32.
+2020 (arXiv:2006.06676), the mapping network, the smaller maps, the sum of the images and the discriminator's last
+layers stay in float32.
 """
 
 import math
@@ -55,8 +55,8 @@ def count(shape: tuple[int, ...]) -> int:
 class Layer(nn.Module):
     """Convolution of the synthesis network: modulated, with noise, bias and activation.
 
-    The noise is one image for all channels, times a learnt strength: drawn for each example in training, and in
-    evaluation the same for all, a running statistic that is drawn once.
+    The noise has one value per pixel, shared by all channels, times a learnt strength. In training it is drawn for each
+    example; in evaluation it is the same for all, drawn once and stored as a running statistic.
 
     Attributes:
         features: Output channels.
@@ -132,7 +132,7 @@ class Block(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """Synthesis network with skip connections: the sum of images at all resolutions, enlarged.
+    """Synthesis network with skip connections: its output is the sum of images at all resolutions, enlarged.
 
     Attributes:
         shape: `(H, W, C)` of images.
@@ -204,7 +204,7 @@ class Discriminator(nn.Module):
         most: Likewise.
         classes: Number of classes of the labels that it takes; 0 for none.
         depth: Layers of the mapping network of labels.
-        residual: Whether blocks have a skip connection; not in the CIFAR-10 setup of ADA.
+        residual: Whether blocks have a skip connection; ADA's configuration for CIFAR-10 has none.
         group: Examples in a group of the minibatch deviation.
         dtype: Type of computation at the highest resolutions, such as bfloat16.
     """

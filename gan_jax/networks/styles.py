@@ -15,7 +15,7 @@ from gan_jax.types import Array
 
 
 class Mapping(nn.Module):
-    """Mapping network: latents, a label or both to styles; its layers learn at a hundredth of the rate.
+    """Mapping network from latents, labels or both to styles; its layers have a hundredth of the learning rate.
 
     Attributes:
         width: Dimensions of the output, of every layer, and of the label's embedding.
@@ -38,7 +38,7 @@ class Mapping(nn.Module):
 
 
 def mix(styles: Array, others: Array, crossover: Array) -> Array:
-    """Mixes styles: those of layers before the crossover from the first, the rest from the second.
+    """Mixes styles: layers before the crossover keep theirs, the rest take the others.
 
     Args:
         styles: `[b, layers, width]`.
@@ -51,9 +51,9 @@ def mix(styles: Array, others: Array, crossover: Array) -> Array:
 class Styles(nn.Module):
     """Styles of every layer from latents: the mapping network, its mean output, style mixing and truncation.
 
-    The mean is a running average over training with decay 0.995, as in the official code. Style mixing, in training
-    only, takes the styles from a random layer on from a second latent; here each example draws its own crossover, in
-    the official code one is drawn per batch.
+    The mean is a running average over training with decay 0.995, as in the official code. In training, style mixing
+    gives all layers from a random one on the styles of a second latent. Each example draws its own crossover; the
+    official code draws one per batch.
 
     Attributes:
         layers: Number of layers that take a style.
@@ -102,5 +102,5 @@ class Styles(nn.Module):
 
 
 def full(x: Array) -> Array:
-    """Returns x in float32, or a wider type that it has."""
+    """Returns x in float32, or in its own type if that is wider."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))

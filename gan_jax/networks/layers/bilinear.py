@@ -14,7 +14,7 @@ convolution. There
   at once, as channels. If the stride does not divide the kernel, this would multiply by zeros; then it is one matrix
   product and a sum of overlapping windows;
 - `kernel_gradient` is a sum of matrix products with the patches of a few images at a time, which fit in the cache;
-- a grouped convolution, which XLA runs up to 4 times slower than its groups one by one, is made group by group.
+- a grouped convolution, which XLA runs up to 4 times slower than its groups one by one, is computed group by group.
 """
 
 import math
@@ -45,7 +45,7 @@ class Window(NamedTuple):
         size: Height and width of the kernel.
         strides: Strides along rows and columns.
         pads: Zeros around rows and columns, `((top, bottom), (left, right))`; negative values crop.
-        groups: Parts of the channels, each of which is convolved alone: output channels see those of their part.
+        groups: Number of groups of channels; the outputs of a group depend on its inputs alone.
     """
 
     images: Pair
@@ -156,7 +156,7 @@ def _patches(x: Array, window: Window) -> Array:
 
 
 def _by_group(on_cpu: Callable[..., Array]) -> Callable[..., Array]:
-    """Extends a map of the ungrouped convolution: all three have the groups along the last axis of all arrays."""
+    """Extends a map without groups to several groups, which all three maps have along the last axis of all arrays."""
 
     def grouped(a: Array, b: Array, window: Window) -> Array:
         groups, alone = window.groups, window._replace(groups=1)

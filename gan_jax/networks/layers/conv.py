@@ -34,7 +34,7 @@ def conv(
         strides: Strides along rows and columns.
         padding: "SAME", "VALID", or the zeros around rows and columns: `[(top, bottom), (left, right)]`.
         native: Whether to use JAX's own derivatives, see the function `native`.
-        groups: Parts of the channels, each of which is convolved alone; it divides C and F.
+        groups: Number of groups of channels, each convolved separately; it divides C and F.
 
     Returns:
         Images `[B, H', W', F]`, `H' = (H + top + bottom - kh) // stride + 1`.

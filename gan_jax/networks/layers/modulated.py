@@ -11,12 +11,12 @@ from gan_jax.types import Array
 
 
 class ModulatedConv(EqualisedConv):
-    """Convolution whose kernel is scaled for each example by its styles, then normalised: no bias.
+    """Convolution without bias, whose kernel is scaled for each example by its styles and then normalised.
 
     Example i is convolved with w_i = s_i[c] w[k, c, f], or, demodulated, w_i / sqrt(sum over k, c of w_i^2 + 1e-8).
-    Computed as in section 2.2's equivalent form: the input's channels are scaled by s_i, all examples share one
-    convolution, and the output's channels are divided. The official code also divides float16 weights and styles by
-    their maximum, against overflow; bfloat16 has the range of float32 and needs no such step.
+    This is computed in an equivalent form: the input's channels are scaled by s_i, all examples share one convolution,
+    and the output's channels are divided. The official code also divides float16 weights and styles by their maximum,
+    against overflow; bfloat16 has the range of float32 and needs no such step.
 
     Attributes:
         demodulate: Whether to normalise.

@@ -1,4 +1,4 @@
-"""Discriminators of frozen features: projected GANs (Sauer et al. 2021, arXiv:2111.01007)."""
+"""Discriminators on frozen features: projected GANs (Sauer et al. 2021, arXiv:2111.01007)."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -20,8 +20,8 @@ class Backbone(NamedTuple):
 
     Attributes:
         weights: Its weights.
-        maps: `(weights, images [b, H, W, C]) -> feature maps [b, h, w, c]`, largest first; a pure function of which
-            image i's maps depend on image i alone.
+        maps: `(weights, images [b, H, W, C]) -> feature maps [b, h, w, c]`, largest first; a pure function in which the
+            maps of image i depend on image i alone.
     """
 
     weights: PyTree
@@ -29,13 +29,13 @@ class Backbone(NamedTuple):
 
 
 def projected(backbone: Backbone, shape: tuple[int, ...], width: int = 64, critic: nn.Module | None = None) -> Network:
-    """Returns a discriminator that sees images through frozen features, mixed at random, at several scales.
+    """Returns a discriminator on frozen feature maps of images at several scales, mixed at random.
 
     The maps pass through random 1x1 convolutions to width, 2 width, 4 width, ... channels (cross-channel mixing). From
-    the smallest map on, each is enlarged to the size of the next, convolved by a random 1x1 window and added to it
-    (cross-scale mixing). Weights of features and mixing are among the network's statistics, not its parameters: they
-    are saved, and never train, while gradients pass to the generator. Unlike the authors' code, maps are enlarged to
-    the next one's size by half-pixel bilinear interpolation.
+    the smallest on, each map is enlarged to the size of the next, passed through a random 1x1 convolution and added to
+    that map (cross-scale mixing). Weights of features and mixing are statistics of the network, not parameters: they
+    are saved but never trained, while gradients pass through to the generator. Unlike in the authors' code, maps are
+    enlarged to the next one's size by half-pixel bilinear interpolation.
 
     Args:
         backbone: The features; see `metrics.features.maps`.
@@ -83,7 +83,7 @@ class Mixer(nn.Module):
 
     @nn.compact
     def __call__(self, *maps: Array, train: bool) -> tuple[Array, ...]:
-        """Maps `[b, h, w, c]`, largest first, to as many mixed maps, each of the size of the map before it."""
+        """Maps `[b, h, w, c]`, largest first, to mixed maps of the size of the next larger map, the first doubled."""
         init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # PyTorch's, as in the authors' code
         last = len(maps) - 1
         channels = [Conv(self.width * 2**depth, 1, kernel_init=init)(x) for depth, x in enumerate(maps)]
@@ -98,7 +98,7 @@ class Mixer(nn.Module):
 
 
 class Critics(nn.Module):
-    """A discriminator for each map, whose patch logits are joined, `[b, all patches]`.
+    """A discriminator for each map; their patch logits are concatenated to `[b, all patches]`.
 
     Each halves its map by convolutions with spectral norm while a side is above `last`, then convolves it to logits. In
     the authors' code widths grow from map to map, and the last convolution is not padded.

@@ -31,7 +31,7 @@ def noticed() -> Iterator[dict[str, list[str]]]:
 
 
 def text(advice: str, layers: list[str]) -> str:
-    """Returns an advice with the first of the layers that it is about, and the number of the others."""
+    """Returns advice, preceded by the first layers that it is about and the number of the others."""
     return f"{listed(layers)} {'is' if len(layers) == 1 else 'are'} {advice}"
 
 
