@@ -53,8 +53,8 @@ def adam(
         eps: Added to the square root, positive.
         eps_root: Added under the square root. `rules.unrolled` needs it positive, such as 1e-8, to have a derivative
             where a gradient is 0.
-        lazy: Iterations from one step of `game.regularisation` to the next, 0 for no such steps. As they come in
-            addition, k + 1 steps in k iterations, it takes c = k / (k + 1) times the rate, b1^c and b2^c (Karras et al.
+        lazy: Iterations k from one step of `game.regularisation` to the next, 0 for no such steps. As there are then
+            k + 1 steps in k iterations, Adam has c = k / (k + 1) times the learning rate, b1^c and b2^c (Karras et al.
             2020, arXiv:1912.04958, appendix B).
     """
     _require_rate("learning_rate", learning_rate)

@@ -26,9 +26,9 @@ def r1(weight: float, of_sum: bool = False) -> Term:
 
     Args:
         weight: Gamma, 10 in the paper; positive.
-        of_sum: Whether the gradient is that of the sum of the global batch's logits, in each example, as in StyleGAN2
-            (Karras et al. 2020, arXiv:1912.04958). The two are the same unless a logit depends on other examples, as
-            with minibatch deviation; then only that of the sum is defined.
+        of_sum: Whether the gradient in each example is that of the sum of the global batch's logits, as in StyleGAN2
+            (Karras et al. 2020, arXiv:1912.04958). Both are the same unless a logit depends on other examples, as with
+            minibatch deviation; then only the gradient of the sum is defined.
     """
     require_weight("weight", weight)
     term = _of_slopes("r1", lambda context: weight / 2 * _squared_slope(context.critic, context.real))
@@ -58,9 +58,8 @@ def gradient_penalty(weight: float = 10.0, target: float = 1.0, one_sided: bool 
         target: Gradient norm at which the penalty is 0, at least 0.
         one_sided: Whether to penalise larger norms only, max(0, |grad D(x')| - target)^2: WGAN-LP (Petzka et al. 2018,
             arXiv:1709.08894).
-        of_sum: Whether the gradient is that of the sum of the global batch's logits, which exists for any critic, such
-            as one with minibatch standard deviation in ProGAN. Where a logit depends on its example alone, both are
-            the same.
+        of_sum: Whether the gradient is that of the sum of the global batch's logits, which is defined for any critic,
+            such as ProGAN's with minibatch deviation. Where a logit depends on its example alone, both are the same.
     """
     require_weight("weight", weight)
     _require_target(target)

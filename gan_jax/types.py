@@ -188,9 +188,9 @@ class Player(NamedTuple):
         batches: Number of batches whose mean gradient makes a move (gradient accumulation); above 1 the leaves of the
             player's batch are `[batches, B, ...]`. Batch norm and other batch-wide operations see one at a time.
         slots: `(params) -> initial values` of the slots of `TrainState.extra` that its objective reads or writes.
-        every: It moves in every `every`-th iteration, from the first on; in the others nothing of it is computed. Its
+        every: It moves in every `every`-th iteration, from the first on, and is not evaluated in the others. Its
             metrics are 0 there and multiplied by `every` where it moves, so that their mean is that over its moves.
-        shares: Name of the player whose optimiser state it uses and updates, "" for its own; see `regularisation`.
+        shares: Name of the player whose optimiser state it uses and updates, "" for its own; see `game.regularisation`.
     """
 
     name: str
@@ -290,8 +290,8 @@ class System(NamedTuple):
         encode: Encoder: examples to latents; None where there is none.
         translate: Translator: sources to examples; None where there is none.
         translate_back: The translator of the other direction: examples to sources; None where there is none.
-        truncate: `(psi) -> sample` with truncation psi inside the generator, at 0 towards its mean sample, at 1 none;
-            None for a generator whose latents are truncated when they are drawn.
+        truncate: `(psi) -> sample` with truncation psi inside the generator: 1 for none, 0 for its mean sample. None
+            for a generator whose latents are truncated when they are drawn.
     """
 
     init: Callable[[Array], TrainState]

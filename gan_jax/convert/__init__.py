@@ -28,8 +28,8 @@ class Architecture(NamedTuple):
         experiment: Name of the experiment that trains it.
         mark: Part of its tensors' names, by which it is recognised.
         networks: `(tensors) -> (settings, networks)`: fields of the experiment's config that the shapes determine,
-            "resolution" among them, with "channels" and "classes" of the data; and name -> parameters and running
-            statistics of networks.
+            "resolution" among them, and "channels" and "classes" of the data; and network name -> parameters and
+            running statistics.
     """
 
     experiment: str
@@ -46,7 +46,7 @@ ARCHITECTURES = (
 def convert(file: Path, out: Path, dataset: str | None = None) -> str:
     """Writes published weights as a run at step 0, which can be sampled, scored, fine-tuned and continued.
 
-    Networks that the file lacks are fresh.
+    Networks that the file lacks are freshly initialised.
 
     Args:
         file: A .npz or .safetensors file of state dicts, with names that begin with "G_ema." and "D.".
@@ -54,7 +54,7 @@ def convert(file: Path, out: Path, dataset: str | None = None) -> str:
         dataset: Name of the data on which the networks were trained, as in `data.load`, for scores and for training.
 
     Returns:
-        What was converted, in one line.
+        One line of text on what was converted.
 
     Raises:
         UserError: If the file is of another kind or of no known architecture; tensors are missing or superfluous; the
@@ -99,7 +99,7 @@ def _recognised(file: Path, tensors: Tensors) -> Architecture:
 
 
 def _data(file: Path, name: str | None, spec: Spec) -> Dataset:
-    """Returns the data of a run: those of this name, or none, named like the file."""
+    """Returns the data of this name; without a name an empty set, named after the file."""
     if name is None:
         images = np.zeros((0, *spec.shape), np.uint8)
         return Dataset(file.stem, "train", {"image": images}, spec, fingerprint({"image": images}))

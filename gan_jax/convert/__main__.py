@@ -9,7 +9,7 @@ from gan_jax.cli import cli
 
 
 def main(file: tyro.conf.Positional[Path], out: Path, dataset: str | None = None) -> None:
-    """Converts published weights to a run directory, which samples here and can be fine-tuned.
+    """Converts published weights to a run directory, to sample from or to fine-tune.
 
     Args:
         file: A .npz or .safetensors file of the state dicts, with names that begin with G_ema. and D.

@@ -12,12 +12,12 @@ from gan_jax.networks import linen
 from gan_jax.networks.layers.fir import TAPS
 from gan_jax.networks.r3gan import Discriminator, Generator, Layout
 
-MODEL = "Model."  # of all names, after the network's
-RESAMPLER = "Resampler.Kernel"  # end of the names of the filters, which are no parameters
+MODEL = "Model."  # part of all names, after the prefix of the network
+RESAMPLER = "Resampler.Kernel"  # end of the names of filters, which are constants
 
 
 def networks(tensors: Tensors) -> tuple[dict[str, Any], dict[str, Converted]]:
-    """Converts the averaged generator, and the discriminator if it is there.
+    """Converts the averaged generator, and the discriminator if there is one.
 
     Args:
         tensors: Names of the state dicts, after "G_ema." and "D.", to arrays.
@@ -50,7 +50,7 @@ def networks(tensors: Tensors) -> tuple[dict[str, Any], dict[str, Converted]]:
 
 
 def _plain(tensors: Tensors, prefix: str) -> Tensors:
-    """Returns the tensors of one network, without the filters of its resampling."""
+    """Returns the tensors of one network, without its resampling filters."""
     found = within(tensors, prefix)
     for name in [name for name in found if name.endswith(RESAMPLER)]:
         if not np.allclose(found.pop(name), np.outer(TAPS, TAPS), atol=1e-6):
@@ -59,7 +59,7 @@ def _plain(tensors: Tensors, prefix: str) -> Tensors:
 
 
 def _layout(tensors: Tensors) -> tuple[Layout, int]:
-    """Returns the sizes of a generator, and those of its latent without the label."""
+    """Returns the layout of a generator, and the size of its latent without the label."""
     first = "MainLayers.0.Layers.0"
     convolutions = [f"MainLayers.0.Layers.1.LinearLayer{i}.Layer.weight" for i in (1, 2)]
     needed = [f"{first}.Basis", f"{first}.LinearLayer.weight", "AggregationLayer.Layer.weight", *convolutions]
@@ -78,7 +78,7 @@ def _layout(tensors: Tensors) -> tuple[Layout, int]:
     layout = Layout((side, side, last[0]), basis[0], full, blocks, expansion, grouped[1], classes)
     if layout.channels != widths:
         raise UserError(
-            f"tensors: maps have {widths} channels by side, where each side should have those before, or half"
+            f"tensors: maps have {widths} channels by side; each side must have as many as the side before, or half"
         )
     return layout, weights[1] - embedded
 

@@ -30,7 +30,7 @@ _NAMES = {  # part of a leaf's path here -> part of a tensor's name
 
 
 def networks(tensors: Tensors) -> tuple[dict[str, Any], dict[str, Converted]]:
-    """Converts the averaged generator, and the discriminator if it is there.
+    """Converts the averaged generator, and the discriminator if there is one.
 
     Args:
         tensors: Names of the state dicts, after "G_ema." and "D.", to arrays.
@@ -60,7 +60,7 @@ def networks(tensors: Tensors) -> tuple[dict[str, Any], dict[str, Converted]]:
 
 
 def _plain(tensors: Tensors, prefix: str) -> Tensors:
-    """Returns the tensors of one network, without the filters of its resampling."""
+    """Returns the tensors of one network, without its resampling filters."""
     found = within(tensors, prefix)
     for name in [name for name in found if name.endswith("resample_filter")]:
         if not np.allclose(found.pop(name), np.outer(TAPS, TAPS), atol=1e-6):

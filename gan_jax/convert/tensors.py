@@ -1,4 +1,4 @@
-"""Tensors of a published snapshot: reading the file, and filling a network with tensors by name."""
+"""Tensors of published weights: reading the file, and filling a network with tensors by name."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -51,15 +51,15 @@ def filled(
     named: Callable[[str], str],
     arranged: Callable[[str, np.ndarray], np.ndarray],
 ) -> Converted:
-    """Returns a network's parameters and running statistics, each from the tensor of its name.
+    """Returns a network's parameters and running statistics, filled with tensors by name.
 
     Args:
         prefix: Prefix of the tensors' names in the file, for messages.
         tensors: Name without the prefix -> tensor.
-        network: The network.
-        named: From a leaf's path in the parameters or statistics, such as "block_4_0/Conv_0/kernel", to its tensor's
+        network: The network to fill.
+        named: Maps a leaf's path in the parameters or statistics, such as "block_4_0/Conv_0/kernel", to its tensor's
             name.
-        arranged: `(path, tensor)` to the tensor with axes in the order of the leaf's.
+        arranged: Maps `(path, tensor)` to the tensor with its axes in the leaf's order.
 
     Raises:
         UserError: If tensors are missing, superfluous or of the wrong shape; it names them.

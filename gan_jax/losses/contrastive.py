@@ -9,10 +9,10 @@ from gan_jax.types import Array, GanLoss
 def dual_contrastive() -> GanLoss:
     """Dual contrastive loss (Yu et al. 2021, arXiv:2103.16748).
 
-    D minimises log(1 + exp(-D(x)) sum_z exp(D(G(z)))) + log(1 + exp(D(G(z))) sum_x exp(-D(x))): each real example is to
-    be told from all samples of the global batch, and each sample from all real examples. G maximises it, as in the
-    paper's min-max problem; `losses.exchanged(losses.dual_contrastive())` exchanges real and fake for G instead. Adding
-    a constant to all logits changes nothing. Sums are per patch for a patch critic.
+    D minimises log(1 + exp(-D(x)) sum_z exp(D(G(z)))) + log(1 + exp(D(G(z))) sum_x exp(-D(x))): it learns to tell each
+    real example from all samples of the global batch, and each sample from all real examples. G maximises this, as in
+    the paper's min-max problem; `losses.exchanged(losses.dual_contrastive())` exchanges real and fake for G instead.
+    Adding a constant to all logits changes nothing. For a patch critic, sums are per patch.
     """
 
     def discriminator(real: Array, fake: Array) -> Array:

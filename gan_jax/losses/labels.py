@@ -1,4 +1,4 @@
-"""Label smoothing and flips, for the discriminator's part of any loss, and noisy margins; the generator has none."""
+"""Label smoothing and flips for any loss, and hinge with random margins; the generator's part stays unchanged."""
 
 import jax
 import jax.numpy as jnp
@@ -77,8 +77,8 @@ def flip(loss: Loss, probability: float) -> Loss:
 def noisy_hinge(noise: float = 0.2) -> Loss:
     """Hinge loss with random margins of the discriminator, from FastGAN's code (Liu et al. 2021, arXiv:2101.04775).
 
-    D minimises max(0, u - D(x)) + max(0, v + D(G(z))), u and v uniform on [1 - noise, 1] for each logit, anew in
-    each move; G minimises -D(G(z)).
+    D minimises max(0, u - D(x)) + max(0, v + D(G(z))), u and v uniform on [1 - noise, 1], drawn for each logit in each
+    update; G minimises -D(G(z)).
 
     Args:
         noise: Width of the interval of margins, in (0, 1]; 0.2 in FastGAN's code.

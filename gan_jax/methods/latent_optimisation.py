@@ -23,19 +23,20 @@ def natural_step(
 ) -> Refine:
     """Returns a step of damped natural gradient ascent on the logit, for `Game.refine`.
 
-    z' = clip(z + step / (damping + |g|^2) g, -bound, bound), g = grad_z D(G(z)), by the empirical Fisher matrix g g^T +
-    damping I. Labels and codes in the latent stay as they are. The paper's penalty on |z' - z|^2 is not here. Latents
-    should be uniform on [-1, 1] (`latents.uniform`) with the default bound, as in the paper.
+    z' = clip(z + step / (damping + |g|^2) g, -bound, bound), g = grad_z D(G(z)): the natural gradient by the damped
+    empirical Fisher matrix g g^T + damping I. Labels and codes in the latent stay as they are. The paper's penalty on
+    |z' - z|^2 is left out. With the default bound, latents should be uniform on [-1, 1] (`latents.uniform`), as in the
+    paper.
 
     Args:
         latent: Distribution of the latents.
         step: alpha, positive.
-        damping: beta, positive; a large one makes it a gradient step of size step / damping.
+        damping: beta, positive; if it is large, this is a gradient step of size step / damping.
         bound: Bound of the latents' absolute values; None for no clipping.
         share: Fraction of latents that move, drawn for each example, in (0, 1].
 
     Raises:
-        UserError: If an argument is out of range. While tracing: if the generator's inputs are no such latents.
+        UserError: If an argument is out of range. While tracing: if the generator's inputs are not these latents.
     """
     require(lambda: step > 0, f"step={step}: it must be positive; leave refine out for no latent optimisation")
     require(lambda: damping > 0, f"damping={damping}: it must be positive")

@@ -1,4 +1,4 @@
-"""Mirroring: random horizontal flips of real images, which double a data set of objects without a handedness."""
+"""Mirroring: random horizontal flips of real images, for data whose mirror images are just as real."""
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +10,9 @@ from gan_jax.types import Array, Batch, Metrics, System, TrainState
 def mirrored(system: System) -> System:
     """Returns a system that flips each real image horizontally with probability 1/2 before each update.
 
-    In distribution this is training on the images and their mirror images, `--mirror` of StyleGAN2-ADA's and R3GAN's
-    code. It is not an augmentation of the discriminator's images: samples are flipped as the data are.
+    In distribution this is training on the images and their mirror images, as with `--mirror` in the code of
+    StyleGAN2-ADA and R3GAN. Unlike an augmentation before the discriminator it leaves samples as they are, so that the
+    generator learns both orientations.
 
     Args:
         system: A system for images.

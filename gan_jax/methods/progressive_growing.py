@@ -18,13 +18,13 @@ from gan_jax.types import Array, Batch, Metrics, PyTree, System, TrainState
 
 
 def growth(levels: int, stable: int, fading: int) -> Schedule:
-    """Schedule of the level of detail, from `levels` to 0: each side is first trained, and then fades to the next.
+    """Schedule of the level of detail, from `levels` to 0: each side is trained alone, and then fades to the next.
 
     In phase p = t // (stable + fading), the level is levels - p for `stable` iterations, and then falls linearly to
     levels - p - 1. It stays at 0, the full side.
 
     Args:
-        levels: How often the full side is halved at first.
+        levels: Initial level: how often the full side is halved at first.
         stable: Iterations between fades, at least 0.
         fading: Iterations of a fade, at least 0; if both are 0, the level is always 0.
     """
@@ -44,12 +44,12 @@ def growth(levels: int, stable: int, fading: int) -> Schedule:
 def growing(build: Callable[[int | None], System], levels: int, schedule: Schedule) -> System:
     """Returns a system whose generator and discriminator grow; real images are reduced to the same level of detail.
 
-    Each stage has its own compiled update, which computes only the levels of detail that it needs; `lax.switch` selects
-    it. When a fade begins, and when it ends, the optimisers are reset, as in the authors' code.
+    Each stage has its own update, which computes only the levels of detail that it needs; `lax.switch` selects it. When
+    a fade begins, and when it ends, the optimisers are reset, as in the authors' code.
 
     Args:
         build: `(stage) -> System` with the networks of `networks.progan` at this stage; see their attribute `stage`.
-            None gives those of any level, which initialise and sample.
+            Stage None gives networks of all levels, for initialisation and sampling.
         levels: How often the full side is halved at first.
         schedule: The level of detail by iteration, such as `growth`.
     """
@@ -92,7 +92,7 @@ def reduced(images: Array, level: Array, levels: int) -> Array:
 
     Args:
         images: `[..., H, W, C]`.
-        level: From 0, the images as they are, to `levels`.
+        level: Level of detail, from 0 (the images as they are) to `levels`.
         levels: Highest level.
     """
     each = [images, *(enlarged(halved(images, k), k) for k in range(1, levels + 1))]

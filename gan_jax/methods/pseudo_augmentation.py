@@ -1,12 +1,12 @@
-"""Adaptive pseudo augmentation, APA (Jiang et al. 2021, arXiv:2111.06849): samples that pass for real examples.
+"""Adaptive pseudo augmentation, APA (Jiang et al. 2021, arXiv:2111.06849): samples shown to D as real examples.
 
     game = Game(networks, loss, latent, pseudo=pseudo_augmentation())
     control = controllers.adaptive_augmentation(batch_size, name="apa")
     built = system(game, rule, [control, average])
 
-Real examples of the discriminator's move are replaced by fresh samples with probability p, which keeps it from
-remembering a small data set. As in ADA, p rises while E[sign(D(x))] over what it is shown as real exceeds the target,
-0.6 in the authors' code for 500,000 images (`images=`) from p = 0 to 1.
+In the discriminator's update, each real example is replaced by a fresh sample with probability p, which counters
+overfitting to small data sets. As in ADA, p rises while E[sign(D(x))] over the examples shown as real exceeds a target.
+In the authors' code the target is 0.6, and p takes at least 500,000 images (`images=`) from 0 to 1.
 """
 
 from collections.abc import Callable
@@ -23,11 +23,11 @@ def pseudo_augmentation(slot: str = "apa") -> Pseudo:
     """Returns APA's replacement of real examples, for `Game.pseudo`.
 
     x' = G(z) with probability p, independently for each example, and x otherwise; z is drawn for this alone. At p = 0
-    examples are unchanged, to the bit. Labels of the batch are kept. The generator's move sees the real examples, for
-    losses that compare both. The authors' code uses the samples of the generator's last move instead, as constants.
+    examples are unchanged, to the bit. The batch's labels stay. The generator's update sees the real examples, for
+    losses that compare both. The authors' code instead reuses the samples of the generator's last update, as constants.
 
     Args:
-        slot: Name of the slot with p, in [0, 1]; the name of the controller.
+        slot: Name of the slot with p, in [0, 1], which is the name of the controller.
 
     Raises:
         UserError: When called, if the state has no such slot.

@@ -1,4 +1,4 @@
-"""The discriminator's distance from 50/50 accuracy, which it has in equilibrium.
+"""The distance of the discriminator's accuracy from 50%, its value in equilibrium.
 
 It evaluates the discriminator's own objective, see `players`.
 """
@@ -52,10 +52,10 @@ def equilibrium(
     """Measures how far the discriminator's accuracy on real examples and fresh samples is from 50/50.
 
     If samples are distributed like the data, the optimal discriminator has D = 1/2 everywhere (Goodfellow et al. 2014,
-    arXiv:1406.2661, propositions 1 and 2), and none beats chance, as
-    accuracy - 1/2 = (P_data(logit > 0) - P_G(logit > 0)) / 2. So twice the distance is, up to noise, a lower bound of
+    arXiv:1406.2661, propositions 1 and 2), and no discriminator beats chance, as
+    accuracy - 1/2 = (P_data(logit > 0) - P_G(logit > 0)) / 2. So twice the distance is, up to noise, a lower bound on
     the total variation between data and samples. The converse is false: a discriminator that calls everything real is
-    at 50/50 too, see `accuracy_real` and `accuracy_fake`. A logit of 0 counts as half correct.
+    at 50/50 too; see `accuracy_real` and `accuracy_fake`. A logit of 0 counts as half correct.
 
     It needs a loss whose decision boundary is at logit 0, such as cross-entropy, hinge and least squares with a = -b;
     relativistic and Wasserstein critics and energies have none. The accuracy on training examples minus that on

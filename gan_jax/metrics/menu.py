@@ -40,7 +40,7 @@ class Metric(NamedTuple):
         higher: Whether higher is better.
         keep: Whether it needs all features at once.
         probabilities: Whether it needs a classifier's probabilities.
-        pixels: Whether it compares images themselves, as the features "pixels".
+        pixels: Whether it compares images themselves, which the features "pixels" are.
     """
 
     of: Callable[["Sets"], Estimate]
@@ -118,8 +118,8 @@ def require(
         flags: Beginning of the flags' names, for messages: "--", or "--eval-" in training.
 
     Raises:
-        UserError: If there are too few images, or a metric needs probabilities or held-out images that are not there,
-            or other features.
+        UserError: If there are too few images, or a metric needs probabilities, held-out images or features that are
+            not there.
     """
     for name, count in counts.items():
         about = f"{count:,} {name} are too few"

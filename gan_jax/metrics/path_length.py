@@ -28,9 +28,9 @@ def path_length(
     """Returns the perceptual path length of a generator (Karras et al. 2019, arXiv:1812.04948, section 4.1).
 
     mean of |f(G(p(t))) - f(G(p(t + epsilon)))|^2 / epsilon^2, f the features scaled to norm 1, p the path between two
-    random latents, t uniform on [0, 1], epsilon 1e-4. Lower is smoother. As in the authors' code the shortest and the
-    longest hundredth of the steps are left out. The papers' f are LPIPS's: those of VGG16 at each position, weighted.
-    Here f is any vector of features, so lengths are comparable only under the same features.
+    random latents, t uniform on [0, 1], epsilon 1e-4. Lower is smoother. As in the authors' code, the shortest and the
+    longest hundredth of the steps are left out. In the papers f is that of LPIPS: weighted features of VGG16 at each
+    position. Here f is any vector of features, so lengths are comparable only under the same features.
 
     Args:
         judge: The features.
@@ -69,7 +69,7 @@ def has_styles(system: System, ema: PyTree) -> bool:
 
 
 def along(latent: Latent, generate: Callable[[Array], Array]) -> Callable[[Array, Array, Array], Array]:
-    """Returns `(first, second, t [b]) -> examples`: those at t on great circles from the first latents to the second.
+    """Returns `(first, second, t [b]) -> examples`, generated at t on great circles from first to second latents.
 
     Categorical parts of latents, such as labels, are those of the first.
     """
@@ -82,7 +82,7 @@ def along(latent: Latent, generate: Callable[[Array], Array]) -> Callable[[Array
 
 
 def trimmed(steps: np.ndarray) -> Estimate:
-    """Returns the mean of squared steps `[n]` within their 1st and 99th percentile, with its error."""
+    """Returns the mean of the squared steps `[n]` between their 1st and 99th percentiles, with its standard error."""
     low = np.percentile(steps, TRIMMED, method="lower")
     high = np.percentile(steps, 100 - TRIMMED, method="higher")
     return average(steps[(low <= steps) & (steps <= high)])

@@ -15,7 +15,7 @@ AT_ONCE = 8  # directions projected at once, which bounds the memory
 def sliced_wasserstein(
     real: ArrayLike, fake: ArrayLike, patches: int = PATCHES, directions: int = DIRECTIONS
 ) -> Estimate:
-    """Returns the mean of `by_side` over all sides; its error is not known, NaN."""
+    """Returns the mean of `by_side` over all sides; its standard error is unknown, NaN."""
     return Estimate(float(np.mean(list(by_side(real, fake, patches, directions).values()))), np.nan)
 
 
@@ -23,15 +23,14 @@ def by_side(real: ArrayLike, fake: ArrayLike, patches: int = PATCHES, directions
     """Returns the sliced Wasserstein distance at each side of the images' Laplacian pyramids, times 1,000.
 
     Karras et al. 2018 (arXiv:1710.10196), section 5: 7x7 patches at random places of each level, with each channel
-    scaled to mean 0 and deviation 1 over its set; then the mean distance between sorted projections onto random
-    directions. Distances at large sides are of fine detail, those at small sides of composition. They are biased
-    upwards, less so for more images. It follows the authors' code, with two differences: patches of both sets are at
-    the same places, so that the distance of a set from itself is 0; and the pyramid ends at the first side that is odd
-    or below 32.
+    scaled to mean 0 and standard deviation 1 over its set; then the mean distance between sorted projections onto
+    random directions. Large sides measure fine detail, small sides composition. Distances are biased upwards, less so
+    for more images. This follows the authors' code, with two differences: patches of both sets are at the same places,
+    so that the distance of a set from itself is 0; and the pyramid ends at the first side that is odd or below 32.
 
     Args:
         real: Images `[n, H, W, C]`, of any range.
-        fake: Images `[m, H, W, C]`; of the larger set, n or m random ones are compared.
+        fake: Images `[m, H, W, C]`; of the larger set, as many random images are compared as the smaller has.
         patches: Patches of each image.
         directions: Random directions.
 
@@ -62,8 +61,8 @@ def distance(a: np.ndarray, b: np.ndarray, directions: np.ndarray) -> float:
     """Returns the mean over directions of the 1-Wasserstein distance of points `[n, D]` projected onto them.
 
     Args:
-        a: `[n, D]`.
-        b: `[n, D]`, of the same number.
+        a: Points `[n, D]`.
+        b: As many points, `[n, D]`.
         directions: `[D, K]`; they are scaled to norm 1.
     """
     units = (directions / np.linalg.norm(directions, axis=0)).astype(a.dtype)
@@ -102,7 +101,7 @@ def _blurred(images: np.ndarray) -> np.ndarray:
 
 
 def _descriptors(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Returns patches `[n * patches, 49 C]` at their upper left places, each channel of mean 0 and deviation 1."""
+    """Returns patches `[n * patches, 49 C]` at the given upper left corners, each channel standardised."""
     windows = np.lib.stride_tricks.sliding_window_view(images, (PATCH, PATCH), (1, 2))  # [n, h, w, C, 7, 7]
     found = windows[np.arange(len(images))[:, None], rows, columns]
     found = found - found.mean((0, 1, 3, 4), keepdims=True, dtype=np.float64).astype(np.float32)

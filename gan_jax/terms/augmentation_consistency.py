@@ -57,9 +57,9 @@ def latent_consistency(weight: float = 5.0, std: float = 0.07) -> Term:
 def approximated_r1(weight: float = 100.0, std: float = 0.01) -> Term:
     """Approximated R1 of adversarial post-training, without second derivatives (Lin et al. 2025, arXiv:2501.08316).
 
-    weight * |D(x) - D(x + std * e)|^2, e ~ N(0, I), averaged over patch logits; with augmentation, both get the same
-    draw. For a smooth discriminator and small std it is `penalties.r1(2 * weight * std**2)` in the mean. Unlike R1 it
-    allows any norm in the discriminator.
+    weight * |D(x) - D(x + std * e)|^2, e ~ N(0, I), averaged over patch logits; both get the same augmentation.
+    For a smooth discriminator and small std its mean is `penalties.r1(2 * weight * std**2)`. Unlike R1 it allows any
+    normalisation in the discriminator.
 
     Args:
         weight: Lambda, positive; 100 in the paper.

@@ -17,7 +17,7 @@ def lazy(term: Term, every: int) -> Term:
     """Lazy regularisation: a term every `every` iterations, `every` times as strong (Karras et al., arXiv:1912.04958).
 
     Its slots change in these iterations only. It is added to the loss of the same step, so that Adam's constants stay
-    as they are; the paper makes a step of its own, `game.regularisation`.
+    as they are; the paper takes separate steps, as `game.regularisation` does.
 
     Args:
         term: Any term.

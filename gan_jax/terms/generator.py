@@ -134,10 +134,10 @@ def path_length(
         weight: Positive.
         decay: Weight of the average's old value, in [0, 1).
         name: Name of the term, and of the slot with a.
-        layer: Path of the layer of the generator in whose output the derivative is, "" for the latents. With several
-            vectors for each example, `[b, layers, size]`, l^2 is the mean of their squared lengths. In the paper it is
-            the styles, "styles" in `networks.stylegan2`.
-        shrink: Only the first 1 / shrink of the global batch is generated again; 2 in the authors' code.
+        layer: Path of the generator's layer whose output takes the place of z in J; "" for the latents. In the paper it
+            is the styles, "styles" in `networks.stylegan2`. With several vectors for each example, `[b, layers, size]`,
+            l^2 is the mean of their squared lengths.
+        shrink: Only the first 1 / shrink of the global batch is used; 2 in the authors' code.
     """
     require_weight("weight", weight)
     require_decay(decay)
@@ -157,7 +157,7 @@ def path_length(
 
 
 def _slope(function: Callable[[Array], Array], latents: Array, layer: str) -> Array:
-    """Returns the gradient of a function of latents in them, or in the output of the generator's layer."""
+    """Returns the gradient of a function of latents with respect to them, or to the output of the generator's layer."""
     if not layer:
         return jax.grad(function)(latents)
 

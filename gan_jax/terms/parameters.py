@@ -16,12 +16,12 @@ def orthogonal(weight: float, network: str, without: Sequence[str] = ()) -> Term
     """Orthogonal regularisation of BigGAN, without the diagonal (Brock et al. 2019, arXiv:1809.11096).
 
     weight * sum over kernels W of |W^T W * (1 - I)|_F^2, with W reshaped to `[in, out]`. Kernels are all parameters of
-    two or more axes, embeddings included. The authors' PyTorch code takes half of this gradient.
+    two or more axes, embeddings included. The authors' PyTorch code uses half of this gradient.
 
     Args:
         weight: Beta, 1e-4 in the paper; positive.
         network: Name of the network, which is also the name of its player.
-        without: Names of layers that are left out, such as "embedding", BigGAN's shared embedding of classes.
+        without: Names of layers to leave out, such as "embedding", BigGAN's shared embedding of classes.
     """
     require_weight("weight", weight)
 

@@ -1,4 +1,4 @@
-"""Shifts of a layer's output inside a network: its derivative in that output, from outside."""
+"""Shifts of a layer's output inside a network, to differentiate with respect to that output."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,10 +13,10 @@ from gan_jax.types import Array, PyTree
 
 @contextmanager
 def shifted(layer: str, delta: Array) -> Iterator[None]:
-    """Context in which a value is added to the output of a layer of every network that has one of this name.
+    """Context in which a value is added to the output of a layer, in every network that has a layer of this path.
 
-    It acts while a network is traced, so enter it inside the function to be compiled. At `delta` 0, the gradient in
-    `delta` is that in the layer's output:
+    It acts while a network is traced, so enter it inside the function to be compiled. At `delta` 0, the gradient with
+    respect to `delta` is that with respect to the layer's output:
 
         def value(delta):
             with shifted("styles", delta):
@@ -24,7 +24,7 @@ def shifted(layer: str, delta: Array) -> Iterator[None]:
 
     Args:
         layer: The layer's path in its network, such as "styles" or "synthesis/block_8".
-        delta: What is added, of the output's shape.
+        delta: The value to add, of the output's shape.
     """
     with _seen(layer, lambda value: value + delta):
         yield
@@ -49,7 +49,7 @@ def shape(layer: str, function: Callable[[], PyTree]) -> jax.ShapeDtypeStruct:
 
 
 class _Reached(Exception):
-    """The output of the layer that was looked for."""
+    """Ends the evaluation once the layer is reached; carries its output's shape."""
 
 
 @contextmanager

@@ -30,7 +30,7 @@ def of_classifier(classifier: Classifier) -> Backbone:
 def inception(path: Path | str | None = None, scales: Sequence[str] = SCALES) -> Backbone:
     """Returns maps of Inception-v3 at several scales, of images resized to 299x299 by bilinear interpolation.
 
-    The features of FID with the same weights then favour the generator: score it by other features.
+    FID by the same Inception features then favours the generator; score it by other features.
 
     Args:
         path: Weights, as in `inception.features`.
@@ -53,7 +53,7 @@ def _of_inception(scales: tuple[str, ...], weights: PyTree, images: Array) -> tu
 
 
 def _captured(run: Callable[[], Any], chosen: Callable[[str], bool]) -> tuple[Array, ...]:
-    """Runs a network, and returns the outputs of the layers that are chosen by name, in their order, after a ReLU."""
+    """Runs a network, and returns the outputs of layers chosen by name, in order of evaluation, after a ReLU."""
     taken: list[Array] = []
 
     def intercept(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
