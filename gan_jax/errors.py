@@ -1,8 +1,8 @@
 """Exceptions that the user can do something about, and parts of their messages.
 
-The command line prints their message without a traceback. So it does for errors of the operating system that name a
-cause or a file, such as a full disk (`cli.message`). Every other exception is a bug or comes from a library, and keeps
-its traceback.
+The command line prints their message without a traceback. It does the same for errors of the operating system that name
+a cause or a file, such as a full disk (`cli.message`). Every other exception is a bug or comes from a library, and
+keeps its traceback.
 """
 
 import difflib
@@ -30,7 +30,7 @@ class OutOfMemory(UserError, MemoryError):
 
 
 def nearest(word: str, known: Iterable[str], similarity: float = 0.6) -> str:
-    """Returns the question whether a similar name is meant, such as " Did you mean digits?"; "" if none is similar."""
+    """Returns a question that suggests similar names, such as " Did you mean digits?"; "" if none is similar."""
     close = difflib.get_close_matches(word, sorted(known), cutoff=similarity)
     return f" Did you mean {' or '.join(close)}?" if close else ""
 

@@ -21,7 +21,7 @@ from gan_jax.types import Array, Augment, TrainState
 
 
 def chain(*augments: Augment) -> Augment:
-    """Composes augmentations in order, each with keys of its own; further inputs of the discriminator are joined."""
+    """Composes augmentations in order, each with its own keys; collects their further inputs of the discriminator."""
 
     def augment(images: Array, keys: Array, state: TrainState) -> Any:
         further = ()

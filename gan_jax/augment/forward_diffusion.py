@@ -1,4 +1,4 @@
-"""Instance noise of an adaptive level, drawn per example by a forward diffusion."""
+"""Instance noise at an adaptive level, drawn for each example from a forward diffusion."""
 
 from typing import Any
 
@@ -26,8 +26,8 @@ def diffusion(
     sqrt(a_t) x + std sqrt(1 - a_t) e, e ~ N(0, I), with a_t = (1 - beta_1) ... (1 - beta_t), where beta rises linearly
     from betas[0] to betas[1] in T steps. T = shortest + p (longest - shortest), rounded, with p = `state.extra[slot]`.
     An example has t = 0, no noise, with probability `clean`, else t from 1 to T with probability proportional to t. The
-    defaults are those of the authors' code for StyleGAN2, which draws t with probability proportional to t - 1, 32
-    times for each T, and reuses these draws.
+    defaults are those of the authors' code for StyleGAN2; but that code draws t with probability proportional to t - 1,
+    only 32 times for each T, and reuses these draws.
 
     Control p by `controllers.adaptive_augmentation(batch_size, images=100_000, name="diffusion")`.
 
@@ -38,7 +38,7 @@ def diffusion(
         longest: T at p = 1.
         betas: First and last beta, in [0, 1).
         clean: Probability of no noise, in [0, 1]; 1/2 in the paper.
-        priority: Whether t has a probability proportional to t; otherwise it is uniform.
+        priority: Whether the probability of t is proportional to t; otherwise t is uniform.
         with_level: Whether the discriminator gets t / longest, `[b]`, as a further input, as in the paper; see
             `networks.heads.WithLevel`.
 

@@ -47,7 +47,7 @@ class Average:
 
 @dataclass(frozen=True)
 class Updates:
-    """Averages of gradients."""
+    """Gradient accumulation."""
 
     GROUP: ClassVar[str] = "optimiser"
     accumulate: int = 1
@@ -79,7 +79,7 @@ class Essentials(Computation, Updates, Data):
 
 @dataclass(frozen=True)
 class Common(Average, Essentials):
-    """Settings of every experiment, and an average of constant decay."""
+    """Settings of every experiment, and an average with constant decay."""
 
 
 @dataclass(frozen=True)
@@ -126,9 +126,9 @@ class ConditionalNetworks(Widths, Latents, Common):
 
     GROUP: ClassVar[str] = "networks"
     g_width: int = 6
-    """Channels of the generator's maps in units: 4 times as many for sides below 64, else 1 to 16 times as many."""
+    """Unit of the generator's channels: maps have 4 times as many for images below side 64, else 1 to 16 times."""
     d_width: int = 6
-    """Channels of the discriminator's maps, as for g_width."""
+    """Unit of the discriminator's channels, as for g_width."""
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def parsed(
     default = MISSING_NONPROP
     if presets:
         default, arguments = _preset(arguments, prog, presets)
-        text = "`--preset NAME` starts from other values than the defaults; other flags override them. NAME is one of"
+        text = "`--preset NAME` replaces the defaults by those of a preset; other flags override them. NAME is one of"
         description = f"{description}\n\n{text} {', '.join(presets)}."
     return _made(_grouped(kind, default), arguments, prog, description)
 
@@ -129,7 +129,7 @@ def _only_dataclass(function: Callable[..., Any]) -> Any:
 
 
 def _grouped(kind: Any, default: Any) -> Any:
-    """Returns a type from which tyro builds a dataclass, with its options in groups, and this value as the default."""
+    """Returns a type from which tyro builds a dataclass, with its options in groups and `default` as its defaults."""
     groups: dict[str, list[StructFieldSpec]] = {OWN: []}
     for field in _fields(kind, default):
         name = _group(kind, field)

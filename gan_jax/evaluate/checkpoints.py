@@ -59,8 +59,8 @@ def samples(
     Args:
         weights: Weights of the generator: averaged, raw, or both.
         split: Split of the real images: test, or train as in many papers.
-        standing: Batches of latents over which batch norm's moments are estimated anew for these weights, 100 in
-            BigGAN's paper; 0 uses the running ones.
+        standing: Batches of latents over which to re-estimate batch norm's moments for these weights, 100 in BigGAN's
+            paper; 0 uses the running moments.
 
     Raises:
         UserError: If a flag does not apply, or the run cannot be scored as asked.
@@ -128,8 +128,7 @@ def path(
     Lengths are comparable only under the same features.
 
     Args:
-        features: Features in which lengths are measured: the classifier of the data set (the default), inception or
-            pixels.
+        features: Features that measure lengths: the classifier of the data set (the default), inception or pixels.
         count: Number of paths.
         weights: Weights of the generator.
 

@@ -40,7 +40,7 @@ def system(
         encode: Encoder, examples to latents.
         translate: Translator, sources to examples.
         translate_back: Translator of the other direction.
-        truncate: `(psi) -> sample`, of a generator that truncates by itself.
+        truncate: `(psi) -> sample`, for a generator with truncation inside.
 
     Raises:
         UserError: If a player moves a network that does not exist, no controller averages the generator of a game with
@@ -57,7 +57,7 @@ def system(
         if player.shares and player.networks != owners.get(player.shares):
             raise UserError(
                 f"player {player.name!r} shares the optimiser of {player.shares!r}, which is no player that moves the "
-                f"same networks; the others are {sorted(owners)}"
+                f"same networks; give one of {sorted(owners)} that does"
             )
     for who, names in users.items():
         if unknown := sorted(set(names) - set(networks)):

@@ -48,10 +48,10 @@ def given(*names: str) -> Condition:
 
 
 def drawn_labels(latent: Latent, name: str = "label") -> Condition:
-    """Condition for labels of samples drawn independently of the batch, as in BigGAN.
+    """Condition for samples whose labels are drawn independently of the batch, as in BigGAN.
 
-    The discriminator takes real examples with their labels, and samples with the labels in the generator's latents.
-    Terms that evaluate the discriminator on other examples do so with the labels of the batch.
+    The discriminator sees real examples with their labels, and samples with the labels in the generator's latents.
+    Terms that evaluate the discriminator on other examples use the labels of the batch.
 
     Args:
         latent: Distribution of latents, such as `latents.labelled`.

@@ -48,7 +48,7 @@ class Game(NamedTuple):
         inputs: `(keys [b], batch) -> inputs`: what the generator is given in training; by default latents.
         augment: Augmentation of real and fake examples before the discriminator, in both players' objectives.
         condition: Further inputs of the discriminator; see `given`.
-        refine: Changes latents by the gradient of the discriminator's logits, before both players use them; see
+        refine: Changes latents before both players use them, such as by the gradient of the discriminator's logits; see
             `methods.latent_optimisation`.
         pseudo: Replaces real examples in the discriminator's objective; see `methods.pseudo_augmentation`.
     """
@@ -119,12 +119,12 @@ def generator(game: Game, terms: Sequence[Term] = (), samples: int = 1) -> Objec
 
 
 def regularisation(game: Game, terms: Sequence[Term], player: str, every: int) -> Objective:
-    """Returns `every` times the sum of regularisation terms, without the adversarial loss: what lazy steps minimise.
+    """Returns `every` times the sum of regularisation terms, without the adversarial loss: for separate lazy steps.
 
     Args:
         game: Networks, loss, latent and augmentation.
         terms: At least one.
-        player: "discriminator" or "generator", whose terms they are.
+        player: Whose terms they are: "discriminator" or "generator".
         every: Iterations from one step to the next.
     """
     _require_playable(game)

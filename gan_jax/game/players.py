@@ -56,13 +56,13 @@ def generator(
 
     Args:
         game: Networks, loss and inputs.
-        optimizer: As for `discriminator`, like the arguments that follow.
+        optimizer: As for `discriminator`, as are the next four.
         terms: Regularisation terms.
         trains: Further networks.
         active: When the player moves.
         batches: Batches of a move.
-        samples: Samples for each example of a batch, of which norms see all: 2 where a paper's generator has batches
-            twice as large as its discriminator's.
+        samples: Samples for each example of a batch, in one batch for batch norm: 2 where a paper's generator has
+            batches twice as large as its discriminator's.
 
     Raises:
         UserError: As `discriminator`; or if `samples` is below 1.
@@ -74,11 +74,12 @@ def generator(
 
 
 def regularisation(game: Game, player: Player, terms: Sequence[Term], every: int) -> Player:
-    """Returns a player of lazy regularisation: separate steps of a player's optimiser (arXiv:1912.04958, appendix B).
+    """Returns a player for lazy regularisation, in separate steps of another's optimiser (arXiv:1912.04958, app. B).
 
-    Every `every` iterations it minimises `every` times the sum of the terms, and moves the player's networks by its
-    optimiser, whose state both share. Adam's constants are then those of `optimizers.adam(..., lazy=every)` for both.
-    `terms.lazy` instead adds a term to the loss of the same step. List it after the player in `rules.alternating`:
+    Every `every` iterations it minimises `every` times the sum of the terms, and moves the networks of `player` by that
+    player's optimiser, whose state both share; let it be `optimizers.adam(..., lazy=every)`, which corrects Adam's
+    constants. `terms.lazy` instead adds a term to the loss of the same step. List it after the player in
+    `rules.alternating`:
 
         critic = discriminator(game, optimizers.adam(0.002, 0.0, 0.99, lazy=16))
         rule = rules.alternating([critic, regularisation(game, critic, [penalties.r1(10.0)], 16), ...])
@@ -86,7 +87,7 @@ def regularisation(game: Game, player: Player, terms: Sequence[Term], every: int
     Args:
         game: The game of the player.
         player: The discriminator or the generator.
-        terms: Regularisation terms, which the player does not have.
+        terms: Regularisation terms, which are not among those of `player`.
         every: Iterations from one step to the next, at least 1; 16 for R1 and 4 for path lengths in the paper.
 
     Returns:

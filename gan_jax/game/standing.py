@@ -1,4 +1,4 @@
-"""Standing statistics: a generator's batch-norm statistics, estimated anew for the weights that it samples with."""
+"""Standing statistics: a generator's batch-norm statistics, re-estimated for the weights that it samples with."""
 
 from typing import Any
 
@@ -18,19 +18,19 @@ GENERATOR = "generator"
 def standing(system: System, ema: dict[str, PyTree], batches: int, batch_size: int, seed: int = 0) -> dict[str, PyTree]:
     """Replaces the generator's statistics by standing statistics (Brock et al. 2019, BigGAN, arXiv:1809.11096).
 
-    The moments of each batch norm become the mean of its moments over batches of latents; the running ones belong to
-    the weights of many past iterations. In the paper there are 100 batches. Other statistics, such as the vectors of
-    spectral norm, go through the same passes in training mode.
+    The moments of each batch norm become the mean of its moments over batches of latents, 100 in the paper; its running
+    moments come from the weights of many past iterations. Other statistics, such as the vectors of spectral norm, are
+    updated by the same passes in training mode.
 
     Args:
         system: A system that samples.
         ema: Its averaged networks, or `current` ones.
         batches: Number of batches, at least 1.
-        batch_size: Latents in a batch, at least 2; best that of training.
+        batch_size: Latents in a batch, at least 2; preferably that of training.
         seed: Selects the latents.
 
     Returns:
-        `ema` with other statistics of the generator.
+        `ema` with the new statistics of the generator.
 
     Raises:
         UserError: If the generator has no batch norm, or an argument is too small.
@@ -66,7 +66,7 @@ def _moment(entries: tuple) -> bool:
 
 
 def _forget(method: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
-    """Lets batch norm store the moments of the batch, with no weight on earlier ones."""
+    """Makes batch norm store the moments of the batch, with no weight on earlier ones."""
     if isinstance(context.module, nn.BatchNorm) and context.method_name == "__call__":
         object.__setattr__(context.module, "momentum", 0.0)  # its fields are frozen
     return method(*args, **kwargs)

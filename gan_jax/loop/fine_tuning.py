@@ -53,7 +53,7 @@ def begun(
 
     Raises:
         NotFound: If `run` is no run directory, or has no checkpoint.
-        UserError: If the other run is of another kind or nothing fits, or the run to be resumed began from other
+        UserError: If the other run is of another kind, nothing fits, or the run to be resumed began from other
             networks.
     """
     if found is not None:
@@ -144,7 +144,7 @@ def _held(text: str, network: Network, params: PyTree) -> tuple[list[str], str]:
 
 
 def _filled(prefix: str, tree: PyTree, arrays: Mapping[str, np.ndarray]) -> PyTree:
-    """Returns a tree whose leaves are the arrays of their paths, where there is one of the same shape and type."""
+    """Returns a tree whose leaves are replaced by the arrays of their paths, where shape and type are the same."""
 
     def leaf(path: tuple, fresh: Any) -> Any:
         given = arrays.get(f"{prefix}/{trees.path(path)}")

@@ -83,7 +83,7 @@ def train(
         build: The experiment's `build`: `(config, spec) -> System`.
         dataset: The training data.
         configs: One per member. They may differ in `seed` and in fields of type float; of `run`, only `steps` and
-            `freeze` count, and they must be equal.
+            `freeze` are used, and all configs must agree on them.
         watch: `(system, state) -> pytree` of one member, traced; for example, samples.
         every: Iterations between stops, at which members are watched and metrics averaged; it divides the steps, and is
             all of them by default.

@@ -33,7 +33,7 @@ def require_same(
         changeable: Whether some fields could change to their values here by `--change`, for the message.
 
     Raises:
-        UserError: If they differ; names the difference and the remedies.
+        UserError: If they differ; it names the difference and the remedies.
     """
     remedy = "give another --workdir, or --fresh to move the old run aside"
     name, old_name = (records.stem(r["experiment"]) for r in (record, found))
@@ -64,10 +64,10 @@ def require_same(
 
 
 def require_same_numerics(found: Record, directory: Path) -> None:
-    """Checks that JAX has a run's settings, without which the same seed gives other numbers.
+    """Checks that JAX has the run's settings, without which the same seed gives other numbers.
 
     Raises:
-        UserError: If it has others; names the environment variables to set.
+        UserError: If it has others; it names the environment variables to set.
     """
     made = records.NUMERICS | found["environment"].get("numerics", {})
     now = {name: getattr(jax.config, name) for name in made}

@@ -43,7 +43,7 @@ def read(run: Path) -> list[Record]:
 
 
 def peak(records: Iterable[Record]) -> int | None:
-    """Returns the highest peak memory use in bytes in the records of a run; None if there is none."""
+    """Returns the highest peak memory in the records of a run, in bytes; None if none has one."""
     peaks = [record["peak_bytes"] for record in records if isinstance(record.get("peak_bytes"), int | float)]
     return int(max(peaks)) if peaks else None
 

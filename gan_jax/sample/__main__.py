@@ -26,8 +26,8 @@ class Shared(Checkpoint):
     out: Path | None = None
     """Output file, or directory for files; by default in the run directory, named after its content."""
     standing: int = 0
-    """Batches of latents over which batch norm's moments are estimated anew for these weights, 100 in BigGAN's paper; 0
-    uses the running ones."""
+    """Batches of latents over which to re-estimate batch norm's moments for these weights, 100 in BigGAN's paper; 0
+    uses the running moments."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Draw:
     count: int | None = None
     """Number of samples; by default 64 images or 1,024 points, or in a grid of a conditional generator 8 per class."""
     truncation: float | None = None
-    """Redraw values of the latent beyond this threshold: less variety, more typical samples. For stylegan2, psi: the
-    distance of styles from their mean, 1 for no truncation and 0 for the mean image."""
+    """Redraw values of the latent beyond this threshold: less variety, more typical samples. For stylegan2, psi, the
+    factor on the distance of styles from their mean: 1 for no truncation, 0 for the image of the mean style."""
     labels: tuple[str, ...] = ()
     """Classes of the samples, by name or number, repeated in turn; by default random."""
     codes: tuple[str, ...] = ()

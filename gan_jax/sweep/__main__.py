@@ -80,7 +80,7 @@ def train(command: Sequence[str], asked: Sequence[int]) -> int:
     process, passed = subprocess.Popen([sys.executable, *command], start_new_session=True), 0
     while process.poll() is None:
         if len(asked) > passed:
-            process.send_signal(asked[passed])  # the same one, so that the run says by what it is stopped
+            process.send_signal(asked[passed])  # the same signal, so that the run names it as the cause
             passed += 1
         time.sleep(0.1)
     return process.returncode
