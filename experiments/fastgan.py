@@ -37,7 +37,7 @@ class Config(baseline.Adam, baseline.Widths, baseline.Latents, baseline.Common):
     mirror: bool = False
     """Flip real images at random, left to right."""
     g_width: int = 4
-    """Channels of the generator's map of side 128; maps of side 4, 8, 16 and 32 have 16, 8, 4 and 2 times as many."""
+    """Channels of the generator's map of side 128; maps of side 4, 8, 16, 32, 64 have 16, 8, 4, 2, 2 times as many."""
     d_width: int = 4
     """An eighth of the channels of the discriminator's last map; each larger map has half as many as the next one."""
     batch_size: int = 16

@@ -39,7 +39,7 @@ class Config(baseline.Baseline):
     stable_images: int = 40_000
     """Real images shown at each side before the next side fades in."""
     fading_images: int = 40_000
-    """Real images shown while a side fades in; 0 for no fading, with stable_images also 0 only the full side trains."""
+    """Real images shown while a side fades in; 0 for none. If stable_images is also 0, only the full side trains."""
     weight: float = 10.0
     """Weight of the gradient penalty."""
     target: float = 1.0

@@ -127,7 +127,8 @@ PRESETS = {
 
 def build(config: Config, spec: Spec) -> System:
     """Assembles the relativistic game with its schedules."""
-    require(lambda: config.schedule_images >= config.batch_size, "schedule_images: give at least one batch")
+    short = f"schedule_images={config.schedule_images}: give at least batch_size={config.batch_size}"
+    require(lambda: config.schedule_images >= config.batch_size, short)
     steps = config.schedule_images / config.batch_size
 
     def between(first: float, last: float) -> Schedule:

@@ -93,7 +93,7 @@ def config(name: str, changes: dict[str, int]) -> Any:
         UserError: If there is no such preset.
     """
     if name not in available():
-        raise UserError(f"presets: there is no {name!r}; give some of {', '.join(available())}")
+        raise UserError(f"presets: there is no {name!r}; give any of {', '.join(available())}")
     experiment, _, preset = name.partition(":")
     found = importlib.import_module(f"experiments.{experiment}").PRESETS[preset]
     fields = {field.name for field in dataclasses.fields(found)}

@@ -95,7 +95,7 @@ def _recognised(file: Path, tensors: Tensors) -> Architecture:
             return architecture
     known = ", ".join(architecture.experiment for architecture in ARCHITECTURES)
     first = f"they are named like {next(iter(tensors))}" if tensors else "there are none"
-    raise UserError(f"{file}: its tensors are of none of {known}: {first}; give a state dict of one of these")
+    raise UserError(f"{file}: its tensors belong to none of {known}: {first}; give a state dict of one of these")
 
 
 def _data(file: Path, name: str | None, spec: Spec) -> Dataset:

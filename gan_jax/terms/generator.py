@@ -177,7 +177,10 @@ def _first(tree: PyTree, shrink: int) -> PyTree:
     def some(x: Array) -> Array:
         count = len(x) // shrink
         if count % parallel.size():
-            raise UserError(f"shrink={shrink}: {count} of {len(x)} examples do not divide among the devices")
+            raise UserError(
+                f"shrink={shrink}: {count} of {len(x)} examples do not divide among the devices; give a smaller one, "
+                "or a larger batch"
+            )
         return x[:count]
 
     return parallel.local(jax.tree.map(some, parallel.gather(tree)))
