@@ -75,7 +75,7 @@ class Layout(NamedTuple):
     """The sizes of both networks.
 
     Attributes:
-        shape: Of images, `(H, W, C)`; see `layers.sides` for the sides that fit.
+        shape: `(H, W, C)` of images; see `layers.sides` for the sides that fit.
         width: Channels of maps up to side `full_width_side`; halved with each doubling of the side beyond it.
         full_width_side: Largest side of maps with all channels.
         blocks: Residual blocks per side.
@@ -115,7 +115,7 @@ class Layout(NamedTuple):
 
 
 class Generator(nn.Module):
-    """Generator: a basis of the smallest map, weighted by the latent, then blocks at each side, without a last tanh.
+    """Generator: a learnt smallest map, weighted by the latent, then blocks at each side, without a final tanh.
 
     Attributes:
         layout: Its sizes. With classes, the latent ends in a one-hot class, which is embedded in as many dimensions as
@@ -149,7 +149,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Discriminator: blocks at each side, then a basis of the smallest map and one dense layer.
+    """Discriminator: blocks at each side, then the inner product with a learnt smallest map, and a dense layer.
 
     Attributes:
         layout: Its sizes. With classes, the logit is the inner product of `width` outputs and the label's embedding.

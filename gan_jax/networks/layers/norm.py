@@ -74,10 +74,10 @@ def normalise(x: Array, norm: AnyNorm, train: bool, momentum: float = 0.9) -> Ar
 
     Args:
         x: Activations `[b, ..., features]`.
-        norm: "batch": by the moments of the global batch, see `batch_norm`. "layer": of each
-            example (Ba et al. 2016, arXiv:1607.06450). "instance": of each channel of each example, over at least two
-            positions (Ulyanov et al. 2016, arXiv:1607.08022). "virtual": of a reference batch, see
-            `wrappers.reference_batch`. "spectral" and "none": no normalisation here.
+        norm: "batch": by the moments of the global batch, see `batch_norm`. "layer": of each example (Ba et al. 2016,
+            arXiv:1607.06450). "instance": of each channel of each example, over at least two positions (Ulyanov et al.
+            2016, arXiv:1607.08022). "virtual": of a reference batch, see `wrappers.reference_batch`. "spectral" and
+            "none": no normalisation here.
         train: Whether batch norm uses the batch's moments and updates the running ones.
         momentum: Weight of the old value in batch norm's running moments.
 
