@@ -51,7 +51,7 @@ def drawn_labels(latent: Latent, name: str = "label") -> Condition:
     """Condition for labels of samples drawn independently of the batch, as in BigGAN.
 
     The discriminator takes real examples with their labels, and samples with the labels in the generator's latents.
-    Terms that evaluate the discriminator on other examples do so with the labels of the batch.
+    Terms evaluate it likewise, on mixtures of both, such as those of a gradient penalty, with the labels of the batch.
 
     Args:
         latent: Distribution of latents, such as `latents.labelled`.
