@@ -44,7 +44,7 @@ def r2(weight: float) -> Term:
         weight: Gamma, positive.
     """
     require_weight("weight", weight)
-    return _of_slopes("r2", lambda context: weight / 2 * _squared_slope(context.critic, context.fake))
+    return _of_slopes("r2", lambda context: weight / 2 * _squared_slope(context.fake_critic, context.fake))
 
 
 def gradient_penalty(weight: float = 10.0, target: float = 1.0, one_sided: bool = False, of_sum: bool = False) -> Term:

@@ -109,7 +109,9 @@ class Context(NamedTuple):
         real: Real examples, `[b, ...]`.
         fake: The samples that the adversarial loss sees, `[b, ...]`.
         latents: The generator's inputs for `fake`, `[b, size]`.
-        critic: `(images) -> logits`: the discriminator, with the same augmentation as in the loss.
+        critic: `(images) -> logits`: the discriminator, with the same augmentation as in the loss, and with the further
+            inputs of real examples, such as their labels.
+        fake_critic: The same, with the further inputs of `fake`.
         generate: `(latents) -> images`: the generator, with the same parameters as for `fake`.
         real_output: The discriminator's output on `real`: "logits", and any others by name.
         fake_output: The discriminator's output on `fake`, likewise.
@@ -123,6 +125,7 @@ class Context(NamedTuple):
     fake: Array
     latents: Array
     critic: Callable[[Array], Array]
+    fake_critic: Callable[[Array], Array]
     generate: Callable[[Array], Array]
     real_output: dict[str, PyTree]
     fake_output: dict[str, PyTree]

@@ -11,14 +11,14 @@ from flax import linen as nn
 from jax.scipy.stats import multivariate_normal
 from toy import gan
 
-from gan_jax import latents, losses, rng
+from gan_jax import latents, losses, penalties, rng
 from gan_jax.game import Game, drawn_labels, given, objectives
 from gan_jax.latents import codes
 from gan_jax.methods import elbo
 from gan_jax.networks import linen
 from gan_jax.networks.heads import Body, Head, WithLabel
 from gan_jax.terms import auxiliary
-from gan_jax.types import Network
+from gan_jax.types import Network, TrainState
 
 KEYS = jax.random.split(jax.random.key(0), 500)
 LATENT = latents.joined(latents.normal(3), digit=latents.categorical(4), style=latents.uniform(2))
@@ -166,6 +166,33 @@ def test_fakes_are_judged_with_the_labels_in_their_latents():
         drawn_labels(latents.normal(2))
     with pytest.raises(ValueError, match=r"no 'label', only \['image'\]"):
         drawn_labels(latent)(None, {"image": batch["image"]}, drawn)  # pyright: ignore[reportArgumentType]
+
+
+def test_penalties_evaluate_real_and_fake_examples_with_labels_of_their_own():
+    # D(x, y) = y |x|^2 / 2: the penalties are the means of (y |x|)^2 / 2 over real and over fake examples
+    class Weighted(nn.Module):
+        @nn.compact
+        def __call__(self, x, label, train):
+            return label * jnp.sum(x**2, axis=1) / 2
+
+    class Noise(nn.Module):
+        @nn.compact
+        def __call__(self, latents, train):
+            return latents[:, :2] + 1
+
+    latent = latents.labelled(latents.normal(2), 3)
+    networks = {"generator": linen(Noise(), (5,)), "discriminator": linen(Weighted(), (2,), ())}
+    game = Game(networks, losses.wasserstein(), latent, condition=drawn_labels(latent))
+    batch = {"image": jnp.arange(12.0).reshape(6, 2), "label": jnp.array([2, 2, 2, 0, 0, 1])}
+    key = jax.random.key(0)
+    drawn = latent.draw(rng.per_example(rng.named(key, "latent"), 6))
+    objective = objectives.discriminator(game, [penalties.r1(1.0), penalties.r2(1.0)])
+    empty = {"generator": {}, "discriminator": {}}
+    state = TrainState(jnp.zeros((), jnp.int32), empty, empty, {}, {}, {})
+    metrics = jax.jit(objective)(state, batch, key)[1].metrics
+    sides = {"r1": (batch["image"], batch["label"]), "r2": (drawn[:, :2] + 1, jnp.argmax(drawn[:, 2:], axis=1))}
+    for name, (x, label) in sides.items():
+        np.testing.assert_allclose(metrics[name], jnp.mean(label**2 * jnp.sum(x**2, axis=1)) / 2, rtol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(2,), (4, 4, 1)])

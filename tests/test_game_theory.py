@@ -11,7 +11,7 @@ import pytest
 from toy import gan
 
 from gan_jax import data, latents, losses, penalties, rules
-from gan_jax.game import objectives
+from gan_jax.game import Game, objectives
 from gan_jax.networks import linen, mlp
 from gan_jax.rules import controllers
 from gan_jax.types import Network, Player, TrainState
@@ -36,7 +36,7 @@ def test_the_wasserstein_critics_gap_follows_the_distance_between_gaussians():
         "generator": Network(lambda key: ({}, {}), affine, lambda: False),
         "discriminator": linen(mlp.Discriminator((64, 64)), (1,)),
     }
-    game = objectives.Game(networks, losses.wasserstein(), latents.normal(1))
+    game = Game(networks, losses.wasserstein(), latents.normal(1))
     optimizer = optax.adam(optax.cosine_decay_schedule(1e-2, steps), 0.0, 0.9)
     objective = objectives.discriminator(game, [penalties.gradient_penalty(10.0)])
     update = rules.alternating([Player("discriminator", ("discriminator",), objective, optimizer)])

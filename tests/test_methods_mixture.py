@@ -153,7 +153,7 @@ def test_even_weights_cost_least():
 
     def cost(logs):
         state = TrainState(jnp.zeros(()), {"generator": {"log_weights": logs}}, {}, {}, {}, {})
-        return term.value(Context(*[None] * 8, state=state))  # pyright: ignore[reportArgumentType]  it looks at no more
+        return term.value(Context(*[None] * 9, state=state))  # pyright: ignore[reportArgumentType]  it looks at no more
 
     assert cost(jnp.zeros(4)) == pytest.approx(0.1 * np.log(4))
     np.testing.assert_allclose(jax.grad(cost)(jnp.ones(4)), 0, atol=1e-8)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from gan_jax import rng, rules
 from gan_jax.errors import UserError
-from gan_jax.game.objectives import Game
+from gan_jax.game.playing import Game
 from gan_jax.game.slots import joined
 from gan_jax.networks.wrappers import unfit
 from gan_jax.types import Array, Averaged, Controller, Latent, Network, PyTree, Rule, System, TrainState

@@ -51,7 +51,7 @@ def drawn_labels(latent: Latent, name: str = "label") -> Condition:
     """Condition for samples whose labels are drawn independently of the batch, as in BigGAN.
 
     The discriminator sees real examples with their labels, and samples with the labels in the generator's latents.
-    Terms that evaluate the discriminator on other examples use the labels of the batch.
+    Terms do the same, and use the batch's labels for mixtures of real and fake, as in a gradient penalty.
 
     Args:
         latent: Distribution of latents, such as `latents.labelled`.

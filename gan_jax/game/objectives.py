@@ -4,63 +4,27 @@ No objective stops gradients through another player's networks: a rule different
 parameters, and second-order rules need the other derivatives.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 
-from gan_jax import losses, numerics, rng
+from gan_jax import losses, rng
 from gan_jax.devices import parallel
 from gan_jax.errors import UserError
-from gan_jax.game import inputs
-from gan_jax.networks.wrappers import unfit
+from gan_jax.game.playing import Game, Played, inputs_of, play
 from gan_jax.types import (
     Array,
-    Augment,
     Aux,
     Batch,
-    Condition,
     Context,
-    Inputs,
-    Latent,
-    Loss,
     Metrics,
-    Network,
     Objective,
     Pseudo,
     PyTree,
-    Refine,
     Term,
     TrainState,
 )
-
-
-class Game(NamedTuple):
-    """What players share: the networks, the adversarial loss, and what the generator is given.
-
-    Attributes:
-        networks: All networks, by name. Of an adversarial game "generator", inputs -> examples; and "discriminator",
-            examples -> logits `[b, ...]`, or a dictionary of "logits" and other outputs for terms, such as "features".
-            With a "body", examples -> features, the discriminator takes these features, as other networks may in terms.
-        loss: The adversarial loss, or `(state, key) -> loss`; None for games without one.
-        latent: Distribution of latents, from which samples are drawn; None for a system that does not sample.
-        inputs: `(keys [b], batch) -> inputs`: what the generator is given in training; by default latents.
-        augment: Augmentation of real and fake examples before the discriminator, in both players' objectives.
-        condition: Further inputs of the discriminator; see `given`.
-        refine: Changes latents before both players use them, such as by the gradient of the discriminator's logits; see
-            `methods.latent_optimisation`.
-        pseudo: Replaces real examples in the discriminator's objective; see `methods.pseudo_augmentation`.
-    """
-
-    networks: Mapping[str, Network]
-    loss: Loss | None = None
-    latent: Latent | None = None
-    inputs: Inputs | None = None
-    augment: Augment | None = None
-    condition: Condition | None = None
-    refine: Refine | None = None
-    pseudo: Pseudo | None = None
 
 
 def discriminator(game: Game, terms: Sequence[Term] = ()) -> Objective:
@@ -86,7 +50,7 @@ def discriminator(game: Game, terms: Sequence[Term] = ()) -> Objective:
 
     def objective(state: TrainState, batch: Batch, key: Array) -> tuple[Array, Aux]:
         batch = batch if game.pseudo is None else batch | {"image": _shown(game, game.pseudo, state, batch, key)}
-        return _discriminator(game, terms, _play(game, state, batch, key))
+        return _discriminator(game, terms, play(game, state, batch, key))
 
     return objective
 
@@ -113,7 +77,7 @@ def generator(game: Game, terms: Sequence[Term] = (), samples: int = 1) -> Objec
 
     def objective(state: TrainState, batch: Batch, key: Array) -> tuple[Array, Aux]:
         batch = jax.tree.map(lambda x: jnp.repeat(x, samples, axis=0), batch) if samples > 1 else batch
-        return _generator(game, terms, _play(game, state, batch, key))
+        return _generator(game, terms, play(game, state, batch, key))
 
     return objective
 
@@ -131,81 +95,10 @@ def regularisation(game: Game, terms: Sequence[Term], player: str, every: int) -
     _require_terms(game, terms)
 
     def objective(state: TrainState, batch: Batch, key: Array) -> tuple[Array, Aux]:
-        added, metrics, extra = _sum(terms, _play(game, state, batch, key).context, player)
+        added, metrics, extra = _sum(terms, play(game, state, batch, key).context, player)
         return every * added, Aux({}, extra, metrics)  # XLA removes the adversarial loss, which nothing uses
 
     return objective
-
-
-class _Played(NamedTuple):
-    """Results of one forward pass of the game."""
-
-    context: Context
-    real_logits: Array  # of the global batch, as are the fake ones
-    fake_logits: Array
-    stats: dict[str, PyTree]
-    key: Array
-
-
-def _play(game: Game, state: TrainState, batch: Batch, key: Array) -> _Played:
-    real, networks = batch["image"], game.networks
-    keys = rng.per_example(rng.named(key, "latent"), len(real))
-    latents = _inputs(game)(keys, batch)
-
-    def run(name: str, purpose: str, *inputs: Array) -> tuple[PyTree, PyTree]:
-        own = rng.named(key, purpose)
-        with unfit.named(name):
-            return networks[name].apply(state.params[name], state.stats[name], *inputs, train=True, key=own)
-
-    def judge(images: Array, purpose: str, beside: tuple[Array, ...]) -> tuple[dict[str, PyTree], dict[str, PyTree]]:
-        if game.augment is not None:
-            keys = rng.per_example(rng.named(key, f"augment {purpose}"), len(images))
-            changed = game.augment(images, keys, state)
-            images, *further = changed if isinstance(changed, tuple) else (changed,)
-            beside = (*beside, *further)
-        new, features = {}, {}
-        if "body" in networks:
-            images, new["body"] = run("body", f"{purpose} body", images)
-            features = {"features": images}
-        output, new["discriminator"] = run("discriminator", purpose, images, *beside)
-        return features | (output if isinstance(output, dict) else {"logits": output}), new
-
-    def apply(name: str, *inputs: Array) -> PyTree:
-        if name not in networks:
-            raise UserError(f"terms: one applies the network {name!r}, but the game has only {sorted(networks)}")
-        return run(name, f"{name} of terms", *inputs)[0]
-
-    def given(latents: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-        return game.condition(state, batch, latents) if game.condition else ((), ())
-
-    def score(latents: Array) -> Array:
-        sample = run("generator", "generator", latents)[0]
-        return numerics.average(judge(sample, "fake", given(latents)[1])[0]["logits"])
-
-    if game.refine is not None:
-        latents = game.refine(latents, rng.each(keys, "refine"), score)
-    beside = given(latents)
-    fake, generator_stats = run("generator", "generator", latents)
-    _require_examples(real, fake)
-    real_output, real_stats = judge(real, "real", beside[0])
-    fake_output, fake_stats = judge(fake, "fake", beside[1])
-    _require_logits(real, real_output)
-    context = Context(
-        real,
-        fake,
-        latents,
-        critic=lambda images: judge(images, "term", beside[0])[0]["logits"],
-        generate=lambda latents: run("generator", "generator", latents)[0],
-        real_output=real_output,
-        fake_output=fake_output,
-        apply=apply,
-        keys=rng.per_example(rng.named(key, "terms"), len(real)),
-        state=state,
-        batch=batch,
-    )
-    real_logits, fake_logits = parallel.gather((real_output["logits"], fake_output["logits"]))
-    stats = {"generator": generator_stats} | jax.tree.map(lambda a, b: (a + b) / 2, real_stats, fake_stats)
-    return _Played(context, real_logits, fake_logits, stats, key)
 
 
 def _shown(game: Game, pseudo: Pseudo, state: TrainState, batch: Batch, key: Array) -> Array:
@@ -214,34 +107,13 @@ def _shown(game: Game, pseudo: Pseudo, state: TrainState, batch: Batch, key: Arr
 
     def sample(keys: Array) -> Array:
         params, stats = state.params["generator"], state.stats["generator"]
-        drawn, noise = _inputs(game)(keys, batch), rng.named(own, "generator")
+        drawn, noise = inputs_of(game)(keys, batch), rng.named(own, "generator")
         return game.networks["generator"].apply(params, stats, drawn, train=True, key=noise)[0]
 
     return pseudo(batch["image"], rng.per_example(own, len(batch["image"])), state, sample)
 
 
-def _require_examples(real: Array, fake: Array) -> None:
-    """Checks, while tracing, that samples have the data's shape."""
-    if fake.shape[1:] != real.shape[1:]:
-        raise UserError(
-            f"the generator makes examples of shape {fake.shape[1:]}, but the data have {real.shape[1:]}; build its "
-            "network for the data's shape"
-        )
-
-
-def _require_logits(real: Array, output: dict[str, PyTree]) -> None:
-    """Checks, while tracing, that there is one row of logits per example or pack."""
-    if "logits" not in output:
-        raise UserError(f"the discriminator returns {sorted(output)} without 'logits'; return them too")
-    rows = output["logits"].shape[:1]  # one per example, or per pack
-    if not rows or len(real) % rows[0]:
-        raise UserError(
-            f"the discriminator returns logits of shape {output['logits'].shape} for examples of shape {real.shape}; "
-            "return one row of logits per example"
-        )
-
-
-def _discriminator(game: Game, terms: Sequence[Term], played: _Played) -> tuple[Array, Aux]:
+def _discriminator(game: Game, terms: Sequence[Term], played: Played) -> tuple[Array, Aux]:
     real, fake = played.real_logits, played.fake_logits
     assert game.loss is not None  # as the players' objectives check
     loss = losses.resolve(game.loss, played.context.state, rng.named(played.key, "loss"))
@@ -261,7 +133,7 @@ def _discriminator(game: Game, terms: Sequence[Term], played: _Played) -> tuple[
     return value + added, Aux(judges, extra, metrics)
 
 
-def _generator(game: Game, terms: Sequence[Term], played: _Played) -> tuple[Array, Aux]:
+def _generator(game: Game, terms: Sequence[Term], played: Played) -> tuple[Array, Aux]:
     assert game.loss is not None  # as the players' objectives check
     loss = losses.resolve(game.loss, played.context.state, rng.named(played.key, "loss"))
     value = jnp.mean(loss.generator(played.real_logits, played.fake_logits))  # XLA removes the real part where unused
@@ -296,23 +168,13 @@ def _sum(terms: Sequence[Term], context: Context, player: str) -> tuple[Array, M
     return total, metrics, extra
 
 
-def _inputs(game: Game) -> Inputs:
-    if game.inputs is not None:
-        return game.inputs
-    if game.latent is None:
-        raise UserError(
-            "game: the generator has no input; give the game a latent, or inputs (a function of key and batch)"
-        )
-    return inputs.drawn(game.latent)
-
-
 def _require_playable(game: Game) -> None:
     """Refuses a game that lacks what its discriminator and generator need."""
     if missing := {"generator", "discriminator"} - set(game.networks):
         raise UserError(f"networks: {sorted(missing)} missing, there are only {sorted(game.networks)}; add them")
     if game.loss is None:
         raise UserError("game: it has no adversarial loss; give one, such as losses.hinge()")
-    _inputs(game)
+    inputs_of(game)
 
 
 def _require_terms(game: Game, terms: Sequence[Term]) -> None:

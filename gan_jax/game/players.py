@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from gan_jax.checks import require
 from gan_jax.errors import UserError
 from gan_jax.game import objectives
-from gan_jax.game.objectives import Game
+from gan_jax.game.playing import Game
 from gan_jax.game.slots import joined
 from gan_jax.optimizers import AnyOptimizer
 from gan_jax.types import Array, Player, Term, TrainState

@@ -8,6 +8,8 @@ from gan_jax import numerics, rng
 from gan_jax.checks import require, require_noise, require_weight
 from gan_jax.types import Array, Augment, Context, Term
 
+Critic = Callable[[Array], Array]
+
 
 def consistency(augment: Augment, real: float = 10.0, fake: float = 0.0) -> Term:
     """Consistency regularisation, CR (Zhang et al. 2020, arXiv:1910.12027).
@@ -25,12 +27,14 @@ def consistency(augment: Augment, real: float = 10.0, fake: float = 0.0) -> Term
     require(lambda: fake >= 0, f"fake={fake}: a weight cannot be negative; 0 leaves the fake examples out")
 
     def value(context: Context) -> Array:
-        def unlike(images: Array, name: str) -> Array:
+        def unlike(critic: Critic, images: Array, name: str) -> Array:
             changed = augment(images, rng.each(context.keys, name), context.state)
-            return _squared_distance(context.critic(changed), context.critic(images))
+            return _squared_distance(critic(changed), critic(images))
 
-        values = real * unlike(context.real, "real")
-        return values if isinstance(fake, int | float) and fake == 0 else values + fake * unlike(context.fake, "fake")
+        values = real * unlike(context.critic, context.real, "real")
+        if isinstance(fake, int | float) and fake == 0:
+            return values
+        return values + fake * unlike(context.fake_critic, context.fake, "fake")
 
     return Term("consistency", value, player="discriminator")
 
@@ -49,7 +53,7 @@ def latent_consistency(weight: float = 5.0, std: float = 0.07) -> Term:
     require_noise("std", std)
 
     def value(context: Context) -> Array:
-        return weight * _squared_distance(context.critic(nearby(context, std)), context.critic(context.fake))
+        return weight * _squared_distance(context.fake_critic(nearby(context, std)), context.fake_critic(context.fake))
 
     return Term("latent_consistency", value, player="discriminator")
 
@@ -65,7 +69,7 @@ def approximated_r1(weight: float = 100.0, std: float = 0.01) -> Term:
         weight: Lambda, positive; 100 in the paper.
         std: Standard deviation of the noise, positive; sigma = 0.01 for latents of images in the paper, 0.1 for video.
     """
-    return _perturbed("approximated_r1", lambda context: context.real, weight, std)
+    return _perturbed("approximated_r1", lambda context: (context.critic, context.real), weight, std)
 
 
 def approximated_r2(weight: float = 100.0, std: float = 0.01) -> Term:
@@ -75,17 +79,17 @@ def approximated_r2(weight: float = 100.0, std: float = 0.01) -> Term:
         weight: Lambda, positive.
         std: Standard deviation of the noise, positive.
     """
-    return _perturbed("approximated_r2", lambda context: context.fake, weight, std)
+    return _perturbed("approximated_r2", lambda context: (context.fake_critic, context.fake), weight, std)
 
 
-def _perturbed(name: str, examples: Callable[[Context], Array], weight: float, std: float) -> Term:
+def _perturbed(name: str, of: Callable[[Context], tuple[Critic, Array]], weight: float, std: float) -> Term:
     require_weight("weight", weight)
     require_noise("std", std)
 
     def value(context: Context) -> Array:
-        x = examples(context)
+        critic, x = of(context)
         noise = rng.normal(rng.each(context.keys, "noise"), x)
-        return weight * _squared_distance(context.critic(x + std * noise), context.critic(x))
+        return weight * _squared_distance(critic(x + std * noise), critic(x))
 
     return Term(name, value, player="discriminator")
 

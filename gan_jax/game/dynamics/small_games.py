@@ -9,8 +9,8 @@ import numpy as np
 from gan_jax import latents, rng, rules
 from gan_jax.errors import UserError
 from gan_jax.game import build
-from gan_jax.game.objectives import Game
 from gan_jax.game.players import discriminator, generator
+from gan_jax.game.playing import Game
 from gan_jax.optimizers import AnyOptimizer
 from gan_jax.rules.controllers import ema
 from gan_jax.types import (
