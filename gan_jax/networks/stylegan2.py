@@ -123,7 +123,7 @@ class Block(nn.Module):
             constant = self.param(
                 "constant", nn.initializers.normal(1.0), (self.side, self.side, self.features), jnp.float32
             )
-            x = jnp.broadcast_to(constant, (len(styles), *constant.shape))
+            x = jnp.broadcast_to(constant, (styles.shape[0], *constant.shape))
         else:
             x = Layer(self.features, upsample=True, dtype=self.dtype, name="conv_0")(x, styles[:, 0], train)
         x = Layer(self.features, dtype=self.dtype, name="conv_1")(x, styles[:, -2], train)
