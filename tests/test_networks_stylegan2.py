@@ -48,7 +48,7 @@ def in_torch(classes, prefix):
     return {
         name.removeprefix(prefix): torch.tensor(value, dtype=torch.float32, requires_grad=True)
         for name, value in tensors(classes).items()
-        if name.startswith(prefix)
+        if name.startswith(prefix) and "filter" not in name
     }
 
 
