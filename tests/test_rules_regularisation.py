@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 from toy import BILINEAR, KEY, RATE, points, state_of
 
 from gan_jax import latents, losses, optimizers, penalties, rules
-from gan_jax.game import Game, discriminator, generator, regularisation, system
+from gan_jax.game import Game, discriminator, generator, given, regularisation, system
 from gan_jax.networks import linen, mlp
 from gan_jax.rules import gradients
 from gan_jax.rules.controllers import ema
@@ -104,6 +105,32 @@ def test_a_games_regularisation_descends_its_terms_alone():
     expected = jax.jit(jax.grad(value))(state.params["discriminator"])
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), ours, expected)
     assert "discriminator_regularisation" not in state.opt_state
+
+
+class Chosen(nn.Module):
+    """A linear critic for each class."""
+
+    @nn.compact
+    def __call__(self, points, labels, train):
+        weights = self.param("weights", nn.initializers.normal(1.0), (3, 2))
+        return jnp.sum(points * weights[labels.astype(int)], axis=1)
+
+
+def test_r1_of_a_conditional_critic_is_that_of_each_examples_class():
+    networks = {
+        "generator": linen(mlp.Generator((2,), (4,), norm="none", bounded=False), (4,)),
+        "discriminator": linen(Chosen(), (2,), ()),
+    }
+    game = Game(networks, losses.hinge(), latents.normal(4), condition=given("label"))
+    critic = discriminator(game, optax.sgd(RATE))
+    lazy = regularisation(game, critic, [penalties.r1(3.0, of_sum=True)], 16)
+    built = system(game, rules.alternating([critic, lazy]), [ema("generator", 0.9)])
+    state, labels = jax.jit(built.init)(KEY), jnp.array([0, 2, 2, 1])
+    batch = {"image": points()["image"][:4], "label": labels}
+    value, aux = jax.jit(lazy.objective)(state, batch, KEY)
+    squares = jnp.sum(state.params["discriminator"]["weights"] ** 2, axis=1)
+    np.testing.assert_allclose(aux.metrics["r1"], 3 / 2 * jnp.mean(squares[labels]), rtol=1e-6)
+    np.testing.assert_allclose(value, 16 * aux.metrics["r1"], rtol=1e-6)
 
 
 def test_what_cannot_be_regularised_lazily_is_refused():

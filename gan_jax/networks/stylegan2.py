@@ -1,12 +1,12 @@
 """StyleGAN2's networks (Karras et al. 2020, arXiv:1912.04958), in the form of stylegan2-ada-pytorch.
 
 Latents become styles (`networks.styles`), which modulate each convolution of the synthesis network. Images are squares
-whose side is 4, 5, 6 or 7 times a power of 2, at least 8. All layers have equalised learning rates, and all activations
-are leaky ReLUs times sqrt(2), clipped at +-256 after convolutions.
+whose side is 4, 5, 6 or 7 times a power of 2; in the papers it is a power of 2. All layers have equalised learning
+rates, and all activations are leaky ReLUs times sqrt(2), clipped at +-256 after convolutions.
 
 `dtype` is the type of computation at the 4 highest resolutions; by default that of the parameters. As in Karras et al.
 2020 (arXiv:2006.06676), the mapping network, the smaller maps, the sum of the images and the discriminator's last
-layers stay in float32.
+layers stay in float32. Such a network is not wrapped by `networks.mixed`, which would round all parameters.
 """
 
 import math
@@ -123,7 +123,7 @@ class Block(nn.Module):
             constant = self.param(
                 "constant", nn.initializers.normal(1.0), (self.side, self.side, self.features), jnp.float32
             )
-            x = jnp.broadcast_to(constant, (len(styles), *constant.shape))
+            x = jnp.broadcast_to(constant, (styles.shape[0], *constant.shape))
         else:
             x = Layer(self.features, upsample=True, dtype=self.dtype, name="conv_0")(x, styles[:, 0], train)
         x = Layer(self.features, dtype=self.dtype, name="conv_1")(x, styles[:, -2], train)
