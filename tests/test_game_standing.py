@@ -98,3 +98,16 @@ def test_latents_differ_from_batch_to_batch():
     standing(system, ema, 3, 4)
     jax.effects_barrier()
     assert len(np.unique(np.concatenate(seen), axis=0)) == 12
+
+
+def test_a_running_mean_that_is_none_of_batch_norm_is_refused():
+    class Tracking(nn.Module):
+        @nn.compact
+        def __call__(self, x, train):
+            mean = self.variable("batch_stats", "mean", lambda: jnp.zeros(()))  # as of StyleGAN2's styles
+            return nn.Dense(2)(x - mean.value)
+
+    networks = {"generator": linen(Tracking(), (3,)), "discriminator": linen(mlp.Discriminator((4,)), (2,))}
+    system = gan(networks, losses.hinge(), latents.normal(3), optax.sgd(0.1))
+    with pytest.raises(ValueError, match="standing: the generator has no batch norm"):
+        standing(system, current(system.init(KEY)), batches=2, batch_size=8)

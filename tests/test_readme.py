@@ -93,7 +93,7 @@ def test_the_parts_that_are_shown_together_make_a_game():
     assert {"discriminator/r1", "discriminator/r2"} <= set(metrics) and "lookahead" in state.extra
 
 
-def test_todays_parts_that_are_shown_together_make_a_game():
+def test_several_parts_that_are_shown_together_make_a_game():
     (code,) = re.findall(r"```python\n(from gan_jax import latents, losses, terms\n.*?)```", README, re.DOTALL)
     shown: dict = {}
     exec(code, shown)
@@ -249,8 +249,8 @@ def test_the_fine_tuned_runs_are_what_was_measured_and_start_nearer():
     record = recorded("fine_tuning")
     table = fine_tuning.markdown(record)
     assert table in README, f"a README must have the table\n{table}"
-    first = min(step for step, _ in record["fid"]["anew"])
-    assert dict(record["fid"]["fine-tuned"])[first] < dict(record["fid"]["anew"])[first]
+    first = min(step for step, _ in record["fid"]["from scratch"])
+    assert dict(record["fid"]["fine-tuned"])[first] < dict(record["fid"]["from scratch"])[first]
 
 
 def test_the_first_page_is_short_and_lists_every_experiment():

@@ -32,7 +32,7 @@ from gan_jax.runs import checkpoint, records
 
 SETTINGS = "--latent-size 32 --d-learning-rate 3e-4 --g-width 16 --d-width 12"
 UPDATES = 800  # of the classifier by whose features FID is computed
-COLOURS = {"anew": "#69717b", "fine-tuned": "#d0702a", "frozen": "#2f6fb3"}
+COLOURS = {"from scratch": "#69717b", "fine-tuned": "#d0702a", "frozen": "#2f6fb3"}
 
 
 def main(
@@ -77,7 +77,7 @@ def main(
         }
         child = f"{common} --dataset {few} --steps {steps} --save-every {every} --keep {steps}"
         begun = f"{child} --init-from {parent}"
-        ways = {"anew": child, "fine-tuned": begun, "frozen": f"{begun} --freeze discriminator=first:{freeze}"}
+        ways = {"from scratch": child, "fine-tuned": begun, "frozen": f"{begun} --freeze discriminator=first:{freeze}"}
         for way, flags in ways.items():
             minutes[way] = running.timed("dcgan", flags, seed, root / way)
 
@@ -90,7 +90,7 @@ def main(
         for way in ways:
             opened = runs.open_run(root / way)
             fid = of_system(scored, opened.system, samples, seed)
-            at = [] if way == "anew" else [(0, parent)]
+            at = [] if way == "from scratch" else [(0, parent)]
             at += [(step, root / way) for step in checkpoint.steps(root / way / "checkpoints")]
             states = ((step, runs.restore_state(opened, run, step or None)) for step, run in at)
             curves[way] = [[step, round(fid(state.ema, "averaged", step)[0].value, 4)] for step, state in states]
@@ -154,7 +154,7 @@ def arranged(target: Path, classes: Path, folder: Path, count: int, seed: int) -
 def markdown(record: dict[str, Any]) -> str:
     """Returns the Markdown table of a record: FID by iterations, a column for each child."""
     found = {way: dict(map(tuple, rows)) for way, rows in record["fid"].items()}
-    titles = ("anew", "fine-tuned", f"fine-tuned, {record['freeze']} layers of D frozen")
+    titles = ("from scratch", "fine-tuned", f"fine-tuned, {record['freeze']} layers of D frozen")
     steps = sorted({step for rows in found.values() for step in rows})
     lines = ["| iterations | " + " | ".join(titles) + " |", "| --- |" + " --- |" * len(titles)]
     for step in steps[:: max(1, len(steps) // 6)]:

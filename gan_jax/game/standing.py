@@ -39,7 +39,8 @@ def standing(system: System, ema: dict[str, PyTree], batches: int, batch_size: i
         raise UserError(f"standing={batches} batches of {batch_size}: give at least 1 batch of at least 2 latents")
     latent, _ = sampler(system)
     params, stats = (ema.get(GENERATOR, {}).get(name, {}) for name in ("params", "stats"))
-    if not any(_moment(entries) for entries, _ in jax.tree_util.tree_leaves_with_path(stats)):
+    moments = _moments(stats)
+    if not moments:
         raise UserError("standing: the generator has no batch norm, so it has no statistics to estimate; leave it out")
     key = rng.named(rng.key(seed), "standing")
 
@@ -55,14 +56,16 @@ def standing(system: System, ema: dict[str, PyTree], batches: int, batch_size: i
     for i in range(batches):
         total, stats = update(total, stats, jnp.asarray(i))
     mean = jax.tree_util.tree_map_with_path(
-        lambda entries, sums, last: sums / batches if _moment(entries) else last, total, stats
+        lambda entries, sums, last: sums / batches if path(entries) in moments else last, total, stats
     )
     return ema | {GENERATOR: {"params": params, "stats": mean}}
 
 
-def _moment(entries: tuple) -> bool:
-    """Returns whether a leaf of statistics is a moment of batch norm."""
-    return path(entries).rpartition("/")[2] in ("mean", "var")
+def _moments(stats: PyTree) -> set[str]:
+    """Returns the paths of batch norms' moments: a "mean" and a "var" side by side."""
+    paths = {path(entries) for entries, _ in jax.tree_util.tree_leaves_with_path(stats)}
+    layers = [each.removesuffix("var") for each in paths if each.rpartition("/")[2] == "var"]
+    return {layer + name for layer in layers if layer + "mean" in paths for name in ("mean", "var")}
 
 
 def _forget(method: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
