@@ -46,6 +46,8 @@ SETTINGS = {
     "many dimensions": (functools.partial(normal, size=24), functools.partial(normal, size=24, scale=1.1)),
 }
 
+OF_FEATURES = [name for name, metric in METRICS.items() if not metric.pixels]
+
 
 def summary(features, centers, groups=10):
     """Features, and probabilities of classes about centers."""
@@ -86,7 +88,7 @@ def differing(scores):
 
 @pytest.mark.parametrize("setting", few(["shifted", "half of the modes nearly missed"], "shifted"))
 def test_errors_are_the_spread_over_fresh_samples(setting):
-    for name, scores in found(setting, METRICS, 40).items():
+    for name, scores in found(setting, OF_FEATURES, 40).items():
         assert 0.7 < ratio(scores) < 1.4, name
         assert differing(scores) < 0.15, name  # 5%, and more where the error is known by ten splits or groups alone
 
@@ -94,7 +96,7 @@ def test_errors_are_the_spread_over_fresh_samples(setting):
 @pytest.mark.slow
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_errors_are_the_spread_over_fresh_samples_in_unlike_settings(setting):
-    for name, scores in found(setting, METRICS, 40).items():
+    for name, scores in found(setting, OF_FEATURES, 40).items():
         assert 0.7 < ratio(scores) < 1.4, name
 
 

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toy import few
 
 from experiments import biggan as experiment
 from experiments import projection_gan
@@ -56,10 +55,11 @@ def test_sizes_are_those_of_biggan_and_biggan_deep():
 
 @pytest.mark.parametrize(
     ("side", "found"),
-    few(
-        [(32, (4_304_387, 4_207_361)), (64, (32_118_531, 19_552_961)), (256, (37_242_243, 43_411_649))],
+    [
+        pytest.param(32, (4_304_387, 4_207_361), marks=pytest.mark.slow),
         (64, (32_118_531, 19_552_961)),
-    ),
+        pytest.param(256, (37_242_243, 43_411_649), marks=pytest.mark.slow),
+    ],
 )
 def test_sizes_at_other_sides_are_those_of_the_authors_code(side, found):
     # 10 classes, ch = 64, no attention and no shared embedding

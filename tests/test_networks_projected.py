@@ -89,6 +89,7 @@ def test_only_the_critics_are_parameters_and_gradients_pass_to_images():
     )  # the authors' batch norm
 
 
+@pytest.mark.slow
 def test_the_features_stay_as_they_are_in_a_game_and_each_scale_gives_its_logits():
     networks = {"generator": linen(dcgan.Generator((8, 8, 1), 2), (4,)), "discriminator": SMALL}
     critic = [penalties.r1(0.1)]

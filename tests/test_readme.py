@@ -26,6 +26,7 @@ from experiments.reproduce import (
     comparison,
     conditional,
     fine_tuning,
+    image_networks,
     inference,
     infogan,
     papers,
@@ -251,6 +252,15 @@ def test_the_fine_tuned_runs_are_what_was_measured_and_start_nearer():
     assert table in README, f"a README must have the table\n{table}"
     first = min(step for step, _ in record["fid"]["from scratch"])
     assert dict(record["fid"]["fine-tuned"])[first] < dict(record["fid"]["from scratch"])[first]
+
+
+def test_the_image_networks_learn_as_was_measured():
+    record = recorded("image_networks")
+    table = image_networks.markdown(record)
+    assert table in README, f"a README must have the table\n{table}"
+    for name, run in record["runs"].items():
+        values = [value for _, value, _ in run["fid"]]
+        assert run["training images"] < values[-1] < values[0], name
 
 
 def test_the_first_page_is_short_and_lists_every_experiment():

@@ -99,7 +99,7 @@ def _run(name: str, settings: str, run: Path) -> dict[str, Any]:
         "command": running.command(name, settings),
         "protocol": protocol.described(fid[steps]),
         "data": opened.record["data"],
-        "environment": opened.record["environment"],
+        "environment": {key: value for key, value in opened.record["environment"].items() if key != "command"},
         "minutes": round(minutes, 1),
         "fid": [[step, round(fid[step].value, 3), round(fid[step].error, 3)] for step in sorted(fid)],
         TRAINING: round(training.value, 3),
