@@ -52,7 +52,7 @@ def main(workdir: Path, experiments: tuple[str, ...] = tuple(RUNS), dataset: str
         record["runs"][name] = _run(name, f"--dataset {dataset} {RUNS[name]}", workdir / name)
         files.write_json(FILE, record)
     pictures.save_png(FILE.with_suffix(".png"), curves(record))
-    directories = {name: workdir / name for name in RUNS if (workdir / name).is_dir()}
+    directories = {name: workdir / name for name in record["runs"] if (workdir / name).is_dir()}
     pictures.save_png(FILE.with_name("image_networks_samples.png"), comparison.picture(directories))
     print(markdown(record))
 
