@@ -52,13 +52,17 @@ class Config(baseline.Latents, baseline.Essentials):
     conditional: bool = False
     """Whether both networks see the labels, which the data must have."""
     learning_rate: float = 1e-3
+    """Learning rate of both players at first."""
     final_learning_rate: float = 1e-4
+    """Learning rate at the end of the schedules."""
     gamma: float = 10.0
     """Weight of R1 and R2."""
     final_gamma: float = 1.0
+    """Weight of R1 and R2 at the end of the schedules."""
     beta2: float = 0.9
     """Adam's beta2; beta1 is 0."""
     final_beta2: float = 0.99
+    """Beta2 at the end of the schedules."""
     half_life: float = 2_000
     """Half-life h of the average of the generator's weights at the end of the schedules, in images; 0 at first."""
     augmentation: float = 0.0

@@ -82,7 +82,7 @@ CODE = Config(  # what all configurations of train.py have in common
     ramp_up=0.0,  # ramp=None
     precision="bfloat16",  # num_fp16_res=4
 )
-LARGE = replace(CODE, resolution=1024, batch_size=32, learning_rate=0.002, half_life=10_000, group=4)
+LARGE = replace(CODE, dataset="ffhq", resolution=1024, batch_size=32, learning_rate=0.002, half_life=10_000, group=4)
 LONG = loop.Run(steps=25_000_000 // 64, sample_every=1_000)  # kimg=25000, mb=64
 PRESETS = {
     "paper-cifar10": replace(  # --cfg=cifar, "tuned configuration"
@@ -101,9 +101,19 @@ PRESETS = {
         run=loop.Run(steps=100_000_000 // 64, sample_every=1_000),  # kimg=100000
     ),
     "paper-256": replace(  # --cfg=paper256
-        CODE, resolution=256, batch_size=64, group=8, r1=1.0, half_life=20_000, channel_base=16384, run=LONG
+        CODE,
+        dataset="ffhq",
+        resolution=256,
+        batch_size=64,
+        group=8,
+        r1=1.0,
+        half_life=20_000,
+        channel_base=16384,
+        run=LONG,
     ),
-    "paper-512": replace(CODE, resolution=512, batch_size=64, group=8, r1=0.5, half_life=20_000, run=LONG),
+    "paper-512": replace(
+        CODE, dataset="ffhq", resolution=512, batch_size=64, group=8, r1=0.5, half_life=20_000, run=LONG
+    ),
     "paper-1024": replace(LARGE, r1=2.0, run=replace(LONG, steps=25_000_000 // 32)),  # --cfg=paper1024
     "stylegan2": replace(  # --cfg=stylegan2 --mirror=1 --aug=noaug
         LARGE, r1=10.0, ada=0.0, mirror=True, run=replace(LONG, steps=25_000_000 // 32)

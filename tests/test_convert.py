@@ -120,9 +120,9 @@ def test_other_files_are_refused_and_nothing_in_them_is_executed(tensors, tmp_pa
     np.savez(tmp_path / "others.npz", **{"conv1.weight": np.ones(3)})
     for name, message in {
         "a.pkl": "give a .npz or .safetensors file of the state dict; gan_jax/convert/README.md has a recipe",
-        "renamed.npz": "it is no .npz file of plain tensors",
-        "renamed.safetensors": "it is no .safetensors file of plain tensors",
-        "objects.npz": "it is no .npz file of plain tensors",
+        "renamed.npz": "this is no .npz file of plain tensors",
+        "renamed.safetensors": "this is no .safetensors file of plain tensors",
+        "objects.npz": "this is no .npz file of plain tensors",
         "others.npz": "they are named like conv1.weight",
     }.items():
         with pytest.raises(UserError, match=message):

@@ -26,7 +26,7 @@ from tyro.constructors import (
     StructTypeInfo,
 )
 
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, nearest
 
 TYPES = ConstructorRegistry()
 OWN = "experiment"  # group of the fields that belong to no other
@@ -106,7 +106,8 @@ def _preset(arguments: Sequence[str], prog: str, presets: Mapping[str, Any]) -> 
     if asked.preset is None:
         return MISSING_NONPROP, others
     if asked.preset not in presets:
-        raise UserError(f"--preset {asked.preset}: there is no such preset; give one of {', '.join(presets)}")
+        near = nearest(asked.preset, presets)
+        raise UserError(f"--preset {asked.preset}: there is no such preset; give one of {', '.join(presets)}.{near}")
     return presets[asked.preset], others
 
 

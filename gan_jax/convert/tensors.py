@@ -1,5 +1,6 @@
 """Tensors of published weights: reading the file, and filling a network with tensors by name."""
 
+import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,8 @@ def read(file: Path) -> Tensors:
             return safetensors.numpy.load_file(file)
         with np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except (SafetensorError, ValueError, AttributeError) as error:
-        raise UserError(f"{file}: it is no {file.suffix} file of plain tensors ({error}); {RECIPE}") from error
+    except (SafetensorError, zipfile.BadZipFile, ValueError, AttributeError) as error:
+        raise UserError(f"{file}: this is no {file.suffix} file of plain tensors; {RECIPE}") from error
 
 
 def within(tensors: Tensors, prefix: str) -> Tensors:

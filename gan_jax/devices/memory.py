@@ -77,9 +77,9 @@ def explained() -> Iterator[None]:
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        first = str(error).strip().splitlines()[0]
+        first = str(error).strip().splitlines()[0][:200].rstrip(".")
         raise OutOfMemory(
-            f"out of memory: {first[:200]}. Lower --batch-size, and raise --accumulate to keep the number of examples "
+            f"out of memory: {first}. Lower --batch-size, and raise --accumulate to keep the number of examples "
             "per update; or store fewer activations, with --activations layers or --activations nothing; or lower the "
             "widths of the networks. On accelerators, --precision bfloat16 halves the memory for activations, and more "
             "--devices share it"

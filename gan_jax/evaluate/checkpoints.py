@@ -15,7 +15,7 @@ from gan_jax.errors import UserError
 from gan_jax.evaluate import requests
 from gan_jax.evaluate.requests import MOST, Request, metrics_of, require_consistent
 from gan_jax.game import current
-from gan_jax.metrics import protocol
+from gan_jax.metrics import path_length, protocol
 from gan_jax.metrics.menu import require
 from gan_jax.metrics.protocol import Score
 from gan_jax.metrics.scorer import of_system, require_memory, scorer
@@ -140,6 +140,7 @@ def path(
     real = runs.dataset(opened)
     judge = planned(features, about["name"], opened.spec, resolution, train=opened.data).load()
     scores = []
+    print(f"{count:,} paths of step {path_length.EPSILON:g}, by features {judge.name}", flush=True)
     for step in steps:
         state = runs.restore_state(opened, run, step, shared.best)
         ema, step = state.ema if weights == "averaged" else current(state), int(state.step)
@@ -176,4 +177,4 @@ def _finish(run: Path, scores: list[Score]) -> None:
         raise UserError(
             f"the scores above are not saved, because {run} cannot be written to: {error.strerror or error}"
         ) from error
-    print(f"{run / protocol.FILE}: {len(scores)} scores; curves are in {run / 'report.html'}")
+    print(f"{run / protocol.FILE}: {len(scores)} score{'s' * (len(scores) != 1)}; curves are in {run / 'report.html'}")

@@ -182,10 +182,12 @@ def _require_terms(game: Game, terms: Sequence[Term]) -> None:
     names = [term.name for term in terms]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"terms: two are named {twice[0]!r}; rename one with term._replace(name='another')")
-    named = {network for term in terms for network in term.per_example}
-    for network in sorted(named | ({"body"} & set(game.networks) if "discriminator" in named else set())):
-        if game.networks[network].batch_dependent():
-            raise UserError(
-                f"terms: one differentiates the output of the {network} for each example, but that output depends on "
-                "the whole batch (batch norm or a minibatch layer?); use spectral or layer norm, or none"
-            )
+    for term in terms:
+        body = ["body"] if "discriminator" in term.per_example and "body" in game.networks else []
+        for network in (*term.per_example, *body):
+            if game.networks[network].batch_dependent():
+                raise UserError(
+                    f"terms: {term.name!r} differentiates the output of the {network} for each example, but that "
+                    "output depends on the whole batch (batch norm or a minibatch layer?); use spectral or layer norm, "
+                    "or none"
+                )

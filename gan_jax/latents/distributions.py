@@ -122,7 +122,10 @@ def labelled(noise: Latent, classes: int) -> Latent:
         classes: Number of classes; 0 means that the data have no labels, and raises UserError.
     """
     if not classes:
-        raise UserError("classes=0: the data have no labels; give a labelled data set, such as --dataset digits")
+        raise UserError(
+            "classes=0: the data have no labels; give a labelled data set, such as --dataset digits or a folder whose "
+            "sub-folders are classes, or train without labels"
+        )
     return joined(noise, label=categorical(classes))
 
 

@@ -86,7 +86,19 @@ def run(
         job, past = _continued(job, meta, int(state.step), new)
         held = f"state {memory.text(memory.size(state))}, data {fed.text}"
         begins = f"continues from step {int(state.step)}" if meta else "starts"
-        job.say("\n".join(filter(None, [f"{held}; {begins}, compiling", inherited, frozen, changes.text(new)])))
+        job.say(
+            "\n".join(
+                filter(
+                    None,
+                    [
+                        f"{held}; {begins}, compiling, which takes minutes for large networks",
+                        inherited,
+                        frozen,
+                        changes.text(new),
+                    ],
+                )
+            )
+        )
         program = _program(job, system, fed, key, init)
         with signals.noted() as received:
             try:
