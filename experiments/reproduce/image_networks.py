@@ -29,7 +29,7 @@ RUNS: dict[str, str] = {
     "sagan": "--g-width 4 --d-width 4 --steps 1800",
     "biggan": "--g-width 4 --d-width 4 --steps 1800",
     "r3gan": "--mirror --latent-size 64 --schedule-images 28800 --steps 1800",
-    "fastgan": "--mirror --latent-size 64 --steps 2400",
+    "fastgan": "--mirror --latent-size 64 --steps 1200",
     "stylegan2": "--path-length 0 --mixing 0 --r1 1 --half-life 5000 --steps 1800",
 }
 """Experiment -> flags of its run."""
