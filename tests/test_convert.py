@@ -71,7 +71,7 @@ def test_a_conditional_stylegan2_is_recognised_and_sampled(tmp_path):
     shapes = {"G_ema.": torch_stylegan2.generator_shapes(latent=4, width=6, depth=2, classes=3, **sizes)}
     random = np.random.default_rng(0)
     made = {p + n: random.normal(size=s).astype(np.float32) for p, of in shapes.items() for n, s in of.items()}
-    np.savez(tmp_path / "s.npz", **made)
+    np.savez(tmp_path / "s.npz", **made)  # pyright: ignore[reportArgumentType]
     assert "stylegan2 for images of 8 pixels" in convert.convert(tmp_path / "s.npz", tmp_path / "run")
     run = runs.open_run(tmp_path / "run")
     assert run.spec.classes == 3 and sample.samples(run, 0, 2).shape == (2, 8, 8, 3)
@@ -117,7 +117,7 @@ def test_other_files_are_refused_and_nothing_in_them_is_executed(tensors, tmp_pa
     (tmp_path / "renamed.npz").write_bytes(pickle.dumps(Executed()))
     (tmp_path / "renamed.safetensors").write_bytes(pickle.dumps(Executed()))
     np.savez(tmp_path / "objects.npz", x=np.array([Executed()], dtype=object))
-    np.savez(tmp_path / "others.npz", **{"conv1.weight": np.ones(3)})
+    np.savez(tmp_path / "others.npz", **{"conv1.weight": np.ones(3)})  # pyright: ignore[reportArgumentType]
     for name, message in {
         "a.pkl": "give a .npz or .safetensors file of the state dict; gan_jax/convert/README.md has a recipe",
         "renamed.npz": "this is no .npz file of plain tensors",

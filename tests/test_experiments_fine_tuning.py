@@ -51,10 +51,10 @@ def test_images_without_a_class_and_counts_without_others_are_refused(drawings, 
 
 
 def test_the_table_has_each_way_by_iterations_and_the_lowest_of_each():
-    fid = {"anew": [[100, 50.0], [200, 40.0]], "fine-tuned": [[0, 30.0], [100, 20.0], [200, 25.0]]}
+    fid = {"from scratch": [[100, 50.0], [200, 40.0]], "fine-tuned": [[0, 30.0], [100, 20.0], [200, 25.0]]}
     record = {"freeze": 2, "fid": fid | {"frozen": [[0, 30.0], [100, 22.0], [200, 19.0]]}}
     assert fine_tuning.markdown(record).splitlines() == [
-        "| iterations | anew | fine-tuned | fine-tuned, 2 layers of D frozen |",
+        "| iterations | from scratch | fine-tuned | fine-tuned, 2 layers of D frozen |",
         "| --- | --- | --- | --- |",
         "| 0 |  | 30.0 | 30.0 |",
         "| 100 | 50.0 | 20.0 | 22.0 |",

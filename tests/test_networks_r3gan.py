@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -94,9 +95,8 @@ def test_the_discriminator_its_gradients_and_those_of_r1_equal_the_authors(both)
 def test_blocks_are_the_identity_at_first_and_their_kernels_shrink_with_the_depth_of_the_network(depth):
     block, x = Block(depth, expansion=2, group_width=4), jax.random.normal(jax.random.key(0), (2, 4, 4, 32))
     params = jax.jit(block.init)(jax.random.key(1), x)
-    output, slopes = jax.jit(lambda p, x: (block.apply(p, x), jax.grad(lambda p: jnp.sum(block.apply(p, x) ** 2))(p)))(
-        params, x
-    )
+    apply: Any = block.apply
+    output, slopes = jax.jit(lambda p, x: (apply(p, x), jax.grad(lambda p: jnp.sum(apply(p, x) ** 2))(p)))(params, x)
     np.testing.assert_array_equal(output, x)
     first, grouped, last = (params["params"][f"Conv_{i}"]["kernel"] for i in range(3))
     for kernel, fan_in in ((first, 32), (grouped, 9 * 4)):

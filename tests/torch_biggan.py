@@ -1,4 +1,6 @@
-"""BigGAN and BigGAN-deep in PyTorch, as functions of our parameters, after ajbrock/BigGAN-PyTorch."""
+"""BigGAN and BigGAN-deep in PyTorch, as functions of our parameters, after ajbrock/BigGAN-PyTorch. Needs torch."""
+
+# pyright: reportMissingImports=false
 
 import collections
 

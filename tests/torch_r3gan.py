@@ -65,7 +65,7 @@ class Resampler(nn.Module):
         self.up = up
 
     def forward(self, x):
-        kernel = self.Kernel.expand(x.shape[1], 1, 4, 4)
+        kernel = self.Kernel.expand(x.shape[1], 1, 4, 4)  # pyright: ignore[reportCallIssue]
         if self.up:
             return functional.conv_transpose2d(x, 4 * kernel, stride=2, padding=1, groups=x.shape[1])
         return functional.conv2d(x, kernel, stride=2, padding=1, groups=x.shape[1])
@@ -170,8 +170,10 @@ class Wrapped(nn.Module):
 def pair(noise, widths, cardinalities, blocks, expansion, classes=0, channels=3):
     """The generator and the mirrored discriminator, with the embeddings of train.py."""
     generator = Generator(noise, widths, cardinalities, blocks, expansion, classes, noise * bool(classes), channels)
-    mirrored = [each[::-1] for each in (widths, cardinalities, blocks)]
-    return Wrapped(generator), Wrapped(Discriminator(*mirrored, expansion, classes, widths[0], channels))
+    discriminator = Discriminator(
+        widths[::-1], cardinalities[::-1], blocks[::-1], expansion, classes, widths[0], channels
+    )
+    return Wrapped(generator), Wrapped(discriminator)
 
 
 def tensors(generator, discriminator):
