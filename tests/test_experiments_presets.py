@@ -37,7 +37,14 @@ def spec_of(config) -> Spec:
     return Spec(shape, 10, source, unpaired=task == "unpaired", few_labels=task == "few")
 
 
-@pytest.mark.parametrize(("module", "name"), PRESETS, ids=[f"{m.__name__[12:]}-{name}" for m, name in PRESETS])
+FIRST = [(module, next(iter(getattr(module, "PRESETS", {})), "")) for module in MODULES]
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [each if each in FIRST else pytest.param(*each, marks=pytest.mark.slow) for each in PRESETS],
+    ids=[f"{m.__name__[12:]}-{name}" for m, name in PRESETS],
+)
 def test_every_preset_is_a_config_that_builds_networks_for_its_images(module, name):
     config = module.PRESETS[name]
     assert type(config) is module.Config and config.run.workdir is None and config.seed == 0

@@ -125,6 +125,7 @@ def test_a_lazy_term_is_evaluated_when_it_is_due_and_not_between():
     assert sorted(evaluated) == [0, 4, 8]  # once for both members, whose step is one
 
 
+@pytest.mark.slow
 def test_frozen_layers_stay_as_they_began_in_every_member():
     configs = [Config(seed=seed, run=loop.Run(steps=3, freeze=("generator=first:1",))) for seed in range(2)]
     members = population.train(build, RING, configs, lambda _, state: state.params["generator"], devices=ONE)
