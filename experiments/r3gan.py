@@ -166,8 +166,8 @@ def build(config: Config, spec: Spec) -> System:
         baseline.discriminator(config, played, held, adam),
         baseline.generator(config, played, optimizer=adam),
     ]
-    half_life = between(0.0, config.half_life)
-    average = controllers.ema("generator", lambda step: 0.5 ** (config.batch_size / (half_life(step) + 1e-8)))
+    decay = controllers.half_life(between(0.0, config.half_life), config.batch_size)
+    average = controllers.ema("generator", decay)
     system = game.system(played, rules.alternating(players), [average])
     return mirrored(system) if config.mirror else system
 

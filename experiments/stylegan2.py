@@ -28,8 +28,8 @@ from gan_jax.data import Spec
 from gan_jax.game import Game, averaged_network, given, labelled, regularisation, system
 from gan_jax.methods.mirroring import mirrored
 from gan_jax.networks import linen, rematerialised, stylegan2
-from gan_jax.rules.controllers import adaptive_augmentation, ema
-from gan_jax.types import Array, Network, System
+from gan_jax.rules.controllers import adaptive_augmentation, ema, half_life
+from gan_jax.types import Network, System
 
 
 @dataclass(frozen=True)
@@ -147,25 +147,16 @@ def build(config: Config, spec: Spec) -> System:
     if config.path_length:
         paths = terms.path_length(config.path_length, layer="styles", shrink=2)
         players.insert(1, regularisation(game, g, [paths], 4))
+    longest, seen = config.half_life, config.ramp_up * config.batch_size  # of the images of an iteration
+    decay = half_life(lambda step: jnp.minimum(longest, seen * step if seen else longest), config.batch_size)
     controllers = [adaptive_augmentation(config.batch_size, config.ada)] if config.ada else []
     built = system(
         game,
         rules.alternating(players),
-        [*controllers, ema("generator", _decay(config))],
+        [*controllers, ema("generator", decay)],
         truncate=lambda psi: averaged_network({"generator": generator(psi)}, "generator"),
     )
     return mirrored(built) if config.mirror else built
-
-
-def _decay(config: Config) -> optimizers.Schedule:
-    """Returns the decay of the generator's average, by its half-life."""
-    size, longest, share = config.batch_size, config.half_life, config.ramp_up
-
-    def decay(step: Array) -> Array:
-        half_life = jnp.minimum(longest, share * size * step) if share else longest
-        return 0.5 ** (size / jnp.maximum(half_life, 1e-8))
-
-    return decay
 
 
 def main(config: Config) -> None:

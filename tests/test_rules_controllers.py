@@ -206,3 +206,9 @@ def test_two_parts_cannot_carry_one_slot():
 def test_bad_settings_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_an_average_forgets_half_in_its_half_life():
+    decay = controllers.half_life(lambda step: jnp.where(step < 5, 0.0, 480.0), batch_size=32)
+    np.testing.assert_allclose(decay(jnp.asarray(9)) ** (480 / 32), 0.5, rtol=1e-6)
+    assert decay(jnp.asarray(0)) == 0

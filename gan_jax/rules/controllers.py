@@ -41,6 +41,16 @@ def ema(network: str, decay: float | Schedule) -> Controller:
     return Controller(f"average {network}", hook, averages=(network,))
 
 
+def half_life(images: Schedule, batch_size: int) -> Schedule:
+    """Returns the decay of an average with a half-life in images, 0.5^(batch size / half-life), for `ema`.
+
+    Args:
+        images: The half-life as a schedule of the iteration, in images, at least 0; 0 copies the current network.
+        batch_size: Images of an iteration.
+    """
+    return lambda step: 0.5 ** (batch_size / jnp.maximum(images(step), 1e-8))
+
+
 def lookahead(networks: Sequence[str], every: int = 5, fraction: float = 0.5, name: str = "lookahead") -> Controller:
     """Joint look-ahead (Chavdarova et al. 2021, "Taming GANs with Lookahead-Minmax", arXiv:2006.14567).
 
