@@ -121,6 +121,12 @@ PRESETS = {
 }
 
 
+def average_decay(config: Config) -> optimizers.Schedule:
+    """Decay of the generator's average at an iteration; its half-life ramps up with the images seen, if `ramp_up`."""
+    longest, seen = config.half_life, config.ramp_up * config.batch_size
+    return half_life(lambda step: jnp.minimum(longest, seen * step if seen else longest), config.batch_size)
+
+
 def build(config: Config, spec: Spec) -> System:
     """Assembles both networks, their players with lazy regularisation, ADA, and truncation in W."""
     latent, classes, taken = latents.normal(config.latent_size), 0, []
@@ -147,13 +153,11 @@ def build(config: Config, spec: Spec) -> System:
     if config.path_length:
         paths = terms.path_length(config.path_length, layer="styles", shrink=2)
         players.insert(1, regularisation(game, g, [paths], 4))
-    longest, seen = config.half_life, config.ramp_up * config.batch_size  # of the images of an iteration
-    decay = half_life(lambda step: jnp.minimum(longest, seen * step if seen else longest), config.batch_size)
     controllers = [adaptive_augmentation(config.batch_size, config.ada)] if config.ada else []
     built = system(
         game,
         rules.alternating(players),
-        [*controllers, ema("generator", decay)],
+        [*controllers, ema("generator", average_decay(config))],
         truncate=lambda psi: averaged_network({"generator": generator(psi)}, "generator"),
     )
     return mirrored(built) if config.mirror else built

@@ -366,7 +366,7 @@ def test_presets_are_those_of_the_official_code(name):
 def test_the_average_ramps_up_as_in_the_official_code():
     # ema_beta = 0.5 ** (batch_size / max(min(ema_kimg * 1000, images * ramp), 1e-8))
     for name, longest, ramp, size in (("paper-cifar10", 500_000, 0.05, 64), ("paper-1024", 10_000, math.inf, 32)):
-        decay = experiment._decay(experiment.PRESETS[name])
+        decay = experiment.average_decay(experiment.PRESETS[name])
         for step in (0, 1, 100, 10**6):
             images = min(longest, (step and step * size * ramp) if name == "paper-cifar10" else longest)
             np.testing.assert_allclose(decay(jnp.asarray(step)), 0.5 ** (size / max(images, 1e-8)), rtol=1e-5)
