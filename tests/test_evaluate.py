@@ -95,6 +95,7 @@ def test_the_command_scores_checkpoints_with_a_yardstick(digits, capsys):
     assert "fid" in (digits / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_the_command_scores_the_players(points):
     evaluate.players(points, Shared(), moves=2)
     found = {(s.metric, s.weights, s.step) for s in protocol.read(points)}

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toy import double
+from toy import double, few
 
 import experiments
 from gan_jax import baseline, data, game, loop, rng, rules, runs, sample, translate
@@ -19,8 +19,6 @@ from gan_jax.devices import parallel
 ROOT = Path(__file__).parent.parent
 MODULES = [importlib.import_module(f"experiments.{m.name}") for m in pkgutil.iter_modules(experiments.__path__)]
 NAMES = [module.__name__.split(".")[1] for module in MODULES if hasattr(module, "Config") and hasattr(module, "build")]
-
-UNLIKE = ("dcgan", "pix2pix", "vae")  # these run by default, the others when slow tests are asked for
 
 
 def small(name, **settings) -> tuple[Any, Any]:
@@ -79,9 +77,7 @@ def test_every_experiment_keeps_the_form_of_its_state_and_uses_all_settings(name
         assert jax.eval_shape(system.translate_back, state.ema, examples).shape == (5, *(spec.source or ()))
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in UNLIKE else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
-)
+@pytest.mark.parametrize("name", few(NAMES, "dcgan"))
 def test_every_experiment_runs_two_steps_and_is_sampled(name, tmp_path, monkeypatch):
     monkeypatch.setattr(stacked, "TESTED", 1_000)
     experiment, config = small(name, run=loop.Run(steps=2, workdir=tmp_path, devices=1))

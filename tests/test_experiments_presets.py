@@ -18,7 +18,8 @@ from gan_jax.errors import UserError
 MODULES: list[Any] = [
     importlib.import_module(f"experiments.{m.name}") for m in pkgutil.iter_modules(experiments.__path__)
 ]
-PRESETS = [(module, name) for module in MODULES for name in getattr(module, "PRESETS", {})]
+BY_MODULE: dict[Any, Any] = {module: module.PRESETS for module in MODULES if hasattr(module, "PRESETS")}
+PRESETS = [(module, name) for module, each in BY_MODULE.items() for name in each]
 SHAPES = {
     "cifar10": (32, 3),
     "mnist": (28, 1),
@@ -37,12 +38,12 @@ def spec_of(config) -> Spec:
     return Spec(shape, 10, source, unpaired=task == "unpaired", few_labels=task == "few")
 
 
-FIRST = [(module, next(iter(getattr(module, "PRESETS", {})), "")) for module in MODULES]
+SMALLEST = {module: min(each, key=lambda name: each[name].resolution or 0) for module, each in BY_MODULE.items()}
 
 
 @pytest.mark.parametrize(
     ("module", "name"),
-    [each if each in FIRST else pytest.param(*each, marks=pytest.mark.slow) for each in PRESETS],
+    [each if each[1] == SMALLEST[each[0]] else pytest.param(*each, marks=pytest.mark.slow) for each in PRESETS],
     ids=[f"{m.__name__[12:]}-{name}" for m, name in PRESETS],
 )
 def test_every_preset_is_a_config_that_builds_networks_for_its_images(module, name):

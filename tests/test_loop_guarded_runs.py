@@ -138,6 +138,7 @@ def test_rolled_back_a_run_goes_on_with_a_new_key(recovered):
     assert steps == sorted(set(steps)), "the abandoned records are in files of their own"
 
 
+@pytest.mark.slow
 def test_a_rolled_back_run_goes_on_exactly_without_its_log(recovered, tmp_path, monkeypatch):
     save_png = pictures.save_png
 

@@ -104,6 +104,7 @@ def test_the_term_s_gradient_holds_the_target_constant():
     assert set(slope) == {"generator"}
 
 
+@pytest.mark.slow
 def test_each_moves_its_own():
     batch = points(8)
     games = [experiment.build(replace(CONFIG, adversarial=a), Spec((2,), 8, kind=kinds.points)) for a in (1.0, 3.0)]

@@ -59,6 +59,7 @@ def test_perfect_samples_score_what_theory_says():
     assert abs(np.mean(values) - expected) < 3 * np.std(values) / np.sqrt(400) + 0.02 * expected
 
 
+@pytest.mark.slow
 def test_errors_are_the_spread_over_seeds():
     """Within 1.4: off the data's shares, for perfect samples, for rare classes, and for as many classes as samples."""
     draws, shares, alike = np.random.default_rng(0), np.array([0.1, 0.2, 0.3, 0.4]), np.full(500, 1 / 500)

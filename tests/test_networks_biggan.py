@@ -44,6 +44,7 @@ def attention(channels):
     return 2 * conv(channels, channels // 8, 1, 0) + 2 * conv(channels, channels // 2, 1, 0) + 1
 
 
+@pytest.mark.slow
 def test_sizes_are_those_of_biggan_and_biggan_deep():
     # counted in the authors' PyTorch code (ajbrock/BigGAN-PyTorch at 9845943, launch_BigGAN_bs256x8 and _deep). The
     # paper has 70.4 and 88.0 million, and 50.4 and 34.6 million for the deep form
@@ -145,6 +146,7 @@ def test_a_block_sees_the_class_and_its_own_chunk_alone():
     assert not np.allclose(images(z.at[:, 4:].set(jnp.eye(3)[1])), plain, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_without_a_shared_embedding_classes_start_alike():
     network, params, stats = made()
     z = jnp.concatenate([jnp.tile(jax.random.normal(KEY, (1, 4)), (3, 1)), jnp.eye(3)], 1)
@@ -153,6 +155,7 @@ def test_without_a_shared_embedding_classes_start_alike():
     assert jnp.std(y[0]) > 0
 
 
+@pytest.mark.slow
 def test_weights_start_orthogonal():
     network = linen(biggan.Discriminator((8, 8, 1), 3, 2), (8, 8, 1), ())
     params = jax.jit(network.init)(KEY)[0]

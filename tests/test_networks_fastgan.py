@@ -70,6 +70,7 @@ def test_a_halving_block_equals_pytorchs():
     np.testing.assert_allclose(apply(variables, (x,)), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_layers_at_256_pixels_have_the_sizes_of_the_code():
     # models.py with ngf = ndf = 64, nz = 256, im_size = 256, without what belongs to the images of side 128
     generator = shapes(linen(fastgan.Generator((256, 256, 3)), (256,)))

@@ -42,6 +42,7 @@ def test_the_maps_of_the_classifier_are_those_from_which_it_computes_its_feature
         jax.eval_shape(DIGITS.maps, DIGITS.weights, jnp.zeros((1, 32, 32, 1)))
 
 
+@pytest.mark.slow
 def test_the_maps_of_inception_halve_three_times():
     weights = jax.eval_shape(inception_network.Net().init, KEY, jnp.zeros((1, 299, 299, 3)))["params"]
     like = jax.ShapeDtypeStruct((2, 32, 32, 1), "float32")
@@ -71,6 +72,7 @@ def test_maps_are_mixed_downwards_as_in_the_authors_code():
         np.testing.assert_allclose(x, jnp.broadcast_to(expected, x.shape), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_only_the_critics_are_parameters_and_gradients_pass_to_images():
     params, stats = jax.jit(SMALL.init)(KEY)
     assert set(stats) == {"critic", "mixer", "backbone"}

@@ -169,6 +169,7 @@ def test_the_presets_schedules_are_those_of_the_code(name):
         assert float(rate(step)) == pytest.approx(cosine(step * batch, 2e-4, 5e-5, images), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_gamma_beta2_learning_rates_and_the_average_follow_their_schedules():
     config = r3gan.Config(
         width=4,

@@ -259,6 +259,7 @@ def test_styles_have_the_mean_square_of_noise_at_the_start():
         np.testing.assert_allclose(jnp.mean(w**2), 1.04, rtol=0.2)  # a leaky ReLU times sqrt(2): 1 + 0.2^2 of it
 
 
+@pytest.mark.slow
 def test_bfloat16_is_confined_to_the_highest_resolutions(fresh):
     module, params, stats, z = fresh
     types = {}
@@ -318,9 +319,10 @@ PRINTED = {  # parameters of layers, as the official code prints them when it st
 
 
 @pytest.mark.parametrize(
-    ("preset", "conditional"), [(name, False) for name in experiment.PRESETS] + [("paper-cifar10", True)]
+    "case", few([*((name, False) for name in experiment.PRESETS), ("paper-cifar10", True)], ("paper-1024", False))
 )
-def test_presets_have_the_official_parameters_layer_by_layer(preset, conditional):
+def test_presets_have_the_official_parameters_layer_by_layer(case):
+    preset, conditional = case
     config: Any = dataclasses.replace(experiment.PRESETS[preset], conditional=conditional)
     side, classes = config.resolution, 10 * conditional
     system = experiment.build(config, Spec((side, side, 3), 10))
