@@ -242,10 +242,6 @@ def test_the_scores_over_time_are_what_was_measured():
         assert sum(better) >= 0.9 * len(better), "averaging helps"
 
 
-FINE_TUNING = ROOT / "experiments" / "results" / "fine_tuning.json"
-
-
-@pytest.mark.skipif(not FINE_TUNING.exists(), reason="python -m experiments.reproduce.fine_tuning was not run yet")
 def test_the_fine_tuned_runs_are_what_was_measured_and_start_nearer():
     record = recorded("fine_tuning")
     table = fine_tuning.markdown(record)

@@ -121,6 +121,11 @@ def main(
         made = [pool.submit(make, job) for job in jobs if again or str(job[0]) not in record["runs"].get(job[1], {})]
     for each in made:  # all were tried: one that failed is raised after the others are recorded
         each.result()
+    latest = {record["runs"][name][str(seed)]["judge"] for seed, name in jobs}
+    if others := sorted(
+        name for name, each in record["runs"].items() if {run["judge"] for run in each.values()} != latest
+    ):
+        print(f"scores by another classifier, not comparable with the latest; repeat with --again: {' '.join(others)}")
     if rounds:
         record["costs"] = costs(list(record["runs"]), settings, rounds)
         save()
@@ -251,7 +256,7 @@ def _run(name: str, seed: int, run: Path, settings: dict[str, Any], cores: set[i
     def of(weights: str) -> dict[str, float]:
         return {score.metric: round(score.value, 4) for score in scores if score.weights == weights}
 
-    return of("averaged") | {TRAINING: of(TRAINING)}
+    return of("averaged") | {TRAINING: of(TRAINING), "judge": scores[-1].features}
 
 
 if __name__ == "__main__":

@@ -158,10 +158,11 @@ def markdown(record: dict[str, Any]) -> str:
     steps = sorted({step for rows in found.values() for step in rows})
     lines = ["| iterations | " + " | ".join(titles) + " |", "| --- |" + " --- |" * len(titles)]
     for step in steps[:: max(1, len(steps) // 6)]:
-        cells = [f"{rows[step]:#.3g}" if step in rows else "" for rows in found.values()]
+        cells = [f"{rows[step]:.1f}" if step in rows else "" for rows in found.values()]
         lines.append(f"| {step:,} | " + " | ".join(cells) + " |")
     best = (min(rows, key=lambda row: row[1]) for rows in record["fid"].values())
-    lines.append("| lowest, at | " + " | ".join(f"{value:#.3g}, {step:,}" for step, value in best) + " |")
+    lines.append("| lowest, at | " + " | ".join(f"{value:.1f}, {step:,}" for step, value in best) + " |")
+    lines.append(f"| the {record['images']} {TRAINING} | {record[TRAINING]:.1f} | | |")
     return "\n".join(lines)
 
 
