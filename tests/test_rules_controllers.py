@@ -105,11 +105,21 @@ def test_balance_follows_the_papers_proportional_control():
 
 def test_augmentation_grows_while_the_discriminator_is_sure_of_real_examples():
     # 64 images a step and 640 to go from 0 to 1: a tenth a step
-    control = controllers.adaptive_augmentation(64, target=0.6, images=640)
+    control = controllers.adaptive_augmentation(64, target=0.6, images=640, every=1)
     state = carrying(control)
     for accuracy, p in ((1.0, 0.1), (0.9, 0.2), (0.7, 0.1), (0.0, 0.0), (0.0, 0.0), (0.81, 0.1)):
         state, metrics = control.hook(state, metrics_of(0.0, 0.0, accuracy), KEY)
         assert float(state.extra["ada"]) == pytest.approx(p, abs=1e-6) == float(metrics["ada/probability"])
+
+
+def test_augmentation_follows_the_mean_sign_of_four_iterations():
+    # signs 1, 1, 0.2, 0.3: mean 0.625, above the target, although the median is 0.65 and half are below; then 0.575
+    control = controllers.adaptive_augmentation(16, target=0.6, images=640)
+    state, probabilities = carrying(control), []
+    for step, sign in enumerate((1.0, 1.0, 0.2, 0.3, 0.7, 0.7, 0.7, 0.2)):
+        state, _ = control.hook(replace(state, step=jnp.asarray(step)), metrics_of(0.0, 0.0, (1 + sign) / 2), KEY)
+        probabilities.append(float(state.extra["ada"]))
+    np.testing.assert_allclose(probabilities, [0, 0, 0, 0.1, 0.1, 0.1, 0.1, 0], atol=1e-6)
 
 
 def test_the_discriminator_waits_while_it_is_too_good():
@@ -159,7 +169,7 @@ def test_slots_begin_as_they_go_on():
     parts = (controllers.accuracy(), controllers.balance(), controllers.adaptive_augmentation(8))
     game = points_game(controllers=parts, terms={"discriminator": [penalties.lecam(1.0)]})
     state = jax.eval_shape(game.init, KEY)
-    assert len(jax.tree.leaves(state.extra)) == 5
+    assert len(jax.tree.leaves(state.extra)) == 6
     assert not any(leaf.weak_type for leaf in jax.tree.leaves(state))
 
 

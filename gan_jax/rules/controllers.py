@@ -107,32 +107,39 @@ def balance(gamma: float = 0.5, rate: float = 0.001, name: str = "balance") -> C
     return Controller(name, hook, lambda params: {name: jnp.zeros(())})
 
 
-def adaptive_augmentation(batch_size: int, target: float = 0.6, images: int = 500_000, name: str = "ada") -> Controller:
+def adaptive_augmentation(
+    batch_size: int, target: float = 0.6, images: int = 500_000, every: int = 4, name: str = "ada"
+) -> Controller:
     """ADA's control of the augmentation probability p (Karras et al. 2020, arXiv:2006.06676), for `augment.ada`.
 
     With another name it controls the p of `augment.diffusion` or of `methods.pseudo_augmentation`, whose papers use the
     same rule.
 
-    p <- clip(p + sign(r - target) * batch_size / images, 0, 1), starting at 0, where r = E[sign(D(x))] on the
-    iteration's real examples: the paper's overfitting heuristic r_t. The loss must separate real from fake at logit 0,
-    as cross-entropy, hinge and least squares with a = -b do, and relativistic losses do not.
+    Every `every` iterations p <- clip(p + sign(r - target) * every * batch_size / images, 0, 1), starting at 0, where
+    r = E[sign(D(x))] on the real examples of these iterations: the paper's overfitting heuristic r_t. The loss must
+    separate real from fake at logit 0, as cross-entropy, hinge and least squares with a = -b do, and relativistic
+    losses do not.
 
     Args:
         batch_size: Examples per iteration, over all devices.
         target: Target of r, in (0, 1).
         images: Number of real images in which p can rise from 0 to 1.
-        name: Name of the controller, and of the slot with p.
+        every: Iterations between changes of p, 4 in the paper; at least 1.
+        name: Name of the controller, and of the slot with p; the slot NAME_signs has the sum of r since its last change.
     """
     require(lambda: 0 < target < 1, f"target={target}: the target of the mean sign of logits must lie in (0, 1)")
     require(lambda: batch_size >= 1, f"batch_size={batch_size}: it must be at least 1")
     require(lambda: images >= 1, f"images={images}: it must be at least 1")
+    require(lambda: every >= 1, f"every={every}: give at least 1 iteration between changes of p")
 
     def hook(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
-        sign = 2 * metrics["discriminator/accuracy_real"] - 1
-        p = jnp.clip(state.extra[name] + jnp.sign(sign - target) * (batch_size / images), 0, 1)
-        return replace(state, extra=state.extra | {name: p}), metrics | {f"{name}/probability": p}
+        due = (state.step + 1) % every == 0
+        p, signs = state.extra[name], state.extra[f"{name}_signs"] + 2 * metrics["discriminator/accuracy_real"] - 1
+        change = jnp.sign(signs / every - target) * (every * batch_size / images)
+        slots = {name: jnp.where(due, jnp.clip(p + change, 0, 1), p), f"{name}_signs": jnp.where(due, 0.0, signs)}
+        return replace(state, extra=state.extra | slots), metrics | {f"{name}/probability": slots[name]}
 
-    return Controller(name, hook, lambda params: {name: jnp.zeros(())})
+    return Controller(name, hook, lambda params: {name: jnp.zeros(()), f"{name}_signs": jnp.zeros(())})
 
 
 def accuracy(decay: float = 0.9, name: str = "accuracy") -> Controller:
