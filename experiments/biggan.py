@@ -7,9 +7,10 @@
 
 Weights start orthogonal. `--deep` is BigGAN-deep: bottleneck blocks, two at each resolution, which see all of z.
 `--preset imagenet128` and `--preset imagenet128-deep` have the paper's settings for ImageNet at 128 pixels, except for
-the number of iterations, as the paper trains until collapse. `--preset cifar10` has those of the authors' PyTorch code,
-except that its weights start as N(0, 0.02^2). Truncated samples, with standing statistics for the averaged weights:
-`python -m gan_jax.sample RUN grid --truncation 0.5 --standing 100`; a grid has one column per class.
+the number of iterations, as the paper trains until collapse; here it is that of the authors' PyTorch code, whose other
+settings for ImageNet differ. `--preset cifar10` has the settings of that code, except that its weights start as
+N(0, 0.02^2), and its average after 1,000 iterations. Truncated samples, with standing statistics for the averaged
+weights: `python -m gan_jax.sample RUN grid --truncation 0.5 --standing 100`; a grid has one column per class.
 """
 
 from dataclasses import dataclass, replace
@@ -43,7 +44,7 @@ class Config(baseline.Adam, baseline.ConditionalNetworks):
     beta2: float = 0.999
 
 
-IMAGENET = Config(  # section 3 and appendix C
+IMAGENET = Config(  # section 3 and appendix C; iterations: README.md of ajbrock/BigGAN-PyTorch
     dataset="imagenet2012",
     resolution=128,
     batch_size=2048,

@@ -12,7 +12,9 @@ DIRECTORY:DIRECTORY or a set of TensorFlow Datasets such as cycle_gan/horse2zebr
 
 `--preset horse2zebra` has the paper's settings for horses and zebras: learning rates are constant for 100 epochs, then
 fall linearly to 0 over 100 more. It lacks the random crops from side 286 and the mirror images. The paper uses the
-identity loss for paintings alone, and translates with the last weights, not averaged ones.
+identity loss for paintings alone (the authors' code by default), and translates with the last weights, not averaged
+ones. That code updates the translators before the critics. Its PyTorch version has norms without scale and shift; in
+the first one, in Lua, scales start as N(1, 0.02^2), here at 1.
 
 Translate a folder: `python -m gan_jax.translate RUN --input DIRECTORY --output DIRECTORY`, and `--backward`.
 
@@ -59,7 +61,8 @@ class Config(baseline.Adam, baseline.Widening, baseline.Common):
 
 
 PRESETS = {
-    # section 4 and appendix 7; 200 epochs of 1,334 zebras, the larger set
+    # section 4 and appendix 7; options.lua of junyanz/CycleGAN, options/train_options.py of its PyTorch version; 200
+    # epochs of 1,334 zebras, the larger set in TensorFlow Datasets: the authors count 939 horses and 1,177 zebras
     "horse2zebra": Config(
         dataset="unpaired:cycle_gan/horse2zebra",
         resolution=256,

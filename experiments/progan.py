@@ -12,8 +12,9 @@ Each stage computes only the sides that it needs; all stages are compiled at the
 
 `--preset paper-cifar10` has the settings of the authors' Theano code for the paper's section on CIFAR-10, and
 `--preset paper-lsun-128` those for table 1 (g), LSUN bedrooms of side 128, in the folder that `--dataset` names. There
-is no preset for CelebA-HQ, whose batches become smaller from 256 pixels on. Two things differ from that code: each
-player draws its own latents when both move at once, and the decay of G's average is ramped up in the first iterations.
+is no preset for CelebA-HQ, whose batches have 16 images up to 128 pixels, and 14, 6 and 3 from 256 on. Two things
+differ from that code: each player draws its own latents when both move at once, and the decay of G's average is ramped
+up in the first iterations.
 
 The networks are those of the authors' TensorFlow code, which averages D's maps before the activation; the paper and its
 Theano code average after it: `--no-pool-first`. The defaults, for CPUs, have narrower networks and short stages, and
@@ -60,7 +61,8 @@ class Config(baseline.Baseline):
     beta1: float = 0.0
 
 
-THEANO = Config(  # config.py and network.py of the authors' Theano code, here and below
+# config.py and network.py of the branch original-theano-version of tkarras/progressive_growing_of_gans, here and below
+THEANO = Config(
     batch_size=16,  # minibatch_default
     g_learning_rate=0.001,  # G_learning_rate_max
     d_learning_rate=0.001,  # D_learning_rate_max

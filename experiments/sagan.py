@@ -1,12 +1,13 @@
 """SAGAN (Zhang et al. 2019, arXiv:1805.08318): self-attention and spectral norm in both networks, two learning rates.
 
     for each iteration:
-        D minimises max(0, 1 - D(x, y)) + max(0, 1 + D(G(z, y'), y')), with x dequantised and y' uniform
+        D minimises max(0, 1 - D(x, y)) + max(0, 1 + D(G(z, y'), y')), with y' uniform
         G minimises -D(G(z, y'), y'), at a quarter of D's learning rate
     where one map h of each network becomes h + gamma W_o (softmax(Q K^T) V), with Q, K, V linear in h
 
 Labels enter both networks as in projection_gan. `--preset paper-imagenet128` has the paper's settings for ImageNet at
-128 pixels. Attention is that of the authors' code, which pools K and V, but beta2 is the paper's: 0.9, not 0.999.
+128 pixels. Attention is that of the authors' code, which pools K and V, but beta2 is the paper's: 0.9, not 0.999. By
+default x is dequantised, as in projection_gan; in the authors' code, and in the preset, it is not.
 Samples come from an average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
 Samples of one class: `python -m gan_jax.sample RUN --labels 3`; a grid has one column per class.
 """
@@ -30,6 +31,8 @@ class Config(baseline.Adam, baseline.ConditionalNetworks):
 
     attention: int = 2
     """Self-attention acts on maps whose side is the images' divided by this, 2, 4, ...; 0 for none."""
+    dequantise: bool = True
+    """Add uniform noise to real images, which makes their grey levels continuous."""
     g_learning_rate: float = 5e-4
     d_learning_rate: float = 2e-3
     beta1: float = 0.0
@@ -37,7 +40,8 @@ class Config(baseline.Adam, baseline.ConditionalNetworks):
 
 
 PRESETS = {
-    # section 4, with attention on maps of side 32 (table 1); brain-research/self-attention-gan, but for beta2
+    # section 4, with attention on maps of side 32 (table 1); train_imagenet.py and model.py of
+    # brain-research/self-attention-gan, but for beta2; its README speaks of one million iterations
     "paper-imagenet128": Config(
         dataset="imagenet2012",
         resolution=128,
@@ -47,6 +51,7 @@ PRESETS = {
         g_width=64,
         d_width=64,
         attention=4,
+        dequantise=False,
         g_learning_rate=1e-4,
         d_learning_rate=4e-4,
         beta1=0.0,
@@ -69,7 +74,8 @@ def build(config: Config, spec: Spec) -> System:
     }
     game = Game(networks, losses.hinge(), latent, condition=drawn_labels(latent))
     players = [baseline.discriminator(config, game), baseline.generator(config, game)]
-    return dequantised(baseline.system(config, game, rules.alternating(players)))
+    system = baseline.system(config, game, rules.alternating(players))
+    return dequantised(system) if config.dequantise else system
 
 
 def main(config: Config) -> None:

@@ -6,9 +6,9 @@
     where each weight W of D is divided by its largest singular value, by one step of power iteration per update
 
 `--preset paper-cifar10` has the settings of the authors' code for CIFAR-10, in which G's batches are twice as large as
-D's. Dense layers and G's last convolution have LeCun's initialisation, where that code has Glorot's. The defaults have
-fewer channels and n = 1, for CPUs. Samples come from an average of the generator's weights, which the paper does not
-use; `--ema-decay 0` turns it off.
+D's. Dense layers and G's last convolution have LeCun's initialisation, where that code has Glorot's, and D's last layer
+has a bias, which that code lacks. The defaults have fewer channels and n = 1, for CPUs. Samples come from an average of
+the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 16.27 (15.72 to 18.30) by
 its classifier's features, precision 0.59, recall 0.39; an iteration takes 5.46 times as long as one of dcgan.

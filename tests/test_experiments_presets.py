@@ -104,7 +104,8 @@ def conv(size, inputs, outputs, bias=True):
 
 @pytest.mark.parametrize(("name", "width"), [("sngan", 256), ("wgan_gp", 128)])
 def test_residual_networks_have_as_many_parameters_as_in_the_authors_code(name, width):
-    # sngan_projection: gen_models/resnet_32.py, dis_models/snresnet_32.py; improved_wgan_training: gan_cifar_resnet.py
+    # sngan_projection: gen_models/resnet_32.py, dis_models/snresnet_32.py, whose last layer alone has no bias;
+    # improved_wgan_training: gan_cifar_resnet.py
     norm = 2 * width
     up = 2 * norm + 2 * conv(3, width, width) + conv(1, width, width)
     g = 128 * 16 * width + 16 * width + 3 * up + norm + conv(3, width, 3)

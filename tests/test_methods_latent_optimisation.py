@@ -56,11 +56,14 @@ def test_labels_and_codes_are_not_moved():
     np.testing.assert_allclose(found[:, :2], noise + 0.9 * 2 * noise / (1 + 4 * (noise**2).sum(1, keepdims=True)), 1e-5)
 
 
-def test_a_share_of_the_latents_moves_whole():
+def test_a_share_of_the_elements_moves_by_the_step_in_their_subspace():
     many, keys = jnp.zeros((1000, 2)), jax.random.split(KEY, 1000)
-    moved = np.asarray(natural_step(LATENT, 0.9, 1.0, share=0.8)(many, keys, score)) != 0
-    np.testing.assert_array_equal(moved[:, 0], moved[:, 1])
-    assert abs(moved[:, 0].mean() - 0.8) < 4 * 0.4 / 1000**0.5
+    found = np.asarray(natural_step(LATENT, 0.9, 1.0, bound=None, share=0.5)(many, keys, score))
+    moved = found != 0
+    assert abs(moved.mean() - 0.5) < 4 * 0.5 / 2000**0.5
+    assert abs((moved[:, 0] & moved[:, 1]).mean() - 0.25) < 4 * 0.43 / 1000**0.5  # chosen independently
+    g = 3.0 * moved
+    np.testing.assert_allclose(found, 0.9 * g / (1 + (g**2).sum(1, keepdims=True)), rtol=1e-6)
 
 
 def test_both_players_use_the_moved_latents_and_differentiate_through_the_step():

@@ -26,8 +26,10 @@ def diffusion(
     sqrt(a_t) x + std sqrt(1 - a_t) e, e ~ N(0, I), with a_t = (1 - beta_1) ... (1 - beta_t), where beta rises linearly
     from betas[0] to betas[1] in T steps. T = shortest + p (longest - shortest), rounded, with p = `state.extra[slot]`.
     An example has t = 0, no noise, with probability `clean`, else t from 1 to T with probability proportional to t. The
-    defaults are those of the authors' code for StyleGAN2; but that code draws t with probability proportional to t - 1,
-    only 32 times for each T, and reuses these draws.
+    defaults are those of the authors' code for StyleGAN2 (diffusion-stylegan2/training/diffusion.py of
+    Zhendong-Wang/Diffusion-GAN); but that code draws t with probability proportional to t - 1, only 32 times for each
+    T, and reuses these draws. For projected GANs it has std 0.5, T from 5 to 500, betas up to 0.01, and a target of
+    0.45.
 
     Control p by `controllers.adaptive_augmentation(batch_size, images=100_000, name="diffusion")`.
 
@@ -37,10 +39,10 @@ def diffusion(
         shortest: T at p = 0, at least 2.
         longest: T at p = 1.
         betas: First and last beta, in [0, 1).
-        clean: Probability of no noise, in [0, 1]; 1/2 in the paper.
+        clean: Probability of no noise, in [0, 1]; 1/2 in the authors' code.
         priority: Whether the probability of t is proportional to t; otherwise t is uniform.
-        with_level: Whether the discriminator gets t / longest, `[b]`, as a further input, as in the paper; see
-            `networks.heads.WithLevel`.
+        with_level: Whether the discriminator gets t / longest, `[b]`, as a further input, see
+            `networks.heads.WithLevel`; in the authors' code it gets t.
 
     Raises:
         UserError: If an argument is out of range. When called: if the state has no such slot.

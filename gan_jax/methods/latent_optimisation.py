@@ -4,6 +4,9 @@
 
 Both players use the moved latents, and their gradients pass through the step, which gives each a second-order term in
 the other's parameters. An iteration costs about twice as much. Sampling does not move latents.
+
+The paper's values for BigGAN-deep are step 0.9, damping 5 and share 0.5, with a latent of size 256, uniform on [-1, 1].
+Its penalty on |z' - z|^2, there of weight 300, is left out. The step was not checked against code of the authors.
 """
 
 from collections.abc import Callable
@@ -24,16 +27,16 @@ def natural_step(
     """Returns a step of damped natural gradient ascent on the logit, for `Game.refine`.
 
     z' = clip(z + step / (damping + |g|^2) g, -bound, bound), g = grad_z D(G(z)): the natural gradient by the damped
-    empirical Fisher matrix g g^T + damping I. Labels and codes in the latent stay as they are. The paper's penalty on
-    |z' - z|^2 is left out. With the default bound, latents should be uniform on [-1, 1] (`latents.uniform`), as in the
-    paper.
+    empirical Fisher matrix g g^T + damping I. Labels and codes in the latent stay as they are. With the default bound,
+    latents should be uniform on [-1, 1] (`latents.uniform`), as in the paper.
 
     Args:
         latent: Distribution of the latents.
         step: alpha, positive.
         damping: beta, positive; if it is large, this is a gradient step of size step / damping.
         bound: Bound of the latents' absolute values; None for no clipping.
-        share: Fraction of latents that move, drawn for each example, in (0, 1].
+        share: Fraction of a latent's elements that move, drawn for each element of each example, in (0, 1]; g is the
+            gradient with respect to them. How the paper chooses its half of the elements was not checked.
 
     Raises:
         UserError: If an argument is out of range. While tracing: if the generator's inputs are not these latents.
@@ -41,7 +44,7 @@ def natural_step(
     require(lambda: step > 0, f"step={step}: it must be positive; leave refine out for no latent optimisation")
     require(lambda: damping > 0, f"damping={damping}: it must be positive")
     require(lambda: bound is None or bound > 0, f"bound={bound}: give a positive number, or None for no clipping")
-    require(lambda: 0 < share <= 1, f"share={share}: the fraction of latents that move must lie in (0, 1]")
+    require(lambda: 0 < share <= 1, f"share={share}: the fraction of elements that move must lie in (0, 1]")
     free = np.ones(latent.size, bool)
     for part in latent.parts:
         free[part.start : part.start + part.size] = False
@@ -52,10 +55,10 @@ def natural_step(
                 f"refine: the generator's inputs have shape {latents.shape[1:]}, but latents of natural_step have "
                 f"({latent.size},); give the latent of the game, and inputs that are latents"
             )
-        slope = jnp.where(free, jax.grad(lambda z: jnp.sum(score(z)))(latents), 0)
+        drawn = jax.vmap(lambda key: jax.random.uniform(key, (latent.size,)))(rng.each(keys, "share"))
+        moves = free & (drawn < share)
+        slope = jnp.where(moves, jax.grad(lambda z: jnp.sum(score(z)))(latents), 0)
         moved = latents + step / (damping + jnp.sum(slope**2, axis=1, keepdims=True)) * slope
-        moved = moved if bound is None else jnp.where(free, jnp.clip(moved, -bound, bound), latents)
-        chosen = jax.vmap(jax.random.uniform)(rng.each(keys, "share")) < share
-        return jnp.where(chosen[:, None], moved, latents)
+        return moved if bound is None else jnp.where(moves, jnp.clip(moved, -bound, bound), latents)
 
     return refine

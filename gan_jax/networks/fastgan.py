@@ -2,7 +2,8 @@
 
 Blocks, widths and noise are those of the authors' code (models.py of github.com/odegeasslbc/FastGAN-pytorch, whose
 files are gone; read in the copy HCA97/FastGAN-pytorch). That code has a second output of the generator and a second
-branch of the discriminator at 128 pixels, which are not in the paper and are left out here. Its maps begin at side 4;
+branch of the discriminator at 128 pixels, which are not in the paper and are left out here. It draws the scales of
+batch norms from N(1, 0.02^2), here 1, and has a tanh for images of side 1,024 alone, here always. Its maps begin at 4;
 for images of side m * 2^k they begin at side m here, with the same widths. Smaller images have fewer maps.
 """
 

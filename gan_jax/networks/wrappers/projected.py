@@ -34,8 +34,10 @@ def projected(backbone: Backbone, shape: tuple[int, ...], width: int = 64, criti
     The maps pass through random 1x1 convolutions to width, 2 width, 4 width, ... channels (cross-channel mixing). From
     the smallest on, each map is enlarged to the size of the next, passed through a random 1x1 convolution and added to
     that map (cross-scale mixing). Weights of features and mixing are statistics of the network, not parameters: they
-    are saved but never trained, while gradients pass through to the generator. Unlike in the authors' code, maps are
-    enlarged to the next one's size by half-pixel bilinear interpolation.
+    are saved but never trained, while gradients pass through to the generator. Unlike in the authors' code
+    (pg_modules of autonomousvision/projected_gan), maps are enlarged to the next one's size by half-pixel bilinear
+    interpolation, and the random convolutions have biases of 0. Its features are those of EfficientNet-lite0, of images
+    of side 224, and it trains with the hinge loss and DiffAugment.
 
     Args:
         backbone: The features; see `metrics.features.maps`.
@@ -101,7 +103,8 @@ class Critics(nn.Module):
     """A discriminator for each map; their patch logits are concatenated to `[b, all patches]`.
 
     Each halves its map by convolutions with spectral norm while a side is above `last`, then convolves it to logits. In
-    the authors' code widths grow from map to map, and the last convolution is not padded.
+    the authors' code maps of side 64, 32, 16 and 8 have 64, 128, 256 and 512 channels, and the last convolution is not
+    padded.
 
     Attributes:
         width: Channels of the maps after the first convolution.
