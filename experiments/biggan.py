@@ -65,7 +65,8 @@ IMAGENET = Config(  # section 3 and appendix C; iterations: README.md of ajbrock
 )
 PRESETS = {
     "imagenet128": IMAGENET,
-    "imagenet128-deep": replace(IMAGENET, deep=True, latent_size=128, g_width=128, d_width=128),  # appendix B
+    # appendix B; the orthogonal weight is that of the plain form, and 0 in launch_BigGAN_deep.sh
+    "imagenet128-deep": replace(IMAGENET, deep=True, latent_size=128, g_width=128, d_width=128),
     "cifar10": replace(  # ajbrock/BigGAN-PyTorch, scripts/launch_cifar_ema.sh: 500 epochs
         IMAGENET,
         dataset="cifar10",
