@@ -217,11 +217,11 @@ def test_the_commands_of_the_readme_are_understood(monkeypatch):
     def stub(function):
         return wraps(function)(lambda *args, **options: called.append(function.__name__))
 
-    known = [stub(f) for f in (evaluate.samples, evaluate.players, evaluate.pair, evaluate.compare)]
+    known = [stub(f) for f in (evaluate.samples, evaluate.players, evaluate.path, evaluate.pair, evaluate.compare)]
     for words in commands():
         monkeypatch.setattr(sys, "argv", ["x", *words])
         cli.cli(known, "Scores.")
-    assert {"samples", "players", "pair", "compare"} == set(called)
+    assert {"samples", "players", "path", "pair", "compare"} == set(called)
 
 
 def test_samples_of_another_library_are_scored_against_a_folder_by_one_command(made, monkeypatch, capsys):
