@@ -18,7 +18,7 @@ from gan_jax.types import Array, PyTree
 
 STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels and number of VGG16's convolutions, by stage
 LEAST = 16  # least side of images, which are halved after every stage but the last
-SIDE = 256  # side above which images are averaged
+SIDE = 256  # images of twice this side and more are averaged over blocks, to 256 to 511 pixels
 EPSILON = 1e-10
 
 
