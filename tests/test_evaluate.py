@@ -15,7 +15,8 @@ from gan_jax.data import kinds
 from gan_jax.errors import UserError
 from gan_jax.evaluate import Request, Shared
 from gan_jax.metrics import features, protocol, scoring
-from gan_jax.metrics.features import download, pretrained
+from gan_jax.metrics.features import download, lpips, pretrained
+from gan_jax.metrics.features.distance import Distance
 from gan_jax.metrics.fid import fid
 from gan_jax.metrics.menu import METRICS
 from gan_jax.metrics.scorer import of_system, scorer
@@ -107,6 +108,23 @@ def test_the_command_scores_paths(points):
     (score,) = (s for s in protocol.read(points) if s.metric.startswith("path_length"))
     assert (score.metric, score.weights, score.step, score.fake) == ("path_length_latents", "averaged", 6, 20)
     assert score.value > 0 and "epsilon=0.0001" in score.settings
+
+
+def test_the_command_scores_paths_by_lpips_apart_from_those_by_features(digits, points, monkeypatch):
+    about = ("LPIPS of VGG16", "a", "none", "LPIPS", "lpips_")
+    stand_in = Distance(*about, None, lambda _, x, y: ((x - y) ** 2).sum((1, 2, 3)))
+    monkeypatch.setattr(lpips, "distance", lambda path: stand_in)
+    evaluate.path(digits, Shared(), lpips=Path("some.npz"), count=8)
+    evaluate.path(digits, Shared(), "pixels", count=8)
+    learned, plain = (s for s in protocol.read(digits) if "path_length" in s.metric)
+    assert (learned.metric, plain.metric) == ("lpips_path_length_latents", "path_length_latents")
+    assert "features LPIPS of VGG16 (a)" in protocol.described(learned) and learned.value > 0
+    with pytest.raises(UserError, match="the protocols differ"):
+        protocol.compare(learned._replace(metric=plain.metric), plain)
+    with pytest.raises(UserError, match="--features pixels and --lpips each measure lengths; give one of them"):
+        evaluate.path(digits, Shared(), "pixels", Path("some.npz"))
+    with pytest.raises(UserError, match="--lpips needs images, but ring has points; leave it out"):
+        evaluate.path(points, Shared(), lpips=Path("some.npz"))
 
 
 @pytest.mark.slow

@@ -11,9 +11,11 @@ import pytest
 from test_loop import train
 from test_metrics_fid import plain
 
-from gan_jax import cli, data, evaluate, pictures, runs, sample
+from gan_jax import cli, data, evaluate, pictures, rows, runs, sample
 from gan_jax.cli import Checkpoint
-from gan_jax.data import kinds
+from gan_jax.data import kinds, streaming
+from gan_jax.data.reading import images as reading
+from gan_jax.devices import memory
 from gan_jax.errors import UserError
 from gan_jax.evaluate import Request, pairs
 from gan_jax.metrics import features, protocol
@@ -76,6 +78,46 @@ def test_a_folder_and_a_file_of_its_images_score_the_same(made):
     (folder,), (file,) = pair(root / "a", root / "b"), pair(root / "a.npz", root / "b.npz")
     assert (folder.value, folder.error) == (file.value, file.error)
     assert protocol.compare(folder, file).value == 0 and folder.fake_data == file.fake_data
+
+
+@pytest.mark.parametrize("count", [None, 50])
+def test_images_too_large_for_memory_are_read_in_batches_and_score_the_same(made, tmp_path, monkeypatch, capsys, count):
+    _, each = made
+    for i, image in enumerate(each["a"]):  # with labels, which the fingerprint holds
+        pictures.save_png(tmp_path / "a" / "xy"[i % 2] / f"{i}.png", image)
+    real = as_folder(tmp_path / "b", each["b"])
+    request = Request(("fid", "precision"), "pixels", count=count)
+    monkeypatch.setattr(extraction, "BATCH", 16)
+    monkeypatch.setattr(rows, "BLOCK", 16)
+    expected = pair(tmp_path / "a", real, request)
+    read, decode = [], streaming._decode
+    monkeypatch.setattr(streaming, "_decode", lambda stream, n: read.append(len(n)) or decode(stream, n))
+    monkeypatch.setattr(reading, "LIMIT", 1000)  # of 5760 bytes
+    monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path / "cache"))
+    assert pair(tmp_path / "a", real, request) == expected
+    assert max(read) == 16 and sum(read) == 3 * COUNT + (count or COUNT)
+    assert f"{real}: 120 images are read in batches" in capsys.readouterr().out
+
+
+def test_greys_too_large_for_memory_are_scored_against_colours(made, tmp_path, monkeypatch):
+    grey = made[1]["a"][..., :1]
+    folder, colours = as_folder(tmp_path / "grey", grey), as_folder(tmp_path / "colours", grey.repeat(3, 3))
+    monkeypatch.setattr(reading, "LIMIT", 1000)
+    monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path / "cache"))
+    for samples, real in ((folder, colours), (colours, folder)):
+        assert pair(samples, real)[0].value == pytest.approx(0, abs=1e-6)
+
+
+def test_sets_that_exist_in_memory_only_are_refused_if_they_are_too_large(monkeypatch):
+    monkeypatch.setattr(reading, "LIMIT", 1000)
+    with pytest.raises(reading.TooLarge, match=r"2,000 images of 16x16x1 take .* more than the limit"):
+        pair("digits", "digits", resolution=16)
+
+
+def test_a_file_larger_than_memory_is_refused(made, monkeypatch):
+    monkeypatch.setattr(memory, "host", lambda: 5000)
+    with pytest.raises(UserError, match=r"a.npz: the array arr_0: at least 5.89 kB is needed, but .* give a folder"):
+        pair(made[0] / "a.npz", made[0] / "b")
 
 
 def test_images_in_order_of_their_class_have_the_error_of_images_in_random_order(made, tmp_path):
@@ -217,11 +259,11 @@ def test_the_commands_of_the_readme_are_understood(monkeypatch):
     def stub(function):
         return wraps(function)(lambda *args, **options: called.append(function.__name__))
 
-    known = [stub(f) for f in (evaluate.samples, evaluate.players, evaluate.pair, evaluate.compare)]
+    known = [stub(f) for f in (evaluate.samples, evaluate.players, evaluate.path, evaluate.pair, evaluate.compare)]
     for words in commands():
         monkeypatch.setattr(sys, "argv", ["x", *words])
         cli.cli(known, "Scores.")
-    assert {"samples", "players", "pair", "compare"} == set(called)
+    assert {"samples", "players", "path", "pair", "compare"} == set(called)
 
 
 def test_samples_of_another_library_are_scored_against_a_folder_by_one_command(made, monkeypatch, capsys):

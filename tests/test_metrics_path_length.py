@@ -10,13 +10,14 @@ from gan_jax import latents, rng
 from gan_jax.data import Spec, kinds
 from gan_jax.errors import UserError
 from gan_jax.metrics import features
+from gan_jax.metrics.features.distance import of_features
 from gan_jax.metrics.path_length import EPSILON, along, path_length, trimmed
 from gan_jax.networks import linen
 from gan_jax.types import System
 
 SIZE, COUNT = 6, 64
 MAP = jnp.asarray(np.random.default_rng(0).normal(size=(SIZE, SIZE)), jnp.float32)
-RAW = features.raw(Spec((SIZE,), 0, kind=kinds.points))  # the identity
+RAW = of_features(features.raw(Spec((SIZE,), 0, kind=kinds.points)))  # of the identity
 
 
 def system(generate, latent=None, network=None):

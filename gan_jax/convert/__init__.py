@@ -14,10 +14,11 @@ import numpy as np
 
 from gan_jax import data, rng
 from gan_jax.convert import r3gan, stylegan2
-from gan_jax.convert.tensors import Converted, Tensors, read
+from gan_jax.convert.tensors import read
 from gan_jax.data import Dataset, Spec
 from gan_jax.data.dataset import fingerprint
 from gan_jax.errors import UserError
+from gan_jax.networks.published import Converted, Tensors
 from gan_jax.runs import checkpoint, directories, lock, records
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from gan_jax.convert.tensors import Converted, Tensors, filled, listed, within
 from gan_jax.errors import UserError
 from gan_jax.networks import linen
 from gan_jax.networks.layers.fir import TAPS
+from gan_jax.networks.published import Converted, Tensors, filled, listed, within
 from gan_jax.networks.r3gan import Discriminator, Generator, Layout
 
 MODEL = "Model."  # part of all names, after the prefix of the network

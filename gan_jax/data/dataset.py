@@ -12,6 +12,7 @@ import numpy as np
 from gan_jax.data import kinds
 from gan_jax.data.kinds import Kind
 from gan_jax.errors import UserError, nearest
+from gan_jax.rows import blocks
 
 
 class Spec(NamedTuple):
@@ -63,7 +64,8 @@ class Dataset(NamedTuple):
     Attributes:
         name: The name passed to `load`, with absolute paths.
         split: Name of the split.
-        arrays: `image`, the examples as their kind stores them, such as uint8 `[N, H, W, C]`; `label`, int32 `[N]` in
+        arrays: `image`, the examples as their kind stores them, such as uint8 `[N, H, W, C]`, or in scores `rows.Rows`
+            if they are too large for memory, see `streaming.on_disk`; `label`, int32 `[N]` in
             [0, classes), where there are labels; and the further arrays of a task, see `tasks`.
         spec: Shape and kind of the examples, number of classes, and task.
         fingerprint: Hash of the arrays; it depends on their contents alone.
@@ -230,5 +232,6 @@ def fingerprint(arrays: dict[str, np.ndarray]) -> str:
     digest = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         digest.update(f"{name} {array.dtype.str} {array.shape};".encode())
-        digest.update(np.ascontiguousarray(array).data)
+        for block in blocks(array):
+            digest.update(np.ascontiguousarray(block).data)
     return digest.hexdigest()[:16]

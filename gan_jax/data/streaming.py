@@ -20,10 +20,11 @@ import numpy as np
 
 from gan_jax.data import kinds
 from gan_jax.data.batches import examples, for_networks
-from gan_jax.data.dataset import Dataset, Stream, dataset
+from gan_jax.data.dataset import Dataset, Stream, dataset, fingerprint
 from gan_jax.data.reading import damage
 from gan_jax.data.reading.images import Damaged, require_size, stack
 from gan_jax.errors import UserError
+from gan_jax.rows import Rows
 from gan_jax.types import Array, Batch
 
 AHEAD = 2  # compiled calls whose batches are read ahead
@@ -149,6 +150,15 @@ def fetched(stream: Stream, numbers: Sequence[int] | None = None) -> Iterator[tu
     numbers = range(stream.count) if numbers is None else numbers
     for start in range(0, len(numbers), CHUNK):
         yield from stream.fetch(numbers[start : start + CHUNK])
+
+
+def on_disk(stream: Stream) -> Dataset:
+    """Returns a stream as a data set whose images are `Rows`; reads it once, for the fingerprint of its contents."""
+    images: Any = Rows(lambda numbers: _decode(stream, numbers)["image"], np.arange(stream.count), stream.spec.shape)
+    arrays = {"image": images}
+    if stream.spec.classes:
+        arrays["label"] = np.array([label for _, _, label in fetched(stream)], np.int32)
+    return Dataset(stream.name, stream.split, arrays, stream.spec, fingerprint(arrays), origin=stream.origin)
 
 
 def whole(stream: Stream, key: object) -> Dataset:

@@ -10,16 +10,17 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gan_jax.rows import Rows
 from gan_jax.types import PyTree
 
 
-def in_batches(function: Callable[..., PyTree], size: int, *rows: ArrayLike) -> PyTree:
+def in_batches(function: Callable[..., PyTree], size: int, *rows: ArrayLike | Rows) -> PyTree:
     """Applies a function to rows in batches of one size, the last one padded with zeros.
 
     Args:
         function: Compiled `(batch [size, ...], ...) -> arrays [size, ...]`, each row of them from its own rows alone.
         size: Rows per batch.
-        *rows: Arrays `[n, ...]` of equal n, each cut into batches.
+        *rows: Arrays `[n, ...]` of equal n, or images on disk, each cut into batches.
 
     Returns:
         The outputs of all rows, `[n, ...]`, on the host, in the function's structure.
@@ -27,7 +28,7 @@ def in_batches(function: Callable[..., PyTree], size: int, *rows: ArrayLike) -> 
     return joined(stream(function, size, *rows))
 
 
-def stream(function: Callable[..., PyTree], size: int, *rows: ArrayLike) -> Iterator[PyTree]:
+def stream(function: Callable[..., PyTree], size: int, *rows: ArrayLike | Rows) -> Iterator[PyTree]:
     """Yields the outputs of `in_batches` batch by batch, without padding; computes the next while one is used.
 
     Without rows it yields one batch of 0 rows, which has the outputs' types.
@@ -46,11 +47,11 @@ def joined(batches: Iterator[PyTree]) -> PyTree:
     return jax.tree.map(lambda *parts: np.concatenate(parts), *batches)
 
 
-def padded(size: int, *rows: ArrayLike) -> Iterator[tuple[list[np.ndarray], int]]:
+def padded(size: int, *rows: ArrayLike | Rows) -> Iterator[tuple[list[np.ndarray], int]]:
     """Yields batches of `size` rows of each array, the last one padded with zeros, and their counts without padding."""
-    arrays = [np.asarray(each) for each in rows]
+    arrays = [each if isinstance(each, Rows) else np.asarray(each) for each in rows]
     for start in range(0, max(1, len(arrays[0])), size):
-        parts = [each[start : start + size] for each in arrays]
+        parts = [np.asarray(each[start : start + size]) for each in arrays]
         missing = size - len(parts[0])
         yield [np.concatenate([x, np.zeros((missing, *x.shape[1:]), x.dtype)]) for x in parts], size - missing
 

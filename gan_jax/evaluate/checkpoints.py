@@ -16,6 +16,8 @@ from gan_jax.evaluate import requests
 from gan_jax.evaluate.requests import MOST, Request, metrics_of, require_consistent
 from gan_jax.game import current
 from gan_jax.metrics import path_length, protocol
+from gan_jax.metrics.features import lpips as learned
+from gan_jax.metrics.features.distance import of_features
 from gan_jax.metrics.menu import require
 from gan_jax.metrics.protocol import Score
 from gan_jax.metrics.scorer import of_system, require_memory, scorer
@@ -120,31 +122,42 @@ def path(
     run: Path,
     shared: Shared,
     features: FeatureName | None = None,
+    lpips: Path | None = None,
     count: int = 10_000,
     weights: Literal["averaged", "raw"] = "averaged",
 ) -> None:
-    """Perceptual path length: how far samples move in features, along paths between latents and between styles.
+    """Perceptual path length: how far samples move along paths between latents and between styles.
 
-    Lengths are comparable only under the same features.
+    Lengths are comparable only under the same features, or LPIPS.
 
     Args:
         features: Features that measure lengths: the classifier of the data set (the default), inception or pixels.
+        lpips: File of LPIPS' weights (.npz or .safetensors, see gan_jax/metrics/README.md); LPIPS then measures
+            lengths, as in the papers of StyleGAN.
         count: Number of paths.
         weights: Weights of the generator.
 
     Raises:
-        UserError: If the run draws no samples.
+        UserError: If the run draws no samples, or they are no images and `lpips` is given.
     """
+    if lpips and features:
+        raise UserError(f"--features {features} and --lpips each measure lengths; give one of them")
     opened, steps = _opened(run, shared)
     about, resolution = opened.record["data"], opened.record["config"].get("resolution")
+    if lpips and not opened.spec.kind.is_image:
+        raise UserError(f"--lpips needs images, but {about['name']} has {opened.spec.kind.noun}; leave it out")
     real = runs.dataset(opened)
-    judge = planned(features, about["name"], opened.spec, resolution, train=opened.data).load()
+    if lpips:
+        distance = learned.distance(lpips)
+    else:
+        plan = planned(features, about["name"], opened.spec, resolution, train=opened.data)
+        distance = of_features(plan.load())
     scores = []
-    print(f"{count:,} paths of step {path_length.EPSILON:g}, by features {judge.name}", flush=True)
+    print(f"{count:,} paths of step {path_length.EPSILON:g}, by {distance.name}", flush=True)
     for step in steps:
         state = runs.restore_state(opened, run, step, shared.best)
         ema, step = state.ema if weights == "averaged" else current(state), int(state.step)
-        scores += path_lengths(opened.system, judge, ema, real, count, weights, step, shared.seed)
+        scores += path_lengths(opened.system, distance, ema, real, count, weights, step, shared.seed)
     _finish(run, scores)
 
 

@@ -15,9 +15,12 @@ from gan_jax.data import Dataset, names
 from gan_jax.data.dataset import dataset
 from gan_jax.data.kinds import Kind
 from gan_jax.data.kinds.find import BUILT_IN
-from gan_jax.data.reading.images import squares
+from gan_jax.data.reading.images import TooLarge, squares
 from gan_jax.data.reading.listing import listed
+from gan_jax.data.streaming import on_disk
+from gan_jax.devices import memory
 from gan_jax.errors import NotFound, UserError
+from gan_jax.rows import blocks, changed
 from gan_jax.runs import Restored, directories
 
 KEY = "image"  # name of the array in a file that `gan_jax.sample RUN npz` writes
@@ -73,7 +76,7 @@ def given(word: str, checkpoint: Checkpoint, key: str | None, split: str = "test
 
 
 def loaded(source: Given, kind: Kind | None, resolution: int | None, count: int, seed: int) -> Dataset:
-    """Loads a set, or draws a run's samples.
+    """Loads a set, or draws a run's samples; images that are too large for memory are read when they are used.
 
     Args:
         source: The set.
@@ -84,12 +87,16 @@ def loaded(source: Given, kind: Kind | None, resolution: int | None, count: int,
 
     Raises:
         UserError: If the examples are of another kind or of none, or the set cannot be loaded.
+        TooLarge: If images are too large for memory, and cannot be read in batches.
     """
     if source.run is not None:
         images = sample.samples(source.run, seed, count)
         return dataset(source.name, f"{source.split}, seed {seed}", images, kind=source.run.spec.kind)
     if source.array is None:
-        return data.load(source.name, source.split, resolution, skip_damaged=True)
+        try:
+            return data.load(source.name, source.split, resolution, skip_damaged=True)
+        except TooLarge as error:
+            return _on_disk(source, resolution, error)
     shape, dtype = source.array.shape[1:], source.array.dtype
     fitting = next((each for each in (kind, *BUILT_IN.values()) if each and each.fits(shape, dtype)), None)
     if fitting is None or kind not in (None, fitting):
@@ -121,13 +128,23 @@ def alike(samples: Dataset, real: Dataset) -> np.ndarray:
         if ours.shape[:2] == theirs.shape[:2]:
             remedy = "convert the images to greyscale"
             if ours.shape[2] == 1:
-                return np.repeat(images, 3, axis=3)
-            if np.all(images == images[..., :1]):
-                return images[..., :1]
+                return changed(images, lambda x: np.repeat(x, 3, axis=3))
+            if all(np.all(block == block[..., :1]) for block in blocks(images)):
+                return changed(images, lambda x: x[..., :1])
     raise UserError(
         f"{samples.name} has {ours.kind.noun} of shape {list(ours.shape)}, and {real.name} {theirs.kind.noun} of "
         f"{list(theirs.shape)}; {remedy}"
     )
+
+
+def _on_disk(source: Given, resolution: int | None, error: TooLarge) -> Dataset:
+    """Opens a set of images that is too large for memory; raises `error` if it can only be held in memory."""
+    try:
+        stream = data.stream(source.name, source.split, resolution, skip_damaged=True)
+    except UserError:
+        raise error from None
+    print(f"{source.name}: {stream.count:,} images are read in batches, as they are too large for memory", flush=True)
+    return on_disk(stream)
 
 
 def _array(path: Path, key: str | None) -> np.ndarray:
@@ -141,6 +158,8 @@ def _array(path: Path, key: str | None) -> np.ndarray:
         name = key or (known[0] if len(known) == 1 else KEY)
         if name not in known:
             raise UserError(f"{path} has the arrays {', '.join(known)}, and none called {name}; give one with --key")
+        size = arrays.zip.getinfo(f"{name}.npy").file_size
+        memory.require(size, f"{path}: the array {name}", "give a folder of images, which need not fit")
         try:
             array = np.asarray(arrays[name])
         except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:

@@ -1,5 +1,6 @@
-"""Perceptual path length: how far images move, in features, along paths between latents or between styles."""
+"""Perceptual path length: the distance of images along paths between latents or between styles."""
 
+import functools
 from collections.abc import Callable
 from typing import Literal
 
@@ -12,7 +13,7 @@ from gan_jax.checks import require
 from gan_jax.devices.batched import in_batches
 from gan_jax.errors import UserError
 from gan_jax.metrics.estimate import Estimate, average
-from gan_jax.metrics.features import Features
+from gan_jax.metrics.features.distance import Distance
 from gan_jax.types import Array, Latent, PyTree, System
 
 Space = Literal["latents", "styles"]
@@ -23,17 +24,18 @@ BATCH = 32  # paths at once
 
 
 def path_length(
-    judge: Features, system: System, ema: PyTree, count: int, seed: int = 0, space: Space = "latents"
+    distance: Distance, system: System, ema: PyTree, count: int, seed: int = 0, space: Space = "latents"
 ) -> Estimate:
     """Returns the perceptual path length of a generator (Karras et al. 2019, arXiv:1812.04948, section 4.1).
 
-    mean of |f(G(p(t))) - f(G(p(t + epsilon)))|^2 / epsilon^2, f the features scaled to norm 1, p the path between two
-    random latents, t uniform on [0, 1], epsilon 1e-4. Lower is smoother. As in the authors' code, the shortest and the
-    longest hundredth of the steps are left out. In the papers f is that of LPIPS: weighted features of VGG16 at each
-    position. Here f is any vector of features, so lengths are comparable only under the same features.
+    mean of d(G(p(t)), G(p(t + epsilon))) / epsilon^2, d a squared distance, p the path between two random latents, t
+    uniform on [0, 1], epsilon 1e-4. Lower is smoother. As in the authors' code, the shortest and the longest hundredth
+    of the steps are left out. In the papers d is LPIPS (`features.lpips`), of images that their code crops to the
+    middle of a face, except in StyleGAN2's score "ppl2_wend", where t is 0; here nothing is cropped. Lengths are
+    comparable only under the same distance.
 
     Args:
-        judge: The features.
+        distance: The distance of images: `features.lpips.distance`, or `features.distance.of_features`.
         system: The system whose averaged generator is measured.
         ema: Averaged networks, as in `TrainState.ema`.
         count: Number of paths, at least 2; 100,000 in the authors' code.
@@ -54,11 +56,12 @@ def path_length(
     on_path = along(latent, lambda z: generate(ema, z)) if space == "latents" else _along_styles(latent, system, ema)
 
     @jax.jit
-    def steps(first: Array, second: Array, at: Array) -> Array:
-        f, g = (_unit(judge.apply(judge.params, on_path(first, second, t))[0]) for t in (at, at + EPSILON))
-        return jnp.sum((f - g) ** 2, axis=1) / EPSILON**2
+    def steps(params: PyTree, first: Array, second: Array, at: Array) -> Array:
+        x, y = (on_path(first, second, t) for t in (at, at + EPSILON))
+        return distance.apply(params, x, y) / EPSILON**2
 
-    return trimmed(in_batches(steps, BATCH, first, second, at))
+    params = jax.device_put(distance.params)  # an argument, as constants would be compiled into the program
+    return trimmed(in_batches(functools.partial(steps, params), BATCH, first, second, at))
 
 
 def has_styles(system: System, ema: PyTree) -> bool:
@@ -107,7 +110,3 @@ def _with_labels(latent: Latent, z: Array, of: Array) -> Array:
         if part.categorical:
             z = z.at[:, part.start : part.start + part.size].set(of[:, part.start : part.start + part.size])
     return z
-
-
-def _unit(features: Array) -> Array:
-    return features / jnp.maximum(jnp.linalg.norm(features, axis=1, keepdims=True), 1e-10)

@@ -13,7 +13,8 @@ from gan_jax.errors import NotFound, UserError
 from gan_jax.metrics import duality_gap as gap
 from gan_jax.metrics import equilibrium as balance
 from gan_jax.metrics import features, path_length, protocol
-from gan_jax.metrics.features import Features, Plan, inception, pretrained
+from gan_jax.metrics.features import Plan, inception, pretrained
+from gan_jax.metrics.features.distance import Distance
 from gan_jax.metrics.features.inception import Resize
 from gan_jax.metrics.menu import Name, require
 from gan_jax.metrics.protocol import Score
@@ -153,13 +154,13 @@ def duality_gap(
 
 
 def path_lengths(
-    system: System, judge: Features, ema: PyTree, real: Dataset, count: int, weights: str, step: int, seed: int
+    system: System, distance: Distance, ema: PyTree, real: Dataset, count: int, weights: str, step: int, seed: int
 ) -> list[Score]:
     """Scores the perceptual path length between latents, and between styles where the generator has such a layer.
 
     Args:
         system: The system.
-        judge: The features.
+        distance: The distance of images.
         ema: The generator's weights, in the form of `TrainState.ema`.
         real: The data set, for the record.
         count: Number of paths.
@@ -172,10 +173,11 @@ def path_lengths(
         spaces.append("styles")
     found = []
     for space in spaces:
-        value = path_length.path_length(judge, system, ema, count, seed, space)
-        settings = f"epsilon={path_length.EPSILON}, features of norm 1, without {path_length.TRIMMED}% at either end"
-        about = (judge.fingerprint, judge.name, judge.resize, settings, real.fingerprint, real.name, real.split)
-        found.append(Score(f"path_length_{space}", *value, *about, 0, count, weights, step, seed))
+        value = path_length.path_length(distance, system, ema, count, seed, space)
+        settings = f"epsilon={path_length.EPSILON}, {distance.formula}, without {path_length.TRIMMED}% at either end"
+        by = (distance.fingerprint, distance.name, distance.resize, settings)
+        about = (*by, real.fingerprint, real.name, real.split)
+        found.append(Score(f"{distance.prefix}path_length_{space}", *value, *about, 0, count, weights, step, seed))
     return found
 
 

@@ -3,7 +3,7 @@
 A new architecture is one file here: modules whose `__call__` takes `(*inputs, train)` and returns images in [-1, 1]
 (generator) or logits `[B, ...]` (discriminator). Use the convolutions, normalisation and noise of `layers`: they are
 fast on CPUs and do not depend on the number of devices. `wrappers` holds changes that apply to any network, such as
-its precision.
+its precision; `published` fills a network with weights trained elsewhere.
 """
 
 from gan_jax.networks.wrappers.linen import linen

@@ -29,6 +29,10 @@ class Damaged(UserError):
     """An image that cannot be read."""
 
 
+class TooLarge(UserError):
+    """Images that take more memory than `LIMIT`."""
+
+
 def stack(
     files: Iterable[tuple[str, Path | bytes]],
     count: int,
@@ -54,7 +58,8 @@ def stack(
 
     Raises:
         Damaged: If an image cannot be decoded.
-        UserError: If two images differ in size, or the array would be larger than `LIMIT`.
+        UserError: If two images differ in size.
+        TooLarge: If the array would be larger than `LIMIT`.
     """
     if resolution is not None:
         require_size((count, resolution, resolution, channels))
@@ -203,11 +208,11 @@ def squares(images: np.ndarray, resolution: int | None) -> np.ndarray:
 
 
 def require_size(shape: tuple[int, int, int, int]) -> None:
-    """Raises UserError if a uint8 array of images `[N, H, W, C]` would be larger than `LIMIT`."""
+    """Raises TooLarge if a uint8 array of images `[N, H, W, C]` would be larger than `LIMIT`."""
     count, height, width, channels = shape
     size = count * height * width * channels
     if size > LIMIT:
-        raise UserError(
+        raise TooLarge(
             f"{count:,} images of {height}x{width}x{channels} take {size / 2**30:.1f} GiB, more than the limit "
             f"of {LIMIT / 2**30:.0f} GiB for data in memory; give a smaller --resolution, fewer images, or in training "
             "--stream"

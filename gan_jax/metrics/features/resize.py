@@ -58,6 +58,31 @@ def clean(images: Array, side: int) -> Array:
     return jnp.clip(jax.image.resize(images, _shape(images, side), "cubic"), -1, 1)
 
 
+def averaged(images: Array, side: int) -> Array:
+    """Shrinks by means of square blocks of min(H, W) // side pixels, as StyleGAN's code of path lengths does.
+
+    Args:
+        images: `[b, H, W, C]`, of any range.
+        side: Smallest side of the result; images with a side below 2 `side` are returned as they are.
+
+    Returns:
+        Images `[b, H', W', C]`, of the same range, whose smaller side is `side` to 2 `side` - 1.
+
+    Raises:
+        UserError: If the blocks do not divide the images.
+    """
+    b, height, width, channels = images.shape
+    block = min(height, width) // side
+    if block < 2:
+        return images
+    if height % block or width % block:
+        raise UserError(
+            f"images has shape {images.shape}: blocks of {block} pixels do not divide them; give images whose sides "
+            f"are multiples of {side}"
+        )
+    return images.reshape(b, height // block, block, width // block, block, channels).mean((2, 4))
+
+
 def _shape(images: Array, side: int) -> tuple[int, ...]:
     if images.ndim != 4 or 0 in images.shape[1:3]:
         raise UserError(f"images has shape {images.shape}: pass [b, H, W, C], one image as images[None]")
