@@ -11,9 +11,8 @@ The networks are ResNeXts with fix-up initialisation; see `gan_jax/networks/r3ga
 embedding of the labels. These presets have the settings of the authors' code (github.com/brownvc/R3GAN), and train for
 the length of its schedules: `--preset paper-cifar10`, `--preset paper-imagenet32` and `--preset paper-imagenet64`,
 which are conditional; `--preset paper-ffhq64` and `--preset paper-ffhq256`, with `--dataset FOLDER`, by default ffhq.
-Three things differ from that code: both players see the same real images in an iteration, where the code draws others
-for G; augmentations are those of `augment.ada`, without the code's anti-aliasing filter; and R1 and R2 draw their own
-augmentations.
+Two things differ from that code: both players see the same real images in an iteration, where the code draws others
+for G; and R1 and R2 draw their own augmentations.
 
 The defaults are for digits on a CPU. `--preset stacked-digits` counts modes as `experiments.stacked_mnist` does. The
 paper has this benchmark, but its code has no settings for it; these are ours.

@@ -17,7 +17,7 @@ SIX = KEYS[:6]
 COLOURS = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (6, 8, 8, 3)), jnp.float32)
 EVERYTHING = augment.ada(filtering=True, noise=True, cutout=True)
 NOTHING = functools.partial(augment.ada, blit=False, geometry=False, color=False)
-BLIT, GEOMETRY, COLOR = NOTHING(blit=True), NOTHING(geometry=True), NOTHING(color=True)
+BLIT, COLOR = NOTHING(blit=True), NOTHING(color=True)
 
 
 def state(p=0.0, step=0):
@@ -130,66 +130,50 @@ def test_ada_at_0_gives_the_images_back():
     np.testing.assert_array_equal(many(COLOR, grey, p=0.0), np.broadcast_to(grey, (len(KEYS), *grey.shape)))
 
 
+@functools.partial(jax.jit, static_argnames=("sides", "blit", "geometry"))
+def drawn_maps(p, sides, **transforms):
+    """The maps of all keys, [n, 2, 3]."""
+    return jax.vmap(lambda key: ada_transforms.inverse_map(key, p, sides, **transforms))(KEYS)
+
+
+def maps(p, sides, **transforms):
+    """Their linear parts, [n, 2, 2], and the translations that they undo, [n, 2]."""
+    found = np.asarray(drawn_maps(p, sides, **transforms), np.float64)
+    return found[..., :2], -np.linalg.solve(found[..., :2], found[..., 2:])[..., 0]
+
+
 def test_blit_is_every_flip_turn_and_shift():
-    image = numbered(8, 8)
-    turns = [np.rot90(i, k) for i in (image, image[:, ::-1]) for k in range(4)]
-    variants = [shifted(i, y, x, "reflect") for i in turns for y in (-1, 0, 1) for x in (-1, 0, 1)]
+    turns = [np.rot90(np.eye(2), k) * [[1], [sign]] for sign in (1, -1) for k in (0, 1)]
+    turns = [sign * turn for turn in turns for sign in (1, -1)]  # every signed permutation
+    variants = [np.c_[turn, [y, x]] + 0.0 for turn in turns for y in (-1, 0, 1) for x in (-2, -1, 0, 1, 2)]
     for p in (1.0, 0.3):
-        found = frequencies(many(BLIT, image, p), variants).reshape(2, 4, 9)
-        assert_probability(found.sum((1, 2)), [1 - p / 2, p / 2])
-        assert_probability(found.sum((0, 2)), [1 - 3 * p / 4, p / 4, p / 4, p / 4])
-        shift = np.outer([1, 2, 1], [1, 2, 1]).ravel() / 16  # of a uniform number on [-1, 1], rounded
-        assert_probability(found.sum((0, 1)), p * shift + (1 - p) * np.eye(9)[4])
-        assert_probability(found[0, 0, 4], (1 - p / 2) * (1 - 3 * p / 4) * (1 - 3 * p / 4))  # all three apart
-
-
-def places(height, width):
-    return jnp.asarray(np.mgrid[:height, :width].reshape(2, -1), jnp.float32)
-
-
-def test_sampling_at_a_turn_a_shift_and_between_pixels():
-    image = COLOURS[0]
-    grid = places(8, 8)
-    np.testing.assert_array_equal(ada_transforms.sample(image, grid), image)
-    turned = ada_transforms.turn(grid - 3.5, jnp.cos(np.pi / 2), jnp.sin(np.pi / 2)) + 3.5
-    np.testing.assert_allclose(ada_transforms.sample(image, turned), np.rot90(image, -1), atol=1e-5)
-    far = grid + np.array([[-19], [23]])  # more than one reflection away
-    folded = np.pad(np.asarray(image), ((24, 24), (24, 24), (0, 0)), "reflect")
-    np.testing.assert_array_equal(ada_transforms.sample(image, far), folded[5:13, 47:55])
-    half = ada_transforms.sample(image, grid + np.array([[0], [0.5]], np.float32))
-    np.testing.assert_allclose(half[:, :-1], (image[:, :-1] + image[:, 1:]) / 2, atol=1e-6)
-    np.testing.assert_allclose(half[:, -1], (image[:, -1] + image[:, -2]) / 2, atol=1e-6)
-    ramp = grid.reshape(2, 8, 8).transpose(1, 2, 0)
-    np.testing.assert_allclose(ada_transforms.sample(ramp, (grid - 3.5) / 2 + 3.5), (ramp - 3.5) / 2 + 3.5, atol=1e-6)
-
-
-def warped(p):
-    """The linear map and the shift that geometry drew, read off an image of its own places."""
-    side, middle = 65, 32
-    ramp = places(side, side).reshape(2, side, side).transpose(1, 2, 0) - middle
-    found = many(GEOMETRY, ramp, p).astype(np.float64)[:, 31:34, 31:34]
-    linear = np.stack([found[:, 2, 1] - found[:, 0, 1], found[:, 1, 2] - found[:, 1, 0]], -1) / 2
-    return linear, -np.linalg.solve(linear, found[:, 1, 1, :, None])[..., 0]
+        linear, shift = maps(p, (8, 16), geometry=False)
+        found = frequencies(np.c_[linear, np.round(shift, 6)[..., None]].astype(np.float32) + 0.0, variants)
+        found = found.reshape(8, 15)
+        mirrored = np.linalg.det(turns) < 0
+        unturned = [np.all(turn == np.diag(np.diag(turn))) and turn[0, 0] > 0 for turn in turns]
+        assert_probability(found[mirrored].sum(), p / 2)
+        assert_probability(found[unturned].sum(), 1 - 3 * p / 4)
+        assert_probability(found[0].sum(), (1 - p / 2) * (1 - 3 * p / 4))
+        shift = np.outer([1, 2, 1], [1, 2, 2, 2, 1]).ravel() / 32  # of a uniform number on [-1, 1] or [-2, 2], rounded
+        assert_probability(found.sum(0), p * shift + (1 - p) * np.eye(15)[7])
+        assert_probability(found[0, 7], (1 - p / 2) * (1 - 3 * p / 4) * (1 - 7 * p / 8))  # all three apart
 
 
 def test_geometry_has_the_laws_of_the_paper():
-    linear, shift = warped(1.0)
-    middle = np.einsum("nij,nj->ni", linear, shift)
-    whole = np.all(np.abs(middle) < 30, axis=1) & (np.linalg.det(linear) > 0)  # neither reflected nor at a fold
-    assert whole.mean() > 0.98
-    linear, shift = linear[whole], shift[whole]
+    linear, shift = maps(1.0, (64, 32), blit=False)
     scale = -np.log2(np.linalg.det(linear)) / 2
     high, low = np.linalg.svd(linear, compute_uv=False).T
     angle = np.arctan2(linear[:, 1, 0] - linear[:, 0, 1], linear[:, 0, 0] + linear[:, 1, 1])
     # a standard deviation of n normal values has a relative error of 1 / sqrt(2 n), 2.2 %
     assert scale.std() == pytest.approx(0.2, rel=0.09) and abs(scale.mean()) < 4 * 0.2 / 31
     assert np.mean((np.log2(high / low) / 2) ** 2) ** 0.5 == pytest.approx(0.2, rel=0.09)
-    assert shift.std(0) == pytest.approx(65 / 8, rel=0.09) and np.abs(shift.mean(0)).max() < 4 * 65 / 8 / 31
+    assert shift.std(0) == pytest.approx([8, 4], rel=0.09) and np.all(np.abs(shift.mean(0)) < 4 * np.array([8, 4]) / 31)
     uniform_over(-np.pi, np.pi, angle)  # the sum of both, which is uniform on the circle too
 
 
 def test_geometry_happens_with_probability_p():
-    linear, shift = warped(0.4)
+    linear, shift = maps(0.4, (64, 64), blit=False)
     high, low = np.linalg.svd(linear, compute_uv=False).T
     happened = {
         "scale": np.abs(high * low - 1),
@@ -199,6 +183,14 @@ def test_geometry_happens_with_probability_p():
     }
     for name, distance in happened.items():
         assert abs(np.mean(distance > 1e-3) - 0.4) < 4 * (0.4 * 0.6 / len(KEYS)) ** 0.5, name
+
+
+def test_blit_comes_before_geometry():
+    both, blit, geometry = (
+        np.asarray(drawn_maps(1.0, (16, 16), **transforms)) for transforms in ({}, {"geometry": False}, {"blit": False})
+    )
+    composed = blit[:, :, :2] @ geometry + blit * [0, 0, 1]  # from the result back to the image
+    np.testing.assert_allclose(both, composed, atol=1e-5)
 
 
 def test_colour_matrix_identities():

@@ -2,7 +2,8 @@
 
 A new augmentation is a function in `augmentations` that returns an `Augment`. It must be differentiable, and image i
 must depend on key i alone, so that results do not depend on the number of devices. ADA's single transforms are in
-`ada_transforms`, and the forward diffusion of Diffusion-GAN in `forward_diffusion`.
+`ada_transforms`, its anti-aliased warp in `affine_warp`, and the forward diffusion of Diffusion-GAN in
+`forward_diffusion`.
 """
 
 from gan_jax.augment.augmentations import (

@@ -7,51 +7,40 @@ the image is unchanged, to the bit.
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.ndimage import map_coordinates
 from jax.scipy.special import ndtr
 
 from gan_jax import rng
 from gan_jax.types import Array
 
 
-def warp(image: Array, key: Array, p: Array, blit: bool = True, geometry: bool = True) -> Array:
-    """Applies all geometric transforms as one inverse warp.
+def inverse_map(key: Array, p: Array, sides: tuple[int, int], blit: bool = True, geometry: bool = True) -> Array:
+    """Draws all geometric transforms as one affine map from places in the result to places in the image.
 
-    x'[q] = x[F Q (R A R' (q - f) / s - t)], q measured from the image's centre. Blit: F flips horizontally, Q rotates
-    by multiples of 90 degrees, t translates by whole pixels. Geometry: s scales, R and R' rotate, A stretches, f
+    q -> F Q (R A R' (q - f) / s - t), q measured from the image's centre. Blit: F flips horizontally, Q rotates by
+    multiples of 90 degrees, t translates by whole pixels. Geometry: s scales, R and R' rotate, A stretches, f
     translates.
 
     Args:
-        image: `[H, W, C]`.
         key: A typed key.
         p: Probability of each transform, `[]`, in [0, 1].
+        sides: Height and width of the image.
         blit: Whether to apply the blit transforms.
         geometry: Whether to apply the geometry transforms.
+
+    Returns:
+        The linear map and the shift, side by side, `[2, 3]`: of row and column, in pixels, for `affine_warp.warp`.
     """
-    sides = np.array(image.shape[:2])
-    middle = (sides[:, None] - 1) / 2
-    places = jnp.asarray(np.mgrid[: sides[0], : sides[1]].reshape(2, -1) - middle)
+    inverse = jnp.eye(2, 3)
     if geometry:  # the map is from output to input, so the last transform comes first
-        places = _geometry(places, rng.named(key, "geometry"), p, sides)
+        inverse = _geometry(inverse, rng.named(key, "geometry"), p, np.array(sides))
     if blit:
-        places = _blit(places, rng.named(key, "blit"), p, sides)
-    return sample(image, places + middle)
+        inverse = _blit(inverse, rng.named(key, "blit"), p, np.array(sides))
+    return inverse
 
 
-def sample(image: Array, places: Array) -> Array:
-    """Samples an image bilinearly; beyond its edges it is reflected about the outermost pixels.
-
-    Args:
-        image: `[H, W, C]`.
-        places: Row and column, in pixels, at which to sample each pixel of the result, `[2, H * W]`.
-    """
-    channels = jax.vmap(lambda channel: map_coordinates(channel, list(places), 1, "mirror"), 2, 1)
-    return channels(image).reshape(image.shape)
-
-
-def turn(places: Array, cosine: Array, sine: Array) -> Array:
-    """Rotates places `[2, n]` about the origin, from the first axis to the second."""
-    y, x = places  # written out, as a GPU's default matrix product is precise to only three digits
+def turn(inverse: Array, cosine: Array, sine: Array) -> Array:
+    """Rotates columns of rows and columns, `[2, n]`, from the first axis to the second."""
+    y, x = inverse  # written out, as a GPU's default matrix product is precise to only three digits
     return jnp.stack([cosine * y - sine * x, sine * y + cosine * x])
 
 
@@ -150,23 +139,27 @@ def draws(key: Array, p: Array, count: int = 1, uniforms: int = 0, normals: int 
     return ndtr(happens) <= p, ndtr(uniform), normal  # ndtr of float32 normals is never 0, so at p = 0 nothing happens
 
 
-def _blit(places: Array, key: Array, p: Array, sides: np.ndarray) -> Array:
+def _blit(inverse: Array, key: Array, p: Array, sides: np.ndarray) -> Array:
     (flip, quarters, shift), (side, angle, *steps), _ = draws(key, p, 3, uniforms=4)
     pixels = jnp.round((2 * jnp.stack(steps) - 1) * sides / 8)
-    places = places - jnp.where(shift, pixels, 0.0)[:, None]
+    inverse = _translate(inverse, jnp.where(shift, pixels, 0.0))
     angle = jnp.where(quarters, jnp.floor(4 * angle), 0.0) * jnp.pi / 2
-    places = turn(places, jnp.round(jnp.cos(angle)), jnp.round(jnp.sin(angle)))
-    return places * jnp.where(flip & (side < 0.5), np.array([[1.0], [-1.0]]), 1.0)
+    inverse = turn(inverse, jnp.round(jnp.cos(angle)), jnp.round(jnp.sin(angle)))
+    return inverse * jnp.where(flip & (side < 0.5), np.array([[1.0], [-1.0]]), 1.0)
 
 
-def _geometry(places: Array, key: Array, p: Array, sides: np.ndarray) -> Array:
+def _geometry(inverse: Array, key: Array, p: Array, sides: np.ndarray) -> Array:
     either = 1 - jnp.sqrt(1 - p)  # then at least one of the two rotations happens with probability p
     chances = jnp.stack([p, either, p, either, p])
     (scale, before, stretch, after, shift), angles, (size, shape, *steps) = draws(key, chances, 5, 2, 4)
-    places = places - jnp.where(shift, jnp.stack(steps) * sides / 8, 0.0)[:, None]
+    inverse = _translate(inverse, jnp.where(shift, jnp.stack(steps) * sides / 8, 0.0))
     first, second = jnp.where(jnp.stack([before, after]), jnp.pi * (2 * angles - 1), 0.0)
-    places = turn(places, jnp.cos(second), jnp.sin(second))
+    inverse = turn(inverse, jnp.cos(second), jnp.sin(second))
     factor = jnp.where(stretch, jnp.exp2(0.2 * shape), 1.0)
-    places = places * jnp.stack([factor, 1 / factor])[:, None]
-    places = turn(places, jnp.cos(first), jnp.sin(first))
-    return places / jnp.where(scale, jnp.exp2(0.2 * size), 1.0)
+    inverse = inverse * jnp.stack([factor, 1 / factor])[:, None]
+    inverse = turn(inverse, jnp.cos(first), jnp.sin(first))
+    return inverse / jnp.where(scale, jnp.exp2(0.2 * size), 1.0)
+
+
+def _translate(inverse: Array, shift: Array) -> Array:
+    return inverse - shift[:, None] * np.array([0, 0, 1])

@@ -15,6 +15,7 @@ from jax import lax
 
 from gan_jax import rng
 from gan_jax.augment import ada_transforms as changes
+from gan_jax.augment.affine_warp import warp
 from gan_jax.checks import carried, require, require_noise
 from gan_jax.errors import UserError
 from gan_jax.types import Array, Augment, TrainState
@@ -136,9 +137,10 @@ def ada(
 ) -> Augment:
     """Augmentations of ADA (Karras et al. 2020, arXiv:2006.06676), the paper's "bgc" by default.
 
-    Each transform is applied independently with probability p = `state.extra[slot]`, in the paper's order and strength.
-    At p = 0 images are unchanged, to the bit. Unlike the official code, the warp samples bilinearly, without the
-    anti-aliasing wavelet filter, and reflects images at their edges without limit.
+    Each transform is applied independently with probability p = `state.extra[slot]`, in the order and strength of the
+    official code (stylegan2-ada-pytorch, training/augment.py), and geometric ones with its anti-aliasing filter. At
+    p = 0 images are unchanged, to the bit. One thing differs: images are always extended by the official code's largest
+    margin, not by that of the batch; see `affine_warp.warp`.
 
     Args:
         slot: Name of the slot with p, in [0, 1]; see `controllers.adaptive_augmentation`.
@@ -158,7 +160,8 @@ def ada(
 
     def one(image: Array, key: Array, p: Array) -> Array:
         if blit or geometry:
-            image = changes.warp(image, rng.named(key, "warp"), p, blit, geometry)
+            sides = image.shape[0], image.shape[1]
+            image = warp(image, changes.inverse_map(rng.named(key, "warp"), p, sides, blit, geometry))
         if color:
             image = changes.recolor(image, rng.named(key, "color"), p)
         if filtering:
