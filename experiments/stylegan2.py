@@ -13,9 +13,8 @@ The presets are the configurations of the authors' stylegan2-ada-pytorch (`train
 there), `--preset paper-256`, `--preset paper-512`, `--preset paper-1024`, and `--preset stylegan2`, the original
 StyleGAN2 without ADA; all but the first with `--dataset FOLDER`. What differs from that code: the crossover of style
 mixing is drawn for each example, not for each batch; fake images have the labels of the batch's real ones; ADA's
-probability changes in every iteration, not every fourth, and is at most 1; the mean style is averaged along with the
-generator's weights, not copied; gradients that are not finite are not replaced; bfloat16 takes the place of float16.
-The defaults are narrow, for CPUs.
+probability is at most 1; the mean style is averaged along with the generator's weights, not copied; gradients that are
+not finite are not replaced; bfloat16 takes the place of float16. The defaults are narrow, for CPUs.
 """
 
 from dataclasses import dataclass, replace
