@@ -1,8 +1,8 @@
 """Time of convolutions and of their matrix products on a CPU: `python -m experiments.benchmarks.convolutions`.
 
 For each convolution of a game's networks, inside a loop as in training: the time of its three operations (forward, and
-the gradients by images and by kernels; see `gan_jax.networks.layers.bilinear`), and of the three matrix products alone,
-on patches that are already extracted. Both are medians over rounds, measured in turns.
+the gradients by images and by kernels; see `gan_jax.networks.layers.formulations`), and of the three matrix products
+alone, on patches that are already extracted. Both are medians over rounds, measured in turns.
 """
 
 import time
@@ -21,7 +21,8 @@ from experiments.benchmarks.peers import GAMES, build
 from gan_jax import rng
 from gan_jax.cli import cli
 from gan_jax.files import write_json
-from gan_jax.networks.layers.conv import Conv, ConvTranspose, conv, conv_transpose
+from gan_jax.networks.layers.conv import Conv, ConvTranspose
+from gan_jax.networks.layers.convolutions import conv, conv_transpose
 from gan_jax.runs import records
 from gan_jax.types import Array
 

@@ -17,8 +17,8 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from gan_jax.errors import UserError
-from gan_jax.networks.layers.bilinear import Pair
-from gan_jax.networks.layers.conv import conv_transpose
+from gan_jax.networks.layers.convolutions import conv_transpose
+from gan_jax.networks.layers.formulations import Pair
 from gan_jax.types import Array
 
 TAPS = (1 / 8, 3 / 8, 3 / 8, 1 / 8)
