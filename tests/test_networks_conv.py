@@ -152,9 +152,8 @@ def test_the_gradient_of_the_kernel_does_not_depend_on_how_many_images_fit_the_c
     x, kernel, g = normal(0, 7, 6, 5, 3), normal(1, 4, 4, 3, 2), normal(2, 7, 3, 2, 2)
     window = formulations.Window((6, 5), (4, 4), (2, 2), ((1, 1), (1, 1)))
     monkeypatch.setattr(formulations, "PATCHES", images * 3 * 2 * 48 * 8 + 8)
-    ours = jax.jit(
-        lambda x, g: formulations.kernel_gradient_in_chunks(x, g, window)
-    )  # 7 images: some divide, some do not
+    # of 7 images: some numbers divide it, some do not
+    ours = jax.jit(lambda x, g: formulations.kernel_gradient_in_chunks(x, g, window))
     close(ours(x, g), jax.vjp(lambda k: formulations.native(x, k, window), kernel)[1](g)[0])
 
 

@@ -1,7 +1,8 @@
 """The data of an opened run: its training split, and the examples held out."""
 
 from gan_jax.data import Dataset, load, names
-from gan_jax.data.dataset import marks, of_split, same
+from gan_jax.data.dataset import marks, same
+from gan_jax.data.splits import of_split
 from gan_jax.errors import NotFound, UserError
 from gan_jax.runs.reopen import Restored
 

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gan_jax.data import kinds
-from gan_jax.data.dataset import Dataset, dataset, tenth
+from gan_jax.data.dataset import Dataset, dataset
 from gan_jax.data.kinds import Kind
 from gan_jax.data.reading.images import squares
+from gan_jax.data.splits import tenth
 from gan_jax.errors import UserError
 
 

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gan_jax.data.dataset import Dataset, Spec, Stream, dataset, is_held_out
+from gan_jax.data.dataset import Dataset, Spec, Stream, dataset
 from gan_jax.data.reading import damage
 from gan_jax.data.reading.images import channels, shape_of, stack
 from gan_jax.data.reading.listing import Listing, listed, shown
+from gan_jax.data.splits import is_held_out
 from gan_jax.errors import UserError
 
 SPLITS = ("train", "test", "all")

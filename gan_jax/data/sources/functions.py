@@ -11,7 +11,8 @@ from types import ModuleType
 from typing import Any
 
 from gan_jax.data import names
-from gan_jax.data.dataset import Dataset, of_split
+from gan_jax.data.dataset import Dataset
+from gan_jax.data.splits import of_split
 from gan_jax.errors import NotFound, UserError
 
 

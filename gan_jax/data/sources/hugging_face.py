@@ -10,8 +10,9 @@ import numpy as np
 
 from gan_jax.data import names, streaming
 from gan_jax.data.cache import cached
-from gan_jax.data.dataset import Dataset, Spec, Stream, tenth
+from gan_jax.data.dataset import Dataset, Spec, Stream
 from gan_jax.data.reading.images import channels, shape_of
+from gan_jax.data.splits import tenth
 from gan_jax.errors import NotFound, UserError
 
 VALID = ("validation", "valid", "val")  # names of the split that stands in for a missing test split

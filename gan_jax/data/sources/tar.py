@@ -14,9 +14,10 @@ import numpy as np
 
 from gan_jax.data import names, streaming
 from gan_jax.data.cache import cached
-from gan_jax.data.dataset import Dataset, Spec, Stream, is_held_out
+from gan_jax.data.dataset import Dataset, Spec, Stream
 from gan_jax.data.reading.images import channels, shape_of
 from gan_jax.data.reading.listing import SUFFIXES
+from gan_jax.data.splits import is_held_out
 from gan_jax.errors import NotFound, UserError
 
 SPLITS = ("train", "test", "all")

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from gan_jax.data.dataset import Dataset, dataset, for_training
+from gan_jax.data.dataset import Dataset, dataset
+from gan_jax.data.splits import for_training
 from gan_jax.errors import UserError
 
 APART = (("few_image", "few_label"),)

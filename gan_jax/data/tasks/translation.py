@@ -6,8 +6,9 @@ The target domain is `image`, as in every data set; the source domain is `source
 import os
 
 from gan_jax.data import names
-from gan_jax.data.dataset import Dataset, dataset, for_training
+from gan_jax.data.dataset import Dataset, dataset
 from gan_jax.data.sources import folder
+from gan_jax.data.splits import for_training
 from gan_jax.data.tasks import image_maps
 from gan_jax.errors import NotFound, UserError
 
