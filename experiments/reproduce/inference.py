@@ -91,8 +91,8 @@ def sentence(record: dict[str, Any], name: str) -> str:
     return (
         f"{f'{seeds} runs' if seeds > 1 else 'One run'} of {steps:,} iterations on {record['data']['name']}, "
         f"{middle['minutes']:.1f} minutes on {record['environment']['device']}: reconstructions of test "
-        f"images have an L1 error of {middle['l1']:.3f} and a feature distance of {middle['features']:.2f} (another test "
-        f"image: {chance['l1']:.3f} and {chance['features']:.2f}); the nearest latent has the right class for "
+        f"images have an L1 error of {middle['l1']:.3f} and a feature distance of {middle['features']:.2f} (another "
+        f"test image: {chance['l1']:.3f} and {chance['features']:.2f}); the nearest latent has the right class for "
         f"{middle['neighbour']:.1%}; the FID of samples by the same features is {middle['fid']:.2f} (dcgan: "
         f"{_middle(record, 'dcgan')['fid']:.2f})."
     )

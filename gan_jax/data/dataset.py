@@ -50,9 +50,10 @@ class Spec(NamedTuple):
             return int(title)
         except ValueError:
             names = ", ".join(self.class_names[:20]) + ", …" * (len(self.class_names) > 20)
-            known = f"one of {names}, or a number" if names else "a number, as the classes of these data have no names"
-            meant = nearest(title, self.class_names)
-            raise UserError(f"class {title!r} does not exist; give {known}.{meant}") from None
+            unnamed = "a number, as the classes of these data have no names"
+            options = f"one of {names}, or a number" if names else unnamed
+            suggestion = nearest(title, self.class_names)
+            raise UserError(f"class {title!r} does not exist; give {options}.{suggestion}") from None
 
 
 class Dataset(NamedTuple):

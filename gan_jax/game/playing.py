@@ -89,9 +89,9 @@ def play(game: Game, state: TrainState, batch: Batch, key: Array) -> Played:
     latents = inputs_of(game)(keys, batch)
 
     def run(name: str, purpose: str, *inputs: Array) -> tuple[PyTree, PyTree]:
-        own = rng.named(key, purpose)
+        noise_key = rng.named(key, purpose)
         with unfit.named(name):
-            return networks[name].apply(state.params[name], state.stats[name], *inputs, train=True, key=own)
+            return networks[name].apply(state.params[name], state.stats[name], *inputs, train=True, key=noise_key)
 
     def judge(images: Array, purpose: str, beside: tuple[Array, ...]) -> tuple[dict[str, PyTree], dict[str, PyTree]]:
         if game.augment is not None:
@@ -111,16 +111,16 @@ def play(game: Game, state: TrainState, batch: Batch, key: Array) -> Played:
             raise UserError(f"terms: one applies the network {name!r}, but the game has only {sorted(networks)}")
         return run(name, f"{name} of terms", *inputs)[0]
 
-    def given(latents: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    def conditions(latents: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
         return game.condition(state, batch, latents) if game.condition else ((), ())
 
     def score(latents: Array) -> Array:
         sample = run("generator", "generator", latents)[0]
-        return numerics.average(judge(sample, "fake", given(latents)[1])[0]["logits"])
+        return numerics.average(judge(sample, "fake", conditions(latents)[1])[0]["logits"])
 
     if game.refine is not None:
         latents = game.refine(latents, rng.each(keys, "refine"), score)
-    beside = given(latents)
+    beside = conditions(latents)
     fake, generator_stats = run("generator", "generator", latents)
     _require_examples(real, fake)
     real_output, real_stats = judge(real, "real", beside[0])

@@ -4,7 +4,7 @@ import numpy as np
 
 from gan_jax.errors import UserError
 from gan_jax.metrics.estimate import Estimate
-from gan_jax.metrics.statistics import Summary, kept
+from gan_jax.metrics.statistics import Summary, feature_arrays
 
 
 def kid(real: Summary, fake: Summary, block: int | None = None) -> Estimate:
@@ -30,7 +30,7 @@ def kid(real: Summary, fake: Summary, block: int | None = None) -> Estimate:
     Raises:
         UserError: If features were not kept or differ in size, or if the block does not fit.
     """
-    x, y = kept(real, fake)
+    x, y = feature_arrays(real, fake)
     smaller = min(len(x), len(y))
     block = max(2, min(1000, smaller // 10)) if block is None else block
     if not 2 <= block <= smaller:

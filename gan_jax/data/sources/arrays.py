@@ -62,15 +62,15 @@ def from_arrays(
     count = 1 + max((int(own.max()) for own in known), default=-1)
     if class_names and count > len(class_names):
         raise UserError(f"class_names: got {len(class_names)} names, but there are labels up to {count - 1}")
-    made = {}
+    splits = {}
     for part, (some, own) in parts.items():
         kind.require(f"data set {name!r}", some)
         some = some if resolution is None else squares(some, resolution)
-        made[part] = dataset(f"memory:{name}", part, some, own, class_names or count, kind=kind)
-    shapes = [made[part].spec.shape for part in ("train", "test")]
+        splits[part] = dataset(f"memory:{name}", part, some, own, class_names or count, kind=kind)
+    shapes = [splits[part].spec.shape for part in ("train", "test")]
     if shapes[0] != shapes[1]:
         raise UserError(f"test: its examples have shape {shapes[1]}, those for training {shapes[0]}; give one shape")
-    return made["train"]._replace(held_out=made["test"])
+    return splits["train"]._replace(held_out=splits["test"])
 
 
 def _checked(name: str, image: ArrayLike, label: ArrayLike | None) -> tuple[np.ndarray, np.ndarray | None]:

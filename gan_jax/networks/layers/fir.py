@@ -125,8 +125,8 @@ _fir = Primitive("fir")
 
 @_fir.def_abstract_eval
 def _(x: Any, **settings: Any) -> Any:
-    made = jax.eval_shape(lambda x: _native(x, **settings), jax.ShapeDtypeStruct(x.shape, x.dtype))
-    return ShapedArray(made.shape, made.dtype)
+    output = jax.eval_shape(lambda x: _native(x, **settings), jax.ShapeDtypeStruct(x.shape, x.dtype))
+    return ShapedArray(output.shape, output.dtype)
 
 
 _compiled = jax.jit(_fir.bind, static_argnames=("up", "down", "pads", "gain"))
