@@ -82,8 +82,8 @@ def _apply(prepare: Callable[[Array], Array], params: PyTree, images: Array) -> 
             return judge(images)
         # A chunk is every 8th of 256 images, not 32 in a row, so that every chunk is split over the devices.
         chunks = images.reshape(CHUNK, -1, *images.shape[1:]).swapaxes(0, 1)
-        found = jax.lax.map(judge, chunks)
-        return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(len(images), -1), found)
+        parts = jax.lax.map(judge, chunks)
+        return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(len(images), -1), parts)
 
 
 def _params(arrays: dict[str, np.ndarray], path: Path) -> tuple[PyTree, str]:
