@@ -88,7 +88,7 @@ def by_class(latent: Latent, values: Array, rows: int) -> Array | None:
 
     Args:
         latent: Distribution of the latents.
-        values: Latents `[n, size]`, n at least `rows`; everything but the class is theirs.
+        values: Latents `[n, size]`, n at least `rows`; they give everything but the class.
         rows: Number of rows.
 
     Returns:

@@ -76,7 +76,7 @@ def _apply(prepare: Callable[[Array], Array], params: PyTree, images: Array) -> 
         outputs: Any = Net().apply({"params": params}, jnp.broadcast_to(x, (*x.shape[:3], 3)))
         return outputs[0], nn.softmax(outputs[1])
 
-    # TPUs and recent GPUs multiply at 8 to 11 bits unless told otherwise.
+    # TPUs and recent GPUs multiply at 8 to 11 bits by default.
     with jax.default_matmul_precision("float32"):
         if jax.default_backend() != "cpu" or len(images) % CHUNK:
             return judge(images)
