@@ -106,12 +106,13 @@ def build(config: Config, spec: Spec) -> System:
         return metrics["loss"], Aux(extra={"pools": pools}, metrics=metrics)
 
     def please(state: TrainState, batch: Batch, key: Array) -> tuple[Array, Aux]:
-        made = {end: run(state, name, batch[start]) for name, (start, end, _) in WAYS.items()}
+        fakes = {end: run(state, name, batch[start]) for name, (start, end, _) in WAYS.items()}
         metrics = {"loss": jnp.zeros(())}
         for name, (start, end, critic) in WAYS.items():
-            said = run(state, critic, made[end])
-            parts = {"adversarial": 2 * jnp.mean(losses.least_squares().generator(said, said))}  # undoes the loss's 1/2
-            parts["cycle"] = jnp.mean(jnp.abs(run(state, name, made[start]) - batch[end]))
+            logits = run(state, critic, fakes[end])
+            # 2 undoes the loss's 1/2
+            parts = {"adversarial": 2 * jnp.mean(losses.least_squares().generator(logits, logits))}
+            parts["cycle"] = jnp.mean(jnp.abs(run(state, name, fakes[start]) - batch[end]))
             if spec.shape == spec.source:
                 parts["identity"] = jnp.mean(jnp.abs(run(state, name, batch[end]) - batch[end]))
             metrics |= {f"{part}_{end}": value for part, value in parts.items()}

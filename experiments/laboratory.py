@@ -264,16 +264,16 @@ def scores(choice: Choice, trained: System, states: TrainState) -> list[dict[str
 
     def score(ema: PyTree) -> dict[str, float]:
         if choice.dataset in toys.MIXTURES:
-            found = modes(jnp.asarray(samples(ema, SAMPLES)), toys.MIXTURES[choice.dataset]())
-            return {name: float(value) for name, value in found._asdict().items()}
+            result = modes(jnp.asarray(samples(ema, SAMPLES)), toys.MIXTURES[choice.dataset]())
+            return {name: float(value) for name, value in result._asdict().items()}
         if choice.dataset in toys.CURVES:
             curves = toys.CURVES[choice.dataset]()
             return {
                 "high_quality": float(np.mean(toys.nearest(samples(ema, SAMPLES), curves).distance < 3 * curves.std))
             }
         judge = pretrained.load(choice.dataset)
-        found = classifier.verdict(judge.probabilities(samples(ema, 2_000)))
-        return {"sure": found.sure, "rarest": min(found.shares)}
+        result = classifier.verdict(judge.probabilities(samples(ema, 2_000)))
+        return {"sure": result.sure, "rarest": min(result.shares)}
 
     return [score(jax.tree.map(lambda x, i=i: x[i], states.ema)) for i in range(len(choice.seeds))]
 

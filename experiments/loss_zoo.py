@@ -72,28 +72,28 @@ def main(
         game = dataclasses.replace(choice, dataset=dataset, **changes)
         began = time.monotonic()
         system, last, _ = play(game)
-        found = scores(game, system, last)
+        results = scores(game, system, last)
         minutes = round((time.monotonic() - began) / 60, 2)
         rows.append({"data": dataset, "game": name, "choice": dataclasses.asdict(game), "minutes": minutes})
-        rows[-1] |= {"scores": {score: [line[score] for line in found] for score in found[0]}}
+        rows[-1] |= {"scores": {score: [line[score] for line in results] for score in results[0]}}
         record = {"rows": rows, "samples": SAMPLES, "environment": records.environment()}
         write_json(out, record)
         with atomic(out.with_suffix(".md")) as file:
             file.write(f"{markdown(rows)}\n".encode())
-        said = ", ".join(f"{score} {cell}" for score, cell in zip(found[0], cells(rows[-1]), strict=True))
-        print(f"{len(rows)}/{len(datasets) * len(games)} {dataset}: {name}: {said}, {minutes} minutes", flush=True)
+        summary = ", ".join(f"{score} {cell}" for score, cell in zip(results[0], cells(rows[-1]), strict=True))
+        print(f"{len(rows)}/{len(datasets) * len(games)} {dataset}: {name}: {summary}, {minutes} minutes", flush=True)
     for dataset in datasets:
         Console().print(_table([row for row in rows if row["data"] == dataset]))
 
 
 def cells(row: dict[str, Any]) -> list[str]:
     """Returns the cells of a game's scores: the median, with the range where seeds differ."""
-    said = []
+    texts = []
     for values in row["scores"].values():
         ends = {f"{min(values):.3g}", f"{max(values):.3g}"}
         spread = f" ({min(values):.3g} to {max(values):.3g})" if len(ends) > 1 else ""
-        said.append(f"{np.median(values):.3g}{spread}")
-    return said
+        texts.append(f"{np.median(values):.3g}{spread}")
+    return texts
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:

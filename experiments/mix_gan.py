@@ -73,8 +73,8 @@ def uneven(c: float, player: str) -> Term:
 def logged(state: TrainState, metrics: Metrics, key: Array) -> tuple[TrainState, Metrics]:
     """Logs the generators' weights, and each mixture's effective number of components, exp(entropy of its weights)."""
     every = {name: mixture.weights(state.params[name]) for name in ("discriminator", "generator")}
-    seen = {f"mixture/{name}s": jnp.exp(jnp.sum(entr(weights))) for name, weights in every.items()}
-    return state, metrics | seen | {f"mixture/weight_{i}": weight for i, weight in enumerate(every["generator"])}
+    effective = {f"mixture/{name}s": jnp.exp(jnp.sum(entr(weights))) for name, weights in every.items()}
+    return state, metrics | effective | {f"mixture/weight_{i}": weight for i, weight in enumerate(every["generator"])}
 
 
 def build(config: Config, spec: Spec) -> System:

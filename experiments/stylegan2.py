@@ -122,8 +122,8 @@ PRESETS = {
 
 def average_decay(config: Config) -> optimizers.Schedule:
     """Decay of the generator's average at an iteration; its half-life ramps up with the images seen, if `ramp_up`."""
-    longest, seen = config.half_life, config.ramp_up * config.batch_size
-    return half_life(lambda step: jnp.minimum(longest, seen * step if seen else longest), config.batch_size)
+    longest, per_step = config.half_life, config.ramp_up * config.batch_size
+    return half_life(lambda step: jnp.minimum(longest, per_step * step if per_step else longest), config.batch_size)
 
 
 def build(config: Config, spec: Spec) -> System:

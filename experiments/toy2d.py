@@ -71,18 +71,18 @@ def main(config: Config) -> None:
     print(
         f"{len(choice.seeds)} runs of {choice.steps:,} iterations on {choice.dataset}, in one compiled call", flush=True
     )
-    system, last, seen = play(choice, watch, choice.steps // frames)
-    found = scores(choice, system, last)
-    for seed, line in zip(choice.seeds, found, strict=True):
+    system, last, watched = play(choice, watch, choice.steps // frames)
+    results = scores(choice, system, last)
+    for seed, line in zip(choice.seeds, results, strict=True):
         print(f"seed {seed}: " + ", ".join(f"{name} {value:.4g}" for name, value in line.items()))
-    first = {name: np.asarray(x[0]) for name, x in seen.items()}
+    first = {name: np.asarray(x[0]) for name, x in watched.items()}
     drawn = [
         plots.field(points, real, np.asarray(axis), logits, gradient, limit)
         for points, logits, gradient in zip(first["points"], first["logits"], first["gradient"], strict=True)
     ]
     pictures.save_gif(config.workdir / "animation.gif", drawn)
     pictures.save_png(config.workdir / "samples.png", drawn[-1])
-    files.write_json(config.workdir / "scores.json", {"choice": asdict(choice), "scores": found})
+    files.write_json(config.workdir / "scores.json", {"choice": asdict(choice), "scores": results})
     print(f"done: open {config.workdir / 'animation.gif'}")
 
 

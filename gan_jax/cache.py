@@ -54,10 +54,10 @@ def main(clear: tuple[str, ...] | None = None) -> None:
         return
     chosen = [each for each in present if not clear or _name(each).startswith(clear) or each.kind.startswith(clear)]
     if clear and not chosen:
-        meant = nearest(" ".join(clear), {name for each in present for name in (_name(each), each.kind)})
+        suggestion = nearest(" ".join(clear), {name for each in present for name in (_name(each), each.kind)})
         raise NotFound(
             f"--clear {' '.join(clear)}: {cache.directory()} has no entry of that name or kind; leave --clear out to "
-            f"list them.{meant}"
+            f"list them.{suggestion}"
         )
     for each in chosen:
         shutil.rmtree(each.path) if each.path.is_dir() else each.path.unlink(missing_ok=True)

@@ -42,9 +42,9 @@ def exported(run: Restored, backward: bool = False) -> jax.export.Exported:
     """
     function, shape, dtype = _computed(run, backward)
     (batch,) = jax.export.symbolic_shape("batch")
-    given = jax.ShapeDtypeStruct((batch, *shape), dtype)
+    inputs = jax.ShapeDtypeStruct((batch, *shape), dtype)
     try:
-        return jax.export.export(jax.jit(function), platforms=PLATFORMS)(given)
+        return jax.export.export(jax.jit(function), platforms=PLATFORMS)(inputs)
     except (UserError, TypeError, InconclusiveDimensionOperation) as error:
         raise UserError(
             f"the generator cannot be exported for every batch size: {error}; in its code write x.shape[0] for len(x), "
@@ -59,18 +59,18 @@ def tensors(run: Restored) -> dict[str, np.ndarray]:
 
 def description(run: Restored, artefact: jax.export.Exported) -> dict[str, Any]:
     """Returns what was exported, as JSON types: the artefact's input and output, and the shapes of all tensors."""
-    (given,), (made,), kind = artefact.in_avals, artefact.out_avals, run.spec.kind
+    (inputs,), (outputs,), kind = artefact.in_avals, artefact.out_avals, run.spec.kind
     if run.system.translate is None:
         latent = game.sampler(run.system)[0]
         parts = [_part(part, run.spec.class_names) for part in latent.parts]
-        about = {"kind": "latent", **_array(given), "distribution": latent.name, "parts": parts}
+        about = {"kind": "latent", **_array(inputs), "distribution": latent.name, "parts": parts}
     else:
-        about = {"kind": kind.name, **_array(given), "range": _range(run, given)}
+        about = {"kind": kind.name, **_array(inputs), "range": _range(run, inputs)}
     return {
         "run": records.summary(run.record),
         "step": run.step,
         "input": about,
-        "output": {"kind": kind.name, **_array(made), "range": _range(run, made)},
+        "output": {"kind": kind.name, **_array(outputs), "range": _range(run, outputs)},
         "platforms": list(artefact.platforms),
         "tensors": {path: _array(x) for path, x in tensors(run).items()},
     }

@@ -77,15 +77,15 @@ def _run(command: Sequence[str], count: int, attempt: int, asked: list[int]) -> 
     running = [
         subprocess.Popen(command, env=os.environ | shared | {PROCESS: str(index)}, **options) for index in range(count)
     ]
-    told = False
+    terminated = False
     try:
         while True:
             statuses = [process.poll() for process in running]
             failed = next(((i, status) for i, status in enumerate(statuses) if status), None)
             if failed or all(status == 0 for status in statuses):
                 return failed
-            if asked and not told:
-                told = True
+            if asked and not terminated:
+                terminated = True
                 for process in running:
                     process.terminate()
             time.sleep(0.1)

@@ -60,9 +60,9 @@ def adam(
     _require_rate("learning_rate", learning_rate)
     require(lambda: lazy >= 0, f"lazy={lazy}: give the iterations between regularisation steps, or 0 for none")
     if lazy:
-        share, given = lazy / (lazy + 1), (learning_rate, b1, b2)
-        learning_rate = lambda iteration: share * _value(given[0], iteration)  # noqa: E731
-        b1, b2 = (lambda iteration, b=b: _value(b, iteration) ** share for b in given[1:])
+        share, values = lazy / (lazy + 1), (learning_rate, b1, b2)
+        learning_rate = lambda iteration: share * _value(values[0], iteration)  # noqa: E731
+        b1, b2 = (lambda iteration, b=b: _value(b, iteration) ** share for b in values[1:])
     for name, beta in (("b1", b1), ("b2", b2)):
         require(lambda beta=beta: callable(beta) or 0 <= beta < 1, f"{name}={beta}: give a number in [0, 1)")
 

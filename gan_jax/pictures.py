@@ -165,8 +165,8 @@ def save_npz(path: Path | str, /, **arrays: Any) -> None:
 
 def by_step(folder: Path) -> dict[int, Path]:
     """Returns step -> path of a folder's pictures named by their step, such as 00000042.png, in ascending order."""
-    found = [path for path in folder.glob("*") if re.fullmatch(r"[0-9]{8,}\.(png|gif)", path.name)]
-    return {int(path.stem): path for path in sorted(found, key=lambda path: int(path.stem))}
+    paths = [path for path in folder.glob("*") if re.fullmatch(r"[0-9]{8,}\.(png|gif)", path.name)]
+    return {int(path.stem): path for path in sorted(paths, key=lambda path: int(path.stem))}
 
 
 def expect(valid: bool, name: str, array: np.ndarray, expected: str) -> None:

@@ -83,8 +83,8 @@ def field(
 
 def _layers(points: ArrayLike, reference: ArrayLike | None) -> list[np.ndarray]:
     layers = []
-    for name, given in (("reference", reference), ("points", points)):
-        layers.append(np.asarray(np.empty((0, 2)) if given is None else given, np.float32))
+    for name, array in (("reference", reference), ("points", points)):
+        layers.append(np.asarray(np.empty((0, 2)) if array is None else array, np.float32))
         expect(layers[-1].shape[1:] == (2,), name, layers[-1], "[N, 2]")
     return layers
 

@@ -49,7 +49,7 @@ def shards(tmp_path):
 def assert_streams_as_it_loads(name, split):
     whole, stream = data.load(name, split), data.stream(name, split)
     assert (stream.count, stream.spec, stream.origin) == (whole.count, whole.spec, whole.origin)
-    few = streaming.few(stream, whole.count)
+    few = streaming.evenly_spaced(stream, whole.count)
     for key in whole.arrays:
         np.testing.assert_array_equal(few.arrays[key], whole.arrays[key])
 

@@ -230,7 +230,7 @@ def test_the_next_sound_image_takes_the_place_of_a_damaged_one_in_memory_as_in_s
         data.load(damaged, "all")  # the cache is not asked
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        streamed = streaming.few(data.stream(damaged, "all", skip_damaged=True), 20)
+        streamed = streaming.evenly_spaced(data.stream(damaged, "all", skip_damaged=True), 20)
     np.testing.assert_array_equal(whole.arrays["image"], streamed.arrays["image"])
     np.testing.assert_array_equal(whole.arrays["label"], streamed.arrays["label"])
     np.testing.assert_array_equal(whole.arrays["image"][[0, 1, 19]], whole.arrays["image"][[2, 2, 2]])
@@ -247,7 +247,7 @@ def test_if_none_can_be_read_that_is_said(tmp_path):
 
 def test_one_image_in_colour_makes_a_stream_of_thousands_colour(tmp_path, monkeypatch):
     listing = SimpleNamespace(files=[Path(f"{i}") for i in range(3000)], names=[f"{i}" for i in range(3000)])
-    monkeypatch.setattr(folder, "_find", lambda *_: folder._Found(listing, [0], None, ()))  # pyright: ignore
+    monkeypatch.setattr(folder, "_select", lambda *_: folder._Selection(listing, [0], None, ()))  # pyright: ignore
     monkeypatch.setattr(images, "grey", lambda file: str(file) != "2998")
     monkeypatch.setattr(folder, "_origin", lambda *_: "")
     monkeypatch.setattr(Path, "stat", lambda _: SimpleNamespace(st_size=0))

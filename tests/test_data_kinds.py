@@ -24,7 +24,7 @@ from gan_jax.metrics import scoring
 from gan_jax.metrics.scorer import Origin, of_system, scorer
 from gan_jax.networks import linen, mlp
 from gan_jax.sample import __main__ as command
-from gan_jax.sample.__main__ import Draw, Shared
+from gan_jax.sample.requests import Draw, Shared
 
 waveform = Kind(
     name="test_data_kinds:waveform",

@@ -17,7 +17,7 @@ from toy import gan
 
 from experiments import cgan
 from gan_jax import data, evaluate, latents, loop, losses, pictures, runs, sample
-from gan_jax.data import dataset, kinds, names
+from gan_jax.data import kinds, names, splits
 from gan_jax.errors import NotFound, UserError
 from gan_jax.explore import views
 from gan_jax.game import labelled
@@ -26,7 +26,7 @@ from gan_jax.metrics.features import pretrained
 from gan_jax.networks import linen, mlp
 from gan_jax.runs import directories, records
 from gan_jax.sample import __main__ as command
-from gan_jax.sample.__main__ import Draw, Shared
+from gan_jax.sample.requests import Draw, Shared
 
 PAGE = (Path(data.__file__).parent / "README.md").read_text()
 COUNT, CLASSES = 120, ("cats", "dogs")
@@ -301,9 +301,9 @@ def test_captions_are_above_their_columns_and_change_nothing_below():
 
 def test_a_split_in_memory_is_the_set_or_its_held_out_part():
     train = faces()
-    assert dataset.of_split(train, "train") is train and dataset.of_split(train, "test") is train.held_out
+    assert splits.of_split(train, "train") is train and splits.of_split(train, "test") is train.held_out
     with pytest.raises(UserError, match="split='all': memory:faces has train and test"):
-        dataset.of_split(train, "all")
+        splits.of_split(train, "all")
 
 
 def test_a_data_set_is_shown_without_its_arrays():

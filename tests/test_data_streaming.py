@@ -68,7 +68,7 @@ def test_tfds_is_streamed_by_the_same_numbers_as_from_memory():
         whole, stream = data.load("fashion_mnist", "test"), data.stream("fashion_mnist", "test")
     except (ConnectionError, FileNotFoundError):
         pytest.skip("fashion_mnist is not prepared in TFDS_DATA_DIR")
-    few = streaming.few(stream, 50)
+    few = streaming.evenly_spaced(stream, 50)
     numbers = np.linspace(0, whole.count - 1, 50).round().astype(int)
     np.testing.assert_array_equal(few.arrays["image"], whole.arrays["image"][numbers])
     np.testing.assert_array_equal(few.arrays["label"], whole.arrays["label"][numbers])
@@ -134,7 +134,7 @@ def test_a_damaged_image_is_named_or_skipped(folder, tmp_path):
     with pytest.warns(UserWarning, match=r"skipped: cannot read the image .*a/20\.png"):
         batches = taken(stream._replace(skip_damaged=True), steps=4)
     with pytest.warns(UserWarning, match=r"skipped: .*a/20\.png"):
-        assert len(streaming.few(stream._replace(skip_damaged=True), COUNT).arrays["image"]) == COUNT
+        assert len(streaming.evenly_spaced(stream._replace(skip_damaged=True), COUNT).arrays["image"]) == COUNT
     sound = data.stream(str(folder), "all")
     for ours, theirs in zip(batches, taken(sound, steps=4), strict=True):
         same = (ours["image"] == theirs["image"]).all(axis=(2, 3, 4))
@@ -145,7 +145,7 @@ def test_images_of_unlike_size_and_sets_made_in_memory_are_refused(folder, tmp_p
     for i, side in enumerate((8, 9)):
         Image.fromarray(np.zeros((side, side), np.uint8)).save(tmp_path / f"{i}.png")
     with pytest.raises(ValueError, match=r"images differ in size.*--resolution"):
-        streaming.few(data.stream(str(tmp_path), "all"), 2)
+        streaming.evenly_spaced(data.stream(str(tmp_path), "all"), 2)
     assert data.stream(str(tmp_path), "all", 8).spec.shape == (8, 8, 1)
     with pytest.raises(ValueError, match="digits is small and always in memory"):
         data.stream("digits")

@@ -12,7 +12,7 @@ from gan_jax import data, game, rng
 from gan_jax.networks.layers.conv import Conv
 
 ACCELERATORS = ("cuda", "tpu")
-BARRIER = "optimization_barrier"  # in `bilinear`'s gradient of kernels for CPUs, and nowhere else
+BARRIER = "optimization_barrier"  # in `formulations`: the gradient of kernels on CPUs, and nowhere else
 DILATED = "rhs_dilate = [2, 2]"  # in XLA's gradient of a kernel at stride 2, which the form for CPUs does without
 
 

@@ -11,9 +11,10 @@ import pytest
 from jax import lax
 from toy import few
 
-from gan_jax.networks.layers import bilinear
-from gan_jax.networks.layers import conv as convolutions
-from gan_jax.networks.layers.conv import Conv, ConvTranspose, conv, conv_mean_pool, conv_transpose, upsample_conv
+from gan_jax.networks.layers import conv as layers
+from gan_jax.networks.layers import formulations
+from gan_jax.networks.layers.conv import Conv, ConvTranspose
+from gan_jax.networks.layers.convolutions import conv, conv_mean_pool, conv_transpose, upsample_conv
 
 DCGAN = [(1, 1), (1, 1)]
 PAIRS = {"conv": (Conv, nn.Conv), "transposed": (ConvTranspose, nn.ConvTranspose)}
@@ -149,10 +150,11 @@ def test_conv_transpose_is_the_linear_transpose(row):
 @pytest.mark.parametrize("images", [1, 2, 3, 100])
 def test_the_gradient_of_the_kernel_does_not_depend_on_how_many_images_fit_the_cache(monkeypatch, images):
     x, kernel, g = normal(0, 7, 6, 5, 3), normal(1, 4, 4, 3, 2), normal(2, 7, 3, 2, 2)
-    window = bilinear.Window((6, 5), (4, 4), (2, 2), ((1, 1), (1, 1)))
-    monkeypatch.setattr(bilinear, "PATCHES", images * 3 * 2 * 48 * 8 + 8)
-    ours = jax.jit(lambda x, g: bilinear._kernel_gradient_in_chunks(x, g, window))  # 7 images: some divide, some do not
-    close(ours(x, g), jax.vjp(lambda k: bilinear.native(x, k, window), kernel)[1](g)[0])
+    window = formulations.Window((6, 5), (4, 4), (2, 2), ((1, 1), (1, 1)))
+    monkeypatch.setattr(formulations, "PATCHES", images * 3 * 2 * 48 * 8 + 8)
+    # of 7 images: some numbers divide it, some do not
+    ours = jax.jit(lambda x, g: formulations.kernel_gradient_in_chunks(x, g, window))
+    close(ours(x, g), jax.vjp(lambda k: formulations.native(x, k, window), kernel)[1](g)[0])
 
 
 @pytest.mark.parametrize("name", few(FUNCTIONS, "conv"))
@@ -238,7 +240,7 @@ def test_native_leaves_all_to_jax():
     variables = jax.jit(network.init)(jax.random.key(0), x)
 
     def apply(x):
-        with convolutions.native():
+        with layers.native():
             return network.apply(variables, x)
 
     assert "conv_general_dilated" not in str(jax.make_jaxpr(partial(network.apply, variables))(x))

@@ -8,7 +8,8 @@ from jax.test_util import check_grads
 from toy import few
 
 from gan_jax.networks.layers import fir
-from gan_jax.networks.layers.conv import conv, native
+from gan_jax.networks.layers.conv import native
+from gan_jax.networks.layers.convolutions import conv
 from gan_jax.networks.layers.modulated import ModulatedConv
 
 CASES = [  # up, down, pads, gain: those of the networks, and their transposes

@@ -16,8 +16,8 @@ from gan_jax import convert as published
 from gan_jax import rng, runs, sample, trees
 from gan_jax.convert import stylegan2 as convert
 from gan_jax.data import Spec
-from gan_jax.networks import linen, styles
-from gan_jax.networks.stylegan2 import Discriminator, Generator, Synthesis, count
+from gan_jax.networks import linen
+from gan_jax.networks.stylegan2 import Discriminator, Generator, Mapping, Styles, Synthesis, count, mix
 from gan_jax.terms import shifts
 
 torch: Any = pytest.importorskip("torch")
@@ -189,7 +189,7 @@ def evaluated(module, params, stats, latents, train=False) -> Any:
 
 def module_styles(module, params, latents):
     """Untruncated styles of a generator's mapping network."""
-    mapping = styles.Mapping(module.width, module.depth)
+    mapping = Mapping(module.width, module.depth)
     w: Any = mapping.apply({"params": params["styles"]["mapping"]}, latents, None)
     return jnp.repeat(w[:, None], 4, axis=1)
 
@@ -215,14 +215,14 @@ def test_truncation_goes_from_the_mean_image_to_the_untruncated_one(fresh):
 def test_mixing_at_the_ends_leaves_images_unmixed():
     a, b = (jax.random.normal(rng.key(i), (5, 6, 3)) for i in (3, 4))
     crossover = jnp.array([0, 1, 3, 5, 6])
-    mixed = styles.mix(a, b, crossover)
+    mixed = mix(a, b, crossover)
     np.testing.assert_array_equal(mixed[0], b[0])  # before the first layer: those of the other latent
     np.testing.assert_array_equal(mixed[4], a[4])  # after the last
     np.testing.assert_array_equal(mixed[2], jnp.concatenate([a[2, :3], b[2, 3:]]))
 
 
 def test_styles_mix_for_each_example_in_training_alone_and_their_mean_is_tracked():
-    module = styles.Styles(layers=6, width=8, depth=2, mixing=0.5)
+    module = Styles(layers=6, width=8, depth=2, mixing=0.5)
     z = jax.random.normal(rng.key(0), (400, 5))
     network = linen(module, (5,))
     params, stats = network.init(rng.key(1))
@@ -253,7 +253,7 @@ def test_noise_is_drawn_for_each_example_in_training_and_constant_in_evaluation(
 
 def test_styles_have_the_mean_square_of_noise_at_the_start():
     z, labels = jax.random.normal(rng.key(0), (64, 64)), jax.nn.one_hot(jnp.arange(64) % 3, 3)
-    module = styles.Mapping(256, 4)
+    module = Mapping(256, 4)
     for label in (None, labels):
         w = module.init_with_output(rng.key(1), z, label)[0]
         np.testing.assert_allclose(jnp.mean(w**2), 1.04, rtol=0.2)  # a leaky ReLU times sqrt(2): 1 + 0.2^2 of it

@@ -11,7 +11,7 @@ from test_loop import train
 from gan_jax import game, latents, pictures, runs, sample
 from gan_jax.errors import UserError
 from gan_jax.sample import __main__ as command
-from gan_jax.sample.__main__ import Draw, Shared
+from gan_jax.sample.requests import Draw, Shared
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from gan_jax.game import sampler
 from gan_jax.latents import codes
 from gan_jax.metrics import scoring
 from gan_jax.sample import __main__ as command
-from gan_jax.sample.__main__ import Draw, Shared
+from gan_jax.sample.requests import Draw, Shared
 
 
 def trained(name, workdir, **settings):

@@ -1,8 +1,8 @@
 """Time of convolutions and of their matrix products on a CPU: `python -m experiments.benchmarks.convolutions`.
 
 For each convolution of a game's networks, inside a loop as in training: the time of its three operations (forward, and
-the gradients by images and by kernels; see `gan_jax.networks.layers.bilinear`), and of the three matrix products alone,
-on patches that are already extracted. Both are medians over rounds, measured in turns.
+the gradients by images and by kernels; see `gan_jax.networks.layers.formulations`), and of the three matrix products
+alone, on patches that are already extracted. Both are medians over rounds, measured in turns.
 """
 
 import time
@@ -21,7 +21,8 @@ from experiments.benchmarks.peers import GAMES, build
 from gan_jax import rng
 from gan_jax.cli import cli
 from gan_jax.files import write_json
-from gan_jax.networks.layers.conv import Conv, ConvTranspose, conv, conv_transpose
+from gan_jax.networks.layers.conv import Conv, ConvTranspose
+from gan_jax.networks.layers.convolutions import conv, conv_transpose
 from gan_jax.runs import records
 from gan_jax.types import Array
 
@@ -60,13 +61,13 @@ def markdown(record: dict[str, Any]) -> str:
 def _row(game: str, rounds: int) -> dict[str, Any]:
     config, system = build(game)
     shape = GAMES[game].shape
-    found = [layer for name, each in system.networks.items() for layer in _layers(each, config, shape, name)]
-    ways = [_ways(*layer) for layer in found]
+    geometries = [layer for name, each in system.networks.items() for layer in _layers(each, config, shape, name)]
+    ways = [_ways(*layer) for layer in geometries]
     times: dict[str, list[float]] = {name: [] for name in WAYS}
     for _ in range(rounds):
         for name in WAYS:
             times[name].append(sum(layer[name]() for layer in ways))
-    flop = sum(6 * _rows(*layer) * int(np.prod(layer[2])) for layer in found)
+    flop = sum(6 * _rows(*layer) * int(np.prod(layer[2])) for layer in geometries)
     row = {"game": game, "batch_size": config.batch_size, "gflop": round(flop / 1e9, 3)}
     return row | {name: float(np.median(each)) for name, each in times.items()}
 
@@ -100,8 +101,8 @@ def _rows(kind: type, shape: tuple, kernel: tuple, strides: Any, padding: Any) -
     """Returns the number of windows, which are the rows of the products."""
     if kind is ConvTranspose:
         return int(np.prod(shape[:3]))
-    made = jax.eval_shape(lambda x, k: conv(x, k, strides, padding), *_arrays(shape, kernel))
-    return int(np.prod(made.shape[:3]))
+    output = jax.eval_shape(lambda x, k: conv(x, k, strides, padding), *_arrays(shape, kernel))
+    return int(np.prod(output.shape[:3]))
 
 
 def _arrays(*shapes: tuple) -> list[jax.ShapeDtypeStruct]:
@@ -127,9 +128,9 @@ def _timed(function: Callable[[Array, Array], Array], *shapes: tuple) -> Callabl
     @jax.jit
     def several(x: Array, w: Array, g: Array) -> Any:
         def body(i: Array, carry: list[Array]) -> list[Array]:
-            made, pull = jax.vjp(function, *carry[:2])
+            output, pull = jax.vjp(function, *carry[:2])
             # makes every iteration depend on the last, at the least cost
-            return [a + 1e-20 * b for a, b in zip(carry, (*pull(carry[2]), made), strict=True)]
+            return [a + 1e-20 * b for a, b in zip(carry, (*pull(carry[2]), output), strict=True)]
 
         return lax.fori_loop(0, LOOPS, body, [x, w, g])
 

@@ -72,8 +72,8 @@ def markdown(record: dict[str, Any]) -> str:
     lines = ["| | |", "| --- | --- |"]
     for kind in ("loss", "term", "rule"):
         costs = {name.split()[1]: row[1] for name, row in record["rows"].items() if name.startswith(kind)}
-        said = [f"`{name}` {cost:.2f}" for name, cost in sorted(costs.items(), key=lambda item: item[1])]
-        lines.append(f"| {kind} | {', '.join(said)} |")
+        cells = [f"`{name}` {cost:.2f}" for name, cost in sorted(costs.items(), key=lambda item: item[1])]
+        lines.append(f"| {kind} | {', '.join(cells)} |")
     return "\n".join(lines)
 
 

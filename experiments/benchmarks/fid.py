@@ -47,7 +47,7 @@ def main(count: int = 10_000, size: int = 2048, groups: int = 10, out: Path = Pa
     fake = summarise(_stream(1, count, size), count, groups)
     timed(f"drawing and moments, samples, {groups} groups", *clocks)
     clocks = time.perf_counter(), time.process_time()
-    found = fid(real, fake, few=True)
+    score = fid(real, fake, few=True)
     timed("distances", *clocks)
     moments = (groups + 1) * size**2 * 8 / 1e6
     megabytes = {"peak": _peak() - before, "moments": moments, "beyond": _peak() - before - moments}
@@ -58,9 +58,9 @@ def main(count: int = 10_000, size: int = 2048, groups: int = 10, out: Path = Pa
         table.add_row(name, f"{wall:.2f}", f"{cpu:.2f}")
     table.add_row("all but drawing", f"{total:.2f}", "")
     Console().print(table)
-    print(f"FID {found.value:.3f} +- {found.error:.3f}; theory expects at least {size * (size + 5) / (2 * count):.3f}")
+    print(f"FID {score.value:.3f} +- {score.error:.3f}; theory expects at least {size * (size + 5) / (2 * count):.3f}")
     print("peak memory: {peak:,} MB, of this moments {moments:,} MB, the rest {beyond:,} MB".format(**megabytes))
-    record = {"seconds": seconds | {"all but drawing": round(total, 2)}, "megabytes": megabytes, "fid": found._asdict()}
+    record = {"seconds": seconds | {"all but drawing": round(total, 2)}, "megabytes": megabytes, "fid": score._asdict()}
     record |= {"count": count, "size": size, "groups": groups, "environment": records.environment()}
     write_json(out, record)
 

@@ -213,11 +213,11 @@ def _cells(record: dict[str, Any]) -> list[list[str]]:
     for row in record["rows"]:
         name, compared = row["game"] + " bfloat16" * (row["precision"] == "bfloat16"), row["ratios"]
         for way in (*row["ways"], *["fastest"] * ("fastest" in compared)):
-            found, spread = row["ways"].get(way, {}), compared.get(way)
-            figures = [found.get("failed", ""), "", "", ""]
-            if "speed" in found:
-                figures = [f"{found['speed']:,}", f"{found['share']:.0%}", f"{found['megabytes']:,}"]
-                figures += [f"{found['compiling']:.1f}"]
+            result, spread = row["ways"].get(way, {}), compared.get(way)
+            figures = [result.get("failed", ""), "", "", ""]
+            if "speed" in result:
+                figures = [f"{result['speed']:,}", f"{result['share']:.0%}", f"{result['megabytes']:,}"]
+                figures += [f"{result['compiling']:.1f}"]
             ratio = "{:.2f} ({:.2f} to {:.2f})".format(*spread) if spread else ""
             of_cpu = {"fastest": GAMES[row["game"]].goals}
             asked = (of_cpu if record["platform"] == "cpu" else GPU_GOALS).get(way, ()) if spread else ()

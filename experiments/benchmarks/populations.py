@@ -57,8 +57,8 @@ def main(
         dataset = data.load(config.dataset)
         for count in members:
             configs = [dataclasses.replace(config, seed=seed) for seed in range(count)]
-            found = _compare(module, dataset, configs, rounds, seconds)
-            rows.append({"experiment": experiment, "members": count, "batch_size": config.batch_size} | found)
+            measured = _compare(module, dataset, configs, rounds, seconds)
+            rows.append({"experiment": experiment, "members": count, "batch_size": config.batch_size} | measured)
             print(f"{experiment}, {count} members: gain {rows[-1]['gain'][0]:.2f}", flush=True)
     table = Table(*_HEAD)
     for row in rows:
@@ -91,9 +91,9 @@ def _compare(module: Any, dataset: Dataset, configs: Sequence[Any], rounds: int,
         compiled[name] = round(time.perf_counter() - began, 2)
         per_call = validated(configs[0].run).steps_per_call
         counts[name] = min(LONGEST, per_call * max(1, round(seconds / ways[name](per_call))))
-    found = [{name: turn(counts[name]) / counts[name] for name, turn in ways.items()} for _ in range(rounds)]
-    gains = [each["in_turn"] / each["at_once"] for each in found]
-    times = {name: float(f"{1e3 * np.median([each[name] for each in found]):.4g}") for name in ways}
+    seconds_each = [{name: turn(counts[name]) / counts[name] for name, turn in ways.items()} for _ in range(rounds)]
+    gains = [each["in_turn"] / each["at_once"] for each in seconds_each]
+    times = {name: float(f"{1e3 * np.median([each[name] for each in seconds_each]):.4g}") for name in ways}
     gain = [round(float(x), 3) for x in (np.median(gains), min(gains), max(gains))]
     return times | {"gain": gain, "compile_seconds": compiled, "config": records.fields(configs[0])}
 

@@ -95,9 +95,9 @@ def config(name: str, changes: dict[str, int]) -> Any:
     if name not in available():
         raise UserError(f"presets: there is no {name!r}; give any of {', '.join(available())}")
     experiment, _, preset = name.partition(":")
-    found = importlib.import_module(f"experiments.{experiment}").PRESETS[preset]
-    fields = {field.name for field in dataclasses.fields(found)}
-    return dataclasses.replace(found, **{field: value for field, value in changes.items() if field in fields})
+    defaults = importlib.import_module(f"experiments.{experiment}").PRESETS[preset]
+    fields = {field.name for field in dataclasses.fields(defaults)}
+    return dataclasses.replace(defaults, **{field: value for field, value in changes.items() if field in fields})
 
 
 def spec_of(settings: Any) -> Spec:

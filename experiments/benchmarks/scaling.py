@@ -79,11 +79,11 @@ def _iterations(experiment: str, batch_size: int, devices: int) -> Callable[[int
     config = dataclasses.replace(module.Config(), batch_size=batch_size)
     dataset = data.load(config.dataset)
     system = module.build(config, dataset.spec)
-    key, own = rng.key(0), jax.local_devices()[:devices]
+    key, local = rng.key(0), jax.local_devices()[:devices]
     draw = data.batches(dataset.count, batch_size, system.batches, kind=dataset.spec.kind)
     many = rules.many(system.update, draw, 20)
-    step = parallel.spread(many, own)
-    state, arrays, key = parallel.replicate((system.init(rng.named(key, "init")), dataset.arrays, key), own)
+    step = parallel.spread(many, local)
+    state, arrays, key = parallel.replicate((system.init(rng.named(key, "init")), dataset.arrays, key), local)
 
     def iterate(count: int) -> None:
         nonlocal state

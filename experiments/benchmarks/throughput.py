@@ -78,9 +78,9 @@ def _compare(module: Any, config: Any, rounds: int, seconds: float) -> dict[str,
     for name in ways:
         speed(name, 2)  # compiles
         counts[name] = max(2, round(seconds * speed(name, 4) / config.batch_size))
-    found = [{name: speed(name, counts[name]) for name in ways} for _ in range(rounds)]
-    ratios = [each["gan_jax"] / each["stock"] for each in found]
-    speeds = {name: float(np.median([each[name] for each in found])) for name in ways}
+    measured = [{name: speed(name, counts[name]) for name in ways} for _ in range(rounds)]
+    ratios = [each["gan_jax"] / each["stock"] for each in measured]
+    speeds = {name: float(np.median([each[name] for each in measured])) for name in ways}
     return {name: round(value) for name, value in speeds.items()} | {
         "ratio": [round(float(x), 2) for x in (np.median(ratios), min(ratios), max(ratios))],
         "batch_size": config.batch_size,

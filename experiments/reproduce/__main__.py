@@ -47,9 +47,9 @@ def main(
     """
     with tempfile.TemporaryDirectory() as temporary:
         root = workdir or Path(temporary)
-        kept = f"{settings} --keep 1000"  # all checkpoints, to judge each
-        made = [running.timed(experiment, kept, seed, root / str(seed)) for seed in seeds]
-        record = _record(experiment, settings, list(seeds), made, root)
+        flags = f"{settings} --keep 1000"  # all checkpoints, to judge each
+        minutes = [running.timed(experiment, flags, seed, root / str(seed)) for seed in seeds]
+        record = _record(experiment, settings, list(seeds), minutes, root)
         if judge:
             record["figures"] = _judge(record, root)
         directory = running.RESULTS
@@ -114,8 +114,8 @@ def _judge(record: dict[str, Any], root: Path) -> dict[str, Any]:
     judged = pretrained.load(data["name"])
 
     def verdict(images: Any) -> dict[str, float]:
-        found = classifier.verdict(judged.probabilities(images))
-        return {"sure": round(found.sure, 4), "smallest_share": round(min(found.shares), 4)}
+        result = classifier.verdict(judged.probabilities(images))
+        return {"sure": round(result.sure, 4), "smallest_share": round(min(result.shares), 4)}
 
     final, untrained, curves = [], [], []
     for seed in record["seeds"]:

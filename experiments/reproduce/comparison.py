@@ -105,21 +105,21 @@ def main(
         seed, name = job
         share = cores.get()
         try:
-            made = _run(name, seed, workdir / f"{name}-{seed}", settings, share)
+            result = _run(name, seed, workdir / f"{name}-{seed}", settings, share)
         finally:
             cores.put(share)
         with lock:  # the record must not change while it is written
-            record["runs"].setdefault(name, {})[str(seed)] = made
+            record["runs"].setdefault(name, {})[str(seed)] = result
             save()
-        print(f"{name}, seed {seed}: {made}", flush=True)
+        print(f"{name}, seed {seed}: {result}", flush=True)
 
     def save() -> None:
         files.write_json(FILE, record)
 
     jobs = [(seed, name) for seed in seeds for name in experiments]  # all of one seed first
     with ThreadPoolExecutor(at_once) as pool:
-        made = [pool.submit(make, job) for job in jobs if again or str(job[0]) not in record["runs"].get(job[1], {})]
-    for each in made:  # all were tried: one that failed is raised after the others are recorded
+        futures = [pool.submit(make, job) for job in jobs if again or str(job[0]) not in record["runs"].get(job[1], {})]
+    for each in futures:  # all were tried: one that failed is raised after the others are recorded
         each.result()
     latest = {record["runs"][name][str(seed)]["judge"] for seed, name in jobs}
     if others := sorted(
@@ -161,10 +161,12 @@ def markdown(record: dict[str, Any]) -> str:
     """Returns the Markdown table of a record: medians over seeds, sorted by FID, and training images as a reference."""
     rows = []
     for name in record["runs"]:
-        found = _middle(record, name)
+        middle = _middle(record, name)
         cost = "{:.2f} ({:.2f} to {:.2f})".format(*record["costs"][name])
-        fid = f"{found['fid']:.2f} ({found['least']:.2f} to {found['most']:.2f})"
-        rows.append((found["fid"], f"| `{name}` | {fid} | {found['precision']:.2f} | {found['recall']:.2f} | {cost} |"))
+        fid = f"{middle['fid']:.2f} ({middle['least']:.2f} to {middle['most']:.2f})"
+        rows.append(
+            (middle["fid"], f"| `{name}` | {fid} | {middle['precision']:.2f} | {middle['recall']:.2f} | {cost} |")
+        )
     yardstick = next(iter(record["runs"][BASE].values()))[TRAINING]
     floor = " | ".join(f"{yardstick[key]:.2f}" for key in METRICS)
     head = ["| experiment | FID, median (range) | precision | recall | time (range) |", "| --- |" + " --- |" * 4]
@@ -173,15 +175,15 @@ def markdown(record: dict[str, Any]) -> str:
 
 def sentence(record: dict[str, Any], name: str) -> str:
     """Returns the sentence about an experiment's results in its docstring, which tests check."""
-    found, settings = _middle(record, name), record["settings"]
-    told = [*running.BASELINE.get(name, {}), "g_width", "d_width"]
-    flags = [f"--{key.replace('_', '-')} {value}" for key, value in _settings(name, settings).items() if key in told]
+    row, settings = _middle(record, name), record["settings"]
+    names = [*running.BASELINE.get(name, {}), "g_width", "d_width"]
+    flags = [f"--{key.replace('_', '-')} {value}" for key, value in _settings(name, settings).items() if key in names]
     time = f"; an iteration takes {record['costs'][name][0]:.2f} times as long as one of {BASE}" if name != BASE else ""
     widths = f" (`{' '.join(flags)}`)" if flags else ""
     return (
         f"{len(record['runs'][name])} runs of {settings['steps']:,} iterations on {settings['dataset']}{widths}: FID "
-        f"{found['fid']:.2f} ({found['least']:.2f} to {found['most']:.2f}) by its classifier's features, precision "
-        f"{found['precision']:.2f}, recall {found['recall']:.2f}{time}."
+        f"{row['fid']:.2f} ({row['least']:.2f} to {row['most']:.2f}) by its classifier's features, precision "
+        f"{row['precision']:.2f}, recall {row['recall']:.2f}{time}."
     )
 
 
@@ -202,9 +204,9 @@ def picture(directories: dict[str, Path]) -> np.ndarray:
 
 
 def _middle(record: dict[str, Any], name: str) -> dict[str, float]:
-    made = record["runs"][name].values()
-    fids = [each["fid"] for each in made]
-    middle = {key: statistics.median(each[key] for each in made) for key in METRICS}
+    results = record["runs"][name].values()
+    fids = [each["fid"] for each in results]
+    middle = {key: statistics.median(each[key] for each in results) for key in METRICS}
     return middle | {"least": min(fids), "most": max(fids)}
 
 
@@ -212,19 +214,19 @@ def _settings(name: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Returns an experiment's own settings."""
     known = {each.name for each in dataclasses.fields(importlib.import_module(f"experiments.{name}").Config)}
     shares = {key: round(share * settings["steps"]) for key, share in EXPERIMENTS.get(name, {}).items()}
-    given = {key: value for key, value in settings.items() if key in known}
-    return given | shares | running.BASELINE.get(name, {})
+    applicable = {key: value for key, value in settings.items() if key in known}
+    return applicable | shares | running.BASELINE.get(name, {})
 
 
 def _iterations(name: str, settings: dict[str, Any]) -> Callable[[int], None]:
     """Returns the function that trains an experiment for a further number of iterations."""
     experiment = importlib.import_module(f"experiments.{name}")
     config = experiment.Config(**_settings(name, settings))
-    found = data.load(config.dataset)
-    system = experiment.build(config, found.spec)
+    dataset = data.load(config.dataset)
+    system = experiment.build(config, dataset.spec)
     key, device = rng.key(0), jax.local_devices()[:1]
-    draw = data.batches(len(found.arrays["image"]), config.batch_size, system.batches, kind=found.spec.kind)
-    go_on = looped(system, draw, parallel.replicate((found.arrays, key), device))
+    draw = data.batches(len(dataset.arrays["image"]), config.batch_size, system.batches, kind=dataset.spec.kind)
+    go_on = looped(system, draw, parallel.replicate((dataset.arrays, key), device))
     state = parallel.replicate(system.init(rng.named(key, "init")), device)
 
     def iterate(count: int) -> None:

@@ -45,12 +45,12 @@ def main(
     """
     if not run:
         raise UserError("run: give at least one run directory")
-    made = []
+    records = []
     for directory in run:
-        made.append(scored(directory, count_per_class, seed, classifier_steps))
-        files.write_json(out, made)
-        print(sentence(made[-1]), flush=True)
-    print(markdown(made))
+        records.append(scored(directory, count_per_class, seed, classifier_steps))
+        files.write_json(out, records)
+        print(sentence(records[-1]), flush=True)
+    print(markdown(records))
 
 
 def scored(directory: Path, count_per_class: int, seed: int, classifier_steps: int) -> dict[str, Any]:
@@ -124,10 +124,10 @@ def of_each_class(labels: np.ndarray, classes: int, count: int, seed: int) -> np
     """
     draws, chosen = np.random.default_rng(seed), []
     for label in range(classes):
-        own = np.flatnonzero(labels == label)
-        if len(own) < count:
-            raise UserError(f"count_per_class={count}: class {label} has only {len(own)} training images; give fewer")
-        chosen.append(draws.choice(own, count, replace=False))
+        rows = np.flatnonzero(labels == label)
+        if len(rows) < count:
+            raise UserError(f"count_per_class={count}: class {label} has only {len(rows)} training images; give fewer")
+        chosen.append(draws.choice(rows, count, replace=False))
     return draws.permutation(np.concatenate(chosen))
 
 
@@ -150,11 +150,11 @@ def sentence(record: dict[str, Any]) -> str:
     )
 
 
-def markdown(made: Sequence[dict[str, Any]]) -> str:
+def markdown(records: Sequence[dict[str, Any]]) -> str:
     """Returns the Markdown table: a row per record, and below a row of real images per data set."""
     head = "| | requested class | worst class | recall in classes | FID in classes | accuracy if trained on them |"
     rows, real = [], {}
-    for record in made:
+    for record in records:
         data = record["data"]["name"]
         rows.append(_row(f"`{record['experiment']}`, {data}", record, record["samples"]))
         real[data] = _row(f"real images, {data}", record, record[TRAINING] | record[TEST])
@@ -191,11 +191,11 @@ def _lowest(record: dict[str, Any], scores: dict[str, Any]) -> tuple[float, str]
     return min(zip(scores["agreement"]["per_class"], record["classes"], strict=True))
 
 
-def _rounded(found: ByClass) -> dict[str, Any]:
+def _rounded(score: ByClass) -> dict[str, Any]:
     """Rounds a score for the record: value and error (None if unknown) over all classes, and each class's value."""
     return {
-        "overall": [None if x != x else round(x, 4) for x in found.overall],
-        "per_class": [round(each.value, 4) for each in found.per_class],
+        "overall": [None if x != x else round(x, 4) for x in score.overall],
+        "per_class": [round(each.value, 4) for each in score.per_class],
     }
 
 

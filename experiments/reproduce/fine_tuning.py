@@ -69,21 +69,21 @@ def main(
     """
     with tempfile.TemporaryDirectory() as temporary:
         root = workdir or Path(temporary)
-        few, labelled = arranged(target, classes, root / "images", count, seed)
+        target_folder, labelled = arranged(target, classes, root / "images", count, seed)
         common = f"{settings} --resolution {resolution}"
         parent = root / "parent"
         minutes = {
             "parent": running.timed("dcgan", f"{common} --dataset {source} --steps {parent_steps}", seed, parent)
         }
-        child = f"{common} --dataset {few} --steps {steps} --save-every {every} --keep {steps}"
+        child = f"{common} --dataset {target_folder} --steps {steps} --save-every {every} --keep {steps}"
         begun = f"{child} --init-from {parent}"
         ways = {"from scratch": child, "fine-tuned": begun, "frozen": f"{begun} --freeze discriminator=first:{freeze}"}
         for way, flags in ways.items():
             minutes[way] = running.timed("dcgan", flags, seed, root / way)
 
-        seen, unseen = (data.load(str(labelled), split, resolution) for split in ("train", "test"))
-        judge = features.of_classifier(pretrained.fitted(seen, unseen, steps=UPDATES), target.name)
-        train, held_out = (data.load(str(few), split, resolution) for split in ("train", "test"))
+        labelled_train, labelled_test = (data.load(str(labelled), split, resolution) for split in ("train", "test"))
+        judge = features.of_classifier(pretrained.fitted(labelled_train, labelled_test, steps=UPDATES), target.name)
+        train, held_out = (data.load(str(target_folder), split, resolution) for split in ("train", "test"))
         scored = scorer(judge, ("fid",), held_out)
 
         curves = {}
@@ -141,24 +141,24 @@ def arranged(target: Path, classes: Path, folder: Path, count: int, seed: int) -
     if not 1 <= count < len(names):
         raise UserError(f"--count {count}: {target} has {len(names)} .png files; give fewer, and at least 1")
     chosen = set(np.random.default_rng(seed).permutation(names)[:count].tolist())
-    few, labelled = folder / "few", folder / "labelled"
+    target_folder, labelled = folder / "few", folder / "labelled"
     for name in names:
-        places = (few / ("train" if name in chosen else "test") / name, labelled / category[name] / name)
+        places = (target_folder / ("train" if name in chosen else "test") / name, labelled / category[name] / name)
         for place in places:
             place.parent.mkdir(parents=True, exist_ok=True)
             if not os.path.lexists(place):
                 place.symlink_to((target / name).resolve())
-    return few, labelled
+    return target_folder, labelled
 
 
 def markdown(record: dict[str, Any]) -> str:
     """Returns the Markdown table of a record: FID by iterations, a column for each child."""
-    found = {way: dict(map(tuple, rows)) for way, rows in record["fid"].items()}
+    curves = {way: dict(map(tuple, rows)) for way, rows in record["fid"].items()}
     titles = ("from scratch", "fine-tuned", f"fine-tuned, {record['freeze']} layers of D frozen")
-    steps = sorted({step for rows in found.values() for step in rows})
+    steps = sorted({step for rows in curves.values() for step in rows})
     lines = ["| iterations | " + " | ".join(titles) + " |", "| --- |" + " --- |" * len(titles)]
     for step in steps[:: max(1, len(steps) // 6)]:
-        cells = [f"{rows[step]:.1f}" if step in rows else "" for rows in found.values()]
+        cells = [f"{rows[step]:.1f}" if step in rows else "" for rows in curves.values()]
         lines.append(f"| {step:,} | " + " | ".join(cells) + " |")
     best = (min(rows, key=lambda row: row[1]) for rows in record["fid"].values())
     lines.append("| lowest, at | " + " | ".join(f"{value:.1f}, {step:,}" for step, value in best) + " |")

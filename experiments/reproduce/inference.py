@@ -57,8 +57,8 @@ def main(seeds: tuple[int, ...] = (0,), settings: str = SETTINGS, workdir: Path 
                     row["neighbour"] = round(_neighbour(opened), 4)
                 rows.append(row | {"minutes": round(minutes, 2)})
         test = runs.held_out(opened).arrays["image"]
-        made = [sample.reconstructions(runs.open_run(root / f"{n}-{seeds[0]}"), test[:SHOWN]) for n in ENCODERS]
-    pictures.save_png(running.RESULTS.joinpath("inference.png"), pictures.compared([test[:SHOWN], *made], SHOWN))
+        outputs = [sample.reconstructions(runs.open_run(root / f"{n}-{seeds[0]}"), test[:SHOWN]) for n in ENCODERS]
+    pictures.save_png(running.RESULTS.joinpath("inference.png"), pictures.compared([test[:SHOWN], *outputs], SHOWN))
     record = {"command": f"python -m experiments.NAME {settings}", "data": opened.record["data"], "rows": rows}
     chance = distances(opened.record, np.roll(test, 1, axis=0), test)
     record |= {"baseline": running.BASELINE, TRAINING: floor, "chance": chance, "environment": records.environment()}
@@ -73,11 +73,11 @@ def markdown(record: dict[str, Any]) -> str:
     head = "| | FID | precision | recall | L1 | feature distance | nearest latent in the right class | minutes |"
     lines = [head, "| --- |" + " --- |" * 7]
     for name in dict.fromkeys(row["name"] for row in record["rows"]):
-        found = _middle(record, name)
-        apart = "{l1:.4f} | {features:.3f} | {neighbour:.1%}".format(**found) if "l1" in found else "| |"
+        middle = _middle(record, name)
+        apart = "{l1:.4f} | {features:.3f} | {neighbour:.1%}".format(**middle) if "l1" in middle else "| |"
         lines.append(
-            f"| `{name}` | {found['fid']:.2f} | {found['precision']:.2f} | {found['recall']:.2f} | {apart} | "
-            f"{found['minutes']:.1f} |"
+            f"| `{name}` | {middle['fid']:.2f} | {middle['precision']:.2f} | {middle['recall']:.2f} | {apart} | "
+            f"{middle['minutes']:.1f} |"
         )
     lines.append("| {} | {fid:.2f} | {precision:.2f} | {recall:.2f} | | | | |".format(TRAINING, **record[TRAINING]))
     lines.append("| another test image | | | | {l1:.4f} | {features:.3f} | | |".format(**record["chance"]))
@@ -86,14 +86,14 @@ def markdown(record: dict[str, Any]) -> str:
 
 def sentence(record: dict[str, Any], name: str) -> str:
     """Returns the sentence about a record in an experiment's docstring."""
-    found, chance, steps = _middle(record, name), record["chance"], record["rows"][0]["steps"]
+    middle, chance, steps = _middle(record, name), record["chance"], record["rows"][0]["steps"]
     seeds = sum(row["name"] == name for row in record["rows"])
     return (
         f"{f'{seeds} runs' if seeds > 1 else 'One run'} of {steps:,} iterations on {record['data']['name']}, "
-        f"{found['minutes']:.1f} minutes on {record['environment']['device']}: reconstructions of test "
-        f"images have an L1 error of {found['l1']:.3f} and a feature distance of {found['features']:.2f} (another test "
-        f"image: {chance['l1']:.3f} and {chance['features']:.2f}); the nearest latent has the right class for "
-        f"{found['neighbour']:.1%}; the FID of samples by the same features is {found['fid']:.2f} (dcgan: "
+        f"{middle['minutes']:.1f} minutes on {record['environment']['device']}: reconstructions of test "
+        f"images have an L1 error of {middle['l1']:.3f} and a feature distance of {middle['features']:.2f} (another "
+        f"test image: {chance['l1']:.3f} and {chance['features']:.2f}); the nearest latent has the right class for "
+        f"{middle['neighbour']:.1%}; the FID of samples by the same features is {middle['fid']:.2f} (dcgan: "
         f"{_middle(record, 'dcgan')['fid']:.2f})."
     )
 

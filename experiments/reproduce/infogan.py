@@ -76,14 +76,14 @@ def _row(run: Path, settings: str, seed: int) -> dict[str, Any]:
             images = system.networks[name].apply(state.params[name], state.stats[name], images, train=False)[0]
         return jax.nn.log_softmax(images[:, :classes])
 
-    def said(images: ArrayLike) -> np.ndarray:
+    def log_posterior(images: ArrayLike) -> np.ndarray:
         return sample.evaluated(read, None, opened.spec.kind.to_network(images))
 
     codes = np.arange(SAMPLES) % classes
-    told = said(sample.labelled(opened, seed, codes.tolist(), "digit"))[np.arange(SAMPLES), codes]
+    drawn = log_posterior(sample.labelled(opened, seed, codes.tolist(), "digit"))[np.arange(SAMPLES), codes]
     test = runs.held_out(opened).arrays
-    accuracy = matched(said(test["image"]).argmax(1), test["label"], classes)
-    row = {"seed": seed, "steps": opened.step, "bound": round(math.log(classes) + float(told.mean()), 4)}
+    accuracy = matched(log_posterior(test["image"]).argmax(1), test["label"], classes)
+    row = {"seed": seed, "steps": opened.step, "bound": round(math.log(classes) + float(drawn.mean()), 4)}
     return row | {"accuracy": round(accuracy, 4), "minutes": round(minutes, 2)}
 
 

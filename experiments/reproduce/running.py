@@ -25,14 +25,14 @@ def timed(experiment: str, settings: str, seed: int, workdir: Path) -> float:
         seed: Seed of the run.
         workdir: The run directory; the minutes are kept in WORKDIR.minutes.
     """
-    kept = workdir.with_name(f"{workdir.name}.minutes")
-    if kept.exists():
-        return float(kept.read_text())
+    file = workdir.with_name(f"{workdir.name}.minutes")
+    if file.exists():
+        return float(file.read_text())
     began = time.monotonic()
     command = [sys.executable, "-m", f"experiments.{experiment}", *shlex.split(settings), "--seed", str(seed)]
     subprocess.run([*command, "--workdir", str(workdir)], check=True)
     minutes = (time.monotonic() - began) / 60
-    kept.write_text(f"{minutes:.2f}")
+    file.write_text(f"{minutes:.2f}")
     return minutes
 
 

@@ -65,15 +65,15 @@ def markdown(record: dict[str, Any]) -> str:
     """Returns the Markdown table of a record: a row per checkpoint, a column per data set and kind of weights."""
     curves = record["curves"]
     columns = [(dataset, weights) for dataset in curves for weights in ("averaged", "raw")]
-    found = {(d, weights, step): value for d in curves for weights, step, value, _ in curves[d]["fid"]}
-    steps = sorted({step for _, weights, step in found if weights == "averaged"})
+    values = {(d, weights, step): value for d in curves for weights, step, value, _ in curves[d]["fid"]}
+    steps = sorted({step for _, weights, step in values if weights == "averaged"})
     lines = [
         "| iterations | " + " | ".join(f"{d}, {w}" for d, w in columns) + " |",
         "| --- |" + " --- |" * len(columns),
     ]
     for step in steps:
-        lines.append(f"| {step:,} | " + " | ".join(f"{found[d, w, step]:#.3g}" for d, w in columns) + " |")
-    floor = " | ".join(f"{found[d, TRAINING, None]:#.3g}" for d, _ in columns)
+        lines.append(f"| {step:,} | " + " | ".join(f"{values[d, w, step]:#.3g}" for d, w in columns) + " |")
+    floor = " | ".join(f"{values[d, TRAINING, None]:#.3g}" for d, _ in columns)
     return "\n".join([*lines, f"| {TRAINING} | {floor} |"])
 
 

@@ -75,8 +75,8 @@ def _errors(run: Path) -> dict[str, Any]:
         return classify(ema, images)["classes"]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
     test = runs.dataset(opened, "test").arrays
-    said = sample.evaluated(read, opened.ema, opened.spec.kind.to_network(test["image"])).argmax(1)
-    return {"wrong": int((said != test["label"]).sum()), "of": len(said), "steps": opened.step}
+    predicted = sample.evaluated(read, opened.ema, opened.spec.kind.to_network(test["image"])).argmax(1)
+    return {"wrong": int((predicted != test["label"]).sum()), "of": len(predicted), "steps": opened.step}
 
 
 if __name__ == "__main__":

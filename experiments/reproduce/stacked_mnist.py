@@ -51,7 +51,7 @@ def main(
     record: dict[str, Any] = json.loads(RECORD.read_text()) if RECORD.exists() else {"rows": []}
     games = [("stacked_mnist", f"{settings} --pack {pack}".strip(), {"pack": pack}) for pack in packs]
     games += [("r3gan", R3GAN, {"game": "r3gan"})] if r3gan else []
-    kept = [row for row in record["rows"] if not any(labels.items() <= row.items() for *_, labels in games)]
+    others = [row for row in record["rows"] if not any(labels.items() <= row.items() for *_, labels in games)]
     with tempfile.TemporaryDirectory() as temporary:
         folder, rows = workdir or Path(temporary), []
         for experiment, flags, labels in games:
@@ -66,7 +66,7 @@ def main(
             if group:
                 panels = picture([folder / f"{game}-{seeds[0]}" for game in group])
                 pictures.save_png(running.RESULTS.joinpath(f"{name}.png"), panels)
-    record |= {"rows": [*kept, *rows], "environment": records.environment()}
+    record |= {"rows": [*others, *rows], "environment": records.environment()}
     running.write("stacked_mnist", record)
     print(markdown(record))
 
@@ -98,8 +98,8 @@ def _scores(run: Path) -> dict[str, float]:
     """Returns a run's newest scores, and the share of its samples' digits of which the classifier is sure."""
     scores = [score for score in protocol.read(run) if score.metric in METRICS]
     newest = max(score.step for score in scores if score.step is not None)
-    found = {score.metric: round(score.value, 4) for score in scores if score.step == newest}
-    return found | {"sure": _sure(sample.samples(runs.open_run(run), 0, SAMPLES), scores[0].data_name)}
+    values = {score.metric: round(score.value, 4) for score in scores if score.step == newest}
+    return values | {"sure": _sure(sample.samples(runs.open_run(run), 0, SAMPLES), scores[0].data_name)}
 
 
 def markdown(record: dict[str, Any]) -> str:

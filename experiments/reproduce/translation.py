@@ -57,10 +57,10 @@ def main(
                 minutes = running.timed(experiment, f"{settings} {flags}".strip(), seed, run)
                 opened = runs.open_run(run)
                 test = runs.dataset(opened, "test").arrays
-                made = translated(opened, test["source"])
+                outputs = translated(opened, test["source"])
                 row = {"way": way, "seed": seed, "steps": opened.step, "minutes": round(minutes, 2)}
-                rows.append(row | distances(opened.record, made, test["image"]))
-                panels += [made[:SHOWN]] if seed == seeds[0] else []
+                rows.append(row | distances(opened.record, outputs, test["image"]))
+                panels += [outputs[:SHOWN]] if seed == seeds[0] else []
         test = runs.dataset(opened, "test").arrays
         chance = distances(opened.record, np.roll(test["image"], 1, axis=0), test["image"])
     shown = pictures.compared([test["source"][:SHOWN], *panels, test["image"][:SHOWN]], SHOWN)
@@ -96,12 +96,12 @@ def sentence(record: dict[str, Any]) -> str:
     )
 
 
-def distances(about: dict[str, Any], made: np.ndarray, true: np.ndarray) -> dict[str, float]:
+def distances(about: dict[str, Any], outputs: np.ndarray, true: np.ndarray) -> dict[str, float]:
     """Returns the mean distances of images from their true partners, by L1 and by features.
 
     Args:
         about: Record of a run, which names the data.
-        made: uint8 `[n, H, W, C]`.
+        outputs: uint8 `[n, H, W, C]`.
         true: The partners, of the same shape.
     """
     name, resolution = data.images_of(about["data"]["name"]), about["config"].get("resolution")
@@ -109,10 +109,10 @@ def distances(about: dict[str, Any], made: np.ndarray, true: np.ndarray) -> dict
     kind = None if spec.classes else "pixels"
     judge = scoring.planned(kind, name, spec, resolution).load()
     read = features.extractor(judge, features.of_data(spec.kind))
-    vectors = [joined(read(None, images))[0] for images in (made, true)]
+    vectors = [joined(read(None, images))[0] for images in (outputs, true)]
     vectors = [each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-12) for each in vectors]  # 0 stays 0
     apart = float(np.mean(np.linalg.norm(vectors[0] - vectors[1], axis=1)))
-    l1 = float(np.mean(np.abs(made.astype(np.float32) - true))) / 255
+    l1 = float(np.mean(np.abs(outputs.astype(np.float32) - true))) / 255
     return {"l1": round(l1, 5), "features": round(apart, 4)}
 
 

@@ -125,7 +125,7 @@ def headed(
     """
     body = network(config, Body(config.d_width, norm, hidden, _cap(config)), spec.shape)
     example = jax.ShapeDtypeStruct((1, *spec.shape), jnp.float32)
-    made = jax.eval_shape(lambda key, x: body.apply(*body.init(key), x, train=False)[0], rng.key(0), example)
+    output = jax.eval_shape(lambda key, x: body.apply(*body.init(key), x, train=False)[0], rng.key(0), example)
     parts = {"generator": network(config, generator_module(config, spec), (latent.size,)), "body": body}
     heads = {"discriminator": Head(), **heads}
-    return parts | {name: network(config, head, made.shape[1:]) for name, head in heads.items()}
+    return parts | {name: network(config, head, output.shape[1:]) for name, head in heads.items()}

@@ -39,7 +39,7 @@ def main(
     target = Path(out or f"{names.stem(name)}.png")
     target = target.with_suffix("") if target.suffix in (".png", ".gif") else target
     require_writable(target.with_name(f"{target.name}.png"))
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         train = _opened(name, "train", resolution)
         test, missing = None, ""
@@ -47,19 +47,19 @@ def main(
             test = _opened(name, "test", resolution)
         except UserError as error:
             missing = str(error)
-        found = [None if each is None else summarise(each, most) for each in (train, test)]
-    about = found[0]
+        summaries = [None if each is None else summarise(each, most) for each in (train, test)]
+    about = summaries[0]
     assert about is not None
     print(f"{train.name}: {train.spec.kind.noun}{_channels(train)}")
-    for split, data, each in zip(("train", "test"), (train, test), found, strict=True):
+    for split, data, each in zip(("train", "test"), (train, test), summaries, strict=True):
         print(f"{split:8}{f'{data.count:,} examples{_partly(data, each)}' if data and each else f'none: {missing}'}")
     print(f"{'size':8}{_counts(about.shapes)}")
     if len(about.shapes) > 1 and resolution is None:
         print(f"{'':8}to train, give --resolution, such as 64, to make them squares of one size")
-    for line in _classes(train, found):
+    for line in _classes(train, summaries):
         print(line)
-    left_out = [message for each in found if each for message in each.unreadable]
-    for message in dict.fromkeys([*(str(each.message) for each in said), *left_out[:3]]):
+    left_out = [message for each in summaries if each for message in each.unreadable]
+    for message in dict.fromkeys([*(str(each.message) for each in warned), *left_out[:3]]):
         print(f"{'note':8}{message}")
     if left_out:
         print(f"{'':8}{len(left_out):,} images cannot be read; give --skip-damaged to replace them in training")
@@ -78,8 +78,8 @@ def _channels(data: Dataset | Stream) -> str:
     return ", grey" if data.spec.shape[-1] == 1 else ", in colour"
 
 
-def _partly(data: Dataset | Stream, found: Summary) -> str:
-    examined = len(found.numbers) + len(found.unreadable)
+def _partly(data: Dataset | Stream, summary: Summary) -> str:
+    examined = len(summary.numbers) + len(summary.unreadable)
     return "" if examined == data.count else f", of which {examined:,} were examined (--most)"
 
 
@@ -91,19 +91,19 @@ def _counts(shapes: Counter[tuple[int, ...]]) -> str:
     return f"{', '.join(parts)}{f' and {len(shapes) - 5:,} others' if len(shapes) > 5 else ''} (height x width)"
 
 
-def _classes(train: Dataset | Stream, found: Sequence[Summary | None]) -> list[str]:
+def _classes(train: Dataset | Stream, summaries: Sequence[Summary | None]) -> list[str]:
     """Returns lines about the classes: name, and numbers of examples for training and for testing."""
     titles = train.spec.class_titles
-    if not titles or found[0] is None or found[0].labels is None:
+    if not titles or summaries[0] is None or summaries[0].labels is None:
         return [f"{'classes':8}{train.spec.classes or 'none'}"]
-    counts = [Counter() if each is None or each.labels is None else Counter(each.labels.tolist()) for each in found]
+    counts = [Counter() if each is None or each.labels is None else Counter(each.labels.tolist()) for each in summaries]
     rows = [(title, *(count[label] for count in counts)) for label, title in enumerate(titles)]
     if len(rows) <= LISTED:
         wide = max(len(shown(title)) for title in titles)
         return [f"{'classes':8}{len(rows)}"] + [f"{'':8}{shown(t):{wide}}  {a:>7,}  {b:>7,}" for t, a, b in rows]
     least, most = (pick(rows, key=lambda row: row[1]) for pick in (min, max))
-    told = f"from {least[1]:,} ({shown(least[0])}) to {most[1]:,} ({shown(most[0])}) examples each"
-    return [f"{'classes':8}{len(rows):,}, {told}"]
+    range_of_counts = f"from {least[1]:,} ({shown(least[0])}) to {most[1]:,} ({shown(most[0])}) examples each"
+    return [f"{'classes':8}{len(rows):,}, {range_of_counts}"]
 
 
 if __name__ == "__main__":

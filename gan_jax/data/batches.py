@@ -71,10 +71,10 @@ def batches(
                 )
         counts = [_count(arrays, group, batch_size) for group in apart]
         numbers = jnp.asarray(step, jnp.int32) * repeats + jnp.arange(repeats, dtype=jnp.int32)
-        own = (parallel.index() * (rows := _rows(batch_size))) + jnp.arange(rows, dtype=jnp.int32)
+        local_rows = (parallel.index() * (rows := _rows(batch_size))) + jnp.arange(rows, dtype=jnp.int32)
 
         def chosen(key: Array, count: int) -> Array:
-            drawn = jax.vmap(lambda number: examples(key, number, count, batch_size, own))(numbers)
+            drawn = jax.vmap(lambda number: examples(key, number, count, batch_size, local_rows))(numbers)
             return drawn if repeats > 1 else drawn[0]
 
         places = dict.fromkeys(together, chosen(key, count))

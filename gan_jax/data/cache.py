@@ -24,8 +24,8 @@ def directory() -> Path:
 
     Without a home directory, as for an unknown user in a container, it is temporary and deleted when the process ends.
     """
-    own = os.environ.get("GAN_JAX_CACHE")
-    path = os.path.expanduser(own or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "gan_jax"))
+    chosen = os.environ.get("GAN_JAX_CACHE")
+    path = os.path.expanduser(chosen or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "gan_jax"))
     return Path(_temporary().name if path.startswith("~") else path)
 
 

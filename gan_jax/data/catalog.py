@@ -41,7 +41,7 @@ def load(name: str, split: str = "train", resolution: int | None = None, skip_da
         from gan_jax.data.tasks import semi_supervised
 
         per_class, draw = semi_supervised.numbers(name, options, base)
-        return semi_supervised.few(load(base, split, resolution, skip_damaged), per_class, draw)
+        return semi_supervised.few_labels(load(base, split, resolution, skip_damaged), per_class, draw)
     if task:
         from gan_jax.data.tasks import translation
 

@@ -1,8 +1,6 @@
 """Types of data sets: `Dataset` in memory and `Stream` on disk, each one split with a fingerprint."""
 
 import hashlib
-import os
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,9 +51,10 @@ class Spec(NamedTuple):
             return int(title)
         except ValueError:
             names = ", ".join(self.class_names[:20]) + ", …" * (len(self.class_names) > 20)
-            known = f"one of {names}, or a number" if names else "a number, as the classes of these data have no names"
-            meant = nearest(title, self.class_names)
-            raise UserError(f"class {title!r} does not exist; give {known}.{meant}") from None
+            unnamed = "a number, as the classes of these data have no names"
+            options = f"one of {names}, or a number" if names else unnamed
+            suggestion = nearest(title, self.class_names)
+            raise UserError(f"class {title!r} does not exist; give {options}.{suggestion}") from None
 
 
 class Dataset(NamedTuple):
@@ -162,37 +161,10 @@ def dataset(
     source = arrays["source"].shape[1:] if "source" in arrays else None
     drawn = {key for group in apart for key in group}
     classes = 0 if label is None else classes
-    named = () if isinstance(classes, int) else tuple(classes)
-    count = classes if isinstance(classes, int) else len(named)
-    spec = Spec(image.shape[1:], count, source, "source" in drawn, "few_label" in drawn, kind, named)
+    class_names = () if isinstance(classes, int) else tuple(classes)
+    count = classes if isinstance(classes, int) else len(class_names)
+    spec = Spec(image.shape[1:], count, source, "source" in drawn, "few_label" in drawn, kind, class_names)
     return Dataset(name, split, arrays, spec, fingerprint(arrays), apart)
-
-
-def of_split(data: Dataset, split: str) -> Dataset:
-    """Returns the split of this name of a set in memory: the set itself, or its held-out part.
-
-    Raises:
-        UserError: If it is neither.
-    """
-    known = {each.split: each for each in (data, data.held_out) if each is not None}
-    if split not in known:
-        raise UserError(
-            f"split={split!r}: {data.name} has {' and '.join(known)}; make it with data.from_arrays, which has a test "
-            "split, or return the requested split"
-        )
-    return known[split]
-
-
-def tenth(count: int) -> np.ndarray:
-    """Marks a tenth of the examples, and at least one, at random with a fixed seed; bool `[count]`."""
-    marked = np.zeros(count, bool)
-    marked[np.random.RandomState(0).permutation(count)[: max(1, count // 10)]] = True  # NumPy keeps its streams fixed
-    return marked
-
-
-def is_held_out(name: str) -> bool:
-    """Returns whether an example of this name is held out for testing: one in ten, by a hash of the name."""
-    return zlib.crc32(os.fsencode(name)) % 10 == 0
 
 
 def same(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
@@ -216,11 +188,6 @@ def same(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
 def marks(data: Dataset | Stream) -> dict[str, str]:
     """Returns the fingerprints of a data set, as stored in records and compared by `same`."""
     return {"fingerprint": data.fingerprint} | ({"origin": data.origin} if data.origin else {})
-
-
-def for_training(split: str) -> bool:
-    """Returns whether a split, or a slice such as "train[:10%]", is for training; the others are held out."""
-    return split.startswith(("train", "all"))
 
 
 def fingerprint(arrays: dict[str, np.ndarray]) -> str:

@@ -92,9 +92,9 @@ def resolved(name: str) -> str:
 
 def directories(name: str) -> list[str]:
     """Returns the directories and files in a name."""
-    found: list[str] = []
-    _with_paths(name, lambda path: found.append(path) or path)
-    return found
+    paths: list[str] = []
+    _with_paths(name, lambda path: paths.append(path) or path)
+    return paths
 
 
 def images_of(name: str) -> str:
@@ -132,8 +132,8 @@ def two_directories(pair: str) -> tuple[str, str]:
 
 def _options(rest: str, known: Collection[str]) -> tuple[str, dict[str, str]]:
     """Splits "PATH,option=value,option=value"; a comma before anything else belongs to the path."""
-    path, *given = re.split(rf",(?=(?:{'|'.join(known)})=)", rest) if known else [rest]
-    return path, dict(each.split("=", 1) for each in given)
+    path, *options = re.split(rf",(?=(?:{'|'.join(known)})=)", rest) if known else [rest]
+    return path, dict(each.split("=", 1) for each in options)
 
 
 def _with_paths(name: str, change: Callable[[str], str]) -> str:
@@ -143,13 +143,13 @@ def _with_paths(name: str, change: Callable[[str], str]) -> str:
         return ":".join([task, *map(change, options)]) if options and all(options) and task != "few" else name
     if task:
         return ":".join([task, *options, _with_paths(base, change)])
-    kind, path, given = source(name)
+    kind, path, parameters = source(name)
     if kind == "function" and path.endswith(".py"):
-        return f"{change(path)}:{given['function']}"
+        return f"{change(path)}:{parameters['function']}"
     if kind == "tar":
-        given = {key: change(value) for key, value in given.items()}
+        parameters = {key: change(value) for key, value in parameters.items()}
     if kind in PREFIXES:
         local = kind in ("folder", "tar") or (kind == "hf" and os.path.exists(os.path.expanduser(path)))
-        whole = ",".join([change(path) if local else path, *(f"{key}={value}" for key, value in given.items())])
+        whole = ",".join([change(path) if local else path, *(f"{key}={value}" for key, value in parameters.items())])
         return f"{kind}:{whole}" if name.startswith(f"{kind}:") else whole
     return change(name) if name.startswith("~") else name

@@ -42,8 +42,8 @@ def draw(repeats: int = 1) -> Callable[[dict[str, Any], Array, Array], Batch]:
     """
 
     def take(chunk: dict[str, Any], key: Array, step: Array) -> Batch:
-        own = jax.tree.map(lambda x: x[step - chunk["first"]], chunk["arrays"])
-        return for_networks({name: x if repeats > 1 else x[0] for name, x in own.items()}, kinds.image)
+        arrays = jax.tree.map(lambda x: x[step - chunk["first"]], chunk["arrays"])
+        return for_networks({name: x if repeats > 1 else x[0] for name, x in arrays.items()}, kinds.image)
 
     return take
 
@@ -64,14 +64,14 @@ def reader(stream: Stream, key: Array, batch_size: int, repeats: int = 1, share:
     """
     rows = batch_size // share[1]
     with jax.default_device(jax.local_devices(backend="cpu")[0]):  # the accelerator is busy training
-        own = share[0] * rows + jnp.arange(rows, dtype=jnp.int32)
+        local_rows = share[0] * rows + jnp.arange(rows, dtype=jnp.int32)
         data = jax.device_put(jax.random.key_data(key), jax.local_devices(backend="cpu")[0])
 
         @jax.jit
         def chosen(data: Array, step: Array) -> Array:
             numbers = step * repeats + jnp.arange(repeats, dtype=jnp.int32)
             order = jax.random.wrap_key_data(data, impl=jax.random.key_impl(key))
-            return jax.vmap(lambda number: examples(order, number, stream.count, batch_size, own))(numbers)
+            return jax.vmap(lambda number: examples(order, number, stream.count, batch_size, local_rows))(numbers)
 
     def read(step: int) -> dict[str, np.ndarray]:
         numbers = np.asarray(chosen(data, np.int32(step)))
@@ -128,7 +128,7 @@ def feed(
         yield take
 
 
-def few(stream: Stream, count: int) -> Dataset:
+def evenly_spaced(stream: Stream, count: int) -> Dataset:
     """Reads evenly spaced examples of a stream into memory, at most `count`."""
     return some(stream, spaced(stream.count, count))
 

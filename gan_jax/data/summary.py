@@ -49,22 +49,22 @@ def summarise(data: Dataset | Stream, most: int) -> Summary:
     return Summary(np.array(numbers), np.array(labels) if data.spec.classes else None, shapes, unreadable)
 
 
-def sheet(data: Dataset | Stream, found: Summary) -> np.ndarray:
+def sheet(data: Dataset | Stream, summary: Summary) -> np.ndarray:
     """Draws examples: a column for each class if there are at most 16 classes, else examples evenly spaced.
 
     Args:
         data: The split.
-        found: Its summary.
+        summary: Its summary.
 
     Returns:
         uint8 `[H, W, 3]`, or frames `[T, H, W, 3]` where examples move. In pairs, each image is below its source.
     """
     spec = data.spec
     table = spec.classes <= COLUMNS and not (spec.kind.overlaid or spec.source)
-    chosen = by_class(found.labels, spec.classes) if table else None
+    chosen = by_class(summary.labels, spec.classes) if table else None
     columns = None if chosen is None else spec.classes
-    rows = streaming.spaced(len(found.numbers), spec.kind.shown) if chosen is None else chosen
-    arrays = _arrays(data, found.numbers[rows], len(found.shapes) > 1)
+    rows = streaming.spaced(len(summary.numbers), spec.kind.shown) if chosen is None else chosen
+    arrays = _arrays(data, summary.numbers[rows], len(summary.shapes) > 1)
     if spec.source and not spec.unpaired:
         return pictures.compared([arrays["source"], arrays["image"]])
     drawn = spec.kind.sheet(arrays["image"], columns)

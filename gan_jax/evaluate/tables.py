@@ -126,23 +126,23 @@ def _rows(run: Path, metrics: Sequence[str], step: int | None) -> list[Row]:
         raise UserError(f"--step {step}: {run} has scores of steps {', '.join(map(str, known))}; give one of them")
     rows = []
     for weights in dict.fromkeys(score.weights for score in scores):
-        found = [score for score in scores if score.weights == weights]
-        newest = max((score.step for score in found if score.step is not None), default=None)
+        of_weights = [score for score in scores if score.weights == weights]
+        newest = max((score.step for score in of_weights if score.step is not None), default=None)
         at = newest if None in (step, newest) else step
-        kept = {tuple(getattr(score, name) for name in SAME): score for score in found if score.step == at}
-        rows += [Row(str(run), weights, at, kept)] if kept else []
+        at_step = {tuple(getattr(score, name) for name in SAME): score for score in of_weights if score.step == at}
+        rows += [Row(str(run), weights, at, at_step)] if at_step else []
     return rows
 
 
 def _ordered(rows: Iterable[Row]) -> list[Row]:
     """Returns the rows, with those of training images (reference values) merged into one at the end."""
-    own, reference = [], {}
+    generated, reference = [], {}
     for row in rows:
         if row.weights == TRAINING:
             reference |= row.scores
         else:
-            own.append(row)
-    return [*own, Row("", TRAINING, None, reference)] if reference else own
+            generated.append(row)
+    return [*generated, Row("", TRAINING, None, reference)] if reference else generated
 
 
 def _columns(rows: Sequence[Row]) -> dict[Protocol, str]:
@@ -150,8 +150,8 @@ def _columns(rows: Sequence[Row]) -> dict[Protocol, str]:
     keys = dict.fromkeys(key for row in rows for key in row.scores)
     titles = {}
     for metric in dict.fromkeys(key[0] for key in keys):
-        own = [key for key in keys if key[0] == metric]
-        titles |= {key: metric if len(own) == 1 else f"{metric} [{i}]" for i, key in enumerate(own, 1)}
+        of_metric = [key for key in keys if key[0] == metric]
+        titles |= {key: metric if len(of_metric) == 1 else f"{metric} [{i}]" for i, key in enumerate(of_metric, 1)}
     return titles
 
 

@@ -146,13 +146,13 @@ def draw(run: Path, shared: Shared, **kinds: Draw) -> None:
     files.require_writable(folder / "picture.png")
     for name, view in kinds.items():
         try:
-            made = view(opened, shared.seed, shared.count)
+            images = view(opened, shared.seed, shared.count)
         except UserError as error:
             if len(kinds) == 1:
                 raise
             print(f"left out {name}: {error}")
             continue
-        for part, picture in made.items():
+        for part, picture in images.items():
             target = folder / f"{part}-step{opened.step}-seed{shared.seed}"
             if isinstance(picture, list):
                 pictures.save_gif(target := target.with_name(f"{target.name}.gif"), picture, 70, 70)

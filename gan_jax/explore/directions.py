@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from gan_jax import game, rng
 from gan_jax.errors import UserError
+from gan_jax.explore.activations import activations, first_layer, layers
 from gan_jax.runs import Restored
 from gan_jax.sample import generate, latents_of, require_memory
 from gan_jax.types import Array, PyTree
@@ -36,23 +37,6 @@ class Directions(NamedTuple):
     vectors: np.ndarray
     strengths: np.ndarray
     layer: str
-
-
-def layers(run: Restored) -> dict[str, tuple[int, ...]]:
-    """Returns the generator's layers in the order of evaluation: name -> shape of one example's activations.
-
-    Args:
-        run: An opened run, by `runs.open_run`.
-    """
-    shapes: dict[str, tuple[int, ...]] = {}
-
-    def record(average: PyTree, values: Array) -> None:
-        # recorded while tracing, as JAX sorts the dicts that it returns
-        shapes.update({name: value.shape[1:] for name, value in _inspect(run, average, values).items()})
-
-    latent, _ = game.sampler(run.system)
-    jax.eval_shape(record, run.ema["generator"], jax.ShapeDtypeStruct((1, latent.size), jnp.float32))
-    return shapes
 
 
 def sefa(run: Restored, count: int = 8, layer: str | None = None, samples: int = 256, seed: int = 0) -> Directions:
@@ -77,13 +61,13 @@ def sefa(run: Restored, count: int = 8, layer: str | None = None, samples: int =
     Raises:
         UserError: If there is no such layer, or `count` or `samples` is too small.
     """
-    layer, values = _prepare(run, count, layer, samples, seed, bent=False)
+    layer, values = _prepare(run, count, layer, samples, seed, curved=False)
     size = values.shape[1]
 
     @jax.jit
     def summed(average: PyTree, values: Array) -> Array:
         with jax.default_matmul_precision("highest"):
-            push = jax.linearize(lambda z: _inspect(run, average, z)[layer], values)[1]
+            push = jax.linearize(lambda z: activations(run, average, z)[layer], values)[1]
             columns = jax.vmap(lambda axis: push(jnp.broadcast_to(axis, values.shape)))(jnp.eye(size))
             rows = columns.reshape(size, -1)  # all latents at once, as only the sum over them matters
             return rows @ rows.T
@@ -106,7 +90,7 @@ def pca(run: Restored, count: int = 8, layer: str | None = None, samples: int = 
 
     Args:
         run: An opened run.
-        count: Number of directions; fewer are found if the latent has fewer dimensions, or fewer components vary.
+        count: Number of directions; fewer are returned if the latent has fewer dimensions, or fewer components vary.
         layer: One of `layers(run)`; by default the first that is not linear in the latent, as `sefa` covers the others.
         samples: Number of latents, at least 2.
         seed: Selects the latents.
@@ -117,14 +101,14 @@ def pca(run: Restored, count: int = 8, layer: str | None = None, samples: int = 
     Raises:
         UserError: If there is no such layer, or it does not vary, or `count` or `samples` is too small.
     """
-    layer, values = _prepare(run, count, layer, samples, seed, bent=True)
+    layer, values = _prepare(run, count, layer, samples, seed, curved=True)
     size, units = values.shape[1], math.prod(layers(run)[layer])
     parts = jnp.asarray(values.reshape(-1, _divisor(samples, ROWS), size))
 
     @jax.jit
     def over_all(average: PyTree, mean: Array, basis: Array) -> tuple[Array, Array, Array]:
         def add(sums: tuple[Array, Array], part: Array) -> tuple[tuple[Array, Array], Array]:
-            centred = _inspect(run, average, part)[layer].reshape(len(part), -1) - mean
+            centred = activations(run, average, part)[layer].reshape(len(part), -1) - mean
             coordinates = centred @ basis
             return (sums[0] + centred.sum(axis=0), sums[1] + centred.T @ coordinates), coordinates
 
@@ -141,11 +125,11 @@ def pca(run: Restored, count: int = 8, layer: str | None = None, samples: int = 
     coordinates = over_all(average, mean, basis)[2]
     components, deviations, _ = np.linalg.svd(coordinates, full_matrices=False)  # `[samples, width]`, orthonormal
     least = max(1e-4 * deviations[0], 1e-6 * math.sqrt(samples) * np.linalg.norm(mean))  # below it: rounding errors
-    kept = min(count, size, int((deviations > least).sum()))
-    if not kept:
+    rank = min(count, size, int((deviations > least).sum()))
+    if not rank:
         raise UserError(f"layer={layer!r}: its activations do not vary with the latent; give another of layers(run)")
-    vectors = components[:, :kept].T @ (values - values.mean(axis=0))
-    return _directions(vectors, deviations[:kept] ** 2 / samples, layer)
+    vectors = components[:, :rank].T @ (values - values.mean(axis=0))
+    return _directions(vectors, deviations[:rank] ** 2 / samples, layer)
 
 
 def traverse(
@@ -186,38 +170,17 @@ def traverse(
     return generate(run, jnp.asarray(walks.reshape(-1, size)))
 
 
-def _inspect(run: Restored, average: PyTree, values: Array) -> dict[str, Array]:
-    return run.system.networks["generator"].inspect(average["params"], average["stats"], values)[1]
-
-
 def _prepare(
-    run: Restored, count: int, layer: str | None, samples: int, seed: int, bent: bool
+    run: Restored, count: int, layer: str | None, samples: int, seed: int, curved: bool
 ) -> tuple[str, np.ndarray]:
-    """Checks the arguments; returns the layer and the latents.
-
-    The default layer is the first that depends on the latent; if `bent`, the first that is not linear in it.
-    """
+    """Checks the arguments; returns the layer, by default that of `first_layer`, and the latents."""
     if count < 1 or samples < 2:
         raise UserError(f"count={count}, samples={samples}: give at least 1 direction and 2 latents")
     names = list(layers(run))
     if layer is not None and layer not in names:
         raise UserError(f"layer={layer!r} does not exist; the generator has {', '.join(names)}")
     drawn = np.asarray(latents_of(run, seed, samples))
-    if layer is not None:
-        return layer, drawn
-    # two latents and their midpoint, at which a linear layer has the mean of its values
-    three = jnp.asarray([*drawn[:2], drawn[:2].mean(axis=0)])
-    found = jax.jit(lambda average, values: _inspect(run, average, values))(run.ema["generator"], three)
-    ends = {name: np.asarray(found[name], np.float64) for name in names}
-    moved = [name for name, (a, b, _) in ends.items() if _apart(a, b, 1e-6)]
-    curved = [name for name in moved if _apart(ends[name][:2].mean(axis=0), ends[name][2], 1e-3)]
-    if not moved:
-        raise UserError("layer: no layer of the generator depends on the latent, so there are no directions")
-    return (curved if bent and curved else moved)[0], drawn
-
-
-def _apart(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
-    return bool(np.linalg.norm(a - b) > tolerance * (np.linalg.norm(a) + np.linalg.norm(b)))
+    return layer or first_layer(run, drawn, curved), drawn
 
 
 def _divisor(total: int, most: int) -> int:

@@ -29,8 +29,8 @@ def assembly(layers: Sequence[Layer], count: int = 8) -> np.ndarray:
         adds = tinted(layer.contributions[first], np.abs(layer.contributions[first]).max(), layer.assembly[-1])
         rows = {
             "image with\nthese maps": [
-                Cell(image, f"{kept} of {channels}")
-                for kept, image in zip(layer.counts, pictures.to_uint8(layer.assembly), strict=True)
+                Cell(image, f"{number} of {channels}")
+                for number, image in zip(layer.counts, pictures.to_uint8(layer.assembly), strict=True)
             ],
             "map": [Cell(image, f"number {c}") for image, c in zip(maps(layer.maps[..., first]), first, strict=True)],
             "its effect on\nthe image": [

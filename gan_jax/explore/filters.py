@@ -133,13 +133,13 @@ def dissect(
     if not paths:
         raise UserError("network: none of its layers outputs maps [h, w, channels] that a later layer uses")
     maps = mean_maps(network, average, latent[None])  # the mean over one latent: its own maps
-    found, order = [], list(shapes)
+    dissected, order = [], list(shapes)
     for path in paths:
         later = [kernels[p] for p in order[order.index(path) + 1 :] if p in kernels]
         brush = later[0] if later and later[0].shape[2] == means[path].shape[-1] else None
         build = functools.partial(rebuild, network, average, latent, path, means[path])
-        found.append(_layer(build, path, np.asarray(maps[path]), kernels.get(path), brush))
-    return found
+        dissected.append(_layer(build, path, np.asarray(maps[path]), kernels.get(path), brush))
+    return dissected
 
 
 def _layer(

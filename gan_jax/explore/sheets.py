@@ -33,8 +33,8 @@ def neighbours(
         count: Number of neighbours.
     """
     images = _images(samples=samples, training=training)
-    one, seen = _features(features, images)
-    distances, indices = nearest(one, seen, min(count, len(seen)))
+    sampled, trained = _features(features, images)
+    distances, indices = nearest(sampled, trained, min(count, len(trained)))
     rows = [
         [Cell(sample), *_cells(images[1][nearby], apart)]
         for sample, nearby, apart in zip(images[0], indices, distances, strict=True)
@@ -66,12 +66,12 @@ def memorisation(
         count: Number of samples, and of held-out images, to draw.
     """
     images = _images(samples=samples, training=training, held_out=held_out)
-    one, seen, other = _features(features, images)
-    number, parts = min(len(one), len(other)), []
-    for what, shown, values in (("samples", images[0], one), ("held-out images", images[2], other)):
-        distances, indices = nearest(values[:number], seen, min(3, len(seen)))
+    sampled, trained, reserved = _features(features, images)
+    number, parts = min(len(sampled), len(reserved)), []
+    for what, shown, values in (("samples", images[0], sampled), ("held-out images", images[2], reserved)):
+        distances, indices = nearest(values[:number], trained, min(3, len(trained)))
         copied, place = np.unique(indices[:, 0], return_inverse=True)
-        ratios = _ratio(distances[:, 0], nearest(seen[copied], seen, 2)[0][place, 1])  # the first is itself
+        ratios = _ratio(distances[:, 0], nearest(trained[copied], trained, 2)[0][place, 1])  # the first is itself
         rows = [
             [Cell(shown[i], f"{ratios[i]:.2f}"), *_cells(images[1][indices[i]], distances[i])]
             for i in np.argsort(ratios, kind="stable")[:count]
@@ -104,15 +104,15 @@ def collapse(
         count: Number of pairs; the density at a sample is measured by the distance to its neighbour of this rank.
     """
     images = _images(samples=samples, real=real)
-    made, data = _features(features, images)
-    number = min(len(made), len(data) // 2)
+    sampled, real_values = _features(features, images)
+    number = min(len(sampled), len(real_values) // 2)
     if number < 2:
-        raise UserError(f"samples, real: got {len(made)} and {len(data)}; give at least 2 and 4")
+        raise UserError(f"samples, real: got {len(sampled)} and {len(real_values)}; give at least 2 and 4")
     count, half, parts = min(count, number - 1), slice(number, 2 * number), []
-    for what, shown, values in (("samples", images[0], made), ("real images", images[1][half], data[half])):
+    for what, shown, values in (("samples", images[0], sampled), ("real images", images[1][half], real_values[half])):
         values = values[:number]
         distances, indices = nearest(values, values, count, exclude_self=True)
-        to_data = nearest(values, data[:number], count)[0]
+        to_data = nearest(values, real_values[:number], count)[0]
         alike, crowded = (_ratio(distances[:, k], to_data[:, k]) for k in (0, -1))
         pairs = {frozenset((i, int(indices[i, 0]))): i for i in np.argsort(-alike, kind="stable")}  # the least is last
         first = sorted(pairs.values(), key=lambda i: alike[i])[:count]
@@ -120,37 +120,39 @@ def collapse(
         title = f"{number:,} {what}, by {name}: most similar pairs; their distance / that to the nearest real image"
         place = int(np.argmin(crowded))
         radius = distances[place, -1]
-        near = int(np.sum(np.linalg.norm(data[:number] - values[place], axis=1) <= radius))
+        near = int(np.sum(np.linalg.norm(real_values[:number] - values[place], axis=1) <= radius))
         row = [Cell(shown[place], f"{crowded[place]:.2f}"), *_cells(shown[indices[place]], distances[place])]
         crowd = f"densest cluster: {count} others within {radius:.3g}, and {near} of as many real images"
         parts.append(below([table(rows, title), table([row], crowd, apart=1)]))
     return below(parts, 28)
 
 
-def inversion(given: ArrayLike, found: ArrayLike, errors: ArrayLike, title: str = "", columns: int = 10) -> np.ndarray:
+def inversion(
+    targets: ArrayLike, inverted: ArrayLike, errors: ArrayLike, title: str = "", columns: int = 10
+) -> np.ndarray:
     """Draws given images, their inversions, and the differences, see `tables.tinted`.
 
     Args:
-        given: `[n, H, W, C]`.
-        found: The inversions, `[n, H, W, C]`.
+        targets: `[n, H, W, C]`.
+        inverted: The inversions, `[n, H, W, C]`.
         errors: `[n]`, for the captions.
         title: Title of the sheet.
         columns: Images per row.
     """
-    given, found = _images(given=given, found=found)
-    difference = tinted((found.astype(np.float32) - given) / 127.5, 1.0, given / 127.5 - 1)
+    targets, inverted = _images(targets=targets, inverted=inverted)
+    difference = tinted((inverted.astype(np.float32) - targets) / 127.5, 1.0, targets / 127.5 - 1)
     parts, errors = [], np.asarray(errors)
-    for start in range(0, len(given), columns):
+    for start in range(0, len(targets), columns):
         part = slice(start, start + columns)
         last = [Cell(image, f"{error:.3g}") for image, error in zip(difference[part], errors[part], strict=True)]
-        rows = [[Cell(image) for image in images[part]] for images in (given, found)]
+        rows = [[Cell(image) for image in images[part]] for images in (targets, inverted)]
         parts.append(table([*rows, last], "" if start else title, ["given", "inverted", "difference"]))
     return below(parts)
 
 
-def _images(**given: ArrayLike) -> list[np.ndarray]:
+def _images(**named: ArrayLike) -> list[np.ndarray]:
     """Checks that all are images of one shape."""
-    images, first = {name: np.asarray(value) for name, value in given.items()}, next(iter(given))
+    images, first = {name: np.asarray(value) for name, value in named.items()}, next(iter(named))
     for name, value in images.items():
         kinds.image.require(name, value)
         if not len(value):
@@ -161,15 +163,15 @@ def _images(**given: ArrayLike) -> list[np.ndarray]:
 
 
 def _features(features: Sequence[ArrayLike], images: Sequence[np.ndarray]) -> list[np.ndarray]:
-    found = [np.asarray(value) for value in features] or [
+    values = [np.asarray(value) for value in features] or [
         np.asarray(kinds.image.to_network(jnp.asarray(image))).reshape(len(image), -1) for image in images
     ]
-    if [len(value) for value in found] != [len(image) for image in images]:
-        shapes = ", ".join(str(value.shape) for value in found)
+    if [len(value) for value in values] != [len(image) for image in images]:
+        shapes = ", ".join(str(value.shape) for value in values)
         raise UserError(
             f"features: got {shapes} for {', '.join(str(len(i)) for i in images)} images; give one row per image"
         )
-    return found
+    return values
 
 
 def _ratio(distances: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -63,13 +63,13 @@ def directions(
     extent: float = 3.0,
 ) -> Made:
     """Draws walks along the directions of most change: of image 0 as a table, of images 0 to 3 as an animation."""
-    found = {"sefa": axes.sefa, "pca": axes.pca}[method](run, count, layer)
-    title = f"directions of {found.layer} by {method}, with strengths; -{extent:g} to {extent:g} standard deviations"
-    labels = [f"{strength:.3g}" for strength in found.strengths]
+    result = {"sefa": axes.sefa, "pca": axes.pca}[method](run, count, layer)
+    title = f"directions of {result.layer} by {method}, with strengths; -{extent:g} to {extent:g} standard deviations"
+    labels = [f"{strength:.3g}" for strength in result.strengths]
 
     def cells(steps: int, samples: int) -> np.ndarray:
-        made = axes.traverse(run, seed, found.vectors, steps, extent, samples)
-        return made.reshape(len(found.vectors), samples, steps, *made.shape[1:])
+        walks = axes.traverse(run, seed, result.vectors, steps, extent, samples)
+        return walks.reshape(len(result.vectors), samples, steps, *walks.shape[1:])
 
     still = table([[Cell(image) for image in row[0]] for row in cells(steps, 1)], title, labels)
     moments = np.moveaxis(cells(2 * steps - 1, 4), 2, 0)

@@ -49,7 +49,7 @@ def discriminator(game: Game, terms: Sequence[Term] = ()) -> Objective:
     _require_terms(game, terms)
 
     def objective(state: TrainState, batch: Batch, key: Array) -> tuple[Array, Aux]:
-        batch = batch if game.pseudo is None else batch | {"image": _shown(game, game.pseudo, state, batch, key)}
+        batch = batch if game.pseudo is None else batch | {"image": _presented(game, game.pseudo, state, batch, key)}
         return _discriminator(game, terms, play(game, state, batch, key))
 
     return objective
@@ -101,16 +101,16 @@ def regularisation(game: Game, terms: Sequence[Term], player: str, every: int) -
     return objective
 
 
-def _shown(game: Game, pseudo: Pseudo, state: TrainState, batch: Batch, key: Array) -> Array:
+def _presented(game: Game, pseudo: Pseudo, state: TrainState, batch: Batch, key: Array) -> Array:
     """Returns what the discriminator is shown as real examples."""
-    own = rng.named(key, "pseudo")
+    pseudo_key = rng.named(key, "pseudo")
 
     def sample(keys: Array) -> Array:
         params, stats = state.params["generator"], state.stats["generator"]
-        drawn, noise = inputs_of(game)(keys, batch), rng.named(own, "generator")
+        drawn, noise = inputs_of(game)(keys, batch), rng.named(pseudo_key, "generator")
         return game.networks["generator"].apply(params, stats, drawn, train=True, key=noise)[0]
 
-    return pseudo(batch["image"], rng.per_example(own, len(batch["image"])), state, sample)
+    return pseudo(batch["image"], rng.per_example(pseudo_key, len(batch["image"])), state, sample)
 
 
 def _discriminator(game: Game, terms: Sequence[Term], played: Played) -> tuple[Array, Aux]:

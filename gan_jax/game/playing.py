@@ -89,21 +89,21 @@ def play(game: Game, state: TrainState, batch: Batch, key: Array) -> Played:
     latents = inputs_of(game)(keys, batch)
 
     def run(name: str, purpose: str, *inputs: Array) -> tuple[PyTree, PyTree]:
-        own = rng.named(key, purpose)
+        noise_key = rng.named(key, purpose)
         with unfit.named(name):
-            return networks[name].apply(state.params[name], state.stats[name], *inputs, train=True, key=own)
+            return networks[name].apply(state.params[name], state.stats[name], *inputs, train=True, key=noise_key)
 
-    def judge(images: Array, purpose: str, beside: tuple[Array, ...]) -> tuple[dict[str, PyTree], dict[str, PyTree]]:
+    def judge(images: Array, purpose: str, further: tuple[Array, ...]) -> tuple[dict[str, PyTree], dict[str, PyTree]]:
         if game.augment is not None:
             keys = rng.per_example(rng.named(key, f"augment {purpose}"), len(images))
             changed = game.augment(images, keys, state)
-            images, *further = changed if isinstance(changed, tuple) else (changed,)
-            beside = (*beside, *further)
+            images, *added = changed if isinstance(changed, tuple) else (changed,)
+            further = (*further, *added)
         new, features = {}, {}
         if "body" in networks:
             images, new["body"] = run("body", f"{purpose} body", images)
             features = {"features": images}
-        output, new["discriminator"] = run("discriminator", purpose, images, *beside)
+        output, new["discriminator"] = run("discriminator", purpose, images, *further)
         return features | (output if isinstance(output, dict) else {"logits": output}), new
 
     def apply(name: str, *inputs: Array) -> PyTree:
@@ -111,27 +111,27 @@ def play(game: Game, state: TrainState, batch: Batch, key: Array) -> Played:
             raise UserError(f"terms: one applies the network {name!r}, but the game has only {sorted(networks)}")
         return run(name, f"{name} of terms", *inputs)[0]
 
-    def given(latents: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    def conditions(latents: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
         return game.condition(state, batch, latents) if game.condition else ((), ())
 
     def score(latents: Array) -> Array:
         sample = run("generator", "generator", latents)[0]
-        return numerics.average(judge(sample, "fake", given(latents)[1])[0]["logits"])
+        return numerics.average(judge(sample, "fake", conditions(latents)[1])[0]["logits"])
 
     if game.refine is not None:
         latents = game.refine(latents, rng.each(keys, "refine"), score)
-    beside = given(latents)
+    real_conditions, fake_conditions = conditions(latents)
     fake, generator_stats = run("generator", "generator", latents)
     _require_examples(real, fake)
-    real_output, real_stats = judge(real, "real", beside[0])
-    fake_output, fake_stats = judge(fake, "fake", beside[1])
+    real_output, real_stats = judge(real, "real", real_conditions)
+    fake_output, fake_stats = judge(fake, "fake", fake_conditions)
     _require_logits(real, real_output)
     context = Context(
         real,
         fake,
         latents,
-        critic=lambda images: judge(images, "term", beside[0])[0]["logits"],
-        fake_critic=lambda images: judge(images, "term", beside[1])[0]["logits"],
+        critic=lambda images: judge(images, "term", real_conditions)[0]["logits"],
+        fake_critic=lambda images: judge(images, "term", fake_conditions)[0]["logits"],
         generate=lambda latents: run("generator", "generator", latents)[0],
         real_output=real_output,
         fake_output=fake_output,

@@ -46,10 +46,10 @@ def standing(system: System, ema: dict[str, PyTree], batches: int, batch_size: i
 
     @jax.jit
     def update(total: PyTree, stats: PyTree, i: Array) -> tuple[PyTree, PyTree]:
-        own = jax.random.fold_in(key, i)
-        values = latent.draw(rng.numbered(rng.named(own, "latent"), batch_size))
+        batch_key = jax.random.fold_in(key, i)
+        values = latent.draw(rng.numbered(rng.named(batch_key, "latent"), batch_size))
         with nn.intercept_methods(_forget):
-            _, stats = system.networks[GENERATOR].apply(params, stats, values, train=True, key=own)
+            _, stats = system.networks[GENERATOR].apply(params, stats, values, train=True, key=batch_key)
         return jax.tree.map(jnp.add, total, stats), stats
 
     total = jax.tree.map(jnp.zeros_like, stats)

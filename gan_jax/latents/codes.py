@@ -23,14 +23,14 @@ def read(latent: Latent, values: Array, name: str) -> Array:
     Raises:
         UserError: If there is no such part.
     """
-    found = _part(latent, name)
-    return values[..., found.start : found.start + found.size]
+    part = _part(latent, name)
+    return values[..., part.start : part.start + part.size]
 
 
 def put(latent: Latent, values: Array, name: str, new: Array) -> Array:
     """Returns latents with one part replaced by `new`, `[n, part size]`; the other arguments are those of `read`."""
-    found = _part(latent, name)
-    return values.at[..., found.start : found.start + found.size].set(new)
+    part = _part(latent, name)
+    return values.at[..., part.start : part.start + part.size].set(new)
 
 
 def with_labels(latent: Latent, values: Array, labels: ArrayLike, name: str = "label") -> Array:
@@ -45,20 +45,20 @@ def with_labels(latent: Latent, values: Array, labels: ArrayLike, name: str = "l
     Raises:
         UserError: If there is no such part or class, or the part is not categorical.
     """
-    found = _part(latent, name)
-    if not found.categorical:
-        raise UserError(f"{name} is a code of {found.size} continuous values, not of classes; give values")
-    if wrong := sorted({int(i) for i in np.asarray(labels) if not 0 <= i < found.size}):
-        raise UserError(f"{name} {wrong[0]} does not exist; give a class from 0 to {found.size - 1}")
-    return put(latent, values, name, jax.nn.one_hot(jnp.asarray(labels), found.size))
+    part = _part(latent, name)
+    if not part.categorical:
+        raise UserError(f"{name} is a code of {part.size} continuous values, not of classes; give values")
+    if wrong := sorted({int(i) for i in np.asarray(labels) if not 0 <= i < part.size}):
+        raise UserError(f"{name} {wrong[0]} does not exist; give a class from 0 to {part.size - 1}")
+    return put(latent, values, name, jax.nn.one_hot(jnp.asarray(labels), part.size))
 
 
 def with_codes(latent: Latent, values: Array, codes: Sequence[str]) -> Array:
     """Returns latents with parts set as text says: "name=number", "name=number,number", or "name=class"."""
     for code in codes:
-        name, _, given = code.partition("=")
+        name, _, text = code.partition("=")
         try:
-            numbers = [float(number) for number in given.split(",")]
+            numbers = [float(number) for number in text.split(",")]
         except ValueError:
             raise UserError(f"--codes {code}: give name=number or name=number,number") from None
         if not all(map(math.isfinite, numbers)):
@@ -88,16 +88,16 @@ def by_class(latent: Latent, values: Array, rows: int) -> Array | None:
 
     Args:
         latent: Distribution of the latents.
-        values: Latents `[n, size]`, n at least `rows`; everything but the class is theirs.
+        values: Latents `[n, size]`, n at least `rows`; they give everything but the class.
         rows: Number of rows.
 
     Returns:
         `[rows * classes, size]`, row by row; None if there is no such part.
     """
-    if (found := classes(latent)) is None:
+    if (part := classes(latent)) is None:
         return None
-    columns = jnp.tile(jnp.eye(found.size), (rows, 1))
-    return put(latent, jnp.repeat(values[:rows], found.size, axis=0), found.name, columns)
+    columns = jnp.tile(jnp.eye(part.size), (rows, 1))
+    return put(latent, jnp.repeat(values[:rows], part.size, axis=0), part.name, columns)
 
 
 def captions(latent: Latent, class_names: Sequence[str]) -> Sequence[str]:
@@ -107,8 +107,8 @@ def captions(latent: Latent, class_names: Sequence[str]) -> Sequence[str]:
         latent: Distribution of the latents.
         class_names: Names of the data's classes, empty if not known.
     """
-    found = classes(latent)
-    of_data = found is not None and found.name == "label" and found.size == len(class_names)
+    part = classes(latent)
+    of_data = part is not None and part.name == "label" and part.size == len(class_names)
     return class_names if of_data else ()
 
 
@@ -127,19 +127,19 @@ def traversals(latent: Latent, value: Array, steps: int, low: float = -1.0, high
         one row per dimension of every other part, evenly spaced from `low` to `high`.
     """
     rows = []
-    for found in latent.parts:
+    for part in latent.parts:
         base = jnp.tile(value, (steps, 1))
-        if found.categorical:
-            rows.append(put(latent, base, found.name, jnp.eye(found.size)[jnp.arange(steps) % found.size]))
+        if part.categorical:
+            rows.append(put(latent, base, part.name, jnp.eye(part.size)[jnp.arange(steps) % part.size]))
         else:
             line = jnp.linspace(low, high, steps)
-            rows += [base.at[:, found.start + i].set(line) for i in range(found.size)]
+            rows += [base.at[:, part.start + i].set(line) for i in range(part.size)]
     return jnp.concatenate(rows)
 
 
 def _part(latent: Latent, name: str) -> Part:
-    for found in latent.parts:
-        if found.name == name:
-            return found
-    known = ", ".join(found.name for found in latent.parts)
+    for part in latent.parts:
+        if part.name == name:
+            return part
+    known = ", ".join(part.name for part in latent.parts)
     raise UserError(f"{name!r}: this generator {f'has no such code; it has {known}' if known else 'has no codes'}")

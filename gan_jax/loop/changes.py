@@ -37,12 +37,12 @@ ELSEWHERE = {
 }
 
 
-def continued(job: Job, found: Record | None, build: Build, spec: Spec) -> tuple[Job, list[Change]]:
+def continued(job: Job, previous: Record | None, build: Build, spec: Spec) -> tuple[Job, list[Change]]:
     """Returns a run with its newest settings, and the changes that `--change` asks for.
 
     Args:
         job: The run, with the settings of the command.
-        found: The record of the newest checkpoint; None in a new run.
+        previous: The record of the newest checkpoint; None in a new run.
         build: The experiment's `build`.
         spec: The spec of the data.
 
@@ -53,15 +53,15 @@ def continued(job: Job, found: Record | None, build: Build, spec: Spec) -> tuple
         UserError: If the directory holds another run, or one with other settings, or a setting cannot change.
     """
     asked = dict(_parsed(text, job.config) for text in job.options.change)
-    if found is None:
+    if previous is None:
         if asked:
             raise UserError(f"--change: {job.workdir} has no checkpoint to continue; give the settings as flags")
         return job, []
     ours, known = job.record, records.defaults(job.config)
-    first = {name: known[name] for name in ours["config"] if name in known} | records.settings(found, ours["config"])
-    then = first | records.changed(found)
-    given = ours | {"config": ours["config"] | {name: then[name] for name in asked if name in then}}
-    before = _with(job.config, then, (records.changed(found) | asked).keys() & then.keys())
+    first = {name: known[name] for name in ours["config"] if name in known} | records.settings(previous, ours["config"])
+    then = first | records.changed(previous)
+    requested = ours | {"config": ours["config"] | {name: then[name] for name in asked if name in then}}
+    before = _with(job.config, then, (records.changed(previous) | asked).keys() & then.keys())
 
     def possible(fields: list[str]) -> bool:
         with suppress(Exception):  # it decides about a hint alone
@@ -71,18 +71,18 @@ def continued(job: Job, found: Record | None, build: Build, spec: Spec) -> tuple
             return True
         return False
 
-    identity.require_same(given, found, job.workdir, known, possible)
-    identity.require_same_numerics(found, job.workdir)
+    identity.require_same(requested, previous, job.workdir, known, possible)
+    identity.require_same_numerics(previous, job.workdir)
     new = {name: value for name, value in asked.items() if value != getattr(before, name)}
     after = dataclasses.replace(before, **new)
     if new:
         require_possible(build, spec, before, after)
-    history = found.get("changes", [])
-    record = ours | {"config": ours["config"] | {name: first[name] for name in records.changed(found) | new}}
+    history = previous.get("changes", [])
+    record = ours | {"config": ours["config"] | {name: first[name] for name in records.changed(previous) | new}}
     record |= {"changes": history} if history else {}
     old, now = records.fields(before), records.fields(after)
-    made = [{"field": name, "old": old[name], "new": now[name]} for name in new]
-    return job._replace(config=after, record=record), made
+    changes = [{"field": name, "old": old[name], "new": now[name]} for name in new]
+    return job._replace(config=after, record=record), changes
 
 
 def text(new: Sequence[Change]) -> str:
@@ -98,8 +98,8 @@ def noted(job: Job, new: Sequence[Change], step: int) -> Job:
     """
     if not new:
         return job
-    made = [{"step": step, **change} for change in new]
-    job = job._replace(record=job.record | {"changes": [*job.record.get("changes", []), *made]})
+    entries = [{"step": step, **change} for change in new]
+    job = job._replace(record=job.record | {"changes": [*job.record.get("changes", []), *entries]})
     if cluster.chief():
         for folder in (job.workdir / "checkpoints", job.workdir / runs.BEST):
             for saved in reversed(checkpoint.steps(folder)):
@@ -107,7 +107,7 @@ def noted(job: Job, new: Sequence[Change], step: int) -> Job:
                     checkpoint.amend(folder, saved, {"changes": job.record["changes"]})
     cluster.wait("changed")
     with log.writer(job.notes, step) as out:
-        for change in made:
+        for change in entries:
             out.record({"step": step, "event": "changed"} | change)
     return job
 
@@ -175,8 +175,8 @@ def _parsed(text: str, config: Any) -> tuple[str, Any]:
 
 def _with(config: Any, values: Record, names: Set[str]) -> Any:
     """Returns a config with recorded values, where they are not the config's own; JSON has lists for tuples."""
-    own = records.fields(config)
-    new = {name: values[name] for name in names & own.keys() if own[name] != values[name]}
+    fields = records.fields(config)
+    new = {name: values[name] for name in names & fields.keys() if fields[name] != values[name]}
     return dataclasses.replace(config, **{n: tuple(v) if isinstance(v, list) else v for n, v in new.items()})
 
 

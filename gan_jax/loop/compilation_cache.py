@@ -18,13 +18,13 @@ def keep() -> Path:
     device = jax.local_devices()[0]
     built_for = device.device_kind if device.platform != "cpu" else _processor()
     digest = hashlib.sha256(built_for.encode()).hexdigest()[:8]
-    kept = directory() / "compiled" / f"{device.platform}-{digest}-jaxlib-{importlib.metadata.version('jaxlib')}"
-    jax.config.update("jax_compilation_cache_dir", str(kept))
-    return kept
+    path = directory() / "compiled" / f"{device.platform}-{digest}-jaxlib-{importlib.metadata.version('jaxlib')}"
+    jax.config.update("jax_compilation_cache_dir", str(path))
+    return path
 
 
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    told = [line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))]
-    return "\n".join(sorted(set(told)))
+    relevant = [line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))]
+    return "\n".join(sorted(set(relevant)))

@@ -89,6 +89,6 @@ def _streamed(job: Job, stream: Stream, repeats: int) -> Feeding:
         capacity=capacity,
         specs=(parallel.WHOLE, chunk, parallel.WHOLE, parallel.WHOLE),
         open=open,
-        near=streaming.few(stream, max(1024, job.options.eval_count)),  # for scores and pictures
+        near=streaming.evenly_spaced(stream, max(1024, job.options.eval_count)),  # for scores and pictures
         text="streamed",
     )

@@ -29,7 +29,7 @@ PARTS = ("params", "stats")  # of a network in a state
 def begun(
     run: Path | None,
     record: Record,
-    found: Record | None,
+    previous: Record | None,
     system: System,
     like: TrainState,
     init: Callable[[], TrainState],
@@ -42,7 +42,7 @@ def begun(
     Args:
         run: The directory of the other run; None for fresh networks.
         record: The record of this run.
-        found: The record of the checkpoint from which this run is resumed; None in a new run.
+        previous: The record of the checkpoint from which this run is resumed; None in a new run.
         system: The system to train.
         like: Its state's shapes.
         init: Returns its initial state; not called if all arrays are the other run's.
@@ -56,8 +56,8 @@ def begun(
         UserError: If the other run is of another kind, nothing fits, or the run to be resumed began from other
             networks.
     """
-    if found is not None:
-        parent = found.get("parent")
+    if previous is not None:
+        parent = previous.get("parent")
         if run is not None and (parent is None or Path(parent["path"]) != run.resolve()):
             began = f"the networks of {parent['path']}" if parent else "fresh networks"
             raise UserError(
@@ -147,8 +147,8 @@ def _filled(prefix: str, tree: PyTree, arrays: Mapping[str, np.ndarray]) -> PyTr
     """Returns a tree whose leaves are replaced by the arrays of their paths, where shape and type are the same."""
 
     def leaf(path: tuple, fresh: Any) -> Any:
-        given = arrays.get(f"{prefix}/{trees.path(path)}")
-        return jnp.asarray(given) if given is not None and _form(given) == _form(fresh) else fresh
+        inherited = arrays.get(f"{prefix}/{trees.path(path)}")
+        return jnp.asarray(inherited) if inherited is not None and _form(inherited) == _form(fresh) else fresh
 
     return jax.tree_util.tree_map_with_path(leaf, tree)
 

@@ -111,15 +111,15 @@ class Alarm(NamedTuple):
 
 def signals(record: Mapping[str, Any]) -> dict[str, float]:
     """Returns the signals of a log record, without those that it lacks."""
-    found = {name: record[name] for name in record if name.endswith("/gradient_norm")}
+    values = {name: record[name] for name in record if name.endswith("/gradient_norm")}
     for name in ("diversity", "feature_variance"):
         real = record.get(f"discriminator/{name}_real", math.nan)
         fake = record.get(f"generator/{name}_fake", math.nan)
-        found[name] = math.sqrt(max(fake, 0) / real) if real > 0 else math.nan
+        values[name] = math.sqrt(max(fake, 0) / real) if real > 0 else math.nan
     real, fake = (record.get(f"discriminator/logit_{side}", math.nan) for side in ("real", "fake"))
-    found["logit_gap"] = abs(real - fake)
-    found["accuracy"] = sum(record.get(f"discriminator/accuracy_{side}", math.nan) for side in ("real", "fake")) / 2
-    return {name: value for name, value in found.items() if math.isfinite(value)}
+    values["logit_gap"] = abs(real - fake)
+    values["accuracy"] = sum(record.get(f"discriminator/accuracy_{side}", math.nan) for side in ("real", "fake")) / 2
+    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 def watch(

@@ -66,15 +66,15 @@ def train(
             "at least one step apart"
         )
     alive, states = list(range(len(configs))), None
-    scores, made = np.full(len(configs), np.nan), np.zeros(len(configs), int)
+    scores, trained_steps = np.full(len(configs), np.nan), np.zeros(len(configs), int)
     while True:
         cut = cuts.pop(0)
         members = [replace(configs[place], run=replace(configs[place].run, steps=cut)) for place in alive]
-        found = population.train(build, dataset, members, watch, devices=devices, start=states)
-        scores[alive] = [score(jax.tree.map(lambda x, i=i: x[i, -1], found.watched)) for i in range(len(alive))]
-        made[alive] = cut
+        trained = population.train(build, dataset, members, watch, devices=devices, start=states)
+        scores[alive] = [score(jax.tree.map(lambda x, i=i: x[i, -1], trained.watched)) for i in range(len(alive))]
+        trained_steps[alive] = cut
         if not cuts:
-            return Halved(alive, found, scores, made)
+            return Halved(alive, trained, scores, trained_steps)
         order = np.argsort(scores[alive], kind="stable")  # NaN last
         staying = np.sort(order[: -(-len(alive) // 2)])
-        alive, states = [alive[i] for i in staying], jax.tree.map(lambda x, s=staying: x[s], found.states)
+        alive, states = [alive[i] for i in staying], jax.tree.map(lambda x, s=staying: x[s], trained.states)

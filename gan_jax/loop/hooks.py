@@ -93,10 +93,11 @@ def opened(
 
         def score(scorer: SampleScores, state: TrainState, record: log.Record) -> guard.Alarm | guard.Stale | None:
             at, best = record["step"], past.memory.best
-            found, entry = _scores(scorer, job.notes, state, at)
+            scores, entry = _scores(scorer, job.notes, state, at)
             alarm = judged(entry)
             better = past.memory.best != best
-            texts = [protocol.text(each) + (", new best" if better and each.metric == metric else "") for each in found]
+            new_best = {metric: ", new best"} if better else {}
+            texts = [protocol.text(each) + new_best.get(each.metric, "") for each in scores]
             job.say(f"step {at:,}: {'; '.join(texts)}")
             if save_best and better:
                 save_best(state, meta())
@@ -130,8 +131,8 @@ def due(hooks: Sequence[Hook], at: int, steps: int, stopping: bool) -> list[Hook
 def _scores(scorer: SampleScores, notes: Path, state: TrainState, at: int) -> tuple[list[protocol.Score], log.Record]:
     """Scores the averaged generator, adds to the run's scores, and returns them and the log record."""
     began = time.monotonic()
-    found = scorer(parallel.first(state.ema), "averaged", at)
-    protocol.write(notes, found)
-    values = {f"score/{score.metric}": score.value for score in found}
-    values |= {f"score/{score.metric}_error": score.error for score in found if math.isfinite(score.error)}
-    return found, {"step": at, "eval_seconds": time.monotonic() - began} | values
+    scores = scorer(parallel.first(state.ema), "averaged", at)
+    protocol.write(notes, scores)
+    values = {f"score/{score.metric}": score.value for score in scores}
+    values |= {f"score/{score.metric}_error": score.error for score in scores if math.isfinite(score.error)}
+    return scores, {"step": at, "eval_seconds": time.monotonic() - began} | values

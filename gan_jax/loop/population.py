@@ -150,12 +150,12 @@ def program(
     require_traced(lambda values, arrays: alone(values, None, arrays, 1), varied, dataset.arrays)
     devices = list(devices or jax.local_devices())[: len(configs)]
     mesh = Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
-    own, shared = NamedSharding(mesh, P(AXIS)), NamedSharding(mesh, P())
+    by_member, shared = NamedSharding(mesh, P(AXIS)), NamedSharding(mesh, P())
     places = np.resize(np.arange(len(configs)), -(-len(configs) // len(devices)) * len(devices))
     # from Python numbers: weakly typed, so that they take the dtype of the other operand
     rows = {name: jnp.stack([jnp.asarray(column[place]) for place in places]) for name, column in varied.items()}
-    values, arrays = jax.device_put(rows, own), jax.device_put(dataset.arrays, shared)
-    states = jax.device_put(jax.tree.map(lambda x: x[places], start), own)
+    values, arrays = jax.device_put(rows, by_member), jax.device_put(dataset.arrays, shared)
+    states = jax.device_put(jax.tree.map(lambda x: x[places], start), by_member)
     mapped = jax.vmap(alone, in_axes=(0, 0, None, None))
     specs = (P(AXIS), P(AXIS), P(), P())
     run = jax.jit(jax.shard_map(mapped, mesh=mesh, in_specs=specs, out_specs=P(AXIS), check_vma=False))

@@ -102,15 +102,15 @@ def require_memory(like: TrainState, data: int, devices: Sequence[Any]) -> None:
     Raises:
         OutOfMemory: If it cannot, with the number of bytes.
     """
-    kept = memory.size(like)
+    size = memory.size(like)
     local = [device for device in devices if device.process_index == jax.process_index()]
     on_cpu = local[0].platform == "cpu"
-    held = f"the state ({memory.text(kept)}: parameters, optimisers, averages) and the data ({memory.text(data)})"
+    held = f"the state ({memory.text(size)}: parameters, optimisers, averages) and the data ({memory.text(data)})"
     if not on_cpu:
         limit = (local[0].memory_stats() or {}).get("bytes_limit")
-        if limit and kept + data > limit:
+        if limit and size + data > limit:
             raise OutOfMemory(f"{held} exceed a device's memory of {memory.text(limit)}: {LOWER}, or give --stream")
-    memory.require((kept + data) * (len(local) if on_cpu else 1), held, LOWER)
+    memory.require((size + data) * (len(local) if on_cpu else 1), held, LOWER)
 
 
 def _sample_shape(system: System, like: TrainState, spec: Spec) -> tuple[int, ...]:

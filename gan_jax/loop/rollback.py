@@ -46,13 +46,13 @@ def recalled(meta: dict[str, Any], job: Job) -> Past:
             memory is derived from the log.
         job: The run.
     """
-    found, metric = meta.get("past", {}), watched_metric(job.options)
-    if found.get("metric") == metric:
-        return Past(found["rollbacks"], guard.unpacked(found["memory"]))
+    past, metric = meta.get("past", {}), watched_metric(job.options)
+    if past.get("metric") == metric:
+        return Past(past["rollbacks"], guard.unpacked(past["memory"]))
     records = [record for record in log.read(job.workdir) if record["step"] <= meta["step"]]
     counted = sum(record.get("event") == "rolled back" for record in records)
     memory = guard.replay(records, job.options.steps, metric, METRICS[metric].higher)
-    return Past(found.get("rollbacks", counted), memory)
+    return Past(past.get("rollbacks", counted), memory)
 
 
 def ended(meta: dict[str, Any], job: Job) -> guard.Stale | None:

@@ -1,8 +1,8 @@
 """Adversarial losses: `(real_logits, fake_logits) -> one value per example`, for discriminator and generator.
 
 A new loss is a function in `adversarial` that returns a `GanLoss`, one line below, and a test of its closed form in
-`tests/test_losses.py`. The dual contrastive loss is in `contrastive`; f-divergences go into `f_divergences`, changes of
-any loss's labels into `labels`. Logits are those of the global batch.
+`tests/test_losses.py`. Losses made from others go into `combinators`, f-divergences into `f_divergences`, changes of
+any loss's labels into `labels`; the dual contrastive loss is in `contrastive`. Logits are those of the global batch.
 """
 
 from gan_jax.losses.adversarial import (
@@ -10,19 +10,14 @@ from gan_jax.losses.adversarial import (
     began,
     boundary_seeking,
     energy,
-    exchanged,
     hinge,
     least_squares,
     minimax,
     non_saturating,
-    relativistic,
-    relativistic_average,
-    resolve,
     softmax,
-    top_k,
     wasserstein,
-    zero_sum,
 )
+from gan_jax.losses.combinators import exchanged, relativistic, relativistic_average, resolve, top_k, zero_sum
 from gan_jax.losses.contrastive import dual_contrastive
 from gan_jax.losses.f_divergences import f_gan
 from gan_jax.losses.labels import flip, noisy_hinge, smooth

@@ -8,7 +8,8 @@ from jax.core import Tracer
 from gan_jax import rng
 from gan_jax.checks import require
 from gan_jax.errors import UserError
-from gan_jax.losses import adversarial
+from gan_jax.losses.adversarial import hinge
+from gan_jax.losses.combinators import resolve
 from gan_jax.numerics import average
 from gan_jax.types import Array, GanLoss, Loss, TrainState
 
@@ -62,7 +63,7 @@ def flip(loss: Loss, probability: float) -> Loss:
     require(lambda: 0 < probability <= 0.5, wrong)
 
     def flipped(state: TrainState, key: Array) -> GanLoss:
-        base = adversarial.resolve(loss, state, rng.named(key, "base"))
+        base = resolve(loss, state, rng.named(key, "base"))
 
         def discriminator(real: Array, fake: Array) -> Array:
             exchanged = jax.random.bernoulli(rng.named(key, "flip"), probability, (len(real),))
@@ -99,7 +100,7 @@ def noisy_hinge(noise: float = 0.2) -> Loss:
         def discriminator(real: Array, fake: Array) -> Array:
             return part("real margins", real) + part("fake margins", -fake)
 
-        return GanLoss(discriminator, adversarial.hinge().generator)
+        return GanLoss(discriminator, hinge().generator)
 
     return noisy
 

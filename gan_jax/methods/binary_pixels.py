@@ -114,18 +114,20 @@ def sampler(means: Network, size: int) -> Network:
         size: Size of z.
     """
 
-    def image(found: Array, latents: Array) -> Array:
-        return draw(found, latents[:, size:].reshape(found.shape)) if latents.shape[1] > size else found
+    def image(mean: Array, latents: Array) -> Array:
+        if latents.shape[1] <= size:
+            return mean
+        return draw(mean, latents[:, size:].reshape(mean.shape))
 
     def apply(
         params: PyTree, stats: PyTree, latents: Array, *, train: bool, key: Array | None = None
     ) -> tuple[Array, PyTree]:
-        found, stats = means.apply(params, stats, latents[:, :size], train=train, key=key)
-        return image(found, latents), stats
+        mean, stats = means.apply(params, stats, latents[:, :size], train=train, key=key)
+        return image(mean, latents), stats
 
     def inspect(params: PyTree, stats: PyTree, latents: Array, **options: PyTree) -> tuple[Array, dict[str, Array]]:
-        found, layers = means.inspect(params, stats, latents[:, :size], **options)
-        return image(found, latents), layers
+        mean, layers = means.inspect(params, stats, latents[:, :size], **options)
+        return image(mean, latents), layers
 
     return means._replace(apply=apply, inspect=inspect)
 

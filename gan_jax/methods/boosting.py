@@ -46,5 +46,5 @@ def places(weights: Array, count: int, key: Array) -> Array:
     """
     place = parallel.index() * count + jnp.arange(count) + jax.random.uniform(key)
     bounds = jnp.cumsum(weights)
-    found = jnp.searchsorted(bounds, bounds[-1] * place / (count * parallel.size()), side="right")
-    return jnp.minimum(found, jnp.searchsorted(bounds, bounds[-1]))  # rounding may reach the end
+    rows = jnp.searchsorted(bounds, bounds[-1] * place / (count * parallel.size()), side="right")
+    return jnp.minimum(rows, jnp.searchsorted(bounds, bounds[-1]))  # rounding may reach the end

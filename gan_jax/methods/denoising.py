@@ -34,8 +34,8 @@ def objective(
 
     def value(state: TrainState, batch: Batch, key: Array) -> tuple[Array, Aux]:
         params, stats = state.params["discriminator"], state.stats["discriminator"]
-        said, _ = discriminator.apply(params, stats, batch["image"], train=True, key=rng.named(key, "real"))
-        features = said["features"]
+        output, _ = discriminator.apply(params, stats, batch["image"], train=True, key=rng.named(key, "real"))
+        features = output["features"]
         scale = std if schedule is None else jnp.asarray(std * schedule(state.step), features.dtype)
         noise = scale * rng.normal(rng.per_example(rng.named(key, "noise"), len(features)), features)
         loss = jnp.mean((features - denoised(state, features + noise)) ** 2)

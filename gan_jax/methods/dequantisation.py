@@ -20,9 +20,9 @@ def dequantised(system: System) -> System:
     """
 
     def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
-        images, own = batch["image"], rng.named(key, "dequantise")
+        images, noise_key = batch["image"], rng.named(key, "dequantise")
         stacked = images if system.batches > 1 else images[None]  # [batches, b, H, W, C]
-        keys = [rng.per_example(jax.random.fold_in(own, i), stacked.shape[1]) for i in range(len(stacked))]
+        keys = [rng.per_example(jax.random.fold_in(noise_key, i), stacked.shape[1]) for i in range(len(stacked))]
         noise = uniforms(jnp.concatenate(keys), images.shape[-3:]).reshape(images.shape) - 0.5
         spread = ((127.5 * images + noise) / 128).astype(images.dtype)
         return system.update(state, batch | {"image": spread}, key)

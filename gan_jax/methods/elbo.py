@@ -45,9 +45,9 @@ def evidence(networks: Mapping[str, Network], latent: Latent, deviation: float) 
         moved = {}
 
         def apply(name: str, inputs: Array) -> Array:
-            own = rng.named(key, name)
+            network_key = rng.named(key, name)
             output, moved[name] = networks[name].apply(
-                state.params[name], state.stats[name], inputs, train=True, key=own
+                state.params[name], state.stats[name], inputs, train=True, key=network_key
             )
             return output
 

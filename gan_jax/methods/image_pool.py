@@ -67,12 +67,12 @@ def swap(pool: Pool, images: Array, key: Array) -> tuple[Array, Pool]:
         (held, filled), (row, swap, place) = carry, new
         full = filled == size
         place = jnp.where(full, place, filled)
-        given = jnp.where(full & swap, held[place], row)
+        output = jnp.where(full & swap, held[place], row)
         held = jnp.where(~full | swap, held.at[place].set(row), held)
-        return (held, jnp.minimum(filled + 1, size)), given
+        return (held, jnp.minimum(filled + 1, size)), output
 
     # the scan moves indices into the pool's and the new images together, so that images are copied only once
     rows = jnp.concatenate([pool["images"], images])
     start = (jnp.arange(size), pool["filled"])
-    (held, filled), given = lax.scan(visit, start, (size + jnp.arange(len(images)), swapped, places))
-    return rows[parallel.local(given)], {"images": rows[held], "filled": filled}
+    (held, filled), output = lax.scan(visit, start, (size + jnp.arange(len(images)), swapped, places))
+    return rows[parallel.local(output)], {"images": rows[held], "filled": filled}

@@ -19,9 +19,9 @@ def mirrored(system: System) -> System:
     """
 
     def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
-        images, own = batch["image"], rng.named(key, "mirror")
+        images, flip_key = batch["image"], rng.named(key, "mirror")
         stacked = images if system.batches > 1 else images[None]  # [batches, b, H, W, C]
-        keys = [rng.per_example(jax.random.fold_in(own, i), stacked.shape[1]) for i in range(len(stacked))]
+        keys = [rng.per_example(jax.random.fold_in(flip_key, i), stacked.shape[1]) for i in range(len(stacked))]
         flips = jax.vmap(jax.random.bernoulli)(jnp.concatenate(keys)).reshape(*images.shape[:-3], 1, 1, 1)
         return system.update(state, batch | {"image": jnp.where(flips, images[..., ::-1, :], images)}, key)
 

@@ -70,10 +70,10 @@ def generators(network: Network, count: int) -> Network:
     def apply(
         params: PyTree, stats: PyTree, latents: Array, train: bool, key: Array | None = None
     ) -> tuple[PyTree, PyTree]:
-        made, new = _apply_all(network, count, params["components"], stats, latents[:, :-1], train, key)
+        samples, new = _apply_all(network, count, params["components"], stats, latents[:, :-1], train, key)
         if not train:
-            return _chosen(made, pick(weights(params), latents)), stats
-        return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[2:]), made), new
+            return _chosen(samples, pick(weights(params), latents)), stats
+        return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[2:]), samples), new
 
     def inspect(params: PyTree, stats: PyTree, latents: Array, edit: Any = None) -> tuple[PyTree, dict[str, Array]]:
         return _inspect(network, params["components"], stats, latents, weights(params), edit)
@@ -98,8 +98,8 @@ def discriminators(network: Network, count: int) -> Network:
     def apply(
         params: PyTree, stats: PyTree, images: Array, train: bool, key: Array | None = None
     ) -> tuple[PyTree, PyTree]:
-        said, new = _apply_all(network, count, params["components"], stats, images, train, key)
-        return jax.tree.map(lambda x: x.swapaxes(0, 1), said), new
+        logits, new = _apply_all(network, count, params["components"], stats, images, train, key)
+        return jax.tree.map(lambda x: x.swapaxes(0, 1), logits), new
 
     return Network(_weighted(network, count), apply, network.batch_dependent)
 
@@ -128,13 +128,13 @@ def boosted(network: Network, count: int) -> Network:
         params: PyTree, stats: PyTree, latents: Array, train: bool, key: Array | None = None
     ) -> tuple[PyTree, PyTree]:
         if not train:
-            made, _ = _apply_all(network, count, params, stats["components"], latents[:, :-1], train, key)
-            return _chosen(made, pick(equal(stats), latents)), stats
+            samples, _ = _apply_all(network, count, params, stats["components"], latents[:, :-1], train, key)
+            return _chosen(samples, pick(equal(stats), latents)), stats
         current = jnp.minimum(_whole(stats["trained"]), count - 1)
-        own = jax.tree.map(lambda x: x[current], (params, stats["components"]))
-        made, new = network.apply(*own, latents[:, :-1], train=True, key=key)
+        component = jax.tree.map(lambda x: x[current], (params, stats["components"]))
+        samples, new = network.apply(*component, latents[:, :-1], train=True, key=key)
         moved = jax.tree.map(lambda x, y: x.at[current].set(y), stats["components"], new)
-        return made, {**stats, "components": moved}
+        return samples, {**stats, "components": moved}
 
     def inspect(params: PyTree, stats: PyTree, latents: Array, edit: Any = None) -> tuple[PyTree, dict[str, Array]]:
         return _inspect(network, params, stats["components"], latents, equal(stats), edit)
@@ -153,9 +153,10 @@ def with_one_more(fresh: TrainState, last: TrainState) -> TrainState:
         last: The state in which the current component ended.
     """
     average, trained = last.ema["generator"], last.stats["generator"]["trained"]
-    own = _whole(trained)
+    finished = _whole(trained)
     params, components = jax.tree.map(
-        lambda now, average: now.at[own].set(average[own], mode="drop"),  # nothing to set if all were finished
+        # nothing to set if all were finished
+        lambda now, average: now.at[finished].set(average[finished], mode="drop"),
         (last.params["generator"], last.stats["generator"]["components"]),
         (average["params"], average["stats"]["components"]),
     )
@@ -192,8 +193,8 @@ def _apply_all(
     """Applies every component to all inputs; returns stacked outputs and statistics."""
 
     def one(params: PyTree, stats: PyTree, i: Array) -> tuple[PyTree, PyTree]:
-        own = None if key is None else jax.random.fold_in(key, i)
-        return network.apply(params, stats, inputs, train=train, key=own)
+        component_key = None if key is None else jax.random.fold_in(key, i)
+        return network.apply(params, stats, inputs, train=train, key=component_key)
 
     return jax.vmap(one)(params, stats, jnp.arange(count))
 

@@ -50,10 +50,10 @@ def agreement(predicted: ArrayLike, labels: ArrayLike, classes: int) -> ByClass:
     Raises:
         UserError: If a label is out of range, a class has no samples, or the shapes do not fit.
     """
-    asked = _labels("labels", labels, classes)
-    found = _labels("predicted", predicted, classes, len(asked))
-    right = found == asked
-    return ByClass(average(right), tuple(average(right[rows]) for rows in _rows("labels", asked, classes)))
+    requested = _labels("labels", labels, classes)
+    classified = _labels("predicted", predicted, classes, len(requested))
+    correct = classified == requested
+    return ByClass(average(correct), tuple(average(correct[rows]) for rows in _rows("labels", requested, classes)))
 
 
 def intra_class_fid(
@@ -152,8 +152,8 @@ def classification_accuracy_score(
         _rows(name, each, classes)
     train_set = dataset("the images to be scored", "train", known, label, classes)
     weights = train_classifier.train(train_set, dataset("real images", "test", asked, truth, classes), seed, steps)
-    found = agreement(classifier(weights).probabilities(asked).argmax(1), truth, classes)
-    return ByClass(_unsure(found.overall), tuple(_unsure(each) for each in found.per_class))
+    accuracy = agreement(classifier(weights).probabilities(asked).argmax(1), truth, classes)
+    return ByClass(_unsure(accuracy.overall), tuple(_unsure(each) for each in accuracy.per_class))
 
 
 def _unsure(score: Estimate) -> Estimate:
@@ -169,7 +169,7 @@ def _within(
     classes: int,
 ) -> ByClass:
     """Scores each class separately, and averages over the classes, whose errors are independent."""
-    found = []
+    scores = []
     pairs = zip(
         _summaries("real", real, real_labels, classes),
         _summaries("fake", fake, fake_labels, classes),
@@ -177,11 +177,11 @@ def _within(
     )
     for label, (x, y) in enumerate(pairs):
         try:
-            found.append(score(x, y))
+            scores.append(score(x, y))
         except UserError as error:
             raise UserError(f"class {label}: {error}") from error
-    values, errors = zip(*found, strict=True)
-    return ByClass(Estimate(float(np.mean(values)), math.hypot(*errors) / classes), tuple(found))
+    values, errors = zip(*scores, strict=True)
+    return ByClass(Estimate(float(np.mean(values)), math.hypot(*errors) / classes), tuple(scores))
 
 
 def _summaries(name: str, features: ArrayLike, labels: ArrayLike, classes: int) -> list[Summary]:
@@ -190,26 +190,27 @@ def _summaries(name: str, features: ArrayLike, labels: ArrayLike, classes: int) 
     if x.ndim != 2:
         raise UserError(f"{name} has shape {x.shape}: pass features [n, D]")
     rows = _rows(f"{name}_labels", _labels(f"{name}_labels", labels, classes, len(x)), classes)
-    return [summarise([(x[own], np.zeros((len(own), 0)))], len(own), min(GROUPS, len(own)), keep=True) for own in rows]
+    parts = (x[members] for members in rows)
+    return [summarise([(y, np.zeros((len(y), 0)))], len(y), min(GROUPS, len(y)), keep=True) for y in parts]
 
 
 def _labels(name: str, labels: ArrayLike, classes: int, count: int | None = None) -> np.ndarray:
     """Returns labels as an array, after checking their shape, type and range."""
-    found = np.asarray(labels)
-    if found.ndim != 1 or not np.issubdtype(found.dtype, np.integer) or count not in (None, len(found)):
-        wanted = "[n]" if count is None else f"[{count}]"
-        raise UserError(f"{name} has shape {found.shape} of {found.dtype}: pass integers {wanted}, one per image")
-    outside = found[(found < 0) | (found >= classes)]
+    array = np.asarray(labels)
+    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer) or count not in (None, len(array)):
+        expected = "[n]" if count is None else f"[{count}]"
+        raise UserError(f"{name} has shape {array.shape} of {array.dtype}: pass integers {expected}, one per image")
+    outside = array[(array < 0) | (array >= classes)]
     if outside.size:
         raise UserError(f"{name} has label {outside[0]}: with classes={classes} labels must be in [0, {classes - 1}]")
-    return found
+    return array
 
 
 def _rows(name: str, labels: np.ndarray, classes: int) -> list[np.ndarray]:
     """Returns the indices of the images of each class."""
     rows = [np.flatnonzero(labels == label) for label in range(classes)]
-    for label, own in enumerate(rows):
-        if not own.size:
+    for label, members in enumerate(rows):
+        if not members.size:
             raise UserError(
                 f"{name} has no label {label}: with classes={classes} there must be images of every class; add some "
                 f"of {label}"

@@ -84,8 +84,8 @@ def equilibrium(
 def _equilibrium(
     player: Player, state: TrainState, held_out: dict[str, Array], key: Array, batch_size: int, batches: int, kind: Kind
 ) -> Equilibrium:
-    seen = players.metrics(player, state, held_out, key, batch_size, batches, Equilibrium._fields[3:], kind)
-    accuracies = (seen["accuracy_real"] + seen["accuracy_fake"]) / 2
+    metrics = players.metrics(player, state, held_out, key, batch_size, batches, Equilibrium._fields[3:], kind)
+    accuracies = (metrics["accuracy_real"] + metrics["accuracy_fake"]) / 2
     accuracy = jnp.mean(accuracies)
     distance, error = jnp.abs(accuracy - 0.5), players.standard_error(accuracies)
-    return Equilibrium(distance, accuracy, error, **jax.tree.map(jnp.mean, seen))
+    return Equilibrium(distance, accuracy, error, **jax.tree.map(jnp.mean, metrics))

@@ -4,7 +4,7 @@ import numpy as np
 
 from gan_jax.errors import UserError
 from gan_jax.metrics.estimate import Estimate
-from gan_jax.metrics.statistics import Summary, kept
+from gan_jax.metrics.statistics import Summary, feature_arrays
 
 
 def kid(real: Summary, fake: Summary, block: int | None = None) -> Estimate:
@@ -30,7 +30,7 @@ def kid(real: Summary, fake: Summary, block: int | None = None) -> Estimate:
     Raises:
         UserError: If features were not kept or differ in size, or if the block does not fit.
     """
-    x, y = kept(real, fake)
+    x, y = feature_arrays(real, fake)
     smaller = min(len(x), len(y))
     block = max(2, min(1000, smaller // 10)) if block is None else block
     if not 2 <= block <= smaller:
@@ -38,12 +38,12 @@ def kid(real: Summary, fake: Summary, block: int | None = None) -> Estimate:
     draws = np.random.default_rng(0)
     orders = [draws.permutation(len(features))[: smaller // block * block].reshape(-1, block) for features in (x, y)]
     of_x, of_y = ([_within(features[i]) for i in order] for features, order in zip((x, y), orders, strict=True))
-    beside, beside_next = (
+    crossed, crossed_next = (
         [2 * _cubic(x[i], y[j]).mean() for i, j in zip(orders[0], np.roll(orders[1], -step, axis=0), strict=True)]
         for step in (0, 1)
     )
-    of_samples = np.subtract(of_y, beside)  # the part of each value that depends on the samples
-    apart = of_samples - (np.roll(of_y, -1) - beside_next)
+    of_samples = np.subtract(of_y, crossed)  # the part of each value that depends on the samples
+    apart = of_samples - (np.roll(of_y, -1) - crossed_next)
     error = np.sqrt(np.mean(apart * apart) / (2 * len(apart))) if len(apart) > 1 else np.nan
     return Estimate(float(np.mean(of_x + of_samples)), float(error))
 

@@ -10,7 +10,7 @@ from gan_jax.metrics import classes, fid, inception_score, kid, precision_recall
 from gan_jax.metrics.estimate import Estimate
 from gan_jax.metrics.features import Features, Plan
 from gan_jax.metrics.precision_recall import Overlap
-from gan_jax.metrics.statistics import Summary, kept
+from gan_jax.metrics.statistics import Summary, feature_arrays
 
 Name = Literal[
     "fid",
@@ -150,5 +150,5 @@ def require(
 
 def _images(sets: Sets) -> tuple[np.ndarray, np.ndarray]:
     """Returns the real and the fake images, from their features "pixels"."""
-    real, fake = kept(sets.real, sets.fake)
+    real, fake = feature_arrays(sets.real, sets.fake)
     return real.reshape(-1, *sets.shape), fake.reshape(-1, *sets.shape)

@@ -48,16 +48,16 @@ def nearest(
     with jax.enable_x64(True):
         blocks, middle = _blocks(y, size), y.mean(0, dtype=np.float64)
 
-        def search(block: np.ndarray, own: np.ndarray) -> Array:
+        def search(block: np.ndarray, excluded: np.ndarray) -> Array:
             best = jnp.full((size, count), jnp.inf, jnp.float32), jnp.zeros((size, count), int)
             rows = _centred(block, middle)
             for first, others in zip(range(0, len(y), size), blocks, strict=True):
-                best = _closer(best, rows, _centred(others, middle), first, len(y), own)
+                best = _closer(best, rows, _centred(others, middle), first, len(y), excluded)
             return best[1]
 
-        own = np.arange(len(x)) if exclude_self else np.full(len(x), -1)
-        found = batched.in_batches(search, size, x, own)
-    return _measured(x, y, found)
+        excluded = np.arange(len(x)) if exclude_self else np.full(len(x), -1)
+        indices = batched.in_batches(search, size, x, excluded)
+    return _measured(x, y, indices)
 
 
 def inside(points: ArrayLike, centers: ArrayLike, radii: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -95,11 +95,11 @@ def inside(points: ArrayLike, centers: ArrayLike, radii: ArrayLike) -> tuple[np.
 
 @jax.jit
 def _closer(
-    best: tuple[Array, Array], queries: Points, references: Points, first: int, total: int, own: np.ndarray
+    best: tuple[Array, Array], queries: Points, references: Points, first: int, total: int, excluded: np.ndarray
 ) -> tuple[Array, Array]:
     """Updates the nearest references found so far with those of one block."""
     place = first + jnp.arange(len(references[0]))
-    allowed = (place < total) & (place != own[:, None])
+    allowed = (place < total) & (place != excluded[:, None])
     # float32 from here on, as only the order matters: devices sort it a hundred times faster
     squares = jnp.where(allowed, _squares(queries, references), jnp.inf).astype(jnp.float32)
     distances = jnp.concatenate([best[0], squares], 1)
@@ -132,15 +132,15 @@ def _squares(x: Points, y: Points) -> Array:
     return jnp.maximum(x[1][:, None] + y[1] - 2 * jnp.dot(x[0], y[0].T, precision=lax.Precision.HIGHEST), 0)
 
 
-def _measured(x: np.ndarray, y: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _measured(x: np.ndarray, y: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the exact distances of the neighbours found, by differences, and sorts both by them."""
-    distances = np.empty(found.shape)
+    distances = np.empty(indices.shape)
     for rows in np.array_split(np.arange(len(x)), -(-len(x) // BLOCK)):
-        for j in range(found.shape[1]):
-            apart = x[rows].astype(np.float64) - y[found[rows, j]]
+        for j in range(indices.shape[1]):
+            apart = x[rows].astype(np.float64) - y[indices[rows, j]]
             distances[rows, j] = np.sqrt(np.sum(apart * apart, 1))
     order = np.argsort(distances, 1, kind="stable")
-    return np.take_along_axis(distances, order, 1), np.take_along_axis(found, order, 1)
+    return np.take_along_axis(distances, order, 1), np.take_along_axis(indices, order, 1)
 
 
 def _size(x: np.ndarray, y: np.ndarray) -> int:

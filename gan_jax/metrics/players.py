@@ -50,13 +50,13 @@ def metrics(
 
     def one(t: Array) -> Metrics:
         batch = draw(arrays, rng.named(key, "data"), t)
-        seen = player.objective(state, batch, jax.random.fold_in(rng.named(key, "step"), t))[1].metrics
-        if missing := set(names) - set(seen):
+        computed = player.objective(state, batch, jax.random.fold_in(rng.named(key, "step"), t))[1].metrics
+        if missing := set(names) - set(computed):
             raise UserError(
-                f"system: the objective of {player.name!r} has the metrics {sorted(seen)}; it must also return "
+                f"system: the objective of {player.name!r} has the metrics {sorted(computed)}; it must also return "
                 f"{sorted(missing)}, as objectives.discriminator does"
             )
-        return {name: seen[name] for name in names}
+        return {name: computed[name] for name in names}
 
     return lax.map(one, jnp.arange(batches))
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from gan_jax.errors import UserError
 from gan_jax.metrics.estimate import Estimate, average, occupancy, split
 from gan_jax.metrics.nearest_neighbours import inside, nearest
-from gan_jax.metrics.statistics import Summary, kept
+from gan_jax.metrics.statistics import Summary, feature_arrays
 
 SPLITS = 10  # random splits of the samples into halves, for the error of recall
 
@@ -61,7 +61,7 @@ def overlap(real: Summary, fake: Summary, k: int = 3, k_density: int = 5) -> Ove
     Raises:
         UserError: If features were not kept or differ in size, or a set has k images or fewer.
     """
-    x, y = kept(real, fake)
+    x, y = feature_arrays(real, fake)
     in_real, held = inside(y, x, radii(x, k, k_density))
     in_fake = inside(x, y, _with_halves(y, k))[0] > 0
     recall, *halves = in_fake.mean(0)
@@ -130,13 +130,13 @@ def _with_halves(features: np.ndarray, k: int) -> np.ndarray:
     count = len(features)
     _has(features, k)
     # this many neighbours include k of the point's own half, except in one case in millions: then the last is used
-    distances, found = nearest(features, features, min(count - 1, 10 * k + 20), exclude_self=True)
+    distances, indices = nearest(features, features, min(count - 1, 10 * k + 20), exclude_self=True)
     columns, draws = [distances[:, k - 1]], np.random.default_rng(0)
     for _ in range(SPLITS if count >= 2 * (k + 1) else 0):
         first = draws.permutation(count) < count // 2
-        before = np.cumsum(first[found] == first[:, None], axis=1) < k
-        own = distances[np.arange(count), np.minimum(before.sum(1), distances.shape[1] - 1)]
-        columns += [np.where(first, own, 0), np.where(first, 0, own)]
+        before = np.cumsum(first[indices] == first[:, None], axis=1) < k
+        radius = distances[np.arange(count), np.minimum(before.sum(1), distances.shape[1] - 1)]
+        columns += [np.where(first, radius, 0), np.where(first, 0, radius)]
     return np.stack(columns, 1)
 
 

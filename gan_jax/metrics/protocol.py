@@ -131,16 +131,16 @@ def read(run: Path) -> list[Score]:
 
 def write(run: Path, scores: Iterable[Score]) -> None:
     """Adds scores to those of a run, atomically; those of equal identity are replaced."""
-    kept = {identity(score): score for score in [*read(run), *scores]}
-    lines = [json.dumps({k: None if v != v else v for k, v in s._asdict().items()}) + "\n" for s in kept.values()]
+    latest = {identity(score): score for score in [*read(run), *scores]}
+    lines = [json.dumps({k: None if v != v else v for k, v in s._asdict().items()}) + "\n" for s in latest.values()]
     with atomic(run / FILE) as file:
         file.write("".join(lines).encode())
 
 
 def drop_after(run: Path, step: int) -> None:
     """Deletes the scores of checkpoints after a step, from which a run continues."""
-    found = read(run)
-    kept = [score for score in found if score.step is None or score.step <= step]
-    if len(kept) < len(found):
+    scores = read(run)
+    remaining = [score for score in scores if score.step is None or score.step <= step]
+    if len(remaining) < len(scores):
         (run / FILE).unlink()
-        write(run, kept)
+        write(run, remaining)

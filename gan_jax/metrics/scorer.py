@@ -76,21 +76,21 @@ def scorer(
     keep = any(METRICS[name].keep for name in metrics)
     of_examples = features.extractor(judge, features.of_data(real.spec.kind))
     reference = summarise(of_examples(None, real.arrays["image"]), real.count, groups=1, keep=keep)
-    seen = None
+    training = None
     if train is not None and "copying" in metrics:
-        seen = joined(of_examples(None, train.arrays["image"]))[0]
+        training = joined(of_examples(None, train.arrays["image"]))[0]
 
     def scores(stream: Stream, count: int, origin: Origin) -> list[Score]:
         fake = summarise(stream, count, GROUPS, keep)
         overlap = functools.cache(lambda: precision_recall.overlap(reference, fake))
-        sets = Sets(reference, fake, seen, few, real.spec.shape, overlap)
-        found = []
+        sets = Sets(reference, fake, training, few, real.spec.shape, overlap)
+        results = []
         for name in metrics:
             value, error = METRICS[name].of(sets)
             about = (judge.fingerprint, judge.name, judge.resize, METRICS[name].settings)
             data = (real.fingerprint, real.name, real.split, reference.count)
-            found.append(Score(name, value, error, *about, *data, count, *origin))
-        return found
+            results.append(Score(name, value, error, *about, *data, count, *origin))
+        return results
 
     return Scorer(
         judge,
@@ -100,19 +100,19 @@ def scorer(
     )
 
 
-def of_system(made: Scorer, system: System, count: int, seed: int = 0) -> SampleScores:
+def of_system(scorer: Scorer, system: System, count: int, seed: int = 0) -> SampleScores:
     """Returns the scores of a system's samples: those that `gan_jax.sample` draws with the same seed.
 
     Args:
-        made: A scorer.
+        scorer: A scorer.
         system: The system whose generator is scored.
         count: Number of samples.
         seed: Seed of the samples.
     """
     latent, generate = game.sampler(system)
-    of_samples = features.extractor(made.judge, features.of_samples(made.kind, generate))
+    of_samples = features.extractor(scorer.judge, features.of_samples(scorer.kind, generate))
     drawn = latents.numbered(latent, seed, count)
-    return lambda ema, weights, step: made.stream(of_samples(ema, drawn), count, Origin(weights, step, seed))
+    return lambda ema, weights, step: scorer.stream(of_samples(ema, drawn), count, Origin(weights, step, seed))
 
 
 def require_memory(system: System, judge: Features | Plan, metrics: Sequence[Name], count: int) -> None:

@@ -48,13 +48,13 @@ def by_side(real: ArrayLike, fake: ArrayLike, patches: int = PATCHES, directions
         )
     count = min(len(x), len(y))
     x, y = (z if len(z) == count else z[np.random.default_rng(0).permutation(len(z))[:count]] for z in (x, y))
-    found = {}
+    distances = {}
     for level, (a, b) in enumerate(zip(pyramid(x), pyramid(y), strict=True)):
         draws = np.random.default_rng(level)
         places = [draws.integers(0, side - PATCH + 1, (count, patches)) for side in a.shape[1:3]]
         projected = draws.standard_normal((PATCH * PATCH * a.shape[3], directions))
-        found[a.shape[1]] = 1000 * distance(_descriptors(a, *places), _descriptors(b, *places), projected)
-    return found
+        distances[a.shape[1]] = 1000 * distance(_descriptors(a, *places), _descriptors(b, *places), projected)
+    return distances
 
 
 def distance(a: np.ndarray, b: np.ndarray, directions: np.ndarray) -> float:
@@ -80,14 +80,14 @@ def pyramid(images: np.ndarray) -> list[np.ndarray]:
     Each level is the image less the next smaller image, enlarged; the last is an image. Sides are halved while they are
     even and at least 32.
     """
-    found = [images]
-    while min(found[-1].shape[1:3]) // 2 >= SMALLEST and not any(side % 2 for side in found[-1].shape[1:3]):
-        smaller = _blurred(found[-1])[:, ::2, ::2]
-        spread = np.zeros_like(found[-1])
+    levels = [images]
+    while min(levels[-1].shape[1:3]) // 2 >= SMALLEST and not any(side % 2 for side in levels[-1].shape[1:3]):
+        smaller = _blurred(levels[-1])[:, ::2, ::2]
+        spread = np.zeros_like(levels[-1])
         spread[:, ::2, ::2] = smaller
-        found[-1] = found[-1] - 4 * _blurred(spread)
-        found.append(smaller)
-    return found
+        levels[-1] = levels[-1] - 4 * _blurred(spread)
+        levels.append(smaller)
+    return levels
 
 
 def _blurred(images: np.ndarray) -> np.ndarray:
@@ -103,8 +103,8 @@ def _blurred(images: np.ndarray) -> np.ndarray:
 def _descriptors(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Returns patches `[n * patches, 49 C]` at the given upper left corners, each channel standardised."""
     windows = np.lib.stride_tricks.sliding_window_view(images, (PATCH, PATCH), (1, 2))  # [n, h, w, C, 7, 7]
-    found = windows[np.arange(len(images))[:, None], rows, columns]
-    found = found - found.mean((0, 1, 3, 4), keepdims=True, dtype=np.float64).astype(np.float32)
-    scale = found.std((0, 1, 3, 4), keepdims=True, dtype=np.float64).astype(np.float32)
-    found /= np.maximum(scale, 1e-12)  # a channel may be constant
-    return found.reshape(-1, found[0, 0].size)
+    patches = windows[np.arange(len(images))[:, None], rows, columns]
+    patches = patches - patches.mean((0, 1, 3, 4), keepdims=True, dtype=np.float64).astype(np.float32)
+    scale = patches.std((0, 1, 3, 4), keepdims=True, dtype=np.float64).astype(np.float32)
+    patches /= np.maximum(scale, 1e-12)  # a channel may be constant
+    return patches.reshape(-1, patches[0, 0].size)

@@ -118,14 +118,14 @@ def summarise(stream: Iterable[Batch], count: int, groups: int = 10, keep: bool 
     edges = [i * count // groups for i in range(groups + 1)]
     chunks = [(i, range(low, high, CHUNK), high) for i, (low, high) in enumerate(itertools.pairwise(edges))]
     places = [(i, slice(start, min(start + CHUNK, high))) for i, starts, high in chunks for start in starts]
-    found: list[tuple] = [(NONE, 0.0, 0.0, 0)] * groups
+    totals: list[tuple] = [(NONE, 0.0, 0.0, 0)] * groups
     features, bad = None, 0
     for (group, rows), (x, p) in zip(places, _cut(iter(stream), [rows for _, rows in places], count), strict=True):
         bad += int(np.sum(~(np.isfinite(x).all(1) & np.isfinite(p).all(1))))
         if bad:
             continue  # only to count them
-        before, (mass, certainty, votes) = found[group], _classes(p)
-        found[group] = (merge(before[0], moments(x)), before[1] + mass, before[2] + certainty, before[3] + votes)
+        before, (mass, certainty, votes) = totals[group], _classes(p)
+        totals[group] = (merge(before[0], moments(x)), before[1] + mass, before[2] + certainty, before[3] + votes)
         if keep:
             features = np.empty((count, x.shape[1]), np.float32) if features is None else features
             features[rows] = x
@@ -134,11 +134,11 @@ def summarise(stream: Iterable[Batch], count: int, groups: int = 10, keep: bool 
             f"stream: features or probabilities of {bad:,} of {count:,} images are not finite, so the score is "
             "undefined; look at the images: the generator may have diverged"
         )
-    parts, mass, certainty, votes = zip(*found, strict=True)
+    parts, mass, certainty, votes = zip(*totals, strict=True)
     return Summary(count, parts, np.stack(mass), np.stack(certainty), np.stack(votes), features)
 
 
-def kept(real: Summary, fake: Summary) -> tuple[np.ndarray, np.ndarray]:
+def feature_arrays(real: Summary, fake: Summary) -> tuple[np.ndarray, np.ndarray]:
     """Returns the features of two sets, for scores that need them at once.
 
     Raises:

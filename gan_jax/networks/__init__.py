@@ -1,4 +1,4 @@
-"""Networks: Flax Linen modules, one file per architecture, wrapped into pure functions by `linen`.
+"""Networks: Flax Linen modules, one file or folder per architecture, wrapped into pure functions by `linen`.
 
 A new architecture is one file here: modules whose `__call__` takes `(*inputs, train)` and returns images in [-1, 1]
 (generator) or logits `[B, ...]` (discriminator). Use the convolutions, normalisation and noise of `layers`: they are

@@ -43,13 +43,13 @@ def first(network: Network, count: int) -> list[Module]:
         network: The network.
         count: Number of layers; all modules are returned if there are not more.
     """
-    found, layers = [], 0
+    chosen, layers = [], 0
     for module, weighted in modules(network).items():
         layers += weighted
         if layers > count:
             break
-        found.append(module)
-    return found
+        chosen.append(module)
+    return chosen
 
 
 def parameters(params: PyTree, chosen: list[Module]) -> list[str]:

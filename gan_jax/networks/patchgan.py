@@ -54,17 +54,17 @@ class PatchGAN(nn.Module):
     max_widening: int = MAX_WIDENING
 
     @nn.compact
-    def __call__(self, images: Array, *given: Array, train: bool) -> Array | dict[str, Array]:
+    def __call__(self, images: Array, *conditions: Array, train: bool) -> Array | dict[str, Array]:
         """Maps `[b, H, W, C]` to logits `[b, h, w]` (`[b]` for "image"), and features `[b, F]` if `with_features`.
 
-        Each of `given`, `[b, H, W, ...]`, such as the source of a translation, is concatenated as further channels.
+        Each of `conditions`, `[b, H, W, ...]`, such as the source of a translation, is concatenated as channels.
         """
-        for other in given:
+        for other in conditions:
             if other.shape[:3] != images.shape[:3]:
                 raise UserError(
                     f"given has shape {other.shape}, images {images.shape}; make batch, height and width equal"
                 )
-        x = jnp.concatenate([images, *given], axis=-1)
+        x = jnp.concatenate([images, *conditions], axis=-1)
         hidden, last = _windows(self.receptive_field, *x.shape[1:3])
         channels = widths(self.width, len(hidden), self.max_widening)
         for depth, window in enumerate(hidden):

@@ -115,18 +115,18 @@ class Discriminator(_Growing):
             resample = "down" if down else "none"
             return nn.leaky_relu(EqualisedConv(channels, size, gain=RELU, resample=resample, name=name)(x), 0.2)
 
-        def seen(level: int) -> Array:
+        def from_image(level: int) -> Array:
             side, channels = places[level]
             return activated(halved(images, level), channels, f"map{side}_image", 1)
 
-        x = seen(first)
+        x = from_image(first)
         for level in range(first, len(places) - 1):
             side, channels = places[level]
             x = activated(x, channels, f"map{side}_conv0")
             x = activated(x, places[level + 1][1], f"map{side}_conv1", down=self.pool_first)
             x = x if self.pool_first else halved(x, 1)
             if self.stage in (None, level):
-                x = fade(x, seen(level + 1), now - level)
+                x = fade(x, from_image(level + 1), now - level)
         side, channels = places[-1]
         x = activated(minibatch_deviation(x, self.group), channels, f"map{side}_conv")
         units = min(2 * channels, self.max_widening * self.width)

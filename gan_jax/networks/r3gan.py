@@ -98,8 +98,8 @@ class Layout(NamedTuple):
         side, channels = root(self.shape), {}
         while side <= self.shape[0]:
             halvings = max(0, math.ceil(math.log2(side / self.full_width_side)))
-            few = f"width={self.width}: it is halved {halvings} times; give at least {2**halvings}"
-            require(lambda n=halvings: self.width >= 2**n, few)
+            narrow = f"width={self.width}: it is halved {halvings} times; give at least {2**halvings}"
+            require(lambda n=halvings: self.width >= 2**n, narrow)
             channels[side] = self.width // 2**halvings
             side *= 2
         return channels

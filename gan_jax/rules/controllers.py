@@ -101,8 +101,8 @@ def balance(gamma: float = 0.5, rate: float = 0.001, name: str = "balance") -> C
         real, fake = -metrics["discriminator/logit_real"], metrics["generator/loss"]
         error = gamma * real - fake
         k = jnp.clip(state.extra[name] + rate * error, 0, 1)
-        seen = {"balance/k": k, "balance/measure": real + jnp.abs(error), "balance/ratio": fake / real}
-        return replace(state, extra=state.extra | {name: k}), metrics | seen
+        measures = {"balance/k": k, "balance/measure": real + jnp.abs(error), "balance/ratio": fake / real}
+        return replace(state, extra=state.extra | {name: k}), metrics | measures
 
     return Controller(name, hook, lambda params: {name: jnp.zeros(())})
 

@@ -25,11 +25,11 @@ def frozen(update: Update, paths: Set[str]) -> Update:
         paths: Paths of the frozen parameters, such as "discriminator/Conv_0/kernel".
     """
 
-    def held(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
+    def frozen_update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         with _paths(frozenset(paths)):
             return update(state, batch, key)
 
-    return held
+    return frozen_update
 
 
 def constant(params: dict[str, PyTree]) -> dict[str, PyTree]:
@@ -37,7 +37,7 @@ def constant(params: dict[str, PyTree]) -> dict[str, PyTree]:
     return _mapped(lambda is_frozen, x: lax.stop_gradient(x) if is_frozen else x, params)
 
 
-def kept(before: dict[str, PyTree], after: dict[str, PyTree]) -> dict[str, PyTree]:
+def restored(before: dict[str, PyTree], after: dict[str, PyTree]) -> dict[str, PyTree]:
     """Returns the parameters after a move, the frozen ones as they were before it."""
     return _mapped(lambda is_frozen, then, now: then if is_frozen else now, before, after)
 

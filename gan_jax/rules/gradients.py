@@ -24,11 +24,11 @@ def gradient(player: Player, state: TrainState, batch: Batch, key: Array) -> tup
     """
 
     def one(batch: Batch, key: Array) -> tuple[PyTree, Aux]:
-        def loss(own: PyTree) -> tuple[Array, Aux]:
-            params = freezing.constant(state.params | own)
+        def loss(trained: PyTree) -> tuple[Array, Aux]:
+            params = freezing.constant(state.params | trained)
             return player.objective(replace(state, params=params), batch, key)
 
-        return jax.grad(loss, has_aux=True)(own(player, state))
+        return jax.grad(loss, has_aux=True)(parameters(player, state))
 
     slope, aux = one(batch, key) if player.batches == 1 else _mean(one, player.batches, batch, key)
     slope, metrics = parallel.pmean((slope, under(player.name, aux.metrics)))
@@ -37,22 +37,22 @@ def gradient(player: Player, state: TrainState, batch: Batch, key: Array) -> tup
 
 def move(player: Player, state: TrainState, slope: PyTree, aux: Aux) -> TrainState:
     """Applies a gradient by the player's optimiser, and stores new slots and its networks' new statistics."""
-    before, slot = own(player, state), player.shares or player.name
+    before, slot = parameters(player, state), player.shares or player.name
     moved, opt_state = optimizers.moved(player.optimizer, slope, state.opt_state[slot], before, state.step)
     changed = {
-        "params": state.params | freezing.kept(before, moved),
+        "params": state.params | freezing.restored(before, moved),
         "opt_state": state.opt_state | {slot: opt_state},
         "stats": state.stats | {name: aux.stats[name] for name in player.networks if name in aux.stats},
         "extra": state.extra | aux.extra,
     }
     if player.active is not None:
         active = player.active(state)
-        kept = {field: getattr(state, field) for field in changed}
-        changed = jax.tree.map(lambda now, then: jnp.where(active, now, then), changed, kept)
+        before_move = {field: getattr(state, field) for field in changed}
+        changed = jax.tree.map(lambda now, then: jnp.where(active, now, then), changed, before_move)
     return replace(state, **changed)
 
 
-def own(player: Player, state: TrainState) -> PyTree:
+def parameters(player: Player, state: TrainState) -> PyTree:
     """Returns the parameters that a player moves: network name -> parameters."""
     return {name: state.params[name] for name in player.networks}
 

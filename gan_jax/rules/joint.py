@@ -70,10 +70,10 @@ def consensus(players: Sequence[Player], strength: float) -> Rule:
 
     def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         def energy(params: PyTree) -> tuple[Array, Field]:
-            found = _field(players, replace(state, params=state.params | params), batch, key)
-            return _dot(found[0], found[0]) / 2, found
+            result = _field(players, replace(state, params=state.params | params), batch, key)
+            return _dot(result[0], result[0]) / 2, result
 
-        slope, (field, (aux, metrics)) = jax.grad(energy, has_aux=True)(_all_own(players, state))
+        slope, (field, (aux, metrics)) = jax.grad(energy, has_aux=True)(_all_parameters(players, state))
         field = jax.tree.map(lambda v, g: v + strength * g, field, parallel.pmean(slope))
         return _move_all(players, state, field, aux), metrics
 
@@ -99,7 +99,7 @@ def symplectic(players: Sequence[Player], strength: float = 1.0, align: bool = T
         def at(params: PyTree) -> Field:
             return _field(players, replace(state, params=state.params | params), batch, key)
 
-        params = _all_own(players, state)
+        params = _all_parameters(players, state)
         field, pullback, (aux, metrics) = jax.vjp(at, params, has_aux=True)
         transposed = parallel.pmean(pullback(field)[0])
         forward = jax.jvp(lambda p: at(p)[0], (params,), (field,))[1]
@@ -120,9 +120,10 @@ def _field(players: Sequence[Player], state: TrainState, batch: Batch, key: Arra
     auxes: dict[str, Aux] = {}
     metrics: Metrics = {}
     for player in players:
-        slope, auxes[player.name], seen = gradients.gradient(player, state, batch, rng.named(key, player.name))
+        player_key = rng.named(key, player.name)
+        slope, auxes[player.name], player_metrics = gradients.gradient(player, state, batch, player_key)
         slopes |= slope
-        metrics |= seen
+        metrics |= player_metrics
     return slopes, (auxes, metrics)
 
 
@@ -133,8 +134,8 @@ def _move_all(players: Sequence[Player], state: TrainState, field: PyTree, aux: 
     return new
 
 
-def _all_own(players: Sequence[Player], state: TrainState) -> PyTree:
-    return functools.reduce(lambda joined, player: joined | gradients.own(player, state), players, {})
+def _all_parameters(players: Sequence[Player], state: TrainState) -> PyTree:
+    return functools.reduce(lambda joined, player: joined | gradients.parameters(player, state), players, {})
 
 
 def _dot(a: PyTree, b: PyTree) -> Array:

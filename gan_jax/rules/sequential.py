@@ -33,7 +33,7 @@ def descend(player: Player) -> Update:
 
     def seldom(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         none = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(due, state, batch, key)[1])
-        return lax.cond(state.step % player.every == 0, due, lambda *given: (given[0], none), state, batch, key)
+        return lax.cond(state.step % player.every == 0, due, lambda *operands: (operands[0], none), state, batch, key)
 
     require(lambda: player.every >= 1, f"every={player.every}: {player.name!r} needs at least 1 iteration per move")
     return move if player.every == 1 else seldom
@@ -67,24 +67,24 @@ def alternating(players: Sequence[Player], repeats: Mapping[str, int] | None = N
     def update(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         metrics: Metrics = {}
         for player in players:
-            count, own = repeats.get(player.name, 1), batch
+            count, player_batch = repeats.get(player.name, 1), batch
             move, player_key = descend(player), rng.named(key, player.name)
             if batches > 1 and eaten[player.name] == 1:
-                own = gradients.first(batch)
+                player_batch = gradients.first(batch)
             elif batches > 1:
-                own = jax.tree.map(lambda x, n=eaten[player.name]: x[:n], batch)
+                player_batch = jax.tree.map(lambda x, n=eaten[player.name]: x[:n], batch)
             if count == 1:
-                state, seen = move(state, own, player_key)
+                state, player_metrics = move(state, player_batch, player_key)
             else:
                 if player.batches > 1:
-                    own = jax.tree.map(lambda x, n=count: x.reshape(n, -1, *x.shape[1:]), own)
-                state, seen = lax.scan(
+                    player_batch = jax.tree.map(lambda x, n=count: x.reshape(n, -1, *x.shape[1:]), player_batch)
+                state, player_metrics = lax.scan(
                     lambda s, turn, move=move, k=player_key: move(s, turn[0], jax.random.fold_in(k, turn[1])),
                     state,
-                    (own, jnp.arange(count)),
+                    (player_batch, jnp.arange(count)),
                 )
-                seen = jax.tree.map(lambda x: jnp.mean(x, axis=0), seen)
-            metrics |= seen
+                player_metrics = jax.tree.map(lambda x: jnp.mean(x, axis=0), player_metrics)
+            metrics |= player_metrics
         return state, metrics
 
     return Rule(tuple(players), update, batches)

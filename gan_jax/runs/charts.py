@@ -130,8 +130,8 @@ def draw(name: str, chart: Chart, last: int) -> str:
             axes.plot(steps.repeat(2), np.ravel([low, high], "F"), color=colour, lw=0.8, alpha=0.3)
             count = np.convolve(np.ones(len(values)), np.hanning(17), "same")
             values = np.convolve(values, np.hanning(17), "same") / count
-        few = len(values) < 20
-        axes.plot(steps, values, color=colour, lw=1.5, marker="." if few else "", clip_on=not few)
+        short = len(values) < 20
+        axes.plot(steps, values, color=colour, lw=1.5, marker="." if short else "", clip_on=not short)
     for label, level in chart.levels.items():
         legend += _entry(label, level, "repeating-linear-gradient(90deg,var(--cf) 0 4px,transparent 4px 6px)")
         if abs(level) < 1e30:

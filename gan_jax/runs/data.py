@@ -1,7 +1,8 @@
 """The data of an opened run: its training split, and the examples held out."""
 
 from gan_jax.data import Dataset, load, names
-from gan_jax.data.dataset import marks, of_split, same
+from gan_jax.data.dataset import marks, same
+from gan_jax.data.splits import of_split
 from gan_jax.errors import NotFound, UserError
 from gan_jax.runs.reopen import Restored
 
@@ -21,7 +22,7 @@ def dataset(run: Restored, split: str | None = None) -> Dataset:
     """
     about = run.record["data"]
     try:
-        found = _found(run, split or about["split"])
+        data = _loaded(run, split or about["split"])
     except NotFound as error:
         if names.origin(about["name"]) == "memory":
             raise
@@ -29,28 +30,28 @@ def dataset(run: Restored, split: str | None = None) -> Dataset:
             f"{error}. The run was trained on {about['name']!r}; if the data have moved, give --dataset with their "
             "new name"
         ) from error
-    if split in (None, about["split"]) and not same(marks(found), about):
+    if split in (None, about["split"]) and not same(marks(data), about):
         raise UserError(
             f"the contents of {about['name']!r} have changed since the run was trained; restore them, or give "
             "--dataset with their new location"
         )
-    if list(found.spec.shape) != about["shape"]:
+    if list(data.spec.shape) != about["shape"]:
         raise UserError(
             f"the run was trained on examples of shape {about['shape']}, but those of {about['name']!r} have shape "
-            f"{list(found.spec.shape)}; give --dataset with examples of shape {about['shape']}"
+            f"{list(data.spec.shape)}; give --dataset with examples of shape {about['shape']}"
         )
-    return found
+    return data
 
 
 def held_out(run: Restored) -> Dataset:
     """Returns the test split of a run's data; raises UserError if the run was trained on it."""
-    found = dataset(run, "test")
-    if same(marks(found), run.record["data"]):
-        raise UserError(f"the run was trained on the test split of {found.name!r}, so no examples are held out")
-    return found
+    data = dataset(run, "test")
+    if same(marks(data), run.record["data"]):
+        raise UserError(f"the run was trained on the test split of {data.name!r}, so no examples are held out")
+    return data
 
 
-def _found(run: Restored, split: str) -> Dataset:
+def _loaded(run: Restored, split: str) -> Dataset:
     name = run.record["data"]["name"]
     if run.data is not None:
         return of_split(run.data, split)

@@ -23,11 +23,11 @@ def samples(run: Path, captions: Mapping[str, str], last: int) -> list[str]:
         last: Last step of the run.
     """
     drawn = pictures.by_step(run / "samples")
-    found = [figure(path, _joined(f"step {step:,}", captions, "samples")) for step, path in list(drawn.items())[-1:]]
-    found += [figure(path, _joined("real examples", captions, "real")) for path in _either(run / "real")]
+    figures = [figure(path, _joined(f"step {step:,}", captions, "samples")) for step, path in list(drawn.items())[-1:]]
+    figures += [figure(path, _joined("real examples", captions, "real")) for path in _either(run / "real")]
     if (run / "animation.gif").is_file():
-        found.append(figure(run / "animation.gif", f"steps {min(drawn, default=0):,} to {last:,}"))
-    return found
+        figures.append(figure(run / "animation.gif", f"steps {min(drawn, default=0):,} to {last:,}"))
+    return figures
 
 
 def evolution(run: Path) -> list[str]:
@@ -46,16 +46,16 @@ def varied(run: Path, captions: Mapping[str, str]) -> list[str]:
 
 def explored(folder: Path) -> list[tuple[Path, str]]:
     """Returns the pictures of the newest step of each kind in a folder, with captions."""
-    found = []
+    pictures = []
     for path in folder.glob("*"):
         if match := re.fullmatch(r"([a-z].*)-step([0-9]+)-seed([0-9]+)\.(?:png|gif)", path.name):
             kind, step, seed = match[1], int(match[2]), int(match[3])
             place = next((i for i, known in enumerate(EXPLORATIONS) if kind.startswith(known)), len(EXPLORATIONS))
-            found.append((place, kind, step, seed, path))
-    newest = {kind: step for _, kind, step, *_ in sorted(found)}
+            pictures.append((place, kind, step, seed, path))
+    newest = {kind: step for _, kind, step, *_ in sorted(pictures)}
     return [
         (path, f"{kind.replace('-', ', ')}; step {step:,}, seed {seed}")
-        for _, kind, step, seed, path in sorted(found)
+        for _, kind, step, seed, path in sorted(pictures)
         if step == newest[kind]
     ]
 

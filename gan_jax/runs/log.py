@@ -67,10 +67,10 @@ def writer(run: Path, step: int, settings: Mapping[str, Any] | None = None) -> I
     from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
     path, folder = run / "metrics.jsonl", run / "tensorboard"
-    kept = b"".join(line + b"\n" for line, record in _lines(run) if record is None or record["step"] <= step)
-    if not path.exists() or path.read_bytes() != kept:
+    content = b"".join(line + b"\n" for line, record in _lines(run) if record is None or record["step"] <= step)
+    if not path.exists() or path.read_bytes() != content:
         with atomic(path) as file:
-            file.write(kept)
+            file.write(content)
     older = len(list(folder.glob("events.out.tfevents.*")))
     # the suffix distinguishes files of the same second, and keeps them in order
     events = SummaryWriter(str(folder), purge_step=step + 1 if older else None, filename_suffix=f".{older:04d}")

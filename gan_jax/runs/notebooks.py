@@ -54,9 +54,9 @@ def source(build: Callable[..., Any], config: Any) -> str | None:
             if name not in statements[place].reads:
                 break  # it needs no earlier value of the name
         known.add(name)
-    kept = [statements[place] for place in sorted(chosen, key=lambda place: (not statements[place].future, place))]
-    aliases = [f"{name} = {given}" for name, given in names.items() if name != given]
-    return "\n\n".join([*(statement.text for statement in kept), *aliases]) + "\n"
+    needed = [statements[place] for place in sorted(chosen, key=lambda place: (not statements[place].future, place))]
+    aliases = [f"{name} = {original}" for name, original in names.items() if name != original]
+    return "\n\n".join([*(statement.text for statement in needed), *aliases]) + "\n"
 
 
 def _cells() -> list[str]:

@@ -56,10 +56,10 @@ def describe(build: Callable, dataset: Dataset | Stream, config: Any) -> Record:
             stacklevel=3,
         )
     file, commit = (str(source), _commit(source)) if source else (None, None)
-    kept = {"text": text} if text else {}
+    source_text = {"text": text} if text else {}
     return {
         "format": FORMAT,
-        "experiment": {"module": _module_name(build), "file": file, "commit": commit} | kept,
+        "experiment": {"module": _module_name(build), "file": file, "commit": commit} | source_text,
         "config": fields(config),
         "defaults": defaults(config),
         "data": data,
@@ -69,8 +69,8 @@ def describe(build: Callable, dataset: Dataset | Stream, config: Any) -> Record:
 
 def fields(config: Any) -> dict[str, Any]:
     """Returns the fields of a config that determine the trajectory, as JSON types: all but `run`."""
-    kept = {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.name != "run"}
-    return json.loads(json.dumps(kept, default=str))
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.name != "run"}
+    return json.loads(json.dumps(values, default=str))
 
 
 def environment() -> dict[str, Any]:
@@ -127,8 +127,8 @@ def stem(experiment: Record) -> str:
 def defaults(config: Any) -> dict[str, Any]:
     """Returns the defaults of a config's fields that have one, as JSON types."""
     known = {field.name: field.default for field in dataclasses.fields(config)}
-    kept = {name: value for name, value in known.items() if value is not dataclasses.MISSING}
-    return json.loads(json.dumps(kept, default=str))
+    values = {name: value for name, value in known.items() if value is not dataclasses.MISSING}
+    return json.loads(json.dumps(values, default=str))
 
 
 def changed(record: Record) -> dict[str, Any]:
@@ -145,10 +145,10 @@ def settings(record: Record, known: Collection[str]) -> dict[str, Any]:
 def _source(build: Callable) -> Path | None:
     """Returns the file that defines a function; None if there is none, as in a notebook or at a prompt."""
     try:
-        found = inspect.getsourcefile(build)
+        path = inspect.getsourcefile(build)
     except TypeError:  # a class of a notebook, or an object without a definition
         return None
-    return Path(found).absolute() if found and Path(found).is_file() else None
+    return Path(path).absolute() if path and Path(path).is_file() else None
 
 
 def _commit(file: Path) -> str | None:

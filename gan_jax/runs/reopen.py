@@ -84,9 +84,9 @@ def open_run(
     if dataset is not None:
         name = names.resolved(dataset) if isinstance(dataset, str) else dataset.name
         record = record | {"data": record["data"] | {"name": name}}
-    given = dataset if isinstance(dataset, Dataset) else None
+    in_memory = dataset if isinstance(dataset, Dataset) else None
     trusted = not safe or dataset is not None
-    return Restored(system, jax.tree.map(jax.numpy.asarray, ema), record["step"], record, spec, given, trusted)
+    return Restored(system, jax.tree.map(jax.numpy.asarray, ema), record["step"], record, spec, in_memory, trusted)
 
 
 @contextmanager

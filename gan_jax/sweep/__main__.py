@@ -94,16 +94,16 @@ def _scored(member: Member) -> bool:
 
 def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Splits words of the command line into those of the sweep and the experiment's flags, each with its values."""
-    own: list[str] = []
+    sweep_options: list[str] = []
     swept: list[str] = []
-    target = own
+    target = sweep_options
     for word in words:
         if word.startswith("--") or word == "-h":
-            target = own if word == "-h" or word[2:].partition("=")[0].replace("-", "_") in OWN else swept
+            target = sweep_options if word == "-h" or word[2:].partition("=")[0].replace("-", "_") in OWN else swept
         target.append(word)
-    return own, swept
+    return sweep_options, swept
 
 
 if __name__ == "__main__":
-    own, swept = split(sys.argv[1:])
-    cli(partial(main, swept), __doc__, own)
+    sweep_options, swept = split(sys.argv[1:])
+    cli(partial(main, swept), __doc__, sweep_options)

@@ -56,8 +56,8 @@ def planned(experiment: str, words: Sequence[str], out: Path | None = None) -> l
     if not is_dataclass(kind) or not any(field.name == "run" for field in fields(kind)):
         raise UserError(f"{experiment} has no Config with a field run, as experiments trained by loop.run have")
     grid = _grid(words, set(_sequences(kind)))
-    if given := {"workdir", "fresh"} & set(grid):
-        raise UserError(f"--{min(given)}: a sweep gives each run a directory of its own; give another --out instead")
+    if reserved := {"workdir", "fresh"} & set(grid):
+        raise UserError(f"--{min(reserved)}: a sweep gives each run a directory of its own; give another --out instead")
     swept = [name for name, values in grid.items() if len(values) > 1]
     if not swept:
         raise UserError("no flag has several values: give some, such as --seed 0 1 2, or run the experiment itself")
@@ -99,8 +99,8 @@ def _imported(experiment: str) -> ModuleType:
         remedy = "python -m experiments lists those of this repository, in whose folder they must be run"
         folder, _, name = experiment.rpartition(".")
         inside = getattr(sys.modules.get(folder), "__path__", ())
-        meant = nearest(name, (each.name for each in pkgutil.iter_modules(inside)))
-        raise NotFound(f"{experiment}: there is no such module; {remedy}.{meant}") from error
+        suggestion = nearest(name, (each.name for each in pkgutil.iter_modules(inside)))
+        raise NotFound(f"{experiment}: there is no such module; {remedy}.{suggestion}") from error
 
 
 def _sequences(kind: Any) -> Iterable[str]:

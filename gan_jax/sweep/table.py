@@ -32,20 +32,20 @@ class Row(NamedTuple):
 
 def rows(members: Sequence[Member]) -> list[Row]:
     """Returns the results of finished runs by setting: their newest scores, otherwise their last logged metrics."""
-    found: dict[tuple[tuple[str, str], ...], list[dict[str, float]]] = {}
+    groups: dict[tuple[tuple[str, str], ...], list[dict[str, float]]] = {}
     for member in members:
-        results = found.setdefault(tuple(item for item in member.settings.items() if item[0] != "seed"), [])
+        results = groups.setdefault(tuple(item for item in member.settings.items() if item[0] != "seed"), [])
         if finished(member):
             scores = {score.metric: score.value for score in newest(member.directory)}
             results.append(scores or _logged(member.directory))
-    made = []
-    for settings, results in found.items():
+    table = []
+    for settings, results in groups.items():
         names = dict.fromkeys(name for each in results for name in each)
         values = {name: [each[name] for each in results if name in each] for name in names}
         means = {name: statistics.fmean(each) for name, each in values.items()}
         spreads = {name: statistics.stdev(each) for name, each in values.items() if len(each) > 1}
-        made.append(Row(dict(settings), len(results), means, spreads))
-    return made
+        table.append(Row(dict(settings), len(results), means, spreads))
+    return table
 
 
 def newest(run: Path) -> list[Score]:
@@ -57,13 +57,13 @@ def newest(run: Path) -> list[Score]:
 
 def write(members: Sequence[Member], out: Path) -> str:
     """Writes OUT/table.md and OUT/table.csv; returns the text of the former."""
-    made = rows(members)
-    settings = list(made[0].settings)
-    metrics = list(dict.fromkeys(name for row in made for name in row.means))
+    results = rows(members)
+    settings = list(results[0].settings)
+    metrics = list(dict.fromkeys(name for row in results for name in row.means))
     sheet, cells = io.StringIO(), []
     table = csv.writer(sheet, lineterminator="\n")
     table.writerow([*settings, "runs", *(heading for name in metrics for heading in (name, f"{name} spread"))])
-    for row in made:
+    for row in results:
         values = [(row.means.get(name, ""), row.spreads.get(name, "")) for name in metrics]
         table.writerow([*row.settings.values(), row.runs, *(value for pair in values for value in pair)])
         cells.append([*row.settings.values(), str(row.runs), *(_cell(row, name) for name in metrics)])

@@ -29,11 +29,11 @@ def surprise(latent: Latent, output: Array, latents: Array, spread: float = 1.0)
         raise UserError("the latent has no codes; add some to the noise with latents.joined")
     total, start = jnp.zeros(len(output)), 0
     for part in latent.parts:
-        said, true = output[:, start : start + part.size], latents[:, part.start : part.start + part.size]
+        predicted, true = output[:, start : start + part.size], latents[:, part.start : part.start + part.size]
         if part.categorical:
-            total += optax.softmax_cross_entropy(said, true)
+            total += optax.softmax_cross_entropy(predicted, true)
         else:
-            errors = ((said - true) / spread) ** 2 + jnp.log(2 * jnp.pi * spread**2)
+            errors = ((predicted - true) / spread) ** 2 + jnp.log(2 * jnp.pi * spread**2)
             total += jnp.sum(errors, axis=1) / 2
         start += part.size
     return total
@@ -97,7 +97,7 @@ def few_labels(weight: float = 1.0) -> Term:
             raise UserError(
                 "the batch has no few_image; train on a data set with few labels, such as --dataset few:10:0:digits"
             )
-        said = context.apply("discriminator", context.batch["few_image"])["classes"]
-        return weight * optax.softmax_cross_entropy_with_integer_labels(said, context.batch["few_label"])
+        logits = context.apply("discriminator", context.batch["few_image"])["classes"]
+        return weight * optax.softmax_cross_entropy_with_integer_labels(logits, context.batch["few_label"])
 
     return Term("few_labels", value, player="discriminator")

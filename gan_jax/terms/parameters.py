@@ -27,8 +27,8 @@ def orthogonal(weight: float, network: str, without: Sequence[str] = ()) -> Term
 
     def value(context: Context) -> Array:
         leaves = trees.flat(_params(context.state, network)).items()
-        found = [x for name, x in leaves if x.ndim > 1 and not set(name.split("/")) & set(without)]
-        kernels = [x.reshape(-1, x.shape[-1]) for x in found]
+        matrices = [x for name, x in leaves if x.ndim > 1 and not set(name.split("/")) & set(without)]
+        kernels = [x.reshape(-1, x.shape[-1]) for x in matrices]
         products = [kernel.T @ kernel for kernel in kernels]
         return weight * sum((jnp.sum((p - jnp.diag(jnp.diag(p))) ** 2) for p in products), start=jnp.zeros(()))
 

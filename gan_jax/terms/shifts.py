@@ -26,7 +26,7 @@ def shifted(layer: str, delta: Array) -> Iterator[None]:
         layer: The layer's path in its network, such as "styles" or "synthesis/block_8".
         delta: The value to add, of the output's shape.
     """
-    with _seen(layer, lambda value: value + delta):
+    with _changed(layer, lambda value: value + delta):
         yield
 
 
@@ -41,7 +41,7 @@ def shape(layer: str, function: Callable[[], PyTree]) -> jax.ShapeDtypeStruct:
         raise _Reached(jax.ShapeDtypeStruct(value.shape, value.dtype))
 
     try:
-        with _seen(layer, stop):
+        with _changed(layer, stop):
             jax.eval_shape(function)
     except _Reached as reached:
         return reached.args[0]
@@ -53,7 +53,7 @@ class _Reached(Exception):
 
 
 @contextmanager
-def _seen(layer: str, change: Callable[[Array], Array]) -> Iterator[None]:
+def _changed(layer: str, change: Callable[[Array], Array]) -> Iterator[None]:
     def call(method: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
         value = method(*args, **kwargs)
         return change(value) if context.method_name == "__call__" and "/".join(context.module.path) == layer else value

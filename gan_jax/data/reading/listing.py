@@ -50,14 +50,14 @@ def listed(path: str) -> Listing:
     if (root / RUN).is_file():
         raise UserError(f"folder {path!r} is a run directory, as it contains {RUN}; give a folder of images")
     names, left_out = _walk(root)
-    told = _told(left_out)
+    omissions = _described(left_out)
     if not names:
         raise UserError(
             f"folder {path!r} has no {', '.join(SUFFIXES)} file; check the path (a directory takes precedence "
-            f"over a data set of the same name){f'; left out: {told}' if told else ''}"
+            f"over a data set of the same name){f'; left out: {omissions}' if omissions else ''}"
         )
-    if told:
-        warnings.warn(f"folder {path!r} has {len(names):,} images; left out: {told}", stacklevel=1)
+    if omissions:
+        warnings.warn(f"folder {path!r} has {len(names):,} images; left out: {omissions}", stacklevel=1)
     return Listing(root, sorted(names))
 
 
@@ -103,7 +103,7 @@ def _identity(path: str | Path) -> tuple[int, int]:
     return about.st_dev, about.st_ino
 
 
-def _told(left_out: Mapping[str, Sequence[str]]) -> str:
+def _described(left_out: Mapping[str, Sequence[str]]) -> str:
     """Describes the omitted paths: for each reason their number and up to three of them."""
     parts = []
     for reason, names in sorted(left_out.items()):

@@ -28,7 +28,7 @@ def removed(content: bytes) -> bytes | None:
 
 def _png(content: bytes) -> bytes | None:
     """Keeps a PNG's pixel and EXIF chunks: each is a length (4 bytes), kind (4), data, checksum of the last two (4)."""
-    kept, at = [SIGNATURE], len(SIGNATURE)
+    chunks, at = [SIGNATURE], len(SIGNATURE)
     while at < len(content):
         if at + 12 > len(content):
             return None
@@ -37,23 +37,23 @@ def _png(content: bytes) -> bytes | None:
         if after > len(content):
             return None
         if kind in CHUNKS:
-            kept.append(content[at:after])
+            chunks.append(content[at:after])
         elif kind == TAGS:  # with a correct checksum: a wrong one would hide readable tags
-            kept.append(content[at : after - 4] + struct.pack(">I", zlib.crc32(content[at + 4 : after - 4])))
+            chunks.append(content[at : after - 4] + struct.pack(">I", zlib.crc32(content[at + 4 : after - 4])))
         at = after
         if kind == b"IEND":
             break
-    return b"".join(kept)
+    return b"".join(chunks)
 
 
 def _jpeg(content: bytes) -> bytes | None:
     """Drops a JPEG's metadata segments: each is 0xFF, a marker, a length (2 bytes, itself included), and data."""
-    kept, at = [content[:2]], 2
+    segments, at = [content[:2]], 2
     while at + 4 <= len(content) and content[at] == 0xFF:
         marker, after = content[at + 1], at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
         if marker == SCAN:
-            return b"".join([*kept, content[at:]])
+            return b"".join([*segments, content[at:]])
         if marker not in DROPPED:
-            kept.append(content[at:after])
+            segments.append(content[at:after])
         at = after
     return None

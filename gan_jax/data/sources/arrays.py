@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gan_jax.data import kinds
-from gan_jax.data.dataset import Dataset, dataset, tenth
+from gan_jax.data.dataset import Dataset, dataset
 from gan_jax.data.kinds import Kind
 from gan_jax.data.reading.images import squares
+from gan_jax.data.splits import tenth
 from gan_jax.errors import UserError
 
 
@@ -54,22 +55,22 @@ def from_arrays(
             raise UserError("image: got 1 example; give at least 2, as one is held out for testing")
         held = tenth(len(examples))
         rows = {"train": ~held, "test": held}
-        parts = {part: (examples[own], None if labels is None else labels[own]) for part, own in rows.items()}
-    known = [own for _, own in parts.values() if own is not None]
+        parts = {part: (examples[at], None if labels is None else labels[at]) for part, at in rows.items()}
+    known = [each for _, each in parts.values() if each is not None]
     if len(known) == 1:
         raise UserError("label, test: give labels of both training and test examples, or of neither")
-    count = 1 + max((int(own.max()) for own in known), default=-1)
+    count = 1 + max((int(each.max()) for each in known), default=-1)
     if class_names and count > len(class_names):
         raise UserError(f"class_names: got {len(class_names)} names, but there are labels up to {count - 1}")
-    made = {}
-    for part, (some, own) in parts.items():
-        kind.require(f"data set {name!r}", some)
-        some = some if resolution is None else squares(some, resolution)
-        made[part] = dataset(f"memory:{name}", part, some, own, class_names or count, kind=kind)
-    shapes = [made[part].spec.shape for part in ("train", "test")]
+    splits = {}
+    for part, (images, classes) in parts.items():
+        kind.require(f"data set {name!r}", images)
+        images = images if resolution is None else squares(images, resolution)
+        splits[part] = dataset(f"memory:{name}", part, images, classes, class_names or count, kind=kind)
+    shapes = [splits[part].spec.shape for part in ("train", "test")]
     if shapes[0] != shapes[1]:
         raise UserError(f"test: its examples have shape {shapes[1]}, those for training {shapes[0]}; give one shape")
-    return made["train"]._replace(held_out=made["test"])
+    return splits["train"]._replace(held_out=splits["test"])
 
 
 def _checked(name: str, image: ArrayLike, label: ArrayLike | None) -> tuple[np.ndarray, np.ndarray | None]:

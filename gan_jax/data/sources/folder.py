@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gan_jax.data.dataset import Dataset, Spec, Stream, dataset, is_held_out
+from gan_jax.data.dataset import Dataset, Spec, Stream, dataset
 from gan_jax.data.reading import damage
 from gan_jax.data.reading.images import channels, shape_of, stack
 from gan_jax.data.reading.listing import Listing, listed, shown
+from gan_jax.data.splits import is_held_out
 from gan_jax.errors import UserError
 
 SPLITS = ("train", "test", "all")
@@ -43,11 +44,11 @@ def load(path: str, split: str = "train", resolution: int | None = None, skip_da
         UserError: If there is no such folder or split, or no image; if an image cannot be decoded, or two differ in
             size.
     """
-    found = _find(path, split)
-    files, chosen = found.listing.files, found.chosen
+    selection = _select(path, split)
+    files, chosen = selection.listing.files, selection.chosen
     about = [file.stat() for file in files]
     state = [(str(file), stat.st_size, stat.st_mtime_ns) for file, stat in zip(files, about, strict=True)]
-    root = found.listing.root
+    root = selection.listing.root
     key = (str(root.resolve()), split, resolution, state)
 
     def decode(damaged: list[int] | None) -> dict[str, np.ndarray]:
@@ -55,10 +56,10 @@ def load(path: str, split: str = "train", resolution: int | None = None, skip_da
         return {"image": stack(named, len(chosen), resolution, channels(files), damaged)}
 
     arrays, damaged = damage.decoded(f"{root.name}-{split}", key, decode, skip_damaged)
-    arrays |= {} if found.label is None else {"label": found.label}
+    arrays |= {} if selection.label is None else {"label": selection.label}
     arrays = damage.replaced(arrays, damaged, lambda row: str(files[chosen[row]]))
-    made = dataset(path, split, arrays["image"], arrays.get("label"), found.classes)
-    return made._replace(origin=_origin(found, [about[i].st_size for i in chosen]))
+    data = dataset(path, split, arrays["image"], arrays.get("label"), selection.classes)
+    return data._replace(origin=_origin(selection, [about[i].st_size for i in chosen]))
 
 
 def stream(path: str, split: str = "train", resolution: int | None = None, skip_damaged: bool = False) -> Stream:
@@ -67,19 +68,19 @@ def stream(path: str, split: str = "train", resolution: int | None = None, skip_
     It reads only headers, up to the first colour image, and without `resolution` the first image (with `skip_damaged`
     the first readable one) for its size.
     """
-    found = _find(path, split)
-    files = found.listing.files
-    colours, files = channels(files), [files[i] for i in found.chosen]
+    selection = _select(path, split)
+    files = selection.listing.files
+    colours, files = channels(files), [files[i] for i in selection.chosen]
     shape = shape_of(((str(file), file) for file in files), resolution, colours, skip_damaged)
-    label = [0] * len(files) if found.label is None else found.label.tolist()
+    label = [0] * len(files) if selection.label is None else selection.label.tolist()
     return Stream(
         path,
         split,
         len(files),
         lambda numbers: [(str(files[i]), files[i], label[i]) for i in numbers],
-        Spec(shape, len(found.classes), class_names=found.classes),
+        Spec(shape, len(selection.classes), class_names=selection.classes),
         resolution,
-        _origin(found, [file.stat().st_size for file in files]),
+        _origin(selection, [file.stat().st_size for file in files]),
         skip_damaged,
     )
 
@@ -100,28 +101,28 @@ def read(path: str, resolution: int, channels: int) -> tuple[list[str], np.ndarr
     Returns:
         Their relative paths, and uint8 `[N, resolution, resolution, channels]`.
     """
-    found = listed(path)
-    files = ((str(file), file) for file in found.files)
-    return found.names, stack(files, len(found.names), resolution, channels)
+    listing = listed(path)
+    files = ((str(file), file) for file in listing.files)
+    return listing.names, stack(files, len(listing.names), resolution, channels)
 
 
-class _Found(NamedTuple):
+class _Selection(NamedTuple):
     listing: Listing
     chosen: list[int]  # indices of the split's files
     label: np.ndarray | None  # labels of those files
     classes: tuple[str, ...]  # names
 
 
-def _find(path: str, split: str) -> _Found:
+def _select(path: str, split: str) -> _Selection:
     listing = listed(path)
     names = listing.names
     parts = [name.split("/") for name in names]
-    own = _own_splits({part[0] if len(part) > 1 else "" for part in parts})
-    known = (*SPLITS, "valid") if "valid" in own else SPLITS
+    folders = _own_splits({part[0] if len(part) > 1 else "" for part in parts})
+    known = (*SPLITS, "valid") if "valid" in folders else SPLITS
     if split not in known:
         raise UserError(f"split={split!r}: the folder {path!r} has the splits {', '.join(known)}; use one of them")
-    if own:
-        chosen = [i for i, part in enumerate(parts) if split == "all" or part[0] == own[split]]
+    if folders:
+        chosen = [i for i, part in enumerate(parts) if split == "all" or part[0] == folders[split]]
         parts = [part[1:] for part in parts]
         judged = [parts[i] for i in chosen]
     else:
@@ -139,9 +140,9 @@ def _find(path: str, split: str) -> _Found:
                 f"{f' and {len(loose) - 1:,} more' if loose[1:] else ''} into a class folder, or out of {path!r}",
                 stacklevel=1,
             )
-        return _Found(listing, chosen, None, ())
+        return _Selection(listing, chosen, None, ())
     label = np.array([classes.index(parts[i][0]) for i in chosen])
-    return _Found(listing, chosen, label, tuple(map(shown, classes)))
+    return _Selection(listing, chosen, label, tuple(map(shown, classes)))
 
 
 def _own_splits(tops: set[str]) -> dict[str, str]:
@@ -154,7 +155,7 @@ def _own_splits(tops: set[str]) -> dict[str, str]:
     return {"train": folders["train"], "test": others[0]} | ({"valid": valid[0]} if valid else {})
 
 
-def _origin(found: _Found, sizes: Sequence[int]) -> str:
+def _origin(selection: _Selection, sizes: Sequence[int]) -> str:
     """Returns a fingerprint of the names and sizes of a split's files."""
-    names = [found.listing.names[i] for i in found.chosen]
+    names = [selection.listing.names[i] for i in selection.chosen]
     return hashlib.sha256(repr(list(zip(names, sizes, strict=True))).encode()).hexdigest()[:16]

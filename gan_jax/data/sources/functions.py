@@ -11,7 +11,8 @@ from types import ModuleType
 from typing import Any
 
 from gan_jax.data import names
-from gan_jax.data.dataset import Dataset, of_split
+from gan_jax.data.dataset import Dataset
+from gan_jax.data.splits import of_split
 from gan_jax.errors import NotFound, UserError
 
 
@@ -27,28 +28,28 @@ def load(name: str, split: str = "train", resolution: int | None = None) -> Data
         NotFound: If there is no such file or module.
         UserError: If it has no such function, or the function returns something else.
     """
-    _, path, given = names.source(name)
-    function = _function(name, path, given["function"])
+    _, path, options = names.source(name)
+    function = _function(name, path, options["function"])
     try:
         inspect.signature(function).bind(split, resolution)
     except TypeError as error:
         raise UserError(
             f"data set {name!r}: the function must take (split, resolution), such as ('train', None), but: {error}"
         ) from error
-    made = function(split, resolution)
-    if not isinstance(made, Dataset):
+    dataset = function(split, resolution)
+    if not isinstance(dataset, Dataset):
         raise UserError(
-            f"data set {name!r}: the function returned {type(made).__name__}; return a Dataset, such as that of "
+            f"data set {name!r}: the function returned {type(dataset).__name__}; return a Dataset, such as that of "
             "data.from_arrays"
         )
-    made = of_split(made, split)
-    side = made.spec.shape[:2]
+    dataset = of_split(dataset, split)
+    side = dataset.spec.shape[:2]
     if resolution is not None and side != (resolution, resolution):
         raise UserError(
-            f"resolution={resolution}: the function of {name!r} returned {made.spec.kind.noun} of shape "
-            f"{list(made.spec.shape)}; pass its resolution on to data.from_arrays, or leave --resolution out"
+            f"resolution={resolution}: the function of {name!r} returned {dataset.spec.kind.noun} of shape "
+            f"{list(dataset.spec.shape)}; pass its resolution on to data.from_arrays, or leave --resolution out"
         )
-    return made._replace(name=name, held_out=None)
+    return dataset._replace(name=name, held_out=None)
 
 
 def _function(name: str, path: str, attribute: str) -> Callable[[str, int | None], Any]:

@@ -10,8 +10,9 @@ import numpy as np
 
 from gan_jax.data import names, streaming
 from gan_jax.data.cache import cached
-from gan_jax.data.dataset import Dataset, Spec, Stream, tenth
+from gan_jax.data.dataset import Dataset, Spec, Stream
 from gan_jax.data.reading.images import channels, shape_of
+from gan_jax.data.splits import tenth
 from gan_jax.errors import NotFound, UserError
 
 VALID = ("validation", "valid", "val")  # names of the split that stands in for a missing test split
@@ -59,11 +60,11 @@ def _stream(name: str, split: str, resolution: int | None, skip_damaged: bool) -
     table = table.cast_column(image, type(table.features[image])(decode=False))
 
     def fetch(numbers: Sequence[int]) -> list[tuple[str, Path | bytes, int]]:
-        found = table[[int(rows[number]) for number in numbers]]
-        labels = [0] * len(numbers) if label is None else found[label]
+        batch = table[[int(rows[number]) for number in numbers]]
+        labels = [0] * len(numbers) if label is None else batch[label]
         return [
             (f"{number} of {name} {split}", Path(each["path"]) if each["bytes"] is None else each["bytes"], int(index))
-            for number, each, index in zip(numbers, found[image], labels, strict=True)
+            for number, each, index in zip(numbers, batch[image], labels, strict=True)
         ]
 
     labelled = [] if label is None else list(table.select(rows)[label])
@@ -79,8 +80,8 @@ def _stream(name: str, split: str, resolution: int | None, skip_damaged: bool) -
     def colours() -> dict[str, np.ndarray]:
         return {"channels": np.array(channels(each for _, each, _ in streaming.fetched(opened)))}
 
-    made = cached("channels", fingerprint, colours)
-    shape = shape_of((fetch([i])[0][:2] for i in range(len(rows))), resolution, int(made["channels"]), skip_damaged)
+    number = int(cached("channels", fingerprint, colours)["channels"])
+    shape = shape_of((fetch([i])[0][:2] for i in range(len(rows))), resolution, number, skip_damaged)
     return opened._replace(spec=Spec(shape, len(class_names), class_names=class_names)), table._fingerprint
 
 
@@ -95,17 +96,17 @@ def _opened(name: str, path: str, config: str | None) -> dict[str, Any]:
     saved = [Path(path) / file for file in ("dataset_dict.json", "state.json")]  # by save_to_disk, of all or one split
     try:
         if any(file.is_file() for file in saved):
-            found = datasets.load_from_disk(path)
+            splits = datasets.load_from_disk(path)
         else:
-            found = datasets.load_dataset(path, config)
+            splits = datasets.load_dataset(path, config)
     except (FileNotFoundError, ConnectionError) as error:
         raise NotFound(
             f"data set {name!r} is neither a directory nor a set that can be reached on the hub: {error}"
         ) from error
     except ValueError as error:  # an unknown or missing configuration, or an empty directory
         raise UserError(f"data set {name!r}: {error}; a configuration is given as {name},config=CONFIG") from error
-    found = dict(found) if isinstance(found, datasets.DatasetDict) else {"train": found}
-    return {"train": next(iter(found.values()))} if len(found) == 1 else found
+    splits = dict(splits) if isinstance(splits, datasets.DatasetDict) else {"train": splits}
+    return {"train": next(iter(splits.values()))} if len(splits) == 1 else splits
 
 
 def _split(name: str, splits: dict[str, Any], split: str) -> tuple[Any, np.ndarray]:
@@ -124,16 +125,16 @@ def _split(name: str, splits: dict[str, Any], split: str) -> tuple[Any, np.ndarr
 def _columns(name: str, table: Any, options: dict[str, str]) -> tuple[str, str | None, tuple[str, ...]]:
     """Returns the names of the image and label columns, None for no labels, and the names of the classes."""
     types = {column: type(feature).__name__ for column, feature in table.features.items()}
-    told = ", ".join(f"{column} ({kind})" for column, kind in types.items())
-    found: dict[str, str | None] = {}
+    described = ", ".join(f"{column} ({kind})" for column, kind in types.items())
+    chosen: dict[str, str | None] = {}
     for option, kind in (("image", "Image"), ("label", "ClassLabel")):
         column = options.get(option) or next((column for column in types if types[column] == kind), None)
         if (column is None and option == "image") or (column is not None and types.get(column) != kind):
             raise UserError(
-                f"data set {name!r}: {column or option} is no column of type {kind}; its columns are {told}. Give "
+                f"data set {name!r}: {column or option} is no column of type {kind}; its columns are {described}. Give "
                 f"{option}=COLUMN after a comma; ds.class_encode_column makes other columns a ClassLabel"
             )
-        found[option] = column
-    image, label = found["image"], found["label"]
+        chosen[option] = column
+    image, label = chosen["image"], chosen["label"]
     assert image is not None
     return image, label, tuple(table.features[label].names) if label is not None else ()

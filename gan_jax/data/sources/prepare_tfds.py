@@ -55,8 +55,8 @@ def prepare(name: str, data_dir: Path) -> None:
     print(f"preparing {name} in {data_dir} (needed only once) ...", file=sys.stderr)
     with registered.skip_registration():
         split_generators = _cifar_splits if stock is cifar.Cifar10 else _idx_splits
-        own = {"name": name, "pkg_dir_path": stock.pkg_dir_path, "__module__": stock.__module__}
-        builder = type(stock.__name__, (stock,), {**own, "_split_generators": split_generators})
+        attributes = {"name": name, "pkg_dir_path": stock.pkg_dir_path, "__module__": stock.__module__}
+        builder = type(stock.__name__, (stock,), {**attributes, "_split_generators": split_generators})
     try:
         config = tfds.download.DownloadConfig(manual_dir=manual, force_checksums_validation=True)
         builder(data_dir=data_dir, file_format="array_record").download_and_prepare(download_config=config)

@@ -39,9 +39,9 @@ def stack(digits: Dataset, name: str) -> Dataset:
     count, random = TESTED if test else SIZES[name], np.random.RandomState(int(test))  # NumPy keeps its streams fixed
     label = np.arange(count) % 10**CHANNELS if test else random.randint(10**CHANNELS, size=count)
     kinds = digits_of(label)
-    of_kind, found = np.argsort(digits.arrays["label"], kind="stable"), np.bincount(digits.arrays["label"])
-    first = np.cumsum(found) - found
-    chosen = of_kind[first[kinds] + (random.random_sample(kinds.shape) * found[kinds]).astype(int)]
+    of_kind, counts = np.argsort(digits.arrays["label"], kind="stable"), np.bincount(digits.arrays["label"])
+    first = np.cumsum(counts) - counts
+    chosen = of_kind[first[kinds] + (random.random_sample(kinds.shape) * counts[kinds]).astype(int)]
     image = np.empty((count, *digits.spec.shape[:2], CHANNELS), np.uint8)
     for channel in range(CHANNELS):
         image[..., channel] = digits.arrays["image"][chosen[:, channel], ..., 0]

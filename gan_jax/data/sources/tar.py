@@ -14,9 +14,10 @@ import numpy as np
 
 from gan_jax.data import names, streaming
 from gan_jax.data.cache import cached
-from gan_jax.data.dataset import Dataset, Spec, Stream, is_held_out
+from gan_jax.data.dataset import Dataset, Spec, Stream
 from gan_jax.data.reading.images import channels, shape_of
 from gan_jax.data.reading.listing import SUFFIXES
+from gan_jax.data.splits import is_held_out
 from gan_jax.errors import NotFound, UserError
 
 SPLITS = ("train", "test", "all")
@@ -91,15 +92,16 @@ def _stream(
     about = [(os.path.basename(each.path), each.name, each.size, each.label) for each in chosen]
     fingerprint = hashlib.sha256(repr(about).encode("utf-8", "surrogateescape")).hexdigest()[:16]
     state = [_state(path) for path in [*paths, *tested]]
-    made = cached("channels", state, lambda: {"channels": np.array(channels(map(_bytes, members)))})
-    shape = shape_of((fetch([i])[0][:2] for i in range(len(rows))), resolution, int(made["channels"]), skip_damaged)
+    colours = cached("channels", state, lambda: {"channels": np.array(channels(map(_bytes, members)))})
+    number = int(colours["channels"])
+    shape = shape_of((fetch([i])[0][:2] for i in range(len(rows))), resolution, number, skip_damaged)
     spec = Spec(shape, classes, class_names=class_names)
     return Stream(name, split, len(rows), fetch, spec, resolution, fingerprint, skip_damaged), state
 
 
 def _paths(name: str, pattern: str) -> list[str]:
     """Returns the files of a pattern, which may have ranges and wildcards."""
-    pending, found = [pattern], []
+    pending, files = [pattern], []
     while pending:
         each = pending.pop(0)
         if match := RANGE.search(each):
@@ -107,10 +109,10 @@ def _paths(name: str, pattern: str) -> list[str]:
             parts = each[: match.start()], each[match.end() :]
             pending += [f"{i:0{len(digits)}d}".join(parts) for i in range(int(digits), last + 1)]
         else:
-            found += sorted(glob.glob(each)) or [each]
-    if missing := [path for path in found if not os.path.isfile(path)]:
+            files += sorted(glob.glob(each)) or [each]
+    if missing := [path for path in files if not os.path.isfile(path)]:
         raise NotFound(f"data set {name!r}: there is no file {missing[0]}; give the path of tar files after tar:")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(files))
 
 
 def _state(path: str) -> tuple[str, int, int]:
@@ -120,8 +122,8 @@ def _state(path: str) -> tuple[str, int, int]:
 
 def _members(path: str) -> list[Member]:
     """Returns the images of an archive, from the cache if it has been listed before."""
-    made = cached(f"index-{os.path.basename(path)}", _state(path), lambda: _listed(path))
-    columns = (made[key].tolist() for key in ("name", "offset", "size", "label"))
+    index = cached(f"index-{os.path.basename(path)}", _state(path), lambda: _listed(path))
+    columns = (index[key].tolist() for key in ("name", "offset", "size", "label"))
     return [Member(path, *row) for row in zip(*columns, strict=True)]
 
 

@@ -139,7 +139,7 @@ def nearest(points: ArrayLike, curves: Curves) -> Nearest:
     are nearly uniform in [0, 1]; the ends, past which noise may carry points, deviate on a length of about std.
     """
     points = np.asarray(points, np.float64)
-    found = []
+    results = []
     for path in curves.paths.astype(np.float64):
         starts, steps = path[:-1], np.diff(path, axis=0)
         squares = (steps**2).sum(1)
@@ -148,8 +148,8 @@ def nearest(points: ArrayLike, curves: Curves) -> Nearest:
         line = distances.argmin(1)
         along, distance = (np.take_along_axis(x, line[:, None], 1)[:, 0] for x in (along, distances))
         shares = _shares(path)
-        found.append((distance, shares[line] + along * np.diff(shares)[line]))
-    distances, places = np.moveaxis(np.array(found), 1, 0)  # [arms, N] each
+        results.append((distance, shares[line] + along * np.diff(shares)[line]))
+    distances, places = np.moveaxis(np.array(results), 1, 0)  # [arms, N] each
     arm = distances.argmin(0)
     return Nearest(distances.min(0), arm, np.take_along_axis(places, arm[None], 0)[0])
 

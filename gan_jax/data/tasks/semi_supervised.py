@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from gan_jax.data.dataset import Dataset, dataset, for_training
+from gan_jax.data.dataset import Dataset, dataset
+from gan_jax.data.splits import for_training
 from gan_jax.errors import UserError
 
 APART = (("few_image", "few_label"),)
 
 
-def few(whole: Dataset, per_class: int, draw: int) -> Dataset:
+def few_labels(whole: Dataset, per_class: int, draw: int) -> Dataset:
     """Makes a data set for semi-supervised learning.
 
     Args:
@@ -33,8 +34,8 @@ def few(whole: Dataset, per_class: int, draw: int) -> Dataset:
     image, label = whole.arrays["image"], whole.arrays["label"]
     chosen = choose(label, whole.spec.classes, per_class, draw)
     others = {"few_image": image[chosen], "few_label": label[chosen]}
-    made = dataset(name, whole.split, image, others=others, apart=APART, kind=whole.spec.kind)
-    return made._replace(spec=made.spec._replace(classes=whole.spec.classes, class_names=whole.spec.class_names))
+    data = dataset(name, whole.split, image, others=others, apart=APART, kind=whole.spec.kind)
+    return data._replace(spec=data.spec._replace(classes=whole.spec.classes, class_names=whole.spec.class_names))
 
 
 def choose(label: np.ndarray, classes: int, per_class: int, draw: int) -> np.ndarray:
@@ -52,10 +53,10 @@ def choose(label: np.ndarray, classes: int, per_class: int, draw: int) -> np.nda
     Raises:
         UserError: If a class has fewer examples.
     """
-    found = np.bincount(label, minlength=classes)
-    if found.min() < per_class:
-        rare = int(found.argmin())
-        raise UserError(f"few:{per_class}:…: class {rare} has {found[rare]} examples; use at most few:{found[rare]}")
+    counts = np.bincount(label, minlength=classes)
+    if counts.min() < per_class:
+        rare = int(counts.argmin())
+        raise UserError(f"few:{per_class}:…: class {rare} has {counts[rare]} examples; use at most few:{counts[rare]}")
     random = np.random.RandomState(draw)  # NumPy keeps its streams fixed
     return np.concatenate([random.permutation(np.flatnonzero(label == c))[:per_class] for c in range(classes)])
 

@@ -6,8 +6,9 @@ The target domain is `image`, as in every data set; the source domain is `source
 import os
 
 from gan_jax.data import names
-from gan_jax.data.dataset import Dataset, dataset, for_training
+from gan_jax.data.dataset import Dataset, dataset
 from gan_jax.data.sources import folder
+from gan_jax.data.splits import for_training
 from gan_jax.data.tasks import image_maps
 from gan_jax.errors import NotFound, UserError
 
@@ -88,8 +89,8 @@ def load(name: str, split: str = "train", resolution: int | None = None, skip_da
     if task == "pairs":
         sources, images = _folders(name, options)
         _require_same_names(name, sources, images)
-        found = [folder.load(path, split, resolution) for path in (sources, images)]
-        return _joined(name, found[0], found[1])
+        sets = [folder.load(path, split, resolution) for path in (sources, images)]
+        return _joined(name, sets[0], sets[1])
     if options:
         paths = _folders(name, options)
         if folder.names(paths[0]) == folder.names(paths[1]):
@@ -130,8 +131,8 @@ def _joined(name: str, sources: Dataset, images: Dataset, apart: bool = False) -
 def _folders(name: str, paths: tuple[str, ...]) -> tuple[str, str]:
     remedy = "give two folders, separated by a colon"
     if not all(paths):
-        given = ":".join(filter(None, paths))
-        raise UserError(f"data set {name!r} has {given!r} in place of DIR_A:DIR_B; {remedy}")
+        pair = ":".join(filter(None, paths))
+        raise UserError(f"data set {name!r} has {pair!r} in place of DIR_A:DIR_B; {remedy}")
     for path in paths:
         if not os.path.isdir(path):
             raise NotFound(f"folder {path!r} of {name!r} does not exist or is not a directory; {remedy}")
@@ -150,14 +151,14 @@ def _require_same_names(name: str, sources: str, images: str) -> None:
     )
 
 
-def _require(task: str, found: Dataset) -> None:
+def _require(task: str, plain: Dataset) -> None:
     """Raises UserError if a data set does not suit a task."""
-    shape, kind = found.spec.shape, found.spec.kind
+    shape, kind = plain.spec.shape, plain.spec.kind
     if not kind.is_image:
-        raise UserError(f"{task}:{found.name}: {found.name} contains {kind.noun}; give a set of images")
-    if found.spec.source or found.apart:
-        raise UserError(f"{task}:{found.name}: {found.name} is already prepared for a task; give a set of plain images")
+        raise UserError(f"{task}:{plain.name}: {plain.name} contains {kind.noun}; give a set of images")
+    if plain.spec.source or plain.apart:
+        raise UserError(f"{task}:{plain.name}: {plain.name} is already prepared for a task; give a set of plain images")
     if task == "grey" and shape[-1] != 3:
-        raise UserError(f"{task}:{found.name}: {found.name} is greyscale; give a set of colour images")
+        raise UserError(f"{task}:{plain.name}: {plain.name} is greyscale; give a set of colour images")
     if task == "recoloured" and shape[-1] != 1:
-        raise UserError(f"{task}:{found.name}: {found.name} is in colour; give a greyscale set, such as digits")
+        raise UserError(f"{task}:{plain.name}: {plain.name} is in colour; give a greyscale set, such as digits")

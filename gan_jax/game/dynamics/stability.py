@@ -84,10 +84,10 @@ def stability(update: Update, state: TrainState, batch: Batch | None = None, key
         UserError: If the update changes the state, by more than 1e-9.
     """
     with jax.enable_x64(True):
-        found = jax.jit(functools.partial(_linearised, update))(
+        results = jax.jit(functools.partial(_linearised, update))(
             _double(state), _double(batch or {}), rng.key(0) if key is None else key
         )
-        moved, jacobian, errors = (np.asarray(x) for x in found)
+        moved, jacobian, errors = (np.asarray(x) for x in results)
     if not moved <= 1e-9:
         raise UserError(
             f"state: the update moves it by {moved:.3g}, so it is not a fixed point; give an equilibrium, and a batch "

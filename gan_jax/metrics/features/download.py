@@ -47,11 +47,11 @@ def downloaded(url: str) -> Path:
 
 def verify(path: Path, name: str) -> None:
     """Raises UserError unless a file's SHA-256 begins with the digits in `name`, such as "name-0123abcd.pth"."""
-    said = re.findall("-([0-9a-f]{8,64})[.]", name)[-1]
+    prefix = re.findall("-([0-9a-f]{8,64})[.]", name)[-1]
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if not digest.startswith(said):
+    if not digest.startswith(prefix):
         raise UserError(
-            f"weights {str(path)!r}: the SHA-256 is {digest}, but that of {name} begins with {said}: the file is "
+            f"weights {str(path)!r}: the SHA-256 is {digest}, but that of {name} begins with {prefix}: the file is "
             "damaged or another one; delete it, and download it again"
         )

@@ -76,14 +76,14 @@ def _apply(prepare: Callable[[Array], Array], params: PyTree, images: Array) -> 
         outputs: Any = Net().apply({"params": params}, jnp.broadcast_to(x, (*x.shape[:3], 3)))
         return outputs[0], nn.softmax(outputs[1])
 
-    # TPUs and recent GPUs multiply at 8 to 11 bits unless told otherwise.
+    # TPUs and recent GPUs multiply at 8 to 11 bits by default.
     with jax.default_matmul_precision("float32"):
         if jax.default_backend() != "cpu" or len(images) % CHUNK:
             return judge(images)
         # A chunk is every 8th of 256 images, not 32 in a row, so that every chunk is split over the devices.
         chunks = images.reshape(CHUNK, -1, *images.shape[1:]).swapaxes(0, 1)
-        found = jax.lax.map(judge, chunks)
-        return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(len(images), -1), found)
+        parts = jax.lax.map(judge, chunks)
+        return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(len(images), -1), parts)
 
 
 def _params(arrays: dict[str, np.ndarray], path: Path) -> tuple[PyTree, str]:

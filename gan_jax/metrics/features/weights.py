@@ -96,8 +96,8 @@ def _from_zip(content: bytes, limit: int) -> dict[str, np.ndarray]:
             return _arrays(state, {key: member(f"{folder}data/{key}") for key in keys})
         if not all(name.endswith(".npy") for name in names):
             raise UserError("the archive has files other than arrays")
-        found = {name.removesuffix(".npy"): io.BytesIO(member(name)) for name in names}
-    return {name: np.lib.format.read_array(file, allow_pickle=False) for name, file in found.items()}
+        files = {name.removesuffix(".npy"): io.BytesIO(member(name)) for name in names}
+    return {name: np.lib.format.read_array(file, allow_pickle=False) for name, file in files.items()}
 
 
 def _from_legacy(file: io.BytesIO, limit: int) -> dict[str, np.ndarray]:

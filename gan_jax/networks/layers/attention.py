@@ -39,6 +39,6 @@ class SelfAttention(nn.Module):
         key, value = pooled(convolve(x, max(1, channels // 8))), pooled(convolve(x, max(1, channels // 2)))
         scores = jnp.einsum("bqc,bkc->bqk", query, key)
         weights = jax.nn.softmax(scores.astype(jnp.promote_types(x.dtype, jnp.float32))).astype(x.dtype)
-        seen = jnp.einsum("bqk,bkc->bqc", weights, value).reshape(batch, height, width, -1)
+        attended = jnp.einsum("bqk,bkc->bqc", weights, value).reshape(batch, height, width, -1)
         gamma = self.param("gamma", nn.initializers.zeros_init(), (), jnp.float32)
-        return x + gamma.astype(x.dtype) * convolve(seen, channels)
+        return x + gamma.astype(x.dtype) * convolve(attended, channels)

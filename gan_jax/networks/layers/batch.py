@@ -110,9 +110,9 @@ class VirtualBatchNorm(nn.Module):
         """Normalises `[references + b, ..., features]`; `with_reference` passes the number of references."""
         if references is None:
             raise UserError("norm='virtual' needs a reference batch; wrap the network in networks.with_reference")
-        every, own = tuple(range(x.ndim - 1)), tuple(range(1, x.ndim - 1))
+        every, within = tuple(range(x.ndim - 1)), tuple(range(1, x.ndim - 1))
         mean, variance = jnp.mean(x[:references], every), jnp.var(x[:references], every)
-        own_mean, own_variance = jnp.mean(x, own, keepdims=True), jnp.var(x, own, keepdims=True)
+        own_mean, own_variance = jnp.mean(x, within, keepdims=True), jnp.var(x, within, keepdims=True)
         weight = jnp.where(jnp.arange(x.shape[0]) < references, 0, 1 / (references + 1)).astype(x.dtype)
         weight = weight.reshape(-1, *[1] * (x.ndim - 1))
         gap = own_mean - mean

@@ -1,25 +1,16 @@
-"""Convolution and its two transposes as JAX primitives, with fast implementations for CPUs.
+"""Convolution and its two transposes as JAX primitives.
 
     y = convolve(x, k)            images and kernel to images
     x = input_gradient(g, k)      the transpose in x
     k = kernel_gradient(x, g)     the transpose in k
 
 The transposes of each are the other two, so the three are closed under differentiation of every order, in forward and
-reverse mode. They are primitives because `jax.custom_vjp` has no forward mode. On GPUs and TPUs all three are XLA's
-convolution and its transposes. On CPUs, inside a loop, XLA runs these transposes up to 30 times slower than the
-convolution. There
-
-- `convolve` is XLA's convolution;
-- `input_gradient` is XLA's convolution at stride 1 with the flipped kernel: it computes each block of `strides` pixels
-  at once, as channels. If the stride does not divide the kernel, this would multiply by zeros; then it is one matrix
-  product and a sum of overlapping windows;
-- `kernel_gradient` is a sum of matrix products with the patches of a few images at a time, which fit in the cache;
-- a grouped convolution, which XLA runs up to 4 times slower than its groups one by one, is computed group by group.
+reverse mode. They are primitives because `jax.custom_vjp` has no forward mode. How each is computed, on CPUs and on
+other platforms, is in `formulations`.
 """
 
-import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,45 +19,16 @@ from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from gan_jax.networks.layers.formulations import (
+    Window,
+    by_group,
+    input_gradient_in_blocks,
+    kernel_gradient_in_chunks,
+    native,
+    native_input_gradient,
+    native_kernel_gradient,
+)
 from gan_jax.types import Array
-
-Pair = tuple[int, int]
-
-PATCHES = 2**22  # bytes of patches at a time: fits in the caches of two cores
-UNROLLED = 8  # groups of a convolution that are unrolled on CPUs; more are a loop, slower but quick to compile
-_LAYOUT = ("NHWC", "HWIO", "NHWC")
-
-
-class Window(NamedTuple):
-    """Static geometry of a convolution.
-
-    Attributes:
-        images: Height and width of the images.
-        size: Height and width of the kernel.
-        strides: Strides along rows and columns.
-        pads: Zeros around rows and columns, `((top, bottom), (left, right))`; negative values crop.
-        groups: Number of groups of channels; the outputs of a group depend on its inputs alone.
-    """
-
-    images: Pair
-    size: Pair
-    strides: Pair
-    pads: tuple[Pair, Pair]
-    groups: int = 1
-
-    @property
-    def places(self) -> Pair:
-        """Height and width of the convolution's output."""
-        rows, columns = (
-            (n + a + b - k) // s + 1
-            for n, k, s, (a, b) in zip(self.images, self.size, self.strides, self.pads, strict=True)
-        )
-        return rows, columns
-
-    @property
-    def blocks(self) -> Pair:
-        """Height and width of the kernel in blocks of `strides` pixels, rounded up."""
-        return -(-self.size[0] // self.strides[0]), -(-self.size[1] // self.strides[1])
 
 
 def convolve(x: Array, kernel: Array, window: Window) -> Array:
@@ -84,94 +46,6 @@ def kernel_gradient(x: Array, g: Array, window: Window) -> Array:
     return _kernel_gradient.bind(x, g, window=window)
 
 
-def native(x: Array, kernel: Array, window: Window) -> Array:
-    """Convolves with XLA's operator and JAX's derivatives."""
-    return lax.conv_general_dilated(
-        x, kernel, window.strides, window.pads, dimension_numbers=_LAYOUT, feature_group_count=window.groups
-    )
-
-
-def _native_input_gradient(g: Array, kernel: Array, window: Window) -> Array:
-    image = jax.ShapeDtypeStruct((g.shape[0], *window.images, kernel.shape[2] * window.groups), g.dtype)
-    return jax.linear_transpose(lambda x: native(x, kernel, window), image)(g)[0]
-
-
-def _native_kernel_gradient(x: Array, g: Array, window: Window) -> Array:
-    kernel = jax.ShapeDtypeStruct((*window.size, x.shape[3] // window.groups, g.shape[3]), g.dtype)
-    return jax.linear_transpose(lambda k: native(x, k, window), kernel)(g)[0]
-
-
-def _input_gradient_in_blocks(g: Array, kernel: Array, window: Window) -> Array:
-    (kh, kw), (sh, sw), (down, along), channels = window.size, window.strides, window.blocks, kernel.shape[2]
-    if kh % sh or kw % sw:
-        patches = lax.dot_general(g, kernel.reshape(-1, kernel.shape[3]), (((3,), (1,)), ((), ())))
-        image = jax.ShapeDtypeStruct((g.shape[0], *window.images, channels), patches.dtype)
-        return jax.linear_transpose(lambda x: _patches(x, window), image)(patches)[0]
-    # [down, along, F, sh * sw * C]: the contribution of a value of g to each block, from the last block to the first
-    blocks = kernel.reshape(down, sh, along, sw, channels, -1).transpose(0, 2, 5, 1, 3, 4)
-    blocks = blocks.reshape(down, along, kernel.shape[3], sh * sw * channels)[::-1, ::-1]
-    pads = [(down - 1, down - 1), (along - 1, along - 1)]
-    y = lax.conv_general_dilated(g, blocks, (1, 1), pads, dimension_numbers=_LAYOUT)
-    batch, rows, columns, _ = y.shape
-    y = y.reshape(batch, rows, columns, sh, sw, channels).swapaxes(2, 3).reshape(batch, rows * sh, columns * sw, -1)
-    (height, width), ((top, _), (left, _)) = window.images, window.pads
-    crops = [(0, 0, 0), (-top, height + top - rows * sh, 0), (-left, width + left - columns * sw, 0), (0, 0, 0)]
-    return lax.pad(y, jnp.zeros((), y.dtype), crops)
-
-
-def _kernel_gradient_in_chunks(x: Array, g: Array, window: Window) -> Array:
-    batch, features, row = len(x), g.shape[3], math.prod(window.size) * x.shape[3]
-    chunk = min(batch, max(1, PATCHES // (math.prod(window.places) * row * x.dtype.itemsize)))
-
-    def product(first: Any, count: int) -> Array:
-        patches = _patches(lax.dynamic_slice_in_dim(x, first, count), window).reshape(-1, row)
-        slopes = lax.dynamic_slice_in_dim(g, first, count).reshape(-1, features)
-        return lax.dot_general(slopes, patches, (((0,), (0,)), ((), ())))  # patches^T slopes runs at half the speed
-
-    whole, rest = divmod(batch, chunk)
-    total = product(0, chunk)
-    if whole > 1:
-        total = lax.fori_loop(1, whole, lambda i, total: total + product(i * chunk, chunk), total)
-    if rest:
-        total += product(whole * chunk, rest)
-    # without the barrier XLA would restore patches^T slopes
-    return lax.optimization_barrier(total).T.reshape(*window.size, x.shape[3], features)
-
-
-def _patches(x: Array, window: Window) -> Array:
-    """Extracts the windows of images `[B, H, W, C]` as `[B, *places, kh * kw * C]`, by slicing alone."""
-    (kh, kw), (sh, sw), (batch, height, width, channels) = window.size, window.strides, x.shape
-    # counted in blocks of `strides` pixels, a window is a few neighbouring blocks, so all slices have stride 1
-    (rows, columns), (down, along), ((top, _), (left, _)) = window.places, window.blocks, window.pads
-    bottom = (rows + down - 1) * sh - height - top
-    right = (columns + along - 1) * sw - width - left
-    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (top, bottom, 0), (left, right, 0), (0, 0, 0)])
-    x = x.reshape(batch, rows + down - 1, sh, columns + along - 1, sw * channels)
-    parts = [
-        x[:, i // sh : i // sh + rows, i % sh, j : j + columns, : (kw - j * sw) * channels]
-        for i in range(kh)
-        for j in range(along)
-    ]
-    return jnp.concatenate(parts, axis=-1)
-
-
-def _by_group(on_cpu: Callable[..., Array]) -> Callable[..., Array]:
-    """Extends a map without groups to several groups, which all three maps have along the last axis of all arrays."""
-
-    def grouped(a: Array, b: Array, window: Window) -> Array:
-        groups, alone = window.groups, window._replace(groups=1)
-        if groups == 1:
-            return on_cpu(a, b, window)
-        if groups <= UNROLLED:
-            pairs = zip(jnp.split(a, groups, -1), jnp.split(b, groups, -1), strict=True)
-            return jnp.concatenate([on_cpu(*pair, alone) for pair in pairs], axis=-1)
-        a, b = (jnp.moveaxis(x.reshape(*x.shape[:-1], groups, -1), -2, 0) for x in (a, b))
-        made = jnp.moveaxis(lax.map(lambda pair: on_cpu(*pair, alone), (a, b)), 0, -2)
-        return made.reshape(*made.shape[:-2], -1)
-
-    return grouped
-
-
 def _bilinear(name: str, operator: Callable[..., Array], on_cpu: Callable[..., Array], folds: bool) -> Primitive:
     """Makes a JAX primitive from a bilinear map, with batching but without derivatives.
 
@@ -186,8 +60,8 @@ def _bilinear(name: str, operator: Callable[..., Array], on_cpu: Callable[..., A
     @primitive.def_abstract_eval
     def _(a: Any, b: Any, *, window: Window) -> Any:
         shapes = (jax.ShapeDtypeStruct(each.shape, each.dtype) for each in (a, b))
-        made = jax.eval_shape(lambda a, b: operator(a, b, window), *shapes)
-        return ShapedArray(made.shape, made.dtype)
+        output = jax.eval_shape(lambda a, b: operator(a, b, window), *shapes)
+        return ShapedArray(output.shape, output.dtype)
 
     compiled = jax.jit(primitive.bind, static_argnames="window")
 
@@ -197,7 +71,7 @@ def _bilinear(name: str, operator: Callable[..., Array], on_cpu: Callable[..., A
             return compiled(a, b, window=window)
 
     mlir.register_lowering(primitive, mlir.lower_fun(operator, multiple_results=False))
-    mlir.register_lowering(primitive, mlir.lower_fun(_by_group(on_cpu), multiple_results=False), platform="cpu")
+    mlir.register_lowering(primitive, mlir.lower_fun(by_group(on_cpu), multiple_results=False), platform="cpu")
 
     def batch(operands: Sequence[Array], axes: Sequence[int | None], *, window: Window) -> tuple[Array, int]:
         first, second = (
@@ -206,17 +80,17 @@ def _bilinear(name: str, operator: Callable[..., Array], on_cpu: Callable[..., A
         if folds and axes[1] is None:
             merged = primitive.bind(first.reshape(-1, *first.shape[2:]), second, window=window)
             return merged.reshape(*first.shape[:2], *merged.shape[1:]), 0
-        kept = [None if axis is None else 0 for axis in axes]
+        leading = [None if axis is None else 0 for axis in axes]
 
         def in_turn(first: Array, second: Array) -> Array:
             def one(i: Array) -> Array:
-                a, b = (x if axis is None else x[i] for x, axis in zip((first, second), kept, strict=True))
+                a, b = (x if axis is None else x[i] for x, axis in zip((first, second), leading, strict=True))
                 return primitive.bind(a, b, window=window)
 
             return lax.map(one, jnp.arange(len(first if axes[1] is None else second)))
 
         def at_once(first: Array, second: Array) -> Array:
-            return jax.vmap(lambda a, b: operator(a, b, window), kept)(first, second)
+            return jax.vmap(lambda a, b: operator(a, b, window), leading)(first, second)
 
         # one after another on CPUs, where XLA's grouped convolutions are slow
         return lax.platform_dependent(first, second, cpu=in_turn, default=at_once), 0
@@ -226,8 +100,8 @@ def _bilinear(name: str, operator: Callable[..., Array], on_cpu: Callable[..., A
 
 
 _convolve = _bilinear("convolve", native, native, folds=True)
-_input_gradient = _bilinear("input_gradient", _native_input_gradient, _input_gradient_in_blocks, folds=True)
-_kernel_gradient = _bilinear("kernel_gradient", _native_kernel_gradient, _kernel_gradient_in_chunks, folds=False)
+_input_gradient = _bilinear("input_gradient", native_input_gradient, input_gradient_in_blocks, folds=True)
+_kernel_gradient = _bilinear("kernel_gradient", native_kernel_gradient, kernel_gradient_in_chunks, folds=False)
 
 # the transpose of each in its first and in its second argument: `(cotangent, first, second) -> argument's cotangent`
 ad.defbilinear(

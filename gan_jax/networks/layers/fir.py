@@ -17,8 +17,8 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from gan_jax.errors import UserError
-from gan_jax.networks.layers.bilinear import Pair
-from gan_jax.networks.layers.conv import conv_transpose
+from gan_jax.networks.layers.convolutions import conv_transpose
+from gan_jax.networks.layers.formulations import Pair
 from gan_jax.types import Array
 
 TAPS = (1 / 8, 3 / 8, 3 / 8, 1 / 8)
@@ -125,8 +125,8 @@ _fir = Primitive("fir")
 
 @_fir.def_abstract_eval
 def _(x: Any, **settings: Any) -> Any:
-    made = jax.eval_shape(lambda x: _native(x, **settings), jax.ShapeDtypeStruct(x.shape, x.dtype))
-    return ShapedArray(made.shape, made.dtype)
+    output = jax.eval_shape(lambda x: _native(x, **settings), jax.ShapeDtypeStruct(x.shape, x.dtype))
+    return ShapedArray(output.shape, output.dtype)
 
 
 _compiled = jax.jit(_fir.bind, static_argnames=("up", "down", "pads", "gain"))

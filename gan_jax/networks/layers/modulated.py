@@ -5,7 +5,7 @@ from flax import linen as nn
 from jax import lax
 
 from gan_jax.networks.layers import fir
-from gan_jax.networks.layers.conv import conv
+from gan_jax.networks.layers.convolutions import conv
 from gan_jax.networks.layers.equalised import EqualisedConv
 from gan_jax.types import Array
 

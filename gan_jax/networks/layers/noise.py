@@ -30,8 +30,8 @@ def dropout(x: Array, rate: float, keys: Array) -> Array:
     if not 0 <= rate < 1:
         raise UserError(f"rate={rate}: the dropout probability must lie in [0, 1); 0 drops nothing")
     size = math.prod(x.shape[1:])  # drawn flat, as in `rng.normal`
-    kept = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, (size,)))(keys)
-    return jnp.where(kept.reshape(x.shape), x / (1 - rate), 0)
+    mask = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, (size,)))(keys)
+    return jnp.where(mask.reshape(x.shape), x / (1 - rate), 0)
 
 
 class Dropout(nn.Module):

@@ -30,8 +30,8 @@ def explained(module: nn.Module, shapes: Iterable[tuple[int, ...]]) -> Iterator[
     except (UserError, jax.errors.JAXTypeError):
         raise
     except (FlaxError, TypeError, ValueError) as error:
-        given = ", ".join(str(tuple(shape)) for shape in shapes)
-        raise Unfit(f"{type(module).__name__} fails for inputs of shape {given}: {error}") from error
+        described = ", ".join(str(tuple(shape)) for shape in shapes)
+        raise Unfit(f"{type(module).__name__} fails for inputs of shape {described}: {error}") from error
 
 
 @contextmanager

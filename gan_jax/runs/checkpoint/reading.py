@@ -85,19 +85,19 @@ def _agreed(directory: Path, step: int | None, items: tuple[str, ...]) -> Found:
     if not cluster.several():
         return _sound(directory, step, items, level=4)
     failure = None
-    found: Found | None = None
+    result: Found | None = None
     try:
-        found = _sound(directory, step, items, level=4)
+        result = _sound(directory, step, items, level=4)
     except Exception as error:  # of any type: the other processes wait for the outcome
         failure = error
-    reached = cluster.gathered(np.int32(found[2]["step"] if found else -1 if isinstance(failure, Damaged) else -2))
+    reached = cluster.gathered(np.int32(result[2]["step"] if result else -1 if isinstance(failure, Damaged) else -2))
     lowest = min(reached)
     if failure and (lowest == -1 or not isinstance(failure, Damaged)):
         raise failure
-    if found is None or lowest < 0:
+    if result is None or lowest < 0:
         text = f"process {reached.index(lowest)} cannot restore {directory}; see its error message"
         raise (Damaged if lowest == -1 else UserError)(text)
-    return found if found[2]["step"] == lowest else _sound(directory, lowest, items, level=4)
+    return result if result[2]["step"] == lowest else _sound(directory, lowest, items, level=4)
 
 
 def _sound(directory: Path, step: int | None, items: tuple[str, ...], level: int = 3) -> Found:
@@ -111,7 +111,7 @@ def _sound(directory: Path, step: int | None, items: tuple[str, ...], level: int
     while left := [each for each in steps(directory) if each not in failed and step in (None, each)]:
         newest = left[-1]
         try:
-            found = _read(directory / directories.name(newest), items)
+            result = _read(directory / directories.name(newest), items)
         except Damaged as error:
             failed[newest] = f"step {newest} is damaged ({str(error)[:200]})"
         except Exception as error:
@@ -124,7 +124,7 @@ def _sound(directory: Path, step: int | None, items: tuple[str, ...], level: int
             damaged = [failed[each] for each in reversed(steps(directory)) if each in failed and each > newest]
             if damaged:
                 warnings.warn(f"{directory}: {'; '.join(damaged)}; using step {newest} instead", stacklevel=level)
-            return found
+            return result
     present = _present(directory, step)
     if step is None:
         remedy = "there is no other checkpoint: train again from the start (--fresh)"

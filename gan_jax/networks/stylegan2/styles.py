@@ -11,6 +11,7 @@ from gan_jax import rng
 from gan_jax.devices import parallel
 from gan_jax.networks.layers.equalised import EqualisedDense, pixel_norm
 from gan_jax.networks.layers.noise import example_keys
+from gan_jax.networks.stylegan2.maps import full
 from gan_jax.types import Array
 
 
@@ -99,8 +100,3 @@ class Styles(nn.Module):
     def _crossover(self, key: Array) -> Array:
         mixes = jax.random.bernoulli(rng.named(key, "mixes"), self.mixing)
         return jnp.where(mixes, jax.random.randint(rng.named(key, "layer"), (), 1, self.layers), self.layers)
-
-
-def full(x: Array) -> Array:
-    """Returns x in float32, or in its own type if that is wider."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

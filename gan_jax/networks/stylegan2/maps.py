@@ -1,0 +1,50 @@
+"""Maps of StyleGAN2's networks: their sides, types of computation and activation."""
+
+import math
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from gan_jax.errors import UserError
+from gan_jax.types import Array
+
+CLAMP = 256.0  # "conv_clamp" of the official code
+LOW = 4  # number of the highest resolutions that are computed in `dtype`
+
+
+def sides(shape: tuple[int, ...]) -> list[int]:
+    """Returns the sides of maps for images `(H, W, C)`: m, 2 m, 4 m, ..., H, with m from 4 to 7.
+
+    Raises:
+        UserError: If the images are not squares of such a side, at least 8.
+    """
+    each = [shape[0]]
+    while each[0] > 7 and each[0] % 2 == 0:
+        each.insert(0, each[0] // 2)
+    if len(shape) != 3 or shape[0] != shape[1] or len(each) < 2 or not 4 <= each[0] <= 7:
+        raise UserError(
+            f"shape={tuple(shape)}: StyleGAN2 makes square images whose side is 4, 5, 6 or 7 times a power of 2, from "
+            f"8 on; resize the data, such as --resolution {2 ** max(3, min(shape[:2]).bit_length() - 1)}"
+        )
+    return each
+
+
+def count(shape: tuple[int, ...]) -> int:
+    """Returns the number of styles of images `(H, W, C)`: one for each convolution, and one for the last image."""
+    return 2 * len(sides(shape))
+
+
+def dtype_at(dtype: Any, side: int, shape: tuple[int, ...]) -> Any:
+    """Returns the type of computation at a side: `dtype` at the highest resolutions, from 8 on."""
+    return dtype if side >= max(8, 2 * shape[0] // 2**LOW) else None
+
+
+def full(x: Array) -> Array:
+    """Returns x in float32, or in its own type if that is wider."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def activate(x: Array, gain: float = 1.0) -> Array:
+    """Returns leaky ReLU of x, times sqrt(2) and a gain, clipped at 256 times the gain."""
+    return jnp.clip(nn.leaky_relu(x, 0.2) * (math.sqrt(2) * gain), -CLAMP * gain, CLAMP * gain)
