@@ -17,6 +17,7 @@ from gan_jax.convert import r3gan, stylegan2
 from gan_jax.convert.tensors import Converted, Tensors, read
 from gan_jax.data import Dataset, Spec
 from gan_jax.data.dataset import fingerprint
+from gan_jax.devices import compilation
 from gan_jax.errors import UserError
 from gan_jax.runs import checkpoint, directories, lock, records
 
@@ -70,7 +71,7 @@ def convert(file: Path, out: Path, dataset: str | None = None) -> str:
     experiment: Any = importlib.import_module(f"experiments.{architecture.experiment}")
     config = experiment.Config(**settings, dataset=of_data.name)
     system = experiment.build(config, of_data.spec)
-    fresh = jax.jit(lambda key: system.init(rng.named(key, "init")))(rng.key(config.seed))
+    fresh = compilation.run(jax.jit(lambda key: system.init(rng.named(key, "init"))), rng.key(config.seed))
     params, stats = (
         part | jax.tree.map(jnp.asarray, {name: each[i] for name, each in networks.items()})
         for i, part in enumerate((fresh.params, fresh.stats))
@@ -80,7 +81,7 @@ def convert(file: Path, out: Path, dataset: str | None = None) -> str:
     counts = {name: sum(x.size for x in jax.tree.leaves(params[name])) for name in params}
     record |= {"parameters": counts}
     directories.require_directory(out, fresh=False)
-    with lock.held(out):
+    with lock.held(out), directories.undone(out):
         records.write(record, out, 0)
         with checkpoint.writer(out / "checkpoints", wait=True) as save:
             save(system.begin(params, stats), record)
