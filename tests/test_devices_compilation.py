@@ -24,9 +24,9 @@ def test_a_function_is_compiled_once(count, specs):
     function = parallel.spread(lambda state, x: state + x + count, devices, specs)
     state, x = parallel.replicate((jnp.arange(3.0), jnp.ones(3)), devices)
 
-    def note(name, seconds, **others):
-        if name == "/jax/core/compile/backend_compile_duration":
-            compiled.append(seconds)
+    def note(event, duration_secs, **kwargs):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(duration_secs)
 
     jax.monitoring.register_event_duration_secs_listener(note)
     try:

@@ -17,12 +17,14 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from gan_jax import rng
+from gan_jax.checks import require
 from gan_jax.errors import UserError
 from gan_jax.networks.layers import fir
 from gan_jax.networks.layers.batch import minibatch_deviation
 from gan_jax.networks.layers.equalised import EqualisedConv, EqualisedDense
 from gan_jax.networks.layers.modulated import ModulatedConv
 from gan_jax.networks.layers.noise import example_keys
+from gan_jax.networks.layers.sides import root
 from gan_jax.networks.styles import Mapping, Styles, full
 from gan_jax.types import Array
 
@@ -34,17 +36,17 @@ def sides(shape: tuple[int, ...]) -> list[int]:
     """Returns the sides of maps for images `(H, W, C)`: m, 2 m, 4 m, ..., H, with m from 4 to 7.
 
     Raises:
-        UserError: If the images are not squares of such a side, at least 8.
+        UserError: See `layers.sides.root`.
     """
-    each = [shape[0]]
-    while each[0] > 7 and each[0] % 2 == 0:
-        each.insert(0, each[0] // 2)
-    if len(shape) != 3 or shape[0] != shape[1] or len(each) < 2 or not 4 <= each[0] <= 7:
-        raise UserError(
-            f"shape={tuple(shape)}: StyleGAN2 makes square images whose side is 4, 5, 6 or 7 times a power of 2, from "
-            f"8 on; resize the data, such as --resolution {2 ** max(3, min(shape[:2]).bit_length() - 1)}"
-        )
-    return each
+    first = root(shape)
+    return [first * 2**i for i in range((shape[0] // first).bit_length())]
+
+
+def _channels(base: int, most: int, side: int) -> int:
+    """Returns the channels of a map of a side."""
+    few = f"--channel-base {base}: a map of side {side} would have no channels; give at least {side}"
+    require(lambda: base >= side, few)
+    return min(base // side, most)
 
 
 def count(shape: tuple[int, ...]) -> int:
@@ -151,7 +153,7 @@ class Synthesis(nn.Module):
         """Maps styles `[b, layers, width]` to images `[b, H, W, C]`, roughly in [-1, 1]."""
         x, image, start = None, None, 0
         for side in sides(self.shape):
-            features, dtype = min(self.base // side, self.most), _dtype(self.dtype, side, self.shape)
+            features, dtype = _channels(self.base, self.most, side), _dtype(self.dtype, side, self.shape)
             taken = 2 if x is None else 3  # the image's style is also the next block's first
             block = Block(features, self.shape[2], side, dtype, name=f"block_{side}")
             x, image = block(x, image, styles[:, start : start + taken], train)
@@ -226,8 +228,8 @@ class Discriminator(nn.Module):
         each = sides(self.shape)
         x = images
         for side in reversed(each[1:]):
-            dtype, features = _dtype(self.dtype, side, self.shape), min(self.base // side, self.most)
-            after, x = min(self.base // (side // 2), self.most), full(x) if dtype is None else x.astype(dtype)
+            dtype, features = _dtype(self.dtype, side, self.shape), _channels(self.base, self.most, side)
+            after, x = _channels(self.base, self.most, side // 2), full(x) if dtype is None else x.astype(dtype)
             if side == each[-1]:
                 x = _activate(EqualisedConv(features, 1, dtype=dtype, name="from_image")(x))
             x = HalvingBlock(after, self.residual, dtype, name=f"block_{side}")(x)

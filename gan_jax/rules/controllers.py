@@ -123,6 +123,7 @@ def adaptive_augmentation(batch_size: int, target: float = 0.6, images: int = 50
         images: Number of real images in which p can rise from 0 to 1.
         name: Name of the controller, and of the slot with p.
     """
+    users = f"Game(augment=augment.ada({name!r})), or augment.diffusion or methods.pseudo_augmentation with that slot"
     require(lambda: 0 < target < 1, f"target={target}: the target of the mean sign of logits must lie in (0, 1)")
     require(lambda: batch_size >= 1, f"batch_size={batch_size}: it must be at least 1")
     require(lambda: images >= 1, f"images={images}: it must be at least 1")
@@ -132,7 +133,7 @@ def adaptive_augmentation(batch_size: int, target: float = 0.6, images: int = 50
         p = jnp.clip(state.extra[name] + jnp.sign(sign - target) * (batch_size / images), 0, 1)
         return replace(state, extra=state.extra | {name: p}), metrics | {f"{name}/probability": p}
 
-    return Controller(name, hook, lambda params: {name: jnp.zeros(())})
+    return Controller(name, hook, lambda params: {name: jnp.zeros(())}, users=users)
 
 
 def accuracy(decay: float = 0.9, name: str = "accuracy") -> Controller:
@@ -151,7 +152,8 @@ def accuracy(decay: float = 0.9, name: str = "accuracy") -> Controller:
         value = decay * state.extra[name] + (1 - decay) * now
         return replace(state, extra=state.extra | {name: value}), metrics
 
-    return Controller(name, hook, lambda params: {name: jnp.asarray(0.5)})
+    users = f"a player with active=controllers.below(threshold, {name!r})"
+    return Controller(name, hook, lambda params: {name: jnp.asarray(0.5)}, users=users)
 
 
 def below(threshold: float, slot: str = "accuracy") -> Callable[[TrainState], Array]:
