@@ -266,3 +266,13 @@ def test_a_misspelt_experiment_is_answered_by_the_nearest_and_one_alone_is_liste
         index.main("dcgann")
     index.main("dcgan")
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines() if line][:2] == ["basics", "dcgan"]
+
+
+def test_an_argument_without_a_type_is_refused(monkeypatch, capsys):
+    def main(config):
+        raise AssertionError
+
+    monkeypatch.setattr(sys, "argv", ["x", "--steps", "3"])
+    with pytest.raises(SystemExit):
+        cli.cli(main)
+    assert "error: main(config): flags are made from an argument's type" in capsys.readouterr().err
