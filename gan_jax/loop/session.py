@@ -98,11 +98,11 @@ def _prepared(
     system = build(job.config, dataset.spec)
     like = rehearsal.state(system, dataset.spec)
     rehearsal.require_memory(like, feeding.size(dataset), job.devices)
-    rehearsal.update(system, like, dataset, job.config.batch_size)
-    system, frozen = fine_tuning.frozen(system, like, options.freeze)
     key = rng.key(job.config.seed)
     init = partial(compilation.run, jax.jit(lambda key: system.init(rng.named(key, "init"))), key)
     init, parent, inherited = fine_tuning.begun(options.init_from, job.record, found, system, like, init)
+    rehearsal.update(system, like, dataset, job.config.batch_size)
+    system, frozen = fine_tuning.frozen(system, like, options.freeze)
     state, meta = checkpoint.restore(saved, like) if found else (init(), None)
     ended = rollback.ended(meta, job) if meta and int(state.step) < options.steps else None
     if ended or int(state.step) >= options.steps:
