@@ -276,3 +276,28 @@ def test_an_argument_without_a_type_is_refused(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         cli.cli(main)
     assert "error: main(config): flags are made from an argument's type" in capsys.readouterr().err
+
+
+@dataclass(frozen=True)
+class Switches:
+    bright_colours: bool = True
+    """Bright colours."""
+    mirror: bool = False
+    """Mirror images."""
+
+
+def test_the_help_of_a_flag_that_turns_something_off_says_so(monkeypatch, capsys):
+    def main(config: Switches) -> None:
+        """Draws."""
+
+    monkeypatch.setattr(sys, "argv", ["x", "--help"])
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit):
+        cli.cli(main, presets={"plain": Switches(), "mirrored": Switches(mirror=True)})
+    shown = capsys.readouterr().out
+    assert "Bright colours. --no-bright-colours turns it off. (default: True)" in shown
+    assert "Mirror images. (default: False)" in shown
+    monkeypatch.setattr(sys, "argv", ["x", "--preset", "mirrored", "--help"])
+    with pytest.raises(SystemExit):
+        cli.cli(main, presets={"mirrored": Switches(mirror=True)})
+    assert "Mirror images. --no-mirror turns it off. (default: True)" in capsys.readouterr().out

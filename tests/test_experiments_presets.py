@@ -120,7 +120,7 @@ def test_wgans_networks_have_the_parameters_of_the_authors_code_and_the_biases_t
     inner = sum(conv(4, a, b, bias=False) for a, b in maps)
     g = conv(4, 100, 512, bias=False) + 2 * 512 + inner + 2 * (256 + 128 + 64) + conv(4, 64, 3, bias=False)
     d = conv(4, 3, 64, bias=False) + inner + 2 * (128 + 256 + 512) + conv(4, 512, 1, bias=False)
-    assert counts("wgan", "paper-64") == [g + 3, d + 64 + 1]
+    assert counts("wgan", "lsun64") == [g + 3, d + 64 + 1]
 
 
 def test_flags_override_the_preset_in_any_order():
@@ -150,11 +150,11 @@ def test_an_experiment_without_presets_says_so():
 def test_help_lists_the_presets_and_shows_the_values_of_one(monkeypatch, capsys):
     wgan = importlib.import_module("experiments.wgan")
     monkeypatch.setenv("COLUMNS", "100")
-    for words, default in (([], 0.0005), (["--preset", "paper-64"], 5e-05)):
+    for words, default in (([], 0.0005), (["--preset", "lsun64"], 5e-05)):
         with pytest.raises(SystemExit):
             cli.cli(wgan.main, "WGAN.", [*words, "--help"], wgan.PRESETS)
         text = " ".join(capsys.readouterr().out.replace("│", " ").split())
-        assert "--preset NAME" in text and re.search(r"paper-64 --dataset \S+ .*--batch-size 64", text)
+        assert "--preset NAME" in text and re.search(r"lsun64 --dataset \S+ .*--batch-size 64", text)
         assert re.search(rf"--g-learning-rate FLOAT .*?\(default: {default}\)", text)
 
 

@@ -178,15 +178,14 @@ def _fields(kind: Any, default: Any) -> list[StructFieldSpec]:
     """Returns the fields of a dataclass as tyro knows them, the help of each as one paragraph."""
     spec = ConstructorRegistry.get_struct_spec(StructTypeInfo.make(kind, default, in_union_context=False))
     assert isinstance(spec, StructConstructorSpec)
-    return [
-        StructFieldSpec(each.name, each.type, each.default, functools.partial(_paragraph, each.helptext))
-        for each in spec.fields
-    ]
+    return [StructFieldSpec(each.name, each.type, each.default, functools.partial(_help, each)) for each in spec.fields]
 
 
-def _paragraph(text: Any) -> str | None:
-    text = text() if callable(text) else text
-    return text and " ".join(text.split())
+def _help(field: StructFieldSpec) -> str | None:
+    """Returns the help of a field as one paragraph. Of a flag that is on, tyro shows only --no-NAME: it says so."""
+    text = field.helptext() if callable(field.helptext) else field.helptext
+    off = f" --no-{field.name.replace('_', '-')} turns it off." if field.default is True else ""
+    return text and " ".join(text.split()) + off
 
 
 def _group(kind: Any, field: StructFieldSpec) -> str:
