@@ -5,8 +5,8 @@
         G minimises -log D(G(z))
 
 The image size sets the depth: G doubles maps of side 4, 5 or 6 up to the side of the images, and D halves them again.
-Each smaller map has twice as many channels, up to `--max-widening` times the largest's. `--preset 64` has the paper's
-settings for images of side 64, but its kernels are 4x4, as in the Torch code by one of the authors, instead of 5x5. The
+Each smaller map has twice as many channels, up to `--max-widening` times the largest's. `--preset lsun64` has the
+paper's settings for LSUN bedrooms, but its kernels are 4x4, as in the Torch code by one of the authors, not 5x5. The
 defaults are narrower and faster, with few latent dimensions, and learn digits on a CPU in minutes. Samples come from an
 average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
 
@@ -50,7 +50,7 @@ class Config(baseline.Baseline):
 
 PRESETS = {
     # section 4 and figures 1 and 3; five epochs of 3,033,042 images
-    "64": Config(
+    "lsun64": Config(
         dataset="lsun/bedroom",
         resolution=64,
         batch_size=128,

@@ -8,7 +8,7 @@ G is a U-Net, and D judges patches. The paper halves D's loss, which does not ch
 is cGAN, `--no-conditional` hides the source from D, `--adversarial 0` is L1 alone. `--dataset`: edges:NAME, grey:NAME,
 inverted:NAME of any image set, or pairs:DIRECTORY:DIRECTORY with the same file names in both.
 
-`--preset 256` (with a `--dataset` of your own) has the paper's networks and optimisers, and the iterations for its
+`--preset facades256` (with a `--dataset` of your own) has the paper's networks, optimisers and iterations for its
 facades (200 epochs of 400 pairs). The paper also takes random crops and mirror images at side 286, keeps dropout, its
 noise, at test time, and tries a discriminator with a receptive field of 286 pixels. None of that is here: dropout acts
 in training alone, and norms use each image's own moments, so that a translation is a function of its source. In the
@@ -43,7 +43,7 @@ class Config(baseline.Adam, baseline.Widening, baseline.Common):
     adversarial: float = 1.0
     """Weight of the adversarial loss; 0 for none."""
     conditional: bool = True
-    """Whether the discriminator also sees the source."""
+    """The source as a further input of the discriminator."""
     receptive_field: Field = 16
     """Side, in pixels, of the patches that the discriminator judges."""
     depth: int = 2
@@ -57,7 +57,7 @@ class Config(baseline.Adam, baseline.Widening, baseline.Common):
 
 PRESETS = {
     # section 3.3 and appendix 6.1 and 6.2; train.lua and models.lua of phillipi/pix2pix
-    "256": Config(
+    "facades256": Config(
         resolution=256,
         batch_size=1,
         l1=100.0,

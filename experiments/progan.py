@@ -11,7 +11,7 @@ group of examples. The penalty's gradient is that of the sum of a batch's logits
 Each stage computes only the sides that it needs; all stages are compiled at the start of a run.
 
 `--preset paper-cifar10` has the settings of the authors' Theano code for the paper's section on CIFAR-10, and
-`--preset paper-lsun-128` those for table 1 (g), LSUN bedrooms of side 128, in the folder that `--dataset` names. There
+`--preset paper-lsun128` those for table 1 (g), LSUN bedrooms of side 128, in the folder that `--dataset` names. There
 is no preset for CelebA-HQ, whose batches have 16 images up to 128 pixels, and 14, 6 and 3 from 256 on. Two things
 differ from that code: each player draws its own latents when both move at once, and the decay of G's average is ramped
 up in the first iterations.
@@ -50,7 +50,7 @@ class Config(baseline.Baseline):
     group: int = 4
     """Examples in a group of the minibatch standard deviation; must divide the batch."""
     pool_first: bool = True
-    """Average D's maps before the activation, which is faster, instead of after it."""
+    """Average D's maps before the activation, which is faster than after it."""
     at_once: bool = False
     """Update both players at once, instead of in turns."""
     latent_size: int = 64
@@ -88,7 +88,7 @@ PRESETS: dict[str, Config] = {
         max_widening=1,
         run=loop.Run(steps=20_000_000 // 16, sample_every=5_000),  # total_kimg=20000
     ),
-    "paper-lsun-128": replace(  # "Section 6.1", bedroom128, pixelwise-normalization: table 1 (g)
+    "paper-lsun128": replace(  # "Section 6.1", bedroom128, pixelwise-normalization: table 1 (g)
         THEANO,
         dataset="lsun-bedroom",
         resolution=128,

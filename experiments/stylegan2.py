@@ -48,7 +48,7 @@ class Config(baseline.Essentials):
     channel_max: int = 64
     """Most channels of a map."""
     residual: bool = True
-    """Whether the discriminator's blocks have skip connections."""
+    """Skip connections in the discriminator's blocks."""
     group: int = 4
     """Examples in a group of the minibatch standard deviation; must divide the batch size."""
     learning_rate: float = 0.0025

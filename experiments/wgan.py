@@ -8,7 +8,7 @@ As in the authors' code, the critic is updated 100 times before each of G's firs
 of them: G then waits for 19 iterations. The optimiser is RMSProp with PyTorch's defaults, as momentum made the paper's
 critics unstable.
 
-`--preset paper-64` has the settings of the paper and of the authors' code for LSUN bedrooms; but here the last layer of
+`--preset lsun64` has the settings of the paper and of the authors' code for LSUN bedrooms; but here the last layer of
 G, and the first and last of the critic, have biases. The default learning rates are higher. Samples come from an
 average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
 
@@ -46,7 +46,7 @@ class Config(baseline.Schedule, baseline.Rates, baseline.Networks):
 
 PRESETS = {
     # algorithm 1; martinarjovsky/WassersteinGAN, main.py: 25 epochs of 3,033,042 images, 5 batches per iteration
-    "paper-64": Config(
+    "lsun64": Config(
         dataset="lsun/bedroom",
         resolution=64,
         batch_size=64,

@@ -266,3 +266,38 @@ def test_a_misspelt_experiment_is_answered_by_the_nearest_and_one_alone_is_liste
         index.main("dcgann")
     index.main("dcgan")
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines() if line][:2] == ["basics", "dcgan"]
+
+
+def test_an_argument_without_a_type_is_refused(monkeypatch, capsys):
+    def main(config):
+        raise AssertionError
+
+    monkeypatch.setattr(sys, "argv", ["x", "--steps", "3"])
+    with pytest.raises(SystemExit):
+        cli.cli(main)
+    assert "error: main(config): flags are made from an argument's type" in capsys.readouterr().err
+
+
+@dataclass(frozen=True)
+class Switches:
+    bright_colours: bool = True
+    """Bright colours."""
+    mirror: bool = False
+    """Mirror images."""
+
+
+def test_the_help_of_a_flag_that_turns_something_off_says_so(monkeypatch, capsys):
+    def main(config: Switches) -> None:
+        """Draws."""
+
+    monkeypatch.setattr(sys, "argv", ["x", "--help"])
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit):
+        cli.cli(main, presets={"plain": Switches(), "mirrored": Switches(mirror=True)})
+    shown = capsys.readouterr().out
+    assert "Bright colours. --no-bright-colours turns it off. (default: True)" in shown
+    assert "Mirror images. (default: False)" in shown
+    monkeypatch.setattr(sys, "argv", ["x", "--preset", "mirrored", "--help"])
+    with pytest.raises(SystemExit):
+        cli.cli(main, presets={"mirrored": Switches(mirror=True)})
+    assert "Mirror images. --no-mirror turns it off. (default: True)" in capsys.readouterr().out

@@ -83,12 +83,50 @@ def test_a_conditional_stylegan2_is_recognised_and_sampled(tmp_path):
 LAST = "Model.AggregationLayer.Layer.weight"
 
 
+STYLES = {
+    "G_ema.mapping.w_avg": (6,),
+    "G_ema.mapping.fc0.weight": (6, 4),
+    "G_ema.synthesis.b4.conv1.weight": (8, 8, 3, 3),
+    "G_ema.synthesis.b4.torgb.weight": (3, 8, 1, 1),
+}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        (STYLES, "the generator has blocks for maps of side 4, instead of 4, 8, 16"),
+        (STYLES | {"G_ema.synthesis.b32.conv1.weight": (8, 8, 3, 3)}, "blocks for maps of side 4, 32, instead of"),
+        ({"G_ema.synthesis.b8.conv1.weight": (8, 8, 3, 3)}, r"generator are missing: G_ema.mapping.w_avg, .*b4"),
+        ({"D.b8.conv0.weight": (8, 8, 3, 3)}, r"generator are missing: G_ema.mapping.w_avg"),
+        ({"D.Model.MainLayers.0.Layers.0.LinearLayer1.Layer.weight": (8, 8, 1, 1)}, "generator are missing: G_ema.Mod"),
+        ({"generator.conv.weight": (8, 8, 3, 3)}, "neither to r3gan nor stylegan2: they are named like generator.conv"),
+        ({}, "there are none; gan_jax/convert/README.md has a recipe"),
+    ],
+)
+def test_what_a_file_lacks_is_named_with_the_file_and_without_flags_that_do_not_exist(tmp_path, shapes, message):
+    file = tmp_path / "x.npz"
+    np.savez(file, **{name: np.ones(shape) for name, shape in shapes.items()})  # pyright: ignore[reportArgumentType]
+    with pytest.raises(UserError, match=rf"^{file}: .*{message}") as error:
+        convert.convert(file, tmp_path / "run")
+    assert "--" not in str(error.value)
+
+
+def test_a_generator_of_one_stage_is_refused(tensors, tmp_path):
+    one = {n: x for n, x in tensors.items() if n.startswith("G_ema") and not re.search(r"MainLayers\.[1-9]", n)}
+    np.savez(tmp_path / "x.npz", **one)
+    with pytest.raises(UserError, match=r"x.npz: the generator has maps of side 4, instead of 4, 8, 16"):
+        convert.convert(tmp_path / "x.npz", tmp_path / "run")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda x: x.pop("G_ema.Model.MainLayers.1.Layers.1.NonLinearity2.Bias"), "missing: G_ema.*NonLinearity2.Bias"),
         (lambda x: x.pop("D.Model.ExtractionLayer.Layer.weight"), "missing: D.Model.Extraction"),
-        (lambda x: x.pop(f"G_ema.{LAST}"), "AggregationLayer.Layer.weight missing; give the state dict of an R3GAN"),
+        (
+            lambda x: x.pop(f"G_ema.{LAST}"),
+            "generator are missing: .*AggregationLayer.Layer.weight; give its whole state dict",
+        ),
         (lambda x: x.update({"D.Model.Extra.weight": np.ones(3)}), "superfluous: D.Model.Extra.weight"),
         (lambda x: x.update({"G.Model.Extra": np.ones(3)}), "G.Model.Extra belong to no network"),
         (lambda x: x.update({f"G_ema.{LAST}": np.ones((3, 5, 1, 1))}), r"wrong shape: G_ema.*\(3, 5, 1, 1\)"),

@@ -12,6 +12,7 @@ import pytest
 
 import experiments
 from gan_jax import cli, sweep
+from gan_jax.cli import options
 from gan_jax.data import Spec, names
 from gan_jax.errors import UserError
 
@@ -121,7 +122,7 @@ def test_wgans_networks_have_the_parameters_of_the_authors_code_and_the_biases_t
     inner = sum(conv(4, a, b, bias=False) for a, b in maps)
     g = conv(4, 100, 512, bias=False) + 2 * 512 + inner + 2 * (256 + 128 + 64) + conv(4, 64, 3, bias=False)
     d = conv(4, 3, 64, bias=False) + inner + 2 * (128 + 256 + 512) + conv(4, 512, 1, bias=False)
-    assert counts("wgan", "paper-64") == [g + 3, d + 64 + 1]
+    assert counts("wgan", "lsun64") == [g + 3, d + 64 + 1]
 
 
 def test_flags_override_the_preset_in_any_order():
@@ -136,14 +137,26 @@ def test_flags_override_the_preset_in_any_order():
         cli.parsed(wgan_gp.Config, ["--preset", "cifar"], "x", presets=wgan_gp.PRESETS)
 
 
+def test_the_flags_that_help_shows_for_a_preset_make_it():
+    for module, name in PRESETS:
+        words = " ".join(options._flags(module.PRESETS[name], module.Config())).split()
+        assert cli.parsed(module.Config, words, "x") == module.PRESETS[name], (module.__name__, name)
+
+
+def test_an_experiment_without_presets_says_so():
+    fastgan = importlib.import_module("experiments.fastgan")
+    with pytest.raises(UserError, match=r"--preset small: experiments.fastgan has no presets"):
+        cli.parsed(fastgan.Config, ["--preset", "small"], "python -m experiments.fastgan")
+
+
 def test_help_lists_the_presets_and_shows_the_values_of_one(monkeypatch, capsys):
     wgan = importlib.import_module("experiments.wgan")
     monkeypatch.setenv("COLUMNS", "100")
-    for words, default in (([], 0.0005), (["--preset", "paper-64"], 5e-05)):
+    for words, default in (([], 0.0005), (["--preset", "lsun64"], 5e-05)):
         with pytest.raises(SystemExit):
             cli.cli(wgan.main, "WGAN.", [*words, "--help"], wgan.PRESETS)
         text = " ".join(capsys.readouterr().out.replace("│", " ").split())
-        assert "--preset NAME" in text and "paper-64" in text
+        assert "--preset NAME" in text and re.search(r"lsun64 --dataset \S+ .*--batch-size 64", text)
         assert re.search(rf"--g-learning-rate FLOAT .*?\(default: {default}\)", text)
 
 

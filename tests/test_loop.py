@@ -19,6 +19,7 @@ from toy import points_game
 from toy_experiment import Config
 
 from gan_jax import data, loop, pictures, runs
+from gan_jax.devices import compilation
 from gan_jax.errors import UserError
 from gan_jax.loop import session
 from gan_jax.runs import checkpoint, directories, lock, log
@@ -240,6 +241,81 @@ def test_a_finished_run_is_left_alone(whole, capsys):
     state = train(whole[1])
     assert_same_bits(state, whole[0])
     assert "has already run 6 iterations, and --steps is 6" in capsys.readouterr().out
+
+
+def tree(directory):
+    return {path: path.is_file() and path.read_bytes() for path in directory.rglob("*")}
+
+
+@pytest.mark.parametrize("at", ["build", "init", "grid"])
+@pytest.mark.parametrize("before", ["nothing", "files", "fresh"])
+def test_a_start_that_fails_leaves_nothing_that_was_not_there_before(tmp_path, monkeypatch, at, before):
+    def build(config, spec):
+        if at == "build":
+            raise UserError("a setting is wrong")
+        return toy_experiment.build(config, spec)
+
+    def fail(*_):
+        raise MemoryError(f"full at the {at}")
+
+    workdir = tmp_path / "runs" / "new"
+    if before != "nothing":
+        workdir.mkdir(parents=True)
+        (workdir / ("run.json" if before == "fresh" else "notes.txt")).write_text("{}")
+    kept = tree(tmp_path)
+    if at != "build":
+        monkeypatch.setattr(*((compilation, "run") if at == "init" else (pictures, "save_png")), fail)
+    with pytest.raises((UserError, MemoryError)):
+        loop.run(build, data.load("ring"), config(workdir, fresh=before == "fresh"))
+    assert tree(tmp_path) == kept
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_the_first_iteration_ends_the_program_at_once(tmp_path, monkeypatch, capsys, number):
+    monkeypatch.setattr(pictures, "save_png", lambda path, image: os.kill(os.getpid(), number))
+    with pytest.raises(SystemExit) as stopped:
+        train(tmp_path / "run")
+    assert stopped.value.code == 128 + number and not (tmp_path / "run").exists()
+    assert f"stopped by {number.name} before the first iteration: nothing to save" in capsys.readouterr().out
+
+
+LONG = """
+    import jax
+    import jax.numpy as jnp
+
+    system = points_game(optimizer=optax.adam(config.learning_rate))
+
+    def update(state, batch, key):
+        state, metrics = system.update(state, batch, key)
+        x = jnp.ones((8, 8)) * state.step
+        for i in range(400):  # a minute to compile
+            x = jnp.tanh(x @ x + i * jnp.roll(x, i % 7, 0)[:, ::-1]).at[i % 5].add(jnp.sin(x[3]))
+        return state, metrics | {"x": x.sum()}
+
+    return system._replace(update=update)
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_compilation(tmp_path):
+    script, text = tmp_path / "long.py", Path(toy_experiment.__file__).read_text()
+    script.write_text(text.replace("    return points_game(optimizer=optax.adam(config.learning_rate))\n", LONG))
+    process = subprocess.Popen(
+        [sys.executable, script, "--workdir", tmp_path / "run"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, [Path(__file__).parent, Path(__file__).parents[1]]))},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    while "compiling" not in process.stdout.readline():
+        assert process.poll() is None
+    time.sleep(10)  # the program is traced, and compiles
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    said, errors = process.communicate(timeout=100)
+    assert process.returncode == 130 and time.monotonic() - began < 10 and not errors
+    assert "stopped by SIGINT before the first iteration" in said and not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

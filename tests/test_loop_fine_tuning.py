@@ -12,6 +12,7 @@ import pytest
 from toy import gan
 
 from gan_jax import data, latents, loop, losses
+from gan_jax.devices import compilation
 from gan_jax.errors import UserError
 from gan_jax.loop import fine_tuning
 from gan_jax.networks import linen, mlp
@@ -94,8 +95,8 @@ def test_networks_and_averages_are_the_parents_where_they_fit_and_all_else_is_ne
         )
     assert_same_bits(state.extra["lookahead"], state.params)  # slow weights start from the networks, not from noise
     assert int(state.step) == 0 and all(not np.any(x) for x in jax.tree.leaves(state.opt_state))
-    assert re.search(r"  discriminator: (\d+) of \1 arrays$", text, re.MULTILINE)
-    assert "other shape: params/generator/Dense_0/kernel float32[4, 8] there, float32[6, 8] here" in text
+    assert re.search(r"  discriminator: (\d+) of \1 arrays fit$", text, re.MULTILINE)
+    assert "other shape: Dense_0/kernel float32[4, 8] there, float32[6, 8] here" in text
     assert record["parent"]["step"] == 2 and record["parent"]["path"] == str(workdir.resolve())
 
 
@@ -168,8 +169,26 @@ def test_a_parent_must_have_networks_that_fit(tmp_path, parent):
     def begin(record):
         fine_tuning.begun(parent[1], record, None, build(Config(), RING.spec), other, lambda: other)
 
-    with pytest.raises(UserError, match="no array fits"):
-        begin(records.describe(build, RING, Config()))
+    with pytest.raises(UserError, match=r" 0 fit .*settings differ \(latent_size 4 there, 5 here\).* same networks"):
+        begin(records.describe(build, RING, Config(latent_size=5)))
     edges = {"data": {"name": "edges:digits", "kind": "image", "source": [28, 28, 1]}}
     with pytest.raises(UserError, match=r"it is a generator of points \(data ring\), but .* is a translator of image"):
         begin(edges)
+
+
+def test_a_parent_of_another_experiment_is_refused_before_anything_is_compiled(tmp_path, parent, monkeypatch):
+    def other(config, spec):
+        """Networks whose last biases alone fit, by chance."""
+        networks = {
+            "generator": linen(mlp.Generator((2,), (30, 30), "none", bounded=False), (4,)),
+            "discriminator": linen(mlp.Discriminator((30, 30, 30)), (2,)),
+        }
+        return gan(networks, losses.non_saturating(), latents.normal(4), optax.sgd(0.1))
+
+    other.__module__ = "experiments.other"
+    monkeypatch.setattr(compilation, "run", lambda *_: pytest.fail("compiled"))
+    run = loop.Run(workdir=tmp_path / "run", init_from=parent[1])
+    said = "it is a run of test_loop_fine_tuning, and this is a run of other: give a run of other, or leave"
+    with pytest.raises(UserError, match=said):
+        loop.run(other, RING, Config(run=run))
+    assert not (tmp_path / "run").exists()

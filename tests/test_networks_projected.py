@@ -107,6 +107,13 @@ def test_the_features_stay_as_they_are_in_a_game_and_each_scale_gives_its_logits
     assert logits.shape == (4, 8 * 8 + 8 * 8)  # of maps of side 16, which is halved, and 8
 
 
+def test_r1_with_the_authors_batch_norm_is_refused_and_the_place_of_the_norm_named():
+    critic = projected(TINY, (8, 8, 1), 2, Critics(2))
+    networks = {"generator": linen(dcgan.Generator((8, 8, 1), 2), (4,)), "discriminator": critic}
+    with pytest.raises(UserError, match=r"'r1' .*batch norm.*of networks.projected, critic=.*Critics\(norm='none'\)"):
+        gan(networks, losses.hinge(), latents.normal(4), optax.sgd(0.1), terms={"discriminator": [penalties.r1(0.1)]})
+
+
 def test_features_without_maps_are_refused():
     flat = Backbone({}, lambda weights, x: (x.reshape(len(x), -1),))
     with pytest.raises(UserError, match=r"features have shapes \[\(1, 784\)\]; give a tuple of maps"):

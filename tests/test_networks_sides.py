@@ -7,18 +7,32 @@ import numpy as np
 import pytest
 from toy import few
 
-from gan_jax.networks import biggan, dcgan, linen, resnet
+from gan_jax.networks import biggan, dcgan, fastgan, linen, progan, r3gan, resnet, stylegan2
 from gan_jax.networks.autoencoder import Autoencoder, UpsamplingAutoencoder, UpsamplingDecoder
 from gan_jax.networks.encoder import Encoder
 from gan_jax.networks.heads import WithLatent
 from gan_jax.networks.layers.sides import ROOTS, map_sides, root, widths
 
 KEY = jax.random.key(0)
+
+
+def layout(shape):
+    return r3gan.Layout(shape, width=64, blocks=1, group_width=1)
+
+
 MODULES = {  # module of images of a shape, the shapes of its inputs, and of its output
     "dcgan generator": lambda shape: (dcgan.Generator(shape, 2), [(3,)], shape),
     "dcgan discriminator": lambda shape: (dcgan.Discriminator(shape, 2), [shape], ()),
     "residual generator": lambda shape: (resnet.Generator(shape, 2), [(3,)], shape),
     "residual discriminator": lambda shape: (resnet.Discriminator(shape, 2), [shape], ()),
+    "growing generator": lambda shape: (progan.Generator(shape, 2), [(3,)], shape),
+    "growing discriminator": lambda shape: (progan.Discriminator(shape, 2), [shape], ()),
+    "StyleGAN2 generator": lambda shape: (stylegan2.Generator(shape, 4, 2, base=4096, most=4), [(3,)], shape),
+    "StyleGAN2 discriminator": lambda shape: (stylegan2.Discriminator(shape, base=4096, most=4, group=2), [shape], ()),
+    "R3GAN generator": lambda shape: (r3gan.Generator(layout(shape)), [(3,)], shape),
+    "R3GAN discriminator": lambda shape: (r3gan.Discriminator(layout(shape)), [shape], ()),
+    "FastGAN generator": lambda shape: (fastgan.Generator(shape, 4), [(3,)], shape),
+    "FastGAN discriminator": lambda shape: (fastgan.Discriminator(shape, 4), [shape], None),
     "conditional generator": lambda shape: (biggan.Generator(shape, 3, 1, embedding=2), [(12,)], shape),
     "conditional discriminator": lambda shape: (biggan.Discriminator(shape, 3, 1), [shape, ()], ()),
     "deep generator": lambda shape: (biggan.Generator(shape, 3, 4, embedding=2, deep=True), [(12,)], shape),
@@ -31,6 +45,11 @@ MODULES = {  # module of images of a shape, the shapes of its inputs, and of its
 }
 
 
+def patches(side):
+    """The logits of FastGAN's discriminator: its last map, less 3 at each end, is of twice the smallest side."""
+    return (2 * ROOTS[side] - 3,) * 2
+
+
 def made(name, side):
     module, given, out = MODULES[name]((side, side, 3))
     return linen(module, *given), given, out
@@ -40,9 +59,9 @@ def paths(tree):
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
-def test_sides_are_4_to_7_times_a_power_of_2_up_to_512():
-    assert sorted(ROOTS) == [n for n in range(8, 513) if n / 2 ** (n.bit_length() - 3) in (4, 5, 6, 7)]
-    assert {28, 32, 48, 64, 96, 128, 256, 512} <= set(ROOTS)
+def test_sides_are_4_to_7_times_a_power_of_2_up_to_1024():
+    assert sorted(ROOTS) == [n for n in range(8, 1025) if n / 2 ** (n.bit_length() - 3) in (4, 5, 6, 7)]
+    assert {28, 32, 48, 64, 96, 128, 256, 512, 1024} <= set(ROOTS)
 
 
 @pytest.mark.parametrize("side", ROOTS)
@@ -62,14 +81,17 @@ def test_channels_double_up_to_the_cap():
         assert max(leaf.shape[-1] for path, leaf in params.items() if "Conv" in path) == 8 * 2
 
 
-@pytest.mark.parametrize("side", few([8, 40, 96, 112, 512], 40))
+@pytest.mark.parametrize("side", few([8, 40, 96, 112, 1024], 40))
 def test_every_network_fits_every_side(side):
     for name in MODULES:
+        if "FastGAN" in name and side < 16:
+            continue
         network, given, out = made(name, side)
         like = jax.eval_shape(network.init, KEY)
         inputs = [jax.ShapeDtypeStruct((2, *shape), "float32") for shape in given]
-        output = jax.eval_shape(lambda p, s, *x, n=network: n.apply(p, s, *x, train=True)[0], *like, *inputs)
-        assert (output["logits"] if isinstance(output, dict) else output).shape == (2, *out), name
+        output = jax.eval_shape(lambda p, s, *x, n=network: n.apply(p, s, *x, train=True, key=KEY)[0], *like, *inputs)
+        output = output["logits"] if isinstance(output, dict) else output
+        assert output.shape == (2, *(patches(side) if out is None else out)), name
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -78,14 +100,16 @@ def test_every_network_fits_every_side(side):
     [
         ((50, 50, 3), r"--resolution 48 or --resolution 56"),
         ((100, 100, 3), r"--resolution 96 or --resolution 112"),
-        ((640, 640, 3), r"\(--resolution 512\)"),
-        ((7, 7, 3), r"\(--resolution 8\)"),
-        ((48, 64, 3), r"\(--resolution 48\)"),
+        ((600, 600, 3), r"--resolution 512 or --resolution 640"),
+        ((2000, 2000, 3), r"--resolution 1024"),
+        ((7, 7, 3), r"--resolution 8"),
+        ((48, 64, 3), r"--resolution 48"),
     ],
 )
 def test_other_sides_are_refused_and_the_nearest_named(name, shape, near):
     module, given, _ = MODULES[name](shape)
-    with pytest.raises(ValueError, match=rf"shape=\({shape[0]}, {shape[1]}, 3\).*4, 5, 6 or 7 times.*{near}"):
+    near = near.replace("8", "16") if "FastGAN" in name and shape[0] == 7 else near
+    with pytest.raises(ValueError, match=rf"images of {shape[0]}x{shape[1]}: .*4, 5, 6 or 7 times.*give {near}"):
         jax.eval_shape(linen(module, *given).init, KEY)
 
 

@@ -392,7 +392,7 @@ def test_the_conditional_form_with_every_part_keeps_the_form_of_its_state():
 
 def test_images_that_cannot_be_made_are_refused():
     for shape in ((36, 36, 3), (32, 64, 3), (4, 4, 3), (32,)):
-        with pytest.raises(ValueError, match="StyleGAN2 makes square images"):
+        with pytest.raises(ValueError, match=r"images.*4, 5, 6 or 7 times a power of 2"):
             count(shape)
     assert count((1024, 1024, 3)) == 18 and count((28, 28, 1)) == 6
     with pytest.raises(ValueError, match="classes=3: this discriminator takes labels"):

@@ -383,18 +383,26 @@ def test_what_is_made_again_for_the_backward_pass_is_the_same(name, keep):
 @pytest.mark.parametrize(
     ("module", "shape", "match"),
     [
-        (UNet(1, 2, 3), (28, 28, 1), r"depth=3: images of 28x28 .* 2 times; give depth=2 or .* such as 32"),
-        (UNet(1, 2, 4), (16, 24, 1), r"depth=4: images of 16x24 .* give depth=3 or .* such as 32"),
-        (UNet(1, 2, 1), (7, 8, 1), r"depth=1: images of 7x8 .* 0 times; give another --resolution, such as 8"),
+        (
+            UNet(1, 2, 3),
+            (28, 28, 1),
+            r"images of 28x28: depth=3, .* 2 times; give depth=2, or --resolution 24 or",
+        ),
+        (UNet(1, 2, 4), (16, 24, 1), r"images of 16x24: depth=4, .* 3 times; give depth=3, or --resolution 16"),
+        (UNet(1, 2, 1), (7, 8, 1), r"images of 7x8: depth=1, .* 0 times; give --resolution 6 or --resolution 8"),
         (UNet(1, 2, 0), (8, 8, 1), "depth=0: give at least 1"),
-        (Translator(1, 2, downs=2), (30, 30, 1), r"downs=2: images of 30x30 .* give downs=1 or .* such as 32"),
+        (
+            Translator(1, 2, downs=2),
+            (30, 30, 1),
+            r"images of 30x30: downs=2, .* give downs=1, or .* 28 or .* 32",
+        ),
         (
             PatchGAN(2, 70),
             (16, 16, 1),
-            r"receptive_field=70: .*16x16.* at least 24; give .*=1 or 16 or 34,",
+            r"images of 16x16: receptive_field=70 .* at least 24; give .*=1 or 16 or 34, or --resolution 24",
         ),
-        (PatchGAN(2, 34), (8, 11, 1), r"receptive_field=34: .*8x11.* at least 12; give receptive_field=1 or 16,"),
-        (PatchGAN(2, "image"), (4, 4, 1), "receptive_field='image': images of 4x4"),
+        (PatchGAN(2, 34), (8, 11, 1), r"images of 8x11: .*=34 .* at least 12; give receptive_field=1 or 16, or .* 12"),
+        (PatchGAN(2, "image"), (4, 4, 1), "images of 4x4: .*receptive_field='image'.* --resolution 5"),
         (PatchGAN(2, 50), (32, 32, 1), "receptive_field=50: give 1, 16, 34, 70 or 'image'"),  # pyright: ignore
     ],
 )

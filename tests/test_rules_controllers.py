@@ -185,6 +185,27 @@ def test_weights_may_be_traced_and_are_then_not_checked():
     assert float(found[1]) == pytest.approx(2 * float(found[0]), rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("controller", "remedy"),
+    [
+        (controllers.adaptive_augmentation(8), r"slot 'ada'; add Game\(augment=augment.ada\('ada'\)\)"),
+        (controllers.adaptive_augmentation(8, name="p"), r"slot 'p'; add"),
+        (controllers.accuracy(), r"slot 'accuracy'; add a player with active=controllers.below"),
+    ],
+)
+def test_a_controller_whose_slot_nothing_reads_is_refused(controller, remedy):
+    batch = {"image": points()["image"][:8]}
+    game = points_game(controllers=[controller])
+    with pytest.raises(ValueError, match=remedy):
+        jax.eval_shape(game.update, jax.eval_shape(game.init, KEY), batch, KEY)
+
+    def augment(images, keys, state):
+        return images * (1 + state.extra[controller.name])
+
+    game = points_game(controllers=[controller], augment=augment)  # one's own reads it as well
+    jax.eval_shape(game.update, jax.eval_shape(game.init, KEY), batch, KEY)
+
+
 def test_two_parts_cannot_carry_one_slot():
     twice = (controllers.accuracy(), controllers.accuracy(decay=0.5))
     with pytest.raises(ValueError, match="two are named 'accuracy'"):

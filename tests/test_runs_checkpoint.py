@@ -343,7 +343,7 @@ def test_the_meta_can_be_amended(run):
 
 @pytest.mark.parametrize("name", ["back\\slash", "brack[e]t", "bytes\udcff"])
 def test_a_path_from_which_nothing_could_be_read_back_is_refused(tmp_path, name):
-    with pytest.raises(ValueError, match=r"cannot be read back .* give another --workdir"):
+    with pytest.raises(ValueError, match=r"cannot be read back .* give another directory"):
         save(tmp_path / name, make_state())
     assert not list(tmp_path.iterdir())
 
@@ -351,7 +351,7 @@ def test_a_path_from_which_nothing_could_be_read_back_is_refused(tmp_path, name)
 def test_a_directory_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     for directory in (tmp_path / "file", tmp_path / "file" / "checkpoints"):
-        with pytest.raises(UserError, match=r"cannot be written there \(.+\); give another --workdir"):
+        with pytest.raises(UserError, match=r"cannot be written there \(.+\); give another directory"):
             save(directory, make_state())
 
     def refuse(*args: Any) -> None:

@@ -370,6 +370,7 @@ def test_real_examples_are_beside_the_samples_and_captions_say_what_rows_and_col
     pictures.save_png(finished / "real.png", np.full((20, 30, 3), 9, np.uint8))
     pictures.save_png(finished / "codes.png", np.full((20, 30, 3), 8, np.uint8))
     about(finished, captions={"samples": "columns by label: 0, 1", "codes": "one code varied a row, from the top: a"})
+    assert f"python -m gan_jax.sample {finished} grid --labels 0 1\n" in page(finished)
     html = page(finished)
     section = re.search(r"<h2>Samples</h2>(.*?)</section>", html, re.DOTALL)
     assert section

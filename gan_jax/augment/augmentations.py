@@ -178,7 +178,7 @@ def ada(
         return image
 
     def augment(images: Array, keys: Array, state: TrainState) -> Array:
-        p = carried(state, slot, "controllers.adaptive_augmentation()")
+        p = carried(state, slot, f"controllers.adaptive_augmentation(batch_size, name={slot!r})")
         if color and images.shape[-1] not in (1, 3):
             raise UserError(f"ada: color=True needs 1 or 3 channels, images have {images.shape[-1]}; give color=False")
         return _each(lambda image, key: one(image, key, p))(images, keys, state)

@@ -30,8 +30,8 @@ class Data:
     grey:NAME, inverted:NAME, recoloured:NAME or pairs:DIRECTORY:DIRECTORY, each with the prefix unpaired: to train
     without pairs. For semi-supervised learning: few:10:0:NAME, with 10 labels per class, draw number 0."""
     resolution: int | None = None
-    """Side to resize images to, in pixels; for DCGAN and residual networks 4, 5, 6 or 7 times a power of 2, from 8 to
-    512, such as 28, 32, 48, 64, 96, 128 or 256."""
+    """Side to resize images to, in pixels: for most networks 4, 5, 6 or 7 times a power of 2, from 8 to 1024, such as
+    28, 32, 48, 64, 96, 128, 256 or 1024; an error names the nearest that fit."""
     batch_size: int = 32
     """Examples per batch, over all devices."""
 

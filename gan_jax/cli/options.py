@@ -10,8 +10,8 @@ import argparse
 import functools
 import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import is_dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +26,7 @@ from tyro.constructors import (
     StructTypeInfo,
 )
 
+from gan_jax.cli.terminal import listing
 from gan_jax.errors import UserError, nearest
 
 TYPES = ConstructorRegistry()
@@ -76,8 +77,15 @@ def called(
 
     Raises:
         SystemExit: After `--help`; or with status 2, after a message, if the arguments are wrong.
-        UserError: If there is no such preset.
+        UserError: If there is no such preset, or the function has an argument without a type.
     """
+    for each in inspect.signature(function).parameters.values():
+        if each.annotation is inspect.Parameter.empty and each.default is inspect.Parameter.empty:
+            name = getattr(function, "__name__", "function")
+            raise UserError(
+                f"{name}({each.name}): flags are made from an argument's type, and {each.name} has none; give it one, "
+                f"such as def {name}({each.name}: Config)"
+            )
     kind = _only_dataclass(function)
     if kind is None:
         _made(function, arguments, prog, description)
@@ -91,11 +99,29 @@ def parsed(
 ) -> Any:
     """Returns a dataclass, such as an experiment's config, with values of the command line; see `called`."""
     default = MISSING_NONPROP
+    if "preset" not in {each.name for each in fields(kind)}:
+        default, arguments = _preset(arguments, prog, presets or {})
     if presets:
-        default, arguments = _preset(arguments, prog, presets)
-        text = "`--preset NAME` replaces the defaults by those of a preset; other flags override them. NAME is one of"
-        description = f"{description}\n\n{text} {', '.join(presets)}."
+        plain = type(next(iter(presets.values())))()
+        table = listing((name, " ".join(_flags(preset, plain))) for name, preset in presets.items())
+        description = (
+            f"{description}\n\n`--preset NAME` stands for the flags of NAME below, and other flags override them; with "
+            f"`--help`, its values are the defaults.\n\n{table}"
+        )
     return _made(_grouped(kind, default), arguments, prog, description)
+
+
+def _flags(config: Any, default: Any) -> Iterator[str]:
+    """Yields the flags that make a config from the default one, those of nested dataclasses included."""
+    for each in fields(config):
+        value, usual = getattr(config, each.name), getattr(default, each.name)
+        name = each.name.replace("_", "-")
+        if is_dataclass(value):
+            yield from _flags(value, usual)
+        elif value != usual and isinstance(value, bool):
+            yield f"--{name}" if value else f"--no-{name}"
+        elif value != usual:
+            yield f"--{name} {' '.join(map(str, value)) if isinstance(value, tuple) else value}"
 
 
 def _preset(arguments: Sequence[str], prog: str, presets: Mapping[str, Any]) -> tuple[Any, list[str]]:
@@ -105,6 +131,8 @@ def _preset(arguments: Sequence[str], prog: str, presets: Mapping[str, Any]) -> 
     asked, others = parser.parse_known_args(arguments)
     if asked.preset is None:
         return MISSING_NONPROP, others
+    if not presets:
+        raise UserError(f"--preset {asked.preset}: {prog.split()[-1]} has no presets; leave it out")
     if asked.preset not in presets:
         near = nearest(asked.preset, presets)
         raise UserError(f"--preset {asked.preset}: there is no such preset; give one of {', '.join(presets)}.{near}")
@@ -150,15 +178,14 @@ def _fields(kind: Any, default: Any) -> list[StructFieldSpec]:
     """Returns the fields of a dataclass as tyro knows them, the help of each as one paragraph."""
     spec = ConstructorRegistry.get_struct_spec(StructTypeInfo.make(kind, default, in_union_context=False))
     assert isinstance(spec, StructConstructorSpec)
-    return [
-        StructFieldSpec(each.name, each.type, each.default, functools.partial(_paragraph, each.helptext))
-        for each in spec.fields
-    ]
+    return [StructFieldSpec(each.name, each.type, each.default, functools.partial(_help, each)) for each in spec.fields]
 
 
-def _paragraph(text: Any) -> str | None:
-    text = text() if callable(text) else text
-    return text and " ".join(text.split())
+def _help(field: StructFieldSpec) -> str | None:
+    """Returns the help of a field as one paragraph. Of a flag that is on, tyro shows only --no-NAME: it says so."""
+    text = field.helptext() if callable(field.helptext) else field.helptext
+    off = f" --no-{field.name.replace('_', '-')} turns it off." if field.default is True else ""
+    return text and " ".join(text.split()) + off
 
 
 def _group(kind: Any, field: StructFieldSpec) -> str:

@@ -4,6 +4,7 @@ A new architecture is one file with a function `networks(tensors)`, as in `r3gan
 """
 
 import importlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,9 +15,10 @@ import numpy as np
 
 from gan_jax import data, rng
 from gan_jax.convert import r3gan, stylegan2
-from gan_jax.convert.tensors import read
+from gan_jax.convert.tensors import RECIPE, read
 from gan_jax.data import Dataset, Spec
 from gan_jax.data.dataset import fingerprint
+from gan_jax.devices import compilation
 from gan_jax.errors import UserError
 from gan_jax.networks.published import Converted, Tensors
 from gan_jax.runs import checkpoint, directories, lock, records
@@ -27,7 +29,7 @@ class Architecture(NamedTuple):
 
     Attributes:
         experiment: Name of the experiment that trains it.
-        mark: Part of its tensors' names, by which it is recognised.
+        mark: Pattern of its tensors' names, by which it is recognised.
         networks: `(tensors) -> (settings, networks)`: fields of the experiment's config that the shapes determine,
             "resolution" among them, and "channels" and "classes" of the data; and network name -> parameters and
             running statistics.
@@ -39,8 +41,8 @@ class Architecture(NamedTuple):
 
 
 ARCHITECTURES = (
-    Architecture("r3gan", ".MainLayers.", r3gan.networks),
-    Architecture("stylegan2", ".synthesis.b4.", stylegan2.networks),
+    Architecture("r3gan", r"\.MainLayers\.", r3gan.networks),
+    Architecture("stylegan2", r"^G_ema\.(synthesis|mapping)\.|^D\.b\d+\.", stylegan2.networks),
 )
 
 
@@ -65,13 +67,16 @@ def convert(file: Path, out: Path, dataset: str | None = None) -> str:
         raise UserError(f"--out {out}: the directory has files; give a new one")
     tensors = read(file)
     architecture = _recognised(file, tensors)
-    settings, networks = architecture.networks(tensors)
+    try:
+        settings, networks = architecture.networks(tensors)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
     shape = (settings["resolution"], settings["resolution"], settings.pop("channels"))
     of_data = _data(file, dataset, Spec(shape, settings.pop("classes")))
     experiment: Any = importlib.import_module(f"experiments.{architecture.experiment}")
     config = experiment.Config(**settings, dataset=of_data.name)
     system = experiment.build(config, of_data.spec)
-    fresh = jax.jit(lambda key: system.init(rng.named(key, "init")))(rng.key(config.seed))
+    fresh = compilation.run(jax.jit(lambda key: system.init(rng.named(key, "init"))), rng.key(config.seed))
     params, stats = (
         part | jax.tree.map(jnp.asarray, {name: each[i] for name, each in networks.items()})
         for i, part in enumerate((fresh.params, fresh.stats))
@@ -80,8 +85,7 @@ def convert(file: Path, out: Path, dataset: str | None = None) -> str:
     record |= {"parent": {"path": str(file.resolve()), "step": 0, "fingerprint": fingerprint(tensors)}}
     counts = {name: sum(x.size for x in jax.tree.leaves(params[name])) for name in params}
     record |= {"parameters": counts}
-    directories.require_directory(out, fresh=False)
-    with lock.held(out):
+    with lock.held(out), directories.undone(out):
         records.write(record, out, 0)
         with checkpoint.writer(out / "checkpoints", wait=True) as save:
             save(system.begin(params, stats), record)
@@ -92,11 +96,11 @@ def convert(file: Path, out: Path, dataset: str | None = None) -> str:
 
 def _recognised(file: Path, tensors: Tensors) -> Architecture:
     for architecture in ARCHITECTURES:
-        if any(architecture.mark in name for name in tensors):
+        if any(re.search(architecture.mark, name) for name in tensors):
             return architecture
-    known = ", ".join(architecture.experiment for architecture in ARCHITECTURES)
+    known = " nor ".join(architecture.experiment for architecture in ARCHITECTURES)
     first = f"they are named like {next(iter(tensors))}" if tensors else "there are none"
-    raise UserError(f"{file}: its tensors belong to none of {known}: {first}; give a state dict of one of these")
+    raise UserError(f"{file}: its tensors belong neither to {known}: {first}; {RECIPE}")
 
 
 def _data(file: Path, name: str | None, spec: Spec) -> Dataset:

@@ -31,7 +31,7 @@ def networks(tensors: Tensors) -> tuple[dict[str, Any], dict[str, Converted]]:
     """
     generator, discriminator = (_plain(tensors, f"{prefix}.{MODEL}") for prefix in ("G_ema", "D"))
     if rest := [name for name in tensors if not name.startswith((f"G_ema.{MODEL}", f"D.{MODEL}"))]:
-        raise UserError(f"tensors: {listed(rest)} belong to no network; give names that begin with G_ema. or D.")
+        raise UserError(f"{listed(rest)} belong to no network; give names that begin with G_ema. or D.")
     layout, latent_size = _layout(generator)
     network = linen(Generator(layout), (latent_size + layout.classes,))
     converted = {"generator": filled(f"G_ema.{MODEL}", generator, network, _generator_name(layout), _arranged)}
@@ -54,7 +54,7 @@ def _plain(tensors: Tensors, prefix: str) -> Tensors:
     found = within(tensors, prefix)
     for name in [name for name in found if name.endswith(RESAMPLER)]:
         if not np.allclose(found.pop(name), np.outer(TAPS, TAPS), atol=1e-6):
-            raise UserError(f"tensors: {prefix}{name} is not the filter [1, 3, 3, 1], the only one of these networks")
+            raise UserError(f"{prefix}{name} is not the filter [1, 3, 3, 1], the only one of these networks")
     return found
 
 
@@ -64,7 +64,7 @@ def _layout(tensors: Tensors) -> tuple[Layout, int]:
     convolutions = [f"MainLayers.0.Layers.1.LinearLayer{i}.Layer.weight" for i in (1, 2)]
     needed = [f"{first}.Basis", f"{first}.LinearLayer.weight", "AggregationLayer.Layer.weight", *convolutions]
     if missing := [f"G_ema.{MODEL}{name}" for name in needed if name not in tensors]:
-        raise UserError(f"tensors: {listed(missing)} missing; give the state dict of an R3GAN generator")
+        raise UserError(f"tensors of the averaged generator are missing: {listed(missing)}; give its whole state dict")
     basis, weights, last, inner, grouped = (tensors[name].shape for name in needed)
     embedding = tensors.get("EmbeddingLayer.weight")
     embedded, classes = (0, 0) if embedding is None else embedding.shape
@@ -73,13 +73,16 @@ def _layout(tensors: Tensors) -> tuple[Layout, int]:
     widths = {4 * 2**stage: tensors[f"MainLayers.{stage}.Layers.1.LinearLayer1.Layer.weight"].shape[1]
               for stage, block in sorted(places) if block == 1}  # fmt: skip
     side = max(widths)
+    if side < 8 or basis[0] != widths[4]:
+        raise UserError(
+            f"the generator has maps of side {listed(map(str, sorted(widths)))}, instead of 4, 8, 16 and so on up to "
+            f"that of its images, or {first}.Basis has other channels; give its whole state dict"
+        )
     full = max(each for each, width in widths.items() if width == basis[0])
     blocks, expansion = max(block for _, block in places), inner[0] // inner[1]
     layout = Layout((side, side, last[0]), basis[0], full, blocks, expansion, grouped[1], classes)
     if layout.channels != widths:
-        raise UserError(
-            f"tensors: maps have {widths} channels by side; each side must have as many as the side before, or half"
-        )
+        raise UserError(f"maps have {widths} channels by side; each side must have as many as the side before, or half")
     return layout, weights[1] - embedded
 
 

@@ -10,7 +10,7 @@ from gan_jax.errors import UserError
 from gan_jax.networks import linen
 from gan_jax.networks.layers.fir import TAPS
 from gan_jax.networks.published import Converted, Tensors, filled, listed, within
-from gan_jax.networks.stylegan2 import Discriminator, Generator, sides
+from gan_jax.networks.stylegan2 import Discriminator, Generator
 
 _NAMES = {  # part of a leaf's path here -> part of a tensor's name
     r"^styles/": "",
@@ -44,7 +44,7 @@ def networks(tensors: Tensors) -> tuple[dict[str, Any], dict[str, Converted]]:
     """
     given = {"generator": _plain(tensors, "G_ema."), "discriminator": _plain(tensors, "D.")}
     if rest := [name for name in tensors if not name.startswith(("G_ema.", "D."))]:
-        raise UserError(f"tensors: {listed(rest)} belong to no network; give names that begin with G_ema. or D.")
+        raise UserError(f"{listed(rest)} belong to no network; give names that begin with G_ema. or D.")
     fields = _settings(given["generator"], given["discriminator"])
     shape = (fields["resolution"], fields["resolution"], fields["channels"])
     sizes = {"base": fields["channel_base"], "most": fields["channel_max"], "classes": fields["classes"]}
@@ -64,21 +64,26 @@ def _plain(tensors: Tensors, prefix: str) -> Tensors:
     found = within(tensors, prefix)
     for name in [name for name in found if name.endswith("resample_filter")]:
         if not np.allclose(found.pop(name), np.outer(TAPS, TAPS), atol=1e-6):
-            raise UserError(f"tensors: {prefix}{name} is not the filter [1, 3, 3, 1], the only one of these networks")
+            raise UserError(f"{prefix}{name} is not the filter [1, 3, 3, 1], the only one of these networks")
     return found
 
 
 def _settings(generator: Tensors, discriminator: Tensors) -> dict[str, Any]:
     needed = ["mapping.w_avg", "mapping.fc0.weight", "synthesis.b4.torgb.weight", "synthesis.b4.conv1.weight"]
     if missing := [f"G_ema.{name}" for name in needed if name not in generator]:
-        raise UserError(f"tensors: {listed(missing)} missing; give the state dict of a StyleGAN2 generator")
+        raise UserError(f"tensors of the averaged generator are missing: {listed(missing)}; give its whole state dict")
     found = [re.fullmatch(r"synthesis\.b(\d+)\.conv1\.weight", name) for name in generator]
     features = {int(match[1]): len(generator[match[0]]) for match in found if match}
     side, most, width = max(features), max(features.values()), len(generator["mapping.w_avg"])
+    if side < 8 or features.keys() != {4 << i for i in range(len(features))}:
+        raise UserError(
+            f"the generator has blocks for maps of side {listed(map(str, sorted(features)))}, instead of 4, 8, 16 and "
+            "so on up to that of its images; give its whole state dict"
+        )
     base = features[side] * side
     channels = len(generator["synthesis.b4.torgb.weight"])
-    if features != {each: min(base // each, most) for each in sides((side, side, channels))}:
-        raise UserError(f"tensors: maps have {features} channels by side, which no channel_base and channel_max give")
+    if features != {each: min(base // each, most) for each in features}:
+        raise UserError(f"maps have {features} channels by side, but must have min(B / side, M) with the same B and M")
     embedding = generator.get("mapping.embed.weight")
     classes = 0 if embedding is None else embedding.shape[1]
     depth = sum(re.fullmatch(r"mapping\.fc\d+\.weight", name) is not None for name in generator)

@@ -2,5 +2,5 @@
 
 A new way to spread a step over devices is a function in `parallel` with the signature of `single`, and one case in
 `parallel.spread`. `batched` evaluates any number of rows in batches of one size. How processes join and stop together
-is in `cluster`; memory limits and their errors are in `memory`.
+is in `cluster`; memory limits and their errors are in `memory`; `compilation` compiles while signals are handled.
 """

@@ -8,7 +8,7 @@ rows of the batch, which each draws by its `index()`.
 
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -99,26 +99,28 @@ def pmapped(f: Callable, devices: Devices | None = None) -> Callable:
         A function of the same arguments. Place the state with `replicate` first, or it compiles twice.
     """
     devices = list(devices or jax.local_devices())
-    places = np.arange(len(devices))  # pmap needs one mapped argument
+    mapped = jax.pmap(
+        lambda _, state, rest: f(state, *rest),
+        axis_name=AXIS,
+        in_axes=(0, None, None),
+        out_axes=None,  # pyright: ignore[reportArgumentType]  takes the first copy
+        donate_argnums=1,
+        devices=devices,
+    )
+    return _Mapped(mapped, np.arange(len(devices)))
 
-    def call(*args: Any) -> Any:
-        return mapped(len(args))(places, *args)
 
-    compiled: dict[int, Callable] = {}
+class _Mapped(NamedTuple):
+    """A function from `jax.pmap` in the form of one from `jax.jit`; `places` is the mapped argument that pmap needs."""
 
-    def mapped(count: int) -> Callable:
-        if count not in compiled:
-            compiled[count] = jax.pmap(
-                lambda _, *args: f(*args),
-                axis_name=AXIS,
-                in_axes=(0,) + (None,) * count,
-                out_axes=None,  # pyright: ignore[reportArgumentType]  takes the first copy
-                donate_argnums=1,
-                devices=devices,
-            )
-        return compiled[count]
+    mapped: Any
+    places: np.ndarray
 
-    return call
+    def __call__(self, state: PyTree, *args: Any) -> Any:
+        return self.mapped(self.places, state, args)
+
+    def lower(self, state: PyTree, *args: Any) -> Any:
+        return self.mapped.lower(self.places, state, args)
 
 
 def sharded(f: Callable, devices: Devices | None = None, specs: Any = WHOLE) -> Callable:

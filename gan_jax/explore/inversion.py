@@ -16,6 +16,7 @@ from jax import lax
 from numpy.typing import ArrayLike
 
 from gan_jax import game
+from gan_jax.devices import compilation
 from gan_jax.devices.batched import in_batches
 from gan_jax.errors import UserError
 from gan_jax.metrics.features import Features
@@ -98,7 +99,7 @@ def invert(
     weights = None if features is None else features.params
     index = np.arange(len(target) * starts)  # image by image
     found = in_batches(
-        lambda part: search(run.ema, weights, drawn[part % starts], target[part // starts]),
+        lambda part: compilation.run(search, run.ema, weights, drawn[part % starts], target[part // starts]),
         min(ROWS, len(index)),
         index,
     )

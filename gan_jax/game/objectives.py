@@ -188,6 +188,7 @@ def _require_terms(game: Game, terms: Sequence[Term]) -> None:
             if game.networks[network].batch_dependent():
                 raise UserError(
                     f"terms: {term.name!r} differentiates the output of the {network} for each example, but that "
-                    "output depends on the whole batch (batch norm or a minibatch layer?); use spectral or layer norm, "
-                    "or none"
+                    "output depends on the whole batch (batch norm or a minibatch layer?); set the norm of its module "
+                    "to spectral, layer or none (norm=; of networks.projected, "
+                    "critic=networks.wrappers.projected.Critics(norm='none')), and leave minibatch layers out"
                 )

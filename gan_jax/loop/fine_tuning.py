@@ -4,7 +4,8 @@
 (Mo et al. 2020, arXiv:2002.10964).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ from gan_jax.data.dataset import fingerprint
 from gan_jax.errors import NotFound, UserError, listed, nearest
 from gan_jax.networks import order
 from gan_jax.rules import freezing
-from gan_jax.runs import checkpoint
+from gan_jax.runs import checkpoint, records
 from gan_jax.runs.records import Record
 from gan_jax.types import Network, PyTree, System, TrainState
 
 PARTS = ("params", "stats")  # of a network in a state
+LEAST = 0.01  # share of the numbers of a run's networks that must fit; biases of equal sizes fit by chance
 
 
 def begun(
@@ -53,8 +55,8 @@ def begun(
 
     Raises:
         NotFound: If `run` is no run directory, or has no checkpoint.
-        UserError: If the other run is of another kind, nothing fits, or the run to be resumed began from other
-            networks.
+        UserError: If the other run is of another kind, less than `LEAST` fits, or the run to be resumed began from
+            other networks.
     """
     if previous is not None:
         parent = previous.get("parent")
@@ -73,16 +75,36 @@ def begun(
     _require_kind(run, record["data"], meta["data"])
     networks = {path: x for path, x in arrays.items() if path.startswith(("params/", "stats/", "ema/"))}
     wanted = trees.flat({part: getattr(like, part) for part in PARTS})
-    lines, fitting = _compared(wanted, {path: x for path, x in networks.items() if not path.startswith("ema/")})
-    if not fitting:
-        raise UserError(f"--init-from {run}: no array fits this system's networks\n{lines}")
-    fresh = like if fitting == len(wanted) else init()
-    params, stats = (_filled(part, getattr(fresh, part), networks) for part in PARTS)
-    state = system.begin(params, stats)
-    first = jax.device_get(replace(state, ema=_filled("ema", state.ema, networks)))
+    fitting = {path for path, x in wanted.items() if path in networks and _form(networks[path]) == _form(x)}
+    _require_fit(run, record, meta, wanted, fitting)
+
+    def first() -> TrainState:
+        fresh = like if len(fitting) == len(wanted) else init()
+        params, stats = (_filled(part, getattr(fresh, part), networks) for part in PARTS)
+        state = system.begin(params, stats)
+        return jax.tree.map(jnp.array, replace(state, ema=_filled("ema", state.ema, networks)))
+
     parent = {"path": str(run.resolve()), "step": meta["step"], "fingerprint": fingerprint(networks)}
-    text = f"starts from the networks of {run}, step {meta['step']}:\n{lines}"
-    return lambda: jax.tree.map(jnp.array, first), {"parent": parent}, text
+    lines = _compared(wanted, {path: x for path, x in networks.items() if not path.startswith("ema/")}, fitting)
+    return first, {"parent": parent}, f"starts from the networks of {run}, step {meta['step']}:\n{lines}"
+
+
+def _require_fit(run: Path, ours: Record, theirs: Record, wanted: Mapping[str, Any], fitting: Set[str]) -> None:
+    """Refuses networks of which almost nothing fits; names both experiments, or the settings in which they differ."""
+    whole, part = (sum(math.prod(wanted[path].shape) for path in paths) for paths in (wanted, fitting))
+    if part >= LEAST * whole and fitting:
+        return
+    name, own = (records.stem(each["experiment"]) for each in (theirs, ours))
+    why, remedy = f"it is a run of {name}, and this is a run of {own}", f"give a run of {own}"
+    if name == own:
+        old = theirs["config"] | records.changed(theirs)
+        pairs = {field: (old[field], new) for field, new in ours["config"].items() if field in old and field != "seed"}
+        differ = [f"{field} {its} there, {new} here" for field, (its, new) in pairs.items() if its != new]
+        why, remedy = f"its settings differ ({listed(differ)})", "give a run with the same networks"
+    raise UserError(
+        f"--init-from {run}: its networks have other arrays: of this run's {whole:,} parameters {part:,} fit by name "
+        f"and shape; {why}: {remedy}, or leave --init-from out"
+    )
 
 
 def _require_kind(run: Path, ours: Record, theirs: Record) -> None:
@@ -153,20 +175,27 @@ def _filled(prefix: str, tree: PyTree, arrays: Mapping[str, np.ndarray]) -> PyTr
     return jax.tree_util.tree_map_with_path(leaf, tree)
 
 
-def _compared(wanted: Mapping[str, Any], there: Mapping[str, np.ndarray]) -> tuple[str, int]:
-    """Returns what fits, a line for each network, and the number of arrays that do."""
-    lines, fitting = [], 0
+def _compared(wanted: Mapping[str, Any], there: Mapping[str, np.ndarray], fitting: Set[str]) -> str:
+    """Returns how many arrays fit, a line for each network, with the first of those that do not."""
+    lines = []
     for network in sorted({path.split("/")[1] for path in [*wanted, *there]}):
-        ours, theirs = (
-            {path: _form(x) for path, x in side.items() if path.split("/")[1] == network} for side in (wanted, there)
-        )
-        fit = [path for path in ours if ours[path] == theirs.get(path)]
-        other = [f"{p} {theirs[p]} there, {ours[p]} here" for p in ours if p in theirs and ours[p] != theirs[p]]
-        sets = {"other shape": other, "missing there": [*(ours.keys() - theirs)], "not used": [*(theirs.keys() - ours)]}
-        parts = [f"{name}: {listed(sorted(paths))}" for name, paths in sets.items() if paths]
-        lines.append("; ".join([f"  {network}: {len(fit)} of {len(ours)} arrays", *parts]))
-        fitting += len(fit)
-    return "\n".join(lines), fitting
+        ours, theirs = ([path for path in side if path.split("/")[1] == network] for side in (wanted, there))
+        fit = [path for path in ours if path in fitting]
+        other = [
+            f"{_short(path)} {_form(there[path])} there, {_form(wanted[path])} here"
+            for path in ours
+            if path in there and path not in fitting
+        ]
+        missing, unused = ([_short(p) for p in a if p not in b] for a, b in ((ours, there), (theirs, wanted)))
+        sets = {"other shape": other, "missing there": missing, "not used": unused}
+        parts = [f"{name}: {listed(sorted(paths), 2)}" for name, paths in sets.items() if paths]
+        lines.append("; ".join([f"  {network}: {len(fit)} of {len(ours)} arrays fit", *parts]))
+    return "\n".join(lines)
+
+
+def _short(path: str) -> str:
+    """Returns the path of an array within its network."""
+    return path.split("/", 2)[2]
 
 
 def _form(x: Any) -> str:

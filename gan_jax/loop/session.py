@@ -11,7 +11,7 @@ import jax
 
 from gan_jax import rng, rules, runs
 from gan_jax.data import Dataset, Spec, Stream
-from gan_jax.devices import cluster, memory, parallel
+from gan_jax.devices import cluster, compilation, memory, parallel
 from gan_jax.loop import (
     changes,
     compilation_cache,
@@ -29,7 +29,7 @@ from gan_jax.loop.guard import Alarm, Stale
 from gan_jax.loop.settings import Config, Job, share, validated
 from gan_jax.loop.train import Program, train
 from gan_jax.metrics import scoring
-from gan_jax.runs import checkpoint, directories, lock, log, records, report
+from gan_jax.runs import checkpoint, directories, log, records, report
 from gan_jax.types import Array, System, TrainState
 
 
@@ -52,7 +52,7 @@ def run(
             it, or a run is being opened meanwhile.
         Diverged: If a metric or a parameter is not finite; the last good checkpoint stays.
         OutOfMemory: If memory does not suffice; the message says what to lower.
-        SystemExit: After SIGINT, SIGTERM or SIGHUP, once the state is saved.
+        SystemExit: After SIGINT, SIGTERM or SIGHUP: at once before the first iteration, else once the state is saved.
     """
     runs.require_none_opening()
     rehearsal.require_sizes(config)
@@ -62,51 +62,64 @@ def run(
     devices = share(options.devices, config.batch_size)
     record = records.describe(build, dataset, config)
     record |= {"freeze": sorted(options.freeze)} if options.freeze else {}
-    workdir = directories.chosen(options.workdir, record, options.fresh, options.quiet)
-    with lock.held(workdir), cluster.notes(workdir) as notes, memory.explained():
-        saved = workdir / "checkpoints"
-        found = checkpoint.read_meta(saved) if checkpoint.steps(saved) else None
+    with (
+        directories.opened(options.workdir, record, options.fresh, options.quiet) as workdir,
+        cluster.notes(workdir) as notes,
+        memory.explained(),
+    ):
         job = Job(config, options, workdir, notes, record, devices, guarded(callbacks) if callbacks else None)
-        job, new = changes.continued(job, found, build, dataset.spec)
-        _announce(job)
-        system = build(job.config, dataset.spec)
-        like = rehearsal.state(system, dataset.spec)
-        rehearsal.require_memory(like, feeding.size(dataset), devices)
-        rehearsal.update(system, like, dataset, config.batch_size)
-        system, frozen = fine_tuning.frozen(system, like, options.freeze)
-        key = rng.key(config.seed)
-        init = partial(jax.jit(lambda key: system.init(rng.named(key, "init"))), key)
-        init, parent, inherited = fine_tuning.begun(options.init_from, job.record, found, system, like, init)
-        state, meta = checkpoint.restore(saved, like) if found else (init(), None)
-        ended = rollback.ended(meta, job) if meta and int(state.step) < options.steps else None
-        if ended or int(state.step) >= options.steps:
-            return _left_alone(job, state, ended)
-        fed = feeding.prepared(job, dataset, system.batches)
-        job = job._replace(record=job.record | parent | _shapes(system, like, fed))
-        job, past = _continued(job, meta, int(state.step), new)
-        held = f"state {memory.text(memory.size(state))}, data {fed.text}"
-        begins = f"continues from step {int(state.step)}" if meta else "starts"
-        job.say(
-            "\n".join(
-                filter(
-                    None,
-                    [
-                        f"{held}; {begins}, compiling, which takes minutes for large networks",
-                        inherited,
-                        frozen,
-                        changes.text(new),
-                    ],
-                )
-            )
-        )
-        program = _program(job, system, fed, key, init)
+        with signals.at_once():
+            job, program, state, past = _prepared(job, build, dataset)
+        if program is None:
+            return state
         with signals.noted() as received:
             try:
                 state, alarm = train(job, program, state, past, received)
             finally:
-                _shown(job)
+                if directories.trained(notes):
+                    _shown(job)
         _end(job, dataset.spec, state, alarm, received)
         return state
+
+
+def _prepared(
+    job: Job, build: Callable[..., System], dataset: Dataset | Stream
+) -> tuple[Job, Program | None, TrainState, rollback.Past]:
+    """Prepares a run: builds and checks its system, and restores or initialises the state.
+
+    Returns:
+        The run, with its newest settings and its whole record; what training calls, None if the run is done; the state
+        to go on from, and the run's past until there.
+    """
+    options, saved = job.options, job.workdir / "checkpoints"
+    found = checkpoint.read_meta(saved) if checkpoint.steps(saved) else None
+    job, new = changes.continued(job, found, build, dataset.spec)
+    _announce(job)
+    system = build(job.config, dataset.spec)
+    like = rehearsal.state(system, dataset.spec)
+    rehearsal.require_memory(like, feeding.size(dataset), job.devices)
+    key = rng.key(job.config.seed)
+    init = partial(compilation.run, jax.jit(lambda key: system.init(rng.named(key, "init"))), key)
+    init, parent, inherited = fine_tuning.begun(options.init_from, job.record, found, system, like, init)
+    rehearsal.update(system, like, dataset, job.config.batch_size)
+    system, frozen = fine_tuning.frozen(system, like, options.freeze)
+    state, meta = checkpoint.restore(saved, like) if found else (init(), None)
+    ended = rollback.ended(meta, job) if meta and int(state.step) < options.steps else None
+    if ended or int(state.step) >= options.steps:
+        return job, None, _left_alone(job, state, ended), rollback.Past()
+    fed = feeding.prepared(job, dataset, system.batches)
+    job = job._replace(record=job.record | parent | _shapes(system, like, fed))
+    job, past = _continued(job, meta, int(state.step), new)
+    begins = f"continues from step {int(state.step)}" if meta else "starts"
+    lines = [
+        f"state {memory.text(memory.size(state))}, data {fed.text}; {begins}, compiling, which takes minutes for large "
+        "networks",
+        inherited,
+        frozen,
+        changes.text(new),
+    ]
+    job.say("\n".join(filter(None, lines)))
+    return job, _program(job, system, fed, key, init), state, past
 
 
 def _left_alone(job: Job, state: TrainState, ended: Stale | None) -> TrainState:

@@ -1,4 +1,4 @@
-"""Handling of the signals that ask a run to end, so that it can save first."""
+"""Handling of the signals that ask a run to end: at once before its first iteration, later so that it can save."""
 
 import os
 import signal
@@ -16,6 +16,34 @@ def asking() -> list[signal.Signals]:
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         asked.append(signal.SIGHUP)
     return asked
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """Ends the program at the first signal that asks for it, as long as no iteration would be lost.
+
+    With several processes nothing changes: one that ended at once would let the others wait.
+
+    Raises:
+        SystemExit: At such a signal, after a line that says so.
+    """
+    if threading.current_thread() is not threading.main_thread() or cluster.several():
+        yield  # only the main thread may handle signals
+        return
+    former = {number: signal.getsignal(number) for number in asking()}
+
+    def end(number: int, frame: Any) -> None:
+        with suppress(OSError):  # the terminal may be gone
+            print(f"\nstopped by {signal.Signals(number).name} before the first iteration: nothing to save", flush=True)
+        raise SystemExit(128 + number)
+
+    for number in former:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

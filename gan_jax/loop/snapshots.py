@@ -11,7 +11,7 @@ from gan_jax import game, pictures, rng
 from gan_jax.data import Dataset
 from gan_jax.data.kinds import Kind
 from gan_jax.data.summary import by_class
-from gan_jax.devices import parallel
+from gan_jax.devices import compilation, parallel
 from gan_jax.latents import codes
 from gan_jax.types import Array, Averaged, PyTree, System, TrainState
 
@@ -108,7 +108,7 @@ def _by_class(dataset: Dataset, columns: int | None) -> np.ndarray | None:
 def _stored(function: Averaged, kind: Kind) -> Callable[[dict[str, PyTree], Array], np.ndarray]:
     """Compiles a generator or translator, and the conversion of its output to the form in which it is stored."""
     compiled, stored = jax.jit(function), jax.jit(kind.from_network)
-    return lambda ema, inputs: np.asarray(stored(compiled(ema, inputs)))
+    return lambda ema, inputs: np.asarray(stored(compilation.run(compiled, ema, inputs)))
 
 
 def _translations(

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 import jax
 
 from gan_jax import rng
-from gan_jax.devices import cluster, memory, parallel
+from gan_jax.devices import cluster, compilation, memory, parallel
 from gan_jax.errors import Diverged, UserError
-from gan_jax.loop import hooks, profiling, rollback
+from gan_jax.loop import hooks, profiling, rollback, signals
 from gan_jax.loop.feeding import Feeding
 from gan_jax.loop.guard import Alarm, Stale
 from gan_jax.loop.settings import Job
 from gan_jax.metrics.scorer import SampleScores
-from gan_jax.runs import checkpoint, log
+from gan_jax.runs import checkpoint, directories, log
 from gan_jax.types import Array, Metrics, TrainState
 
 
@@ -114,16 +114,17 @@ def _advanced(
         profiling.traced(job.notes / profiling.FOLDER if job.options.profile else None, start) as (bounds, mark),
         program.feeding.open(key, start, calls_from) as take,
     ):
-        state, key = parallel.replicate((state, key), job.devices)
-        data, _ = take()
-        began = time.monotonic()
-        state, _ = jax.block_until_ready(program.iterate(state, data, key, 0))  # compiles; makes no iteration
-        compiling = time.monotonic() - began
-        event = "resumed" if start else "started"
-        write({"step": start, "event": event, "compile_seconds": round(compiling, 1)})
-        job.say(f"compiled in {compiling:.1f} s")
-        if start == 0:
-            next(hook for hook in acting if hook.name == "grid").act(state, {"step": 0})
+        with signals.at_once():
+            state, key = parallel.replicate((state, key), job.devices)
+            data, _ = take()
+            began = time.monotonic()
+            state, _ = jax.block_until_ready(compilation.run(program.iterate, state, data, key, 0))  # iterates 0 times
+            compiling = time.monotonic() - began
+            event = "resumed" if start else directories.STARTED
+            write({"step": start, "event": event, "compile_seconds": round(compiling, 1)})
+            job.say(f"compiled in {compiling:.1f} s")
+            if start == 0:
+                next(hook for hook in acting if hook.name == "grid").act(state, {"step": 0})
 
         stretch = Stretch(start, _seconds(job.workdir, start), time.monotonic(), [])
         at, stopping, alarm = start, False, None

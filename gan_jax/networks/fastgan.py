@@ -13,14 +13,14 @@ from flax import linen as nn
 from jax import lax
 
 from gan_jax import rng
-from gan_jax.checks import require
 from gan_jax.networks.layers.conv import Conv, ConvTranspose
 from gan_jax.networks.layers.norm import INIT, layer, normalise
 from gan_jax.networks.layers.sides import root
 from gan_jax.types import Array
 
-WIDTHS = (16, 8, 4, 2, 2, 1, 0.5, 0.25)
+WIDTHS = (16, 8, 4, 2, 2, 1, 0.5, 0.25, 0.125)
 """Channels of the generator's maps, from the smallest side up, in multiples of the width."""
+LEAST = 16  # side of images whose last map but one has a quarter to reconstruct
 SKIP = 4  # each map of the generator excites the one 2^SKIP times as large; in small images the first excites the last
 D_SKIP = 3  # each map of the discriminator excites the one 2^D_SKIP times smaller, if any
 D_SIDE = 256  # maps of the discriminator are at most this large: larger images are halved by the first layers
@@ -31,7 +31,7 @@ class Generator(nn.Module):
     """Generator: nearest-neighbour upsampling, gated linear units, noise, and skip-layer excitation.
 
     Attributes:
-        shape: `(H, W, C)`; see `layers.sides` for the sides that fit.
+        shape: `(H, W, C)`; see `layers.sides` for the sides that fit, at least 16.
         width: Channels of the map of side 128: 64 in the code. See `WIDTHS`.
     """
 
@@ -41,7 +41,7 @@ class Generator(nn.Module):
     @nn.compact
     def __call__(self, latents: Array, train: bool) -> Array:
         """Maps `[b, size]` to `[b, H, W, C]` in [-1, 1]."""
-        first = root(self.shape)
+        first = root(self.shape, LEAST)
         channels = int(WIDTHS[0] * self.width)
         window = [(first - 1, first - 1)] * 2
         start = ConvTranspose(2 * channels, first, 1, window, use_bias=False, kernel_init=INIT)
@@ -80,8 +80,7 @@ class Discriminator(nn.Module):
     @nn.compact
     def __call__(self, images: Array, train: bool) -> dict[str, Array]:
         """Maps `[b, H, W, C]` to logits `[b, h, w]`, and the mean absolute error of reconstruction `[b]`."""
-        last = 2 * root(self.shape)
-        require(lambda: self.shape[0] >= 2 * last, f"shape={self.shape}: FastGAN takes images of at least 16 pixels")
+        last = 2 * root(self.shape, LEAST)
         x, channels = images, _reversed_widths(min(self.shape[0], D_SIDE), last, self.width)
         while x.shape[1] > D_SIDE:
             x = nn.leaky_relu(_convolved(x, channels[0], 4, train, stride=2), 0.2)

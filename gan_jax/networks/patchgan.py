@@ -10,7 +10,7 @@ from flax import linen as nn
 from gan_jax.errors import UserError
 from gan_jax.networks.layers.conv import Conv
 from gan_jax.networks.layers.norm import INIT, AnyNorm, initialiser, keeps_bias, layer, normalise
-from gan_jax.networks.layers.sides import MAX_WIDENING, widths
+from gan_jax.networks.layers.sides import MAX_WIDENING, refused, widths
 from gan_jax.types import Array
 
 Field = Literal[1, 16, 34, 70, "image"]
@@ -92,20 +92,16 @@ def _windows(field: Field, height: int, width: int) -> tuple[Sequence[Window], W
     side = min(height, width)
     if field == "image":
         if side <= LAST:
-            raise UserError(
-                f"receptive_field='image': images of {height}x{width} are too small: maps are halved down to side "
-                f"{LAST}; give receptive_field=1 or a larger --resolution"
-            )
+            rule = f"with receptive_field='image' maps are halved down to side {LAST}"
+            raise refused((height, width, 1), rule, [LAST + 1], "receptive_field=1")
         halvings = next(count for count in range(1, side) if side >> count <= LAST)
         return windows(halvings)[:halvings], None
     if field not in HALVINGS:
         raise UserError(f"receptive_field={field!r}: give {', '.join(map(str, HALVINGS))} or 'image'")
     if side < _least(field):
         fitting = " or ".join(str(field) for field in HALVINGS if _least(field) <= side)
-        raise UserError(
-            f"receptive_field={field}: images of {height}x{width} are too small, it needs sides of at least "
-            f"{_least(field)}; give receptive_field={fitting}, or a larger --resolution"
-        )
+        rule = f"receptive_field={field} needs sides of at least {_least(field)}"
+        raise refused((height, width, 1), rule, [_least(field)], f"receptive_field={fitting}")
     *hidden, last = windows(HALVINGS[field])
     return hidden, last
 

@@ -13,10 +13,9 @@ import math
 import jax.numpy as jnp
 from flax import linen as nn
 
-from gan_jax.errors import UserError
 from gan_jax.networks.layers.batch import minibatch_deviation
 from gan_jax.networks.layers.equalised import EqualisedConv, EqualisedDense, pixel_norm
-from gan_jax.networks.layers.sides import MAX_WIDENING, widths
+from gan_jax.networks.layers.sides import MAX_WIDENING, root, widths
 from gan_jax.types import Array
 
 LEVEL = "level"  # name of the running statistic
@@ -27,17 +26,9 @@ def levels(shape: tuple[int, ...]) -> int:
     """Returns how often images `(H, W, C)` are halved from the full to the smallest side, which is 4, 5, 6 or 7.
 
     Raises:
-        UserError: If they are not squares of such a side times a power of 2.
+        UserError: See `layers.sides.root`.
     """
-    side, count = shape[0], 0
-    while side % 2 == 0 and side >= 8:
-        side, count = side // 2, count + 1
-    if len(shape) != 3 or shape[0] != shape[1] or not 4 <= side <= 7 or not count:
-        raise UserError(
-            f"shape={tuple(shape)}: growing networks take square images whose side is 4, 5, 6 or 7 times a power of 2, "
-            "from 8; resize the data, such as --resolution 32 or 64"
-        )
-    return count
+    return (shape[0] // root(shape)).bit_length() - 1
 
 
 class _Growing(nn.Module):

@@ -7,7 +7,7 @@ from gan_jax.errors import UserError
 from gan_jax.networks.layers.conv import Conv, ConvTranspose
 from gan_jax.networks.layers.noise import Dropout
 from gan_jax.networks.layers.norm import INIT, AnyNorm, initialiser, keeps_bias, layer, normalise
-from gan_jax.networks.layers.sides import MAX_WIDENING, widths
+from gan_jax.networks.layers.sides import MAX_WIDENING, refused, widths
 from gan_jax.types import Array
 
 DROPPING = 3  # number of decoder blocks with dropout, from the innermost
@@ -70,14 +70,12 @@ def require_halvings(images: Array, name: str, count: int) -> None:
         count: Number of halvings.
 
     Raises:
-        UserError: If they cannot; it names the largest count for these images, and the next resolution for this one.
+        UserError: If they cannot; it names the largest count for these images, and the nearest sides for this one.
     """
     height, width = images.shape[1:3]
     largest = min((side & -side).bit_length() - 1 for side in (height, width))  # largest power of 2 that divides both
     if count > largest:
-        side = -(-max(height, width) // 2**count) * 2**count
-        fewer = f"{name}={largest} or " if largest else ""
-        raise UserError(
-            f"{name}={count}: images of {height}x{width} can be halved only {largest} times; "
-            f"give {fewer}another --resolution, such as {side}"
-        )
+        below = min(height, width) // 2**count * 2**count
+        rule = f"{name}={count}, but their sides can be halved only {largest} times"
+        fitting = [side for side in (below, below + 2**count) if side]
+        raise refused(images.shape[1:], rule, fitting, f"{name}={largest}" if largest else "")

@@ -127,6 +127,7 @@ def adaptive_augmentation(
         every: Iterations between changes of p, 4 in the paper; at least 1.
         name: Name of the controller, and of the slot with p; NAME_signs is the slot of r, summed since p changed.
     """
+    users = f"Game(augment=augment.ada({name!r})), or augment.diffusion or methods.pseudo_augmentation with that slot"
     require(lambda: 0 < target < 1, f"target={target}: the target of the mean sign of logits must lie in (0, 1)")
     require(lambda: batch_size >= 1, f"batch_size={batch_size}: it must be at least 1")
     require(lambda: images >= 1, f"images={images}: it must be at least 1")
@@ -139,7 +140,7 @@ def adaptive_augmentation(
         slots = {name: jnp.where(due, jnp.clip(p + change, 0, 1), p), f"{name}_signs": jnp.where(due, 0.0, signs)}
         return replace(state, extra=state.extra | slots), metrics | {f"{name}/probability": slots[name]}
 
-    return Controller(name, hook, lambda params: {name: jnp.zeros(()), f"{name}_signs": jnp.zeros(())})
+    return Controller(name, hook, lambda params: {name: jnp.zeros(()), f"{name}_signs": jnp.zeros(())}, users=users)
 
 
 def accuracy(decay: float = 0.9, name: str = "accuracy") -> Controller:
@@ -158,7 +159,8 @@ def accuracy(decay: float = 0.9, name: str = "accuracy") -> Controller:
         value = decay * state.extra[name] + (1 - decay) * now
         return replace(state, extra=state.extra | {name: value}), metrics
 
-    return Controller(name, hook, lambda params: {name: jnp.asarray(0.5)})
+    users = f"a player with active=controllers.below(threshold, {name!r})"
+    return Controller(name, hook, lambda params: {name: jnp.asarray(0.5)}, users=users)
 
 
 def below(threshold: float, slot: str = "accuracy") -> Callable[[TrainState], Array]:

@@ -18,6 +18,9 @@ def then(update: Update, *controllers: Controller) -> Update:
     Args:
         update: Any update.
         controllers: In the order in which their hooks run; `game.system` initialises their slots.
+
+    Raises:
+        UserError: If two share a name. When called: if nothing reads the slots of one that names `users`.
     """
 
     names = [controller.name for controller in controllers]
@@ -25,12 +28,29 @@ def then(update: Update, *controllers: Controller) -> Update:
         raise UserError(f"controllers: two are named {twice[0]!r}; rename one")
 
     def hooked(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
+        for controller in controllers:
+            if controller.users:
+                _require_read(controller, update, state, batch, key)
         state, metrics = update(state, batch, key)
         for controller in controllers:
             state, metrics = controller.hook(state, metrics, rng.named(key, f"hook {controller.name}"))
         return state, metrics
 
     return hooked
+
+
+def _require_read(controller: Controller, update: Update, state: TrainState, batch: Batch, key: Array) -> None:
+    """Checks that an update reads a controller's slots: that its shapes cannot be found without them."""
+    slots = controller.slots(state.params)
+    others = {name: value for name, value in state.extra.items() if name not in slots}
+    try:
+        jax.eval_shape(update, replace(state, extra=others), batch, key)
+    except Exception:  # of the slot that is missing; any other one is raised again by the update itself
+        return
+    raise UserError(
+        f"controllers: nothing in the game reads the slot {controller.name!r}; add {controller.users}, or leave the "
+        "controller out"
+    )
 
 
 def many(update: Update, draw: Callable[[PyTree, Array, Array], Batch], capacity: int) -> Callable:

@@ -2,14 +2,20 @@
 
 import itertools
 import json
-from contextlib import suppress
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gan_jax.data import names
 from gan_jax.devices import cluster
 from gan_jax.errors import UserError
-from gan_jax.runs import lock, records
+from gan_jax.runs import checkpoint, lock, log, records
 from gan_jax.runs.records import Record
+
+# what a start writes before its first iteration, without suffixes
+EARLY = {"run", "experiment", "metrics", "tensorboard", "checkpoints", "best", "samples", "real", "codes"}
+STARTED = "started"  # event of the log that precedes the first iteration
 
 
 def default_directory(record: Record) -> Path:
@@ -55,8 +61,36 @@ def move_aside(directory: Path) -> Path:
     return directory.rename(aside)
 
 
-def chosen(workdir: Path | None, record: Record, fresh: bool, quiet: bool) -> Path:
-    """Returns the directory in which a run is trained; with `fresh`, first moves an old run there aside.
+def trained(directory: Path) -> bool:
+    """Returns whether a directory holds what a run has learnt: a checkpoint, or records of iterations."""
+    learnt = (line for line in log.read(directory) if line.get("event") != STARTED)
+    return bool(checkpoint.steps(directory / "checkpoints")) or any(learnt)
+
+
+@contextmanager
+def undone(directory: Path) -> Iterator[None]:
+    """Deletes what has been written to a run directory if an exception ends the block before anything is trained.
+
+    Args:
+        directory: The directory, locked by this process. If it holds a run already, nothing is deleted.
+    """
+    before = {path.name for path in directory.iterdir()} if directory.exists() else set()
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # it must not hide the error that ended the run
+            if cluster.chief() and not trained(directory):
+                for path in directory.iterdir():
+                    if path.stem in EARLY and path.name not in before:
+                        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        raise
+
+
+@contextmanager
+def opened(workdir: Path | None, record: Record, fresh: bool, quiet: bool) -> Iterator[Path]:
+    """Opens and locks the directory in which a run is trained; with `fresh`, first moves an old run there aside.
+
+    If an exception ends the block before anything is trained, all is as before.
 
     Args:
         workdir: The directory; None for the default.
@@ -64,10 +98,13 @@ def chosen(workdir: Path | None, record: Record, fresh: bool, quiet: bool) -> Pa
         fresh: Whether the run starts anew.
         quiet: Whether to move an old run without printing so.
 
+    Yields:
+        The directory.
+
     Raises:
         UserError: If the directory cannot be trained in, see `require_directory`, or another process trains in it.
     """
-    workdir = workdir or default_directory(record)
+    workdir, aside = workdir or default_directory(record), None
     require_directory(workdir, fresh)
     if fresh and holds_run(workdir) and not cluster.restarted():
         cluster.wait("fresh")
@@ -78,4 +115,10 @@ def chosen(workdir: Path | None, record: Record, fresh: bool, quiet: bool) -> Pa
             if not quiet:
                 print(f"moved the old run to {aside}")
         cluster.wait("moved")
-    return workdir
+    try:
+        with lock.held(workdir), undone(workdir):
+            yield workdir
+    finally:
+        if aside and not workdir.exists():
+            aside.rename(workdir)
+            print(f"moved the old run back to {workdir}")

@@ -26,7 +26,8 @@ def held(directory: Path) -> Iterator[None]:
     locks nothing. If several processes train together, the first holds the lock for all.
 
     Args:
-        directory: The run directory; made if it does not exist.
+        directory: The run directory; made if it does not exist. If the block adds no file to it, nothing is left of
+            the lock either.
 
     Raises:
         UserError: If another process holds the directory, naming its host and process id.
@@ -34,7 +35,9 @@ def held(directory: Path) -> Iterator[None]:
     if not cluster.chief():
         yield
         return
+    made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
     directory.mkdir(parents=True, exist_ok=True)
+    before = {path.name for path in directory.iterdir()} - {HOLDER}
     lock = filelock.FileLock(directory / LOCK)
     try:
         lock.acquire(timeout=0)
@@ -51,7 +54,11 @@ def held(directory: Path) -> Iterator[None]:
     finally:
         with suppress(OSError):  # the directory may be gone; it must not hide the error that ended the run
             (directory / HOLDER).unlink()
-        lock.release()  # its file stays: else two processes could lock different files of the same name
+            if LOCK not in before and {path.name for path in directory.iterdir()} == {*before, LOCK}:
+                (directory / LOCK).unlink()  # filelock checks that the file that it has locked still has a name
+                for folder in made:
+                    folder.rmdir()  # fails if it has other files
+        lock.release()
 
 
 def _holder(directory: Path) -> str:

@@ -84,6 +84,9 @@ def write(run: Path | str) -> Path:
     explored = figures.explored(run / "explore")
     missing = [kind for kind in figures.EXPLORATIONS if not any(path.name.startswith(kind) for path, _ in explored)]
     asked = [("sample", kind) for kind in outputs]
+    if "columns by label" in captions.get("samples", ""):
+        first = [shlex.quote(str(title)) for title in data.get("class_names", range(data.get("classes") or 0))][:2]
+        asked.insert(1, ("sample", f"grid --labels {' '.join(first)}"))
     asked += [("explore", kind) for kind in missing if kinds.of_record(data) == kinds.image.name]
     if "source" in data:
         asked = [("translate", "--input DIRECTORY --output DIRECTORY")]

@@ -14,7 +14,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from gan_jax import game, latents
-from gan_jax.devices import memory
+from gan_jax.devices import compilation, memory
 from gan_jax.devices.batched import in_batches
 from gan_jax.errors import UserError
 from gan_jax.latents import codes as parts
@@ -91,7 +91,7 @@ def evaluated(
         stored: The form in which the output is kept, such as a kind's `from_network`.
     """
     compiled, kept = jax.jit(function), jax.jit(stored)
-    return in_batches(lambda batch: kept(compiled(ema, batch)), BATCH, rows)
+    return in_batches(lambda batch: kept(compilation.run(compiled, ema, batch)), BATCH, rows)
 
 
 def labelled(run: Restored, seed: int, labels: Sequence[int], name: str = "label") -> np.ndarray:

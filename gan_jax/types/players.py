@@ -64,9 +64,11 @@ class Controller(NamedTuple):
         hook: `(state, metrics, key) -> (state, metrics)`.
         slots: `(params) -> initial values` of its slots.
         averages: Names of the networks whose average it keeps in `TrainState.ema`.
+        users: What reads its slots, if it makes sense only together with that, such as "augment.ada()".
     """
 
     name: str
     hook: Hook
     slots: Slots = no_slots
     averages: tuple[str, ...] = ()
+    users: str = ""

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from gan_jax.data import Spec
 from gan_jax.data.dataset import fingerprint
 from gan_jax.data.kinds import Kind
-from gan_jax.devices import batched, parallel
+from gan_jax.devices import batched, compilation, parallel
 from gan_jax.metrics.features.classifier import Classifier
 from gan_jax.types import Array, PyTree
 
@@ -124,7 +124,9 @@ def extractor(features: Features, make: Callable[[PyTree, Array], Array]) -> Cal
 
     def run(params: PyTree, inputs: ArrayLike) -> Stream:
         placed = jax.device_put((features.params, params), whole)
-        return batched.stream(lambda batch: compiled(*placed, jax.device_put(batch, rows)), BATCH, inputs)
+        return batched.stream(
+            lambda batch: compilation.run(compiled, *placed, jax.device_put(batch, rows)), BATCH, inputs
+        )
 
     return run
 

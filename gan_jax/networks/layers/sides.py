@@ -1,31 +1,53 @@
 """Sides of the images that convolutional networks take, and of the maps between latents and images.
 
-One rule for all architectures: images are squares of side m * 2^k, with m from 4 to 7 and k at least 1, up to 512. So
+One rule for all architectures: images are squares of side m * 2^k, with m from 4 to 7 and k at least 1, up to 1024. So
 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 256 and so on fit.
 """
 
+from collections.abc import Iterable
+
 from gan_jax.errors import UserError
 
-LARGEST = 512
-ROOTS = {m * 2**k: m for k in range(1, 8) for m in (4, 5, 6, 7) if m * 2**k <= LARGEST}  # side of images -> m
+LARGEST = 1024
+ROOTS = {m * 2**k: m for k in range(1, 9) for m in (4, 5, 6, 7) if m * 2**k <= LARGEST}  # side of images -> m
 MAX_WIDENING = 8  # by default: as in DCGAN for side 64, in pix2pix and in PatchGAN
 
 
-def root(shape: tuple[int, ...]) -> int:
+def root(shape: tuple[int, ...], least: int = 8) -> int:
     """Returns m of images `(H, W, C)` of side H = W = m * 2^k.
+
+    Args:
+        shape: Shape of an image.
+        least: The least side that fits.
 
     Raises:
         UserError: If there is none; it names the nearest sides that fit.
     """
-    if len(shape) == 3 and shape[0] == shape[1] and shape[0] in ROOTS:
+    if len(shape) == 3 and shape[0] == shape[1] and shape[0] in ROOTS and shape[0] >= least:
         return ROOTS[shape[0]]
-    wanted = min(shape[:2]) if len(shape) == 3 else 32
-    near = [max((s for s in ROOTS if s <= wanted), default=None), min((s for s in ROOTS if s >= wanted), default=None)]
-    fitting = " or ".join(f"--resolution {side}" for side in dict.fromkeys(near) if side)
-    raise UserError(
-        f"shape={tuple(shape)}: these networks take square images whose side is 4, 5, 6 or 7 times a power of 2, from "
-        f"8 to {LARGEST}; resize the data ({fitting})"
+    raise refused(
+        shape,
+        f"this network takes squares whose side is 4, 5, 6 or 7 times a power of 2, from {least} to {LARGEST}",
+        [side for side in ROOTS if side >= least],
     )
+
+
+def refused(shape: tuple[int, ...], rule: str, fitting: Iterable[int], otherwise: str = "") -> UserError:
+    """Returns the error for images whose sides do not fit a network; it names the nearest that do.
+
+    Args:
+        shape: Shape of an image, or of an example of another kind.
+        rule: Which sides fit.
+        fitting: Sides that fit.
+        otherwise: Another remedy, such as "depth=2".
+    """
+    sides = sorted(fitting)
+    if len(shape) != 3:
+        return UserError(f"examples of shape {tuple(shape)} are no images: {rule}")
+    wanted = min(shape[:2])
+    near = [max((s for s in sides if s <= wanted), default=None), min((s for s in sides if s >= wanted), default=None)]
+    remedy = " or ".join(f"--resolution {side}" for side in dict.fromkeys(near) if side)
+    return UserError(f"images of {shape[0]}x{shape[1]}: {rule}; give {f'{otherwise}, or ' * bool(otherwise)}{remedy}")
 
 
 def map_sides(shape: tuple[int, ...], most: int = 6) -> tuple[int, ...]:

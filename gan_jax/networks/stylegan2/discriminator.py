@@ -11,7 +11,7 @@ from gan_jax.errors import UserError
 from gan_jax.networks.layers import fir
 from gan_jax.networks.layers.batch import minibatch_deviation
 from gan_jax.networks.layers.equalised import EqualisedConv, EqualisedDense
-from gan_jax.networks.stylegan2.maps import activate, dtype_at, full, sides
+from gan_jax.networks.stylegan2.maps import activate, channels, dtype_at, full, sides
 from gan_jax.networks.stylegan2.styles import Mapping
 from gan_jax.types import Array
 
@@ -47,8 +47,8 @@ class Discriminator(nn.Module):
         each = sides(self.shape)
         x = images
         for side in reversed(each[1:]):
-            dtype, features = dtype_at(self.dtype, side, self.shape), min(self.base // side, self.most)
-            after, x = min(self.base // (side // 2), self.most), full(x) if dtype is None else x.astype(dtype)
+            dtype, features = dtype_at(self.dtype, side, self.shape), channels(self.base, self.most, side)
+            after, x = channels(self.base, self.most, side // 2), full(x) if dtype is None else x.astype(dtype)
             if side == each[-1]:
                 x = activate(EqualisedConv(features, 1, dtype=dtype, name="from_image")(x))
             x = HalvingBlock(after, self.residual, dtype, name=f"block_{side}")(x)

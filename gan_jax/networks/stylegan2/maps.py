@@ -6,7 +6,8 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from gan_jax.errors import UserError
+from gan_jax.checks import require
+from gan_jax.networks.layers.sides import root
 from gan_jax.types import Array
 
 CLAMP = 256.0  # "conv_clamp" of the official code
@@ -17,17 +18,21 @@ def sides(shape: tuple[int, ...]) -> list[int]:
     """Returns the sides of maps for images `(H, W, C)`: m, 2 m, 4 m, ..., H, with m from 4 to 7.
 
     Raises:
-        UserError: If the images are not squares of such a side, at least 8.
+        UserError: See `layers.sides.root`.
     """
-    each = [shape[0]]
-    while each[0] > 7 and each[0] % 2 == 0:
-        each.insert(0, each[0] // 2)
-    if len(shape) != 3 or shape[0] != shape[1] or len(each) < 2 or not 4 <= each[0] <= 7:
-        raise UserError(
-            f"shape={tuple(shape)}: StyleGAN2 makes square images whose side is 4, 5, 6 or 7 times a power of 2, from "
-            f"8 on; resize the data, such as --resolution {2 ** max(3, min(shape[:2]).bit_length() - 1)}"
-        )
-    return each
+    first = root(shape)
+    return [first * 2**i for i in range((shape[0] // first).bit_length())]
+
+
+def channels(base: int, most: int, side: int) -> int:
+    """Returns the number of channels of a map of a side: base / side, and at most `most`.
+
+    Raises:
+        UserError: If that is less than 1.
+    """
+    none = f"--channel-base {base}: a map of side {side} would have no channels; give at least {side}"
+    require(lambda: base >= side, none)
+    return min(base // side, most)
 
 
 def count(shape: tuple[int, ...]) -> int:

@@ -11,7 +11,7 @@ from gan_jax.networks.layers import fir
 from gan_jax.networks.layers.equalised import EqualisedDense
 from gan_jax.networks.layers.modulated import ModulatedConv
 from gan_jax.networks.layers.noise import example_keys
-from gan_jax.networks.stylegan2.maps import CLAMP, activate, count, dtype_at, full, sides
+from gan_jax.networks.stylegan2.maps import CLAMP, activate, channels, count, dtype_at, full, sides
 from gan_jax.networks.stylegan2.styles import Styles
 from gan_jax.types import Array
 
@@ -115,7 +115,7 @@ class Synthesis(nn.Module):
         """Maps styles `[b, layers, width]` to images `[b, H, W, C]`, roughly in [-1, 1]."""
         x, image, start = None, None, 0
         for side in sides(self.shape):
-            features, dtype = min(self.base // side, self.most), dtype_at(self.dtype, side, self.shape)
+            features, dtype = channels(self.base, self.most, side), dtype_at(self.dtype, side, self.shape)
             number = 2 if x is None else 3  # of styles; the image's is also the next block's first
             block = Block(features, self.shape[2], side, dtype, name=f"block_{side}")
             x, image = block(x, image, styles[:, start : start + number], train)

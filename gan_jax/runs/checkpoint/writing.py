@@ -72,7 +72,7 @@ def require_writable(directory: Path) -> None:
     path = str(directory.absolute())
     if odd := re.search(r"[\\\[\ud800-\udfff]", path):  # an escape, a pattern, a name that is not UTF-8
         raise UserError(
-            f"{path!r}: checkpoints cannot be read back from a path that contains {odd[0]!r}; give another --workdir"
+            f"{path!r}: checkpoints cannot be read back from a path that contains {odd[0]!r}; give another directory"
         )
     try:
         with store.disk_full(directory):
@@ -85,7 +85,7 @@ def require_writable(directory: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             raise
-        remedy = "give another --workdir, or make this one writable"
+        remedy = "give another directory, or make this one writable"
         raise UserError(f"{directory}: checkpoints cannot be written there ({error.strerror}); {remedy}") from error
 
 

@@ -1,0 +1,57 @@
+"""Compilation in a thread, so that Ctrl-C and other signals are handled meanwhile."""
+
+import atexit
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import jax
+
+INTERRUPTED = 130  # exit status, as of a program that Ctrl-C ends
+
+
+def run(function: Callable[..., Any], *args: Any) -> Any:
+    """Calls a compiled function; if it is compiled for these arguments first, signals are handled meanwhile.
+
+    Python handles signals between the instructions of the main thread, and compilation, which takes minutes for large
+    networks, is one instruction. So another thread compiles, and the main thread waits. Tracing stays in the main
+    thread, as contexts such as `jax.enable_x64` hold in their own thread alone.
+
+    Args:
+        function: From `jax.jit`, or from `parallel`.
+        *args: Its arguments.
+    """
+    if not jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
+        _waited(function.lower(*args).compile)  # pyright: ignore[reportFunctionMemberAccess]
+    return function(*args)
+
+
+def _waited(work: Callable[[], Any]) -> None:
+    """Does a work in a thread. If an exception ends the wait, such as `KeyboardInterrupt`, the thread goes on alone."""
+    done: Future[None] = Future()
+
+    def do() -> None:
+        try:
+            work()
+        except BaseException as error:
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+    threading.Thread(target=do, daemon=True).start()
+    try:
+        done.result()
+    finally:
+        if not done.done():
+            atexit.register(_leave, done)
+
+
+def _leave(done: Future[None]) -> None:
+    """Ends the program without Python's own end, which aborts in a thread that still compiles."""
+    if not done.done():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)
