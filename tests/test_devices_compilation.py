@@ -22,6 +22,7 @@ def blocked(compile) -> Any:
 def test_a_function_is_compiled_once(count, specs):
     devices, compiled = jax.devices()[:count], []
     function = parallel.spread(lambda state, x: state + x + count, devices, specs)
+    call = compilation.interruptible(function)
     state, x = parallel.replicate((jnp.arange(3.0), jnp.ones(3)), devices)
 
     def note(event, duration_secs, **kwargs):
@@ -31,7 +32,7 @@ def test_a_function_is_compiled_once(count, specs):
     jax.monitoring.register_event_duration_secs_listener(note)
     try:
         for _ in range(2):
-            state = compilation.run(function, state, x)
+            state = call(state, x)
     finally:
         jax.monitoring.unregister_event_duration_listener(note)
     assert state.tolist() == [i + 2.0 * (1 + count) for i in range(3)]
@@ -40,7 +41,7 @@ def test_a_function_is_compiled_once(count, specs):
 
 def test_a_compilation_uses_the_contexts_of_its_caller():
     with jax.enable_x64(True):
-        assert compilation.run(jax.jit(lambda x: x * 2.0), jnp.float64(1)).dtype == "float64"
+        assert compilation.interruptible(jax.jit(lambda x: x * 2.0))(jnp.float64(1)).dtype == "float64"
 
 
 def test_an_error_of_a_compilation_is_raised():
@@ -48,7 +49,7 @@ def test_an_error_of_a_compilation_is_raised():
         raise MemoryError("full")
 
     with pytest.raises(MemoryError, match="full"):
-        compilation.run(blocked(fail))
+        compilation.interruptible(blocked(fail))()
 
 
 def test_signals_are_handled_during_a_compilation():
@@ -57,7 +58,7 @@ def test_signals_are_handled_during_a_compilation():
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         try:
-            compilation.run(blocked(lambda: release.wait(60)))
+            compilation.interruptible(blocked(lambda: release.wait(60)))()
         finally:
             release.set()
     assert time.monotonic() - began < 30

@@ -264,7 +264,7 @@ def test_a_start_that_fails_leaves_nothing_that_was_not_there_before(tmp_path, m
         (workdir / ("run.json" if before == "fresh" else "notes.txt")).write_text("{}")
     kept = tree(tmp_path)
     if at != "build":
-        monkeypatch.setattr(*((compilation, "run") if at == "init" else (pictures, "save_png")), fail)
+        monkeypatch.setattr(*((compilation, "_waited") if at == "init" else (pictures, "save_png")), fail)
     with pytest.raises((UserError, MemoryError)):
         loop.run(build, data.load("ring"), config(workdir, fresh=before == "fresh"))
     assert tree(tmp_path) == kept

@@ -186,7 +186,7 @@ def test_a_parent_of_another_experiment_is_refused_before_anything_is_compiled(t
         return gan(networks, losses.non_saturating(), latents.normal(4), optax.sgd(0.1))
 
     other.__module__ = "experiments.other"
-    monkeypatch.setattr(compilation, "run", lambda *_: pytest.fail("compiled"))
+    monkeypatch.setattr(compilation, "_waited", lambda *_: pytest.fail("compiled"))
     run = loop.Run(workdir=tmp_path / "run", init_from=parent[1])
     said = "it is a run of test_loop_fine_tuning, and this is a run of other: give a run of other, or leave"
     with pytest.raises(UserError, match=said):

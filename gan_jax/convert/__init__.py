@@ -76,7 +76,7 @@ def convert(file: Path, out: Path, dataset: str | None = None) -> str:
     experiment: Any = importlib.import_module(f"experiments.{architecture.experiment}")
     config = experiment.Config(**settings, dataset=of_data.name)
     system = experiment.build(config, of_data.spec)
-    fresh = compilation.run(jax.jit(lambda key: system.init(rng.named(key, "init"))), rng.key(config.seed))
+    fresh = compilation.interruptible(jax.jit(lambda key: system.init(rng.named(key, "init"))))(rng.key(config.seed))
     params, stats = (
         part | jax.tree.map(jnp.asarray, {name: each[i] for name, each in networks.items()})
         for i, part in enumerate((fresh.params, fresh.stats))

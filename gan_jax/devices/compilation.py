@@ -13,8 +13,8 @@ import jax
 INTERRUPTED = 130  # exit status, as of a program that Ctrl-C ends
 
 
-def run(function: Callable[..., Any], *args: Any) -> Any:
-    """Calls a compiled function; if it is compiled for these arguments first, signals are handled meanwhile.
+def interruptible(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a compiled function whose first call, which compiles it, lets signals be handled meanwhile.
 
     Python handles signals between the instructions of the main thread, and compilation, which takes minutes for large
     networks, is one instruction. So another thread compiles, and the main thread waits. Tracing stays in the main
@@ -22,11 +22,17 @@ def run(function: Callable[..., Any], *args: Any) -> Any:
 
     Args:
         function: From `jax.jit`, or from `parallel`.
-        *args: Its arguments.
     """
-    if not jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
-        _waited(function.lower(*args).compile)  # pyright: ignore[reportFunctionMemberAccess]
-    return function(*args)
+    compiled = False
+
+    def call(*args: Any) -> Any:
+        nonlocal compiled
+        if not compiled and not jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
+            _waited(function.lower(*args).compile)  # pyright: ignore[reportFunctionMemberAccess]
+        compiled = True
+        return function(*args)
+
+    return call
 
 
 def _waited(work: Callable[[], Any]) -> None:

@@ -95,11 +95,11 @@ def invert(
             )
     drawn = np.asarray(latents_of(run, seed, max(starts, TYPICAL)))
     away = _distance(run, features, feature_weight)
-    search = jax.jit(_search(away, drawn[:TYPICAL], iterations, learning_rate, prior))
+    search = compilation.interruptible(jax.jit(_search(away, drawn[:TYPICAL], iterations, learning_rate, prior)))
     weights = None if features is None else features.params
     index = np.arange(len(target) * starts)  # image by image
     found = in_batches(
-        lambda part: compilation.run(search, run.ema, weights, drawn[part % starts], target[part // starts]),
+        lambda part: search(run.ema, weights, drawn[part % starts], target[part // starts]),
         min(ROWS, len(index)),
         index,
     )

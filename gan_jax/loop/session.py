@@ -99,7 +99,7 @@ def _prepared(
     like = rehearsal.state(system, dataset.spec)
     rehearsal.require_memory(like, feeding.size(dataset), job.devices)
     key = rng.key(job.config.seed)
-    init = partial(compilation.run, jax.jit(lambda key: system.init(rng.named(key, "init"))), key)
+    init = partial(compilation.interruptible(jax.jit(lambda key: system.init(rng.named(key, "init")))), key)
     init, parent, inherited = fine_tuning.begun(options.init_from, job.record, found, system, like, init)
     rehearsal.update(system, like, dataset, job.config.batch_size)
     system, frozen = fine_tuning.frozen(system, like, options.freeze)

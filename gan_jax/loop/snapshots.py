@@ -107,8 +107,8 @@ def _by_class(dataset: Dataset, columns: int | None) -> np.ndarray | None:
 
 def _stored(function: Averaged, kind: Kind) -> Callable[[dict[str, PyTree], Array], np.ndarray]:
     """Compiles a generator or translator, and the conversion of its output to the form in which it is stored."""
-    compiled, stored = jax.jit(function), jax.jit(kind.from_network)
-    return lambda ema, inputs: np.asarray(stored(compilation.run(compiled, ema, inputs)))
+    compiled, stored = compilation.interruptible(jax.jit(function)), jax.jit(kind.from_network)
+    return lambda ema, inputs: np.asarray(stored(compiled(ema, inputs)))
 
 
 def _translations(

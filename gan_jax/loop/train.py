@@ -118,7 +118,9 @@ def _advanced(
             state, key = parallel.replicate((state, key), job.devices)
             data, _ = take()
             began = time.monotonic()
-            state, _ = jax.block_until_ready(compilation.run(program.iterate, state, data, key, 0))  # iterates 0 times
+            state, _ = jax.block_until_ready(
+                compilation.interruptible(program.iterate)(state, data, key, 0)  # iterates 0 times
+            )
             compiling = time.monotonic() - began
             event = "resumed" if start else directories.STARTED
             write({"step": start, "event": event, "compile_seconds": round(compiling, 1)})

@@ -120,13 +120,11 @@ def extractor(features: Features, make: Callable[[PyTree, Array], Array]) -> Cal
     count = max(n for n in range(1, len(devices) + 1) if BATCH % n == 0)
     mesh = parallel.mesh(devices[:count])
     whole, rows = NamedSharding(mesh, P()), NamedSharding(mesh, P(parallel.AXIS))
-    compiled = jax.jit(lambda weights, params, x: features.apply(weights, make(params, x)))
+    compiled = compilation.interruptible(jax.jit(lambda weights, params, x: features.apply(weights, make(params, x))))
 
     def run(params: PyTree, inputs: ArrayLike) -> Stream:
         placed = jax.device_put((features.params, params), whole)
-        return batched.stream(
-            lambda batch: compilation.run(compiled, *placed, jax.device_put(batch, rows)), BATCH, inputs
-        )
+        return batched.stream(lambda batch: compiled(*placed, jax.device_put(batch, rows)), BATCH, inputs)
 
     return run
 
