@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.core import ShapedArray
 from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
+from jax.interpreters import ad, batching
 
+from gan_jax.primitives import primitive
 from gan_jax.types import Array
 
 SYM6 = (
@@ -118,25 +118,14 @@ def _surrounded(x: Array, axis: int, zeros: int) -> Array:
 
 def _linear(function: Callable[..., Array], transpose: Callable[[Array, int], Array]) -> Primitive:
     """A linear map along an axis with a transpose of its own; JAX's, of many slices, takes several times the memory."""
-    primitive, compiled = Primitive(function.__name__), jax.jit(function, static_argnames="axis")
-
-    @primitive.def_impl
-    def _(x: Array, *, axis: int) -> Array:
-        with jax.disable_jit(False):  # with JAX_DISABLE_JIT it would call itself forever
-            return compiled(x, axis=axis)
-
-    @primitive.def_abstract_eval
-    def _(x: Any, *, axis: int) -> Any:
-        made = jax.eval_shape(functools.partial(function, axis=axis), jax.ShapeDtypeStruct(x.shape, x.dtype))
-        return ShapedArray(made.shape, made.dtype)
+    result = primitive(function.__name__, function)
 
     def batch(operands: Any, axes: Any, *, axis: int) -> tuple[Array, int]:
-        return primitive.bind(jnp.moveaxis(operands[0], axes[0], 0), axis=axis + 1), 0
+        return result.bind(jnp.moveaxis(operands[0], axes[0], 0), axis=axis + 1), 0
 
-    ad.deflinear2(primitive, lambda ct, x, *, axis: [transpose(ct, axis)])
-    batching.primitive_batchers[primitive] = batch
-    mlir.register_lowering(primitive, mlir.lower_fun(function, multiple_results=False))
-    return primitive
+    ad.deflinear2(result, lambda ct, x, *, axis: [transpose(ct, axis)])
+    batching.primitive_batchers[result] = batch
+    return result
 
 
 # halving is half the transpose of doubling, but for the crops

@@ -10,14 +10,12 @@ other platforms, is in `formulations`.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.core import ShapedArray
 from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
+from jax.interpreters import ad, batching
 
 from gan_jax.networks.layers.formulations import (
     Window,
@@ -28,6 +26,7 @@ from gan_jax.networks.layers.formulations import (
     native_input_gradient,
     native_kernel_gradient,
 )
+from gan_jax.primitives import primitive
 from gan_jax.types import Array
 
 
@@ -55,48 +54,32 @@ def _bilinear(name: str, operator: Callable[..., Array], on_cpu: Callable[..., A
         on_cpu: The same map for CPUs, without groups.
         folds: Whether a `vmap` axis can be folded into the batch of the first argument and the result.
     """
-    primitive = Primitive(name)
-
-    @primitive.def_abstract_eval
-    def _(a: Any, b: Any, *, window: Window) -> Any:
-        shapes = (jax.ShapeDtypeStruct(each.shape, each.dtype) for each in (a, b))
-        output = jax.eval_shape(lambda a, b: operator(a, b, window), *shapes)
-        return ShapedArray(output.shape, output.dtype)
-
-    compiled = jax.jit(primitive.bind, static_argnames="window")
-
-    @primitive.def_impl
-    def _(a: Array, b: Array, *, window: Window) -> Array:
-        with jax.disable_jit(False):  # with JAX_DISABLE_JIT it would call itself forever
-            return compiled(a, b, window=window)
-
-    mlir.register_lowering(primitive, mlir.lower_fun(operator, multiple_results=False))
-    mlir.register_lowering(primitive, mlir.lower_fun(by_group(on_cpu), multiple_results=False), platform="cpu")
+    result = primitive(name, operator, by_group(on_cpu))
 
     def batch(operands: Sequence[Array], axes: Sequence[int | None], *, window: Window) -> tuple[Array, int]:
         first, second = (
             x if axis is None else jnp.moveaxis(x, axis, 0) for x, axis in zip(operands, axes, strict=True)
         )
         if folds and axes[1] is None:
-            merged = primitive.bind(first.reshape(-1, *first.shape[2:]), second, window=window)
+            merged = result.bind(first.reshape(-1, *first.shape[2:]), second, window=window)
             return merged.reshape(*first.shape[:2], *merged.shape[1:]), 0
         leading = [None if axis is None else 0 for axis in axes]
 
         def in_turn(first: Array, second: Array) -> Array:
             def one(i: Array) -> Array:
                 a, b = (x if axis is None else x[i] for x, axis in zip((first, second), leading, strict=True))
-                return primitive.bind(a, b, window=window)
+                return result.bind(a, b, window=window)
 
             return lax.map(one, jnp.arange(len(first if axes[1] is None else second)))
 
         def at_once(first: Array, second: Array) -> Array:
-            return jax.vmap(lambda a, b: operator(a, b, window), leading)(first, second)
+            return jax.vmap(lambda a, b: operator(a, b, window=window), leading)(first, second)
 
         # one after another on CPUs, where XLA's grouped convolutions are slow
         return lax.platform_dependent(first, second, cpu=in_turn, default=at_once), 0
 
-    batching.primitive_batchers[primitive] = batch
-    return primitive
+    batching.primitive_batchers[result] = batch
+    return result
 
 
 _convolve = _bilinear("convolve", native, native, folds=True)

@@ -8,17 +8,15 @@ of XLA; on CPUs, where these are slow, sums of shifted images, first along rows 
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.core import ShapedArray
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
+from jax.interpreters import ad, batching
 
 from gan_jax.errors import UserError
 from gan_jax.networks.layers.convolutions import conv_transpose
 from gan_jax.networks.layers.formulations import Pair
+from gan_jax.primitives import primitive
 from gan_jax.types import Array
 
 TAPS = (1 / 8, 3 / 8, 3 / 8, 1 / 8)
@@ -120,22 +118,7 @@ def _along(x: Array, axis: int, up: int, down: int, pads: Pair, gain: float) -> 
     return lax.slice_in_dim(joined, 0, length, axis=axis)
 
 
-_fir = Primitive("fir")
-
-
-@_fir.def_abstract_eval
-def _(x: Any, **settings: Any) -> Any:
-    output = jax.eval_shape(lambda x: _native(x, **settings), jax.ShapeDtypeStruct(x.shape, x.dtype))
-    return ShapedArray(output.shape, output.dtype)
-
-
-_compiled = jax.jit(_fir.bind, static_argnames=("up", "down", "pads", "gain"))
-
-
-@_fir.def_impl
-def _(x: Array, **settings: Any) -> Array:
-    with jax.disable_jit(False):  # with JAX_DISABLE_JIT it would call itself forever
-        return _compiled(x, **settings)
+_fir = primitive("fir", _native, _shifted)
 
 
 def _transpose(ct: Array, x: Any, *, up: int, down: int, pads: tuple[Pair, Pair], gain: float) -> list[Array]:
@@ -155,5 +138,3 @@ def _batch(operands: Any, axes: Any, **settings: Any) -> tuple[Array, int]:
 
 ad.deflinear2(_fir, _transpose)
 batching.primitive_batchers[_fir] = _batch
-mlir.register_lowering(_fir, mlir.lower_fun(_native, multiple_results=False))
-mlir.register_lowering(_fir, mlir.lower_fun(_shifted, multiple_results=False), platform="cpu")
