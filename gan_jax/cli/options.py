@@ -105,8 +105,8 @@ def parsed(
         plain = type(next(iter(presets.values())))()
         table = listing((name, " ".join(_flags(preset, plain))) for name, preset in presets.items())
         description = (
-            f"{description}\n\n`--preset NAME` stands for the flags of NAME below; other flags override them. With "
-            f"`--help`, it shows its values as the defaults.\n\n{table}"
+            f"{description}\n\n`--preset NAME` stands for the flags of NAME below; other flags override them. "
+            f"`--preset NAME --help` shows its values as the defaults.\n\n{table}"
         )
     return _made(_grouped(kind, default), arguments, prog, description)
 

@@ -90,7 +90,7 @@ def undone(directory: Path) -> Iterator[None]:
 def opened(workdir: Path | None, record: Record, fresh: bool, quiet: bool) -> Iterator[Path]:
     """Opens and locks the directory in which a run is trained; with `fresh`, first moves an old run there aside.
 
-    If an exception ends the block before anything is trained, the directory is left as it was.
+    If an exception ends the block before anything is trained, the directory is left as it was, with the old run in it.
 
     Args:
         workdir: The directory; None for the default.
