@@ -9,8 +9,8 @@ Weights start orthogonal. `--deep` is BigGAN-deep: bottleneck blocks, two at eac
 `--preset imagenet128` and `--preset imagenet128-deep` have the paper's settings for ImageNet at 128 pixels, except for
 the number of iterations, as the paper trains until collapse; here it is that of the authors' PyTorch code, whose other
 settings for ImageNet differ. `--preset cifar10` has the settings of that code, except that its weights start as
-N(0, 0.02^2), and its average after 1,000 iterations. Truncated samples, with batch norm's moments re-estimated for the
-averaged weights over 100 batches of latents (the paper's standing statistics): `python -m gan_jax.sample RUN grid
+N(0, 0.02^2), and its averaging after 1,000 iterations. Truncated samples, with batch norm's moments re-estimated for
+the averaged weights over 100 batches of latents (the paper's standing statistics): `python -m gan_jax.sample RUN grid
 --truncation 0.5 --standing 100`; a grid has one column per class.
 """
 

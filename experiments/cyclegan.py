@@ -12,9 +12,9 @@ DIRECTORY:DIRECTORY or a set of TensorFlow Datasets such as cycle_gan/horse2zebr
 
 `--preset horse2zebra` has the paper's settings for horses and zebras: learning rates are constant for 100 epochs, then
 fall linearly to 0 over 100 more. It lacks the random crops from side 286 and the mirror images. The paper uses the
-identity loss for paintings alone (the authors' code by default), and translates with the last weights, not averaged
-ones. That code updates the translators before the critics. Its PyTorch version has norms without scale and shift; in
-the first one, in Lua, scales start as N(1, 0.02^2), here at 1.
+identity loss for paintings alone (the authors' code uses it by default), and translates with the last weights, not
+averaged ones. The authors' code updates the translators before the critics. Its PyTorch version has norms without scale
+and shift; in its first version, in Lua, scales start as N(1, 0.02^2), here at 1.
 
 Translate a folder: `python -m gan_jax.translate RUN --input DIRECTORY --output DIRECTORY`, and `--backward`.
 

@@ -10,10 +10,10 @@ same quarter of the map before. In G, small maps gate the channels of maps 16 ti
 
 The settings of the authors' code (train.py, the commit e2cc786 in the copy HCA97/FastGAN-pytorch, as the repository is
 gone) are `--mirror --batch-size 8 --latent-size 256 --g-width 64 --d-width 64 --g-learning-rate 2e-4 --d-learning-rate
-2e-4 --beta2 0.999 --steps 50000`, with `--resolution` 256, 512 or its default 1,024, too large here. The defaults have
-its margins, and w = 8, as it sums the error over a batch of 8. It measures reconstructions by LPIPS; here the error is
-the mean absolute one, at up to 128 pixels. The code's second output of G and second branch of D, at 128 pixels, are not
-in the paper, nor here. The code draws one quarter for each batch, and here each image draws its own; the code's G adds
+2e-4 --beta2 0.999 --steps 50000`, with `--resolution` 256, 512 or 1024, its default. The defaults here have its
+margins, and w = 8, as it sums the error over a batch of 8. It measures reconstructions by LPIPS; here the error is the
+mean absolute one, at up to 128 pixels. The code's second output of G and second branch of D, at 128 pixels, are not in
+the paper, nor here. The code draws one quarter for each batch, and here each image draws its own; the code's G adds
 noise in sampling too.
 """
 

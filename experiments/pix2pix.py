@@ -12,8 +12,8 @@ inverted:NAME of any image set, or pairs:DIRECTORY:DIRECTORY with the same file 
 facades (200 epochs of 400 pairs). The paper also takes random crops and mirror images at side 286, keeps dropout, its
 noise, at test time, and tries a discriminator with a receptive field of 286 pixels. None of that is here: dropout acts
 in training alone, and norms use each image's own moments, so that a translation is a function of its source. In the
-authors' code, the scales of norms start as N(1, 0.02^2), here at 1, and convolutions keep biases of 0. Translations use
-averaged weights; `--ema-decay 0` uses the last ones.
+authors' code, the scales of norms start as N(1, 0.02^2), here at 1, and convolutions before norms have biases, which
+start at 0 and have no effect. Translations use averaged weights; `--ema-decay 0` uses the last ones.
 
 Translate a folder: `python -m gan_jax.translate RUN --input DIRECTORY --output DIRECTORY`.
 

@@ -7,7 +7,7 @@
 
 Labels enter both networks as in projection_gan. `--preset paper-imagenet128` has the paper's settings for ImageNet at
 128 pixels. Attention is that of the authors' code, which pools K and V, but beta2 is the paper's: 0.9, not 0.999. By
-default x is dequantised, as in projection_gan; in the authors' code, and in the preset, it is not.
+default x is dequantised, as in projection_gan; in the authors' code and in the preset it is not.
 Samples come from an average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
 Samples of one class: `python -m gan_jax.sample RUN --labels 3`; a grid has one column per class.
 """

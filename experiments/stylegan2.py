@@ -121,7 +121,7 @@ PRESETS = {
 
 
 def average_decay(config: Config) -> optimizers.Schedule:
-    """Decay of the generator's average at an iteration; its half-life ramps up with the images seen, if `ramp_up`."""
+    """Returns the decay of the generator's average, by iteration; with `ramp_up`, the half-life grows with training."""
     longest, per_step = config.half_life, config.ramp_up * config.batch_size
     return half_life(lambda step: jnp.minimum(longest, per_step * step if per_step else longest), config.batch_size)
 

@@ -1,4 +1,4 @@
-"""JAX primitives of functions of arrays."""
+"""Makes JAX primitives from functions of arrays."""
 
 import functools
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from gan_jax.types import Array
 
 
 def primitive(name: str, operator: Callable[..., Array], on_cpu: Callable[..., Array] | None = None) -> Primitive:
-    """Makes a JAX primitive from a function, without derivatives and batching, which are registered with the result.
+    """Makes a JAX primitive from a function, without rules for derivatives and batching; register those on the result.
 
     Args:
         name: Name in jaxprs.

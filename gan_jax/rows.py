@@ -1,4 +1,4 @@
-"""Images that are read from disk each time they are used, in place of an array in memory."""
+"""Images that are read from disk whenever they are used, in place of an array in memory."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ BLOCK = 256  # rows read at once
 
 @dataclass(frozen=True)
 class Rows:
-    """Images uint8 `[n, H, W, C]`, read whenever `np.asarray` is called; parts of them, by index or slice, are Rows.
+    """Images uint8 `[n, H, W, C]`, read whenever `np.asarray` is called; a part, by slice or array, is also `Rows`.
 
     Attributes:
         read: `(numbers [b]) -> images [b, H, W, C]`.
@@ -43,7 +43,7 @@ class Rows:
 
 
 def blocks(array: np.ndarray | Rows) -> Iterator[np.ndarray]:
-    """Yields the parts of an array one by one: an array in memory whole, images on disk a few at a time."""
+    """Yields an array in blocks of rows: one in memory as a whole, images on disk `BLOCK` at a time."""
     if isinstance(array, Rows):
         yield from (np.asarray(array[start : start + BLOCK]) for start in range(0, len(array), BLOCK))
     else:
@@ -51,7 +51,7 @@ def blocks(array: np.ndarray | Rows) -> Iterator[np.ndarray]:
 
 
 def changed(array: np.ndarray | Rows, change: Callable[[np.ndarray], np.ndarray]) -> Any:
-    """Applies a function of images `[b, H, W, C]`, of each image by itself, to an array, or to `Rows` when read."""
+    """Applies a function to images `[b, H, W, C]`, to `Rows` when they are read; it must treat each image by itself."""
     if not isinstance(array, Rows):
         return change(array)
     size = change(np.zeros((0, *array.size), array.dtype)).shape[1:]

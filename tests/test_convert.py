@@ -99,7 +99,7 @@ STYLES = {
         ({"G_ema.synthesis.b8.conv1.weight": (8, 8, 3, 3)}, r"generator are missing: G_ema.mapping.w_avg, .*b4"),
         ({"D.b8.conv0.weight": (8, 8, 3, 3)}, r"generator are missing: G_ema.mapping.w_avg"),
         ({"D.Model.MainLayers.0.Layers.0.LinearLayer1.Layer.weight": (8, 8, 1, 1)}, "generator are missing: G_ema.Mod"),
-        ({"generator.conv.weight": (8, 8, 3, 3)}, "neither to r3gan nor stylegan2: they are named like generator.conv"),
+        ({"generator.conv.weight": (8, 8, 3, 3)}, "to neither r3gan nor stylegan2: they are named like generator.conv"),
         ({}, "there are none; gan_jax/convert/README.md has a recipe"),
     ],
 )

@@ -269,7 +269,7 @@ def test_what_is_given_beside_images_is_further_channels():
     apply = jax.jit(lambda *inputs: field.apply({"params": params}, *inputs, train=True))
     np.testing.assert_array_equal(apply(images, source), apply(jnp.concatenate([images, source], -1)))
     assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, jax.eval_shape(beside.init, KEY)[0])
-    with pytest.raises(ValueError, match=r"given has shape \(4, 4, 4, 2\), images \(4, 8, 8, 1\)"):
+    with pytest.raises(ValueError, match=r"condition has shape \(4, 4, 4, 2\), images \(4, 8, 8, 1\)"):
         apply(images, source[:, :4, :4])
 
 

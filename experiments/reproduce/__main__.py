@@ -41,7 +41,7 @@ def main(
         seeds: Seeds, one run each.
         settings: Further flags of the experiment, in one string.
         name: Name of the record; by default the experiment's.
-        judge: A classifier of the data set judges samples; --no-judge leaves it out.
+        judge: Judge samples by a classifier of the data set; --no-judge leaves it out.
         animation: Whether to keep the first run's animation too.
         workdir: Directory to keep the runs in, as SEED; finished runs there are not repeated.
     """

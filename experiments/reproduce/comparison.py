@@ -125,7 +125,7 @@ def main(
     if others := sorted(
         name for name, each in record["runs"].items() if {run["judge"] for run in each.values()} != latest
     ):
-        print(f"scores by another classifier, not comparable with the latest; repeat with --again: {' '.join(others)}")
+        print(f"scored by another classifier, not comparable with the latest; repeat with --again: {' '.join(others)}")
     if rounds:
         record["costs"] = costs(list(record["runs"]), settings, rounds)
         save()

@@ -43,7 +43,7 @@ def main(
 
     Args:
         packs: Pack sizes: numbers of images that the discriminator judges at once.
-        r3gan: R3GAN is run as well; --no-r3gan leaves it out.
+        r3gan: Run R3GAN too; --no-r3gan leaves it out.
         seeds: Seeds, one run of each game per seed.
         settings: Further flags of experiments.stacked_mnist, in one string.
         workdir: Directory to keep the runs in, as PACK-SEED or r3gan-SEED; finished runs there are not repeated.

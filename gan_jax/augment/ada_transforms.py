@@ -14,7 +14,7 @@ from gan_jax.types import Array
 
 
 def inverse_map(key: Array, p: Array, sides: tuple[int, int], blit: bool = True, geometry: bool = True) -> Array:
-    """Draws all geometric transforms as one affine map from places in the result to places in the image.
+    """Draws all geometric transforms, as one affine map from positions in the result to positions in the image.
 
     q -> F Q (R A R' (q - f) / s - t), q measured from the image's centre. Blit: F flips horizontally, Q rotates by
     multiples of 90 degrees, t translates by whole pixels. Geometry: s scales, R and R' rotate, A stretches, f
@@ -28,7 +28,7 @@ def inverse_map(key: Array, p: Array, sides: tuple[int, int], blit: bool = True,
         geometry: Whether to apply the geometry transforms.
 
     Returns:
-        The linear map and the shift, side by side, `[2, 3]`: of row and column, in pixels, for `affine_warp.warp`.
+        The linear map and the shift, side by side, `[2, 3]`, of (row, column) in pixels, for `affine_warp.warp`.
     """
     inverse = jnp.eye(2, 3)
     if geometry:  # the map is from output to input, so the last transform comes first
@@ -39,7 +39,7 @@ def inverse_map(key: Array, p: Array, sides: tuple[int, int], blit: bool = True,
 
 
 def turn(inverse: Array, cosine: Array, sine: Array) -> Array:
-    """Rotates columns of rows and columns, `[2, n]`, from the first axis to the second."""
+    """Rotates n vectors (row, column), `[2, n]`, from the first axis to the second."""
     y, x = inverse  # written out, as a GPU's default matrix product is precise to only three digits
     return jnp.stack([cosine * y - sine * x, sine * y + cosine * x])
 

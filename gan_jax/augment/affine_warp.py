@@ -35,7 +35,7 @@ def warp(image: Array, inverse: Array) -> Array:
     change single pixels by a few percent, as the filter is not symmetric; so does the official code.
 
     Beyond its edges the image is reflected once about its outermost pixels, and is zero beyond the reflection. The
-    official code extends the image no further than its batch needs, and no further than here.
+    official code extends the image only as far as its batch needs, and at most as far as here.
 
     Args:
         image: `[H, W, C]`.
@@ -47,7 +47,7 @@ def warp(image: Array, inverse: Array) -> Array:
     sides = image.shape[:2]
     extended = jnp.pad(image, [(side - 1, side - 1) for side in sides] + [(0, 0)], "reflect")
     doubled = double(double(jnp.pad(extended, [(REACH, REACH), (REACH, REACH), (0, 0)]), 0), 1)
-    # of the result's pixels, every half pixel, and REACH pixels around them, as `halve` needs
+    # positions in the result: every half pixel, with REACH pixels more on each side, as `halve` needs
     y, x = (np.arange(-2 * REACH, 2 * (side + REACH)) / 2 - (side - 1) / 2 for side in sides)
     places = (m * y[:, None] + n * x + t for m, n, t in inverse)
     # the extended image begins 3 (side - 1) / 2 pixels before the centre
@@ -57,7 +57,7 @@ def warp(image: Array, inverse: Array) -> Array:
 
 
 def double(x: Array, axis: int) -> Array:
-    """Doubles the resolution along an axis, and crops what stems from the REACH pixels at either end.
+    """Doubles the resolution along an axis, and crops the part that belongs to the REACH pixels at either end.
 
     Inserts a zero after each pixel, and convolves with twice the filter.
     """
@@ -117,7 +117,7 @@ def _surrounded(x: Array, axis: int, zeros: int) -> Array:
 
 
 def _linear(function: Callable[..., Array], transpose: Callable[[Array, int], Array]) -> Primitive:
-    """A linear map along an axis with a transpose of its own; JAX's, of many slices, takes several times the memory."""
+    """Makes a linear map along an axis, with a transpose of its own; JAX's takes several times as much memory."""
     result = primitive(function.__name__, function)
 
     def batch(operands: Any, axes: Any, *, axis: int) -> tuple[Array, int]:

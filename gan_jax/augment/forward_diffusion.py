@@ -28,8 +28,8 @@ def diffusion(
     An example has t = 0, no noise, with probability `clean`, else t from 1 to T with probability proportional to t. The
     defaults are those of the authors' code for StyleGAN2 (diffusion-stylegan2/training/diffusion.py of
     Zhendong-Wang/Diffusion-GAN); but that code draws t with probability proportional to t - 1, only 32 times for each
-    T, and reuses these draws. For projected GANs it has std 0.5, T from 5 to 500, betas up to 0.01, and a target of
-    0.45.
+    T, and reuses these draws. For projected GANs that code has std 0.5, T from 5 to 500, betas up to 0.01, and a
+    target of 0.45.
 
     Control p by `controllers.adaptive_augmentation(batch_size, images=100_000, name="diffusion")`.
 
@@ -41,8 +41,8 @@ def diffusion(
         betas: First and last beta, in [0, 1).
         clean: Probability of no noise, in [0, 1]; 1/2 in the authors' code.
         priority: Whether the probability of t is proportional to t; otherwise t is uniform.
-        with_level: Whether the discriminator gets t / longest, `[b]`, as a further input, see
-            `networks.heads.WithLevel`; in the authors' code it gets t.
+        with_level: Whether the discriminator gets t / longest, `[b]`, as a further input (see
+            `networks.heads.WithLevel`); in the authors' code it gets t.
 
     Raises:
         UserError: If an argument is out of range. When called: if the state has no such slot.

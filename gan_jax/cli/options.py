@@ -77,7 +77,7 @@ def called(
 
     Raises:
         SystemExit: After `--help`; or with status 2, after a message, if the arguments are wrong.
-        UserError: If there is no such preset, or the function has an argument without a type.
+        UserError: If there is no such preset, or an argument of the function has neither type nor default.
     """
     for each in inspect.signature(function).parameters.values():
         if each.annotation is inspect.Parameter.empty and each.default is inspect.Parameter.empty:
@@ -105,8 +105,8 @@ def parsed(
         plain = type(next(iter(presets.values())))()
         table = listing((name, " ".join(_flags(preset, plain))) for name, preset in presets.items())
         description = (
-            f"{description}\n\n`--preset NAME` stands for the flags of NAME below, and other flags override them; with "
-            f"`--help`, its values are the defaults.\n\n{table}"
+            f"{description}\n\n`--preset NAME` stands for the flags of NAME below; other flags override them. "
+            f"`--preset NAME --help` shows its values as the defaults.\n\n{table}"
         )
     return _made(_grouped(kind, default), arguments, prog, description)
 
@@ -182,7 +182,7 @@ def _fields(kind: Any, default: Any) -> list[StructFieldSpec]:
 
 
 def _help(field: StructFieldSpec) -> str | None:
-    """Returns the help of a field as one paragraph. Of a flag that is on, tyro shows only --no-NAME: it says so."""
+    """Returns the help of a field as one paragraph; if it is on by default, says that --no-NAME turns it off."""
     text = field.helptext() if callable(field.helptext) else field.helptext
     off = f" --no-{field.name.replace('_', '-')} turns it off." if field.default is True else ""
     return text and " ".join(text.split()) + off

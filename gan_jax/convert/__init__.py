@@ -100,7 +100,7 @@ def _recognised(file: Path, tensors: Tensors) -> Architecture:
             return architecture
     known = " nor ".join(architecture.experiment for architecture in ARCHITECTURES)
     first = f"they are named like {next(iter(tensors))}" if tensors else "there are none"
-    raise UserError(f"{file}: its tensors belong neither to {known}: {first}; {RECIPE}")
+    raise UserError(f"{file}: its tensors belong to neither {known}: {first}; {RECIPE}")
 
 
 def _data(file: Path, name: str | None, spec: Spec) -> Dataset:

@@ -63,9 +63,9 @@ class Dataset(NamedTuple):
     Attributes:
         name: The name passed to `load`, with absolute paths.
         split: Name of the split.
-        arrays: `image`, the examples as their kind stores them, such as uint8 `[N, H, W, C]`, or in scores `rows.Rows`
-            if they are too large for memory, see `streaming.on_disk`; `label`, int32 `[N]` in
-            [0, classes), where there are labels; and the further arrays of a task, see `tasks`.
+        arrays: `image`, the examples as their kind stores them, such as uint8 `[N, H, W, C]` (for scores, `rows.Rows`
+            if they are too large for memory, see `streaming.on_disk`); `label`, int32 `[N]` in [0, classes), where
+            there are labels; and the further arrays of a task, see `tasks`.
         spec: Shape and kind of the examples, number of classes, and task.
         fingerprint: Hash of the arrays; it depends on their contents alone.
         apart: Groups of arrays that are drawn independently of the others and may have another number of rows; all

@@ -2,5 +2,6 @@
 
 A new way to spread a step over devices is a function in `parallel` with the signature of `single`, and one case in
 `parallel.spread`. `batched` evaluates any number of rows in batches of one size. How processes join and stop together
-is in `cluster`; memory limits and their errors are in `memory`; `compilation` compiles while signals are handled.
+is in `cluster`; memory limits and their errors are in `memory`; `compilation` lets signals be handled while JAX
+compiles.
 """

@@ -1,4 +1,4 @@
-"""Compilation in a thread, so that Ctrl-C and other signals are handled meanwhile."""
+"""Compilation in another thread, so that Ctrl-C and other signals are handled meanwhile."""
 
 import atexit
 import os
@@ -10,15 +10,15 @@ from typing import Any
 
 import jax
 
-INTERRUPTED = 130  # exit status, as of a program that Ctrl-C ends
+INTERRUPTED = 130  # exit status of a program that Ctrl-C ends
 
 
 def interruptible(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a compiled function whose first call, which compiles it, lets signals be handled meanwhile.
+    """Wraps a jitted function so that signals are handled while its first call compiles it.
 
     Python handles signals between the instructions of the main thread, and compilation, which takes minutes for large
     networks, is one instruction. So another thread compiles, and the main thread waits. Tracing stays in the main
-    thread, as contexts such as `jax.enable_x64` hold in their own thread alone.
+    thread, as contexts such as `jax.enable_x64` apply only to the thread that enters them.
 
     Args:
         function: From `jax.jit`, or from `parallel`.
@@ -36,7 +36,7 @@ def interruptible(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _waited(work: Callable[[], Any]) -> None:
-    """Does a work in a thread. If an exception ends the wait, such as `KeyboardInterrupt`, the thread goes on alone."""
+    """Calls a function in a thread, and waits; the call goes on if an exception, such as a signal's, ends the wait."""
     done: Future[None] = Future()
 
     def do() -> None:
@@ -56,7 +56,7 @@ def _waited(work: Callable[[], Any]) -> None:
 
 
 def _leave(done: Future[None]) -> None:
-    """Ends the program without Python's own end, which aborts in a thread that still compiles."""
+    """Exits without Python's own shutdown, which would abort while a thread still compiles."""
     if not done.done():
         sys.stdout.flush()
         sys.stderr.flush()

@@ -76,7 +76,7 @@ def given(word: str, checkpoint: Checkpoint, key: str | None, split: str = "test
 
 
 def loaded(source: Given, kind: Kind | None, resolution: int | None, count: int, seed: int) -> Dataset:
-    """Loads a set, or draws a run's samples; images that are too large for memory are read when they are used.
+    """Loads a set, or draws a run's samples; images too large for memory are read in batches, when they are used.
 
     Args:
         source: The set.
@@ -138,7 +138,7 @@ def alike(samples: Dataset, real: Dataset) -> np.ndarray:
 
 
 def _on_disk(source: Given, resolution: int | None, error: TooLarge) -> Dataset:
-    """Opens a set of images that is too large for memory; raises `error` if it can only be held in memory."""
+    """Opens a set of images that is too large for memory; raises `error` if it cannot be read in batches."""
     try:
         stream = data.stream(source.name, source.split, resolution, skip_damaged=True)
     except UserError:
@@ -159,7 +159,7 @@ def _array(path: Path, key: str | None) -> np.ndarray:
         if name not in known:
             raise UserError(f"{path} has the arrays {', '.join(known)}, and none called {name}; give one with --key")
         size = arrays.zip.getinfo(f"{name}.npy").file_size
-        memory.require(size, f"{path}: the array {name}", "give a folder of images, which need not fit")
+        memory.require(size, f"{path}: the array {name}", "give a folder of images, which need not fit in memory")
         try:
             array = np.asarray(arrays[name])
         except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:

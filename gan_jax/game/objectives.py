@@ -189,6 +189,6 @@ def _require_terms(game: Game, terms: Sequence[Term]) -> None:
                 raise UserError(
                     f"terms: {term.name!r} differentiates the output of the {network} for each example, but that "
                     "output depends on the whole batch (batch norm or a minibatch layer?); set the norm of its module "
-                    "to spectral, layer or none (norm=; of networks.projected, "
-                    "critic=networks.wrappers.projected.Critics(norm='none')), and leave minibatch layers out"
+                    "to spectral, layer or none by norm=..., in networks.projected by "
+                    "critic=networks.wrappers.projected.Critics(norm='none'), and leave minibatch layers out"
                 )

@@ -25,7 +25,7 @@ from gan_jax.runs.records import Record
 from gan_jax.types import Network, PyTree, System, TrainState
 
 PARTS = ("params", "stats")  # of a network in a state
-LEAST = 0.01  # share of the numbers of a run's networks that must fit; biases of equal sizes fit by chance
+LEAST = 0.01  # share of parameters and statistics that must fit; less is biases that have equal sizes by chance
 
 
 def begun(
@@ -90,7 +90,7 @@ def begun(
 
 
 def _require_fit(run: Path, ours: Record, theirs: Record, wanted: Mapping[str, Any], fitting: Set[str]) -> None:
-    """Refuses networks of which almost nothing fits; names both experiments, or the settings in which they differ."""
+    """Refuses networks of which almost nothing fits; names both experiments, or the settings that differ."""
     whole, part = (sum(math.prod(wanted[path].shape) for path in paths) for paths in (wanted, fitting))
     if part >= LEAST * whole and fitting:
         return
@@ -176,7 +176,7 @@ def _filled(prefix: str, tree: PyTree, arrays: Mapping[str, np.ndarray]) -> PyTr
 
 
 def _compared(wanted: Mapping[str, Any], there: Mapping[str, np.ndarray], fitting: Set[str]) -> str:
-    """Returns how many arrays fit, a line for each network, with the first of those that do not."""
+    """Returns text, a line for each network: how many arrays fit, and the first of those that do not."""
     lines = []
     for network in sorted({path.split("/")[1] for path in [*wanted, *there]}):
         ours, theirs = ([path for path in side if path.split("/")[1] == network] for side in (wanted, there))

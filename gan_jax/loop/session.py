@@ -88,8 +88,8 @@ def _prepared(
     """Prepares a run: builds and checks its system, and restores or initialises the state.
 
     Returns:
-        The run, with its newest settings and its whole record; what training calls, None if the run is done; the state
-        to go on from, and the run's past until there.
+        The run, with its newest settings and its complete record; the program that training calls, None if the run is
+        done; the state to continue from; and the run's past up to there.
     """
     options, saved = job.options, job.workdir / "checkpoints"
     found = checkpoint.read_meta(saved) if checkpoint.steps(saved) else None

@@ -30,8 +30,8 @@ class Run:
     fresh: bool = False
     """Start a new run; an older run in the directory is moved aside, not deleted."""
     steps_per_call: int = 0
-    """Iterations per compiled call, at most 10,000. Ctrl-C ends a compilation at once; later it waits for the end of a
-    call, and saves. 0 means 20 on CPUs, 100 elsewhere."""
+    """Iterations per compiled call, at most 10,000. Ctrl-C ends a compilation at once; during training it waits for
+    the end of a call, and saves. 0 means 20 on CPUs, 100 elsewhere."""
     log_every: int = 50
     """Iterations between log records, each of which the guard checks."""
     sample_every: int = 250

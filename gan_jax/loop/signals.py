@@ -1,4 +1,4 @@
-"""Handling of the signals that ask a run to end: at once before its first iteration, later so that it can save."""
+"""Handling of the signals that ask a run to end: at once before its first iteration, later after it has saved."""
 
 import os
 import signal
@@ -20,9 +20,9 @@ def asking() -> list[signal.Signals]:
 
 @contextmanager
 def at_once() -> Iterator[None]:
-    """Ends the program at the first signal that asks for it, as long as no iteration would be lost.
+    """Ends the program as soon as a signal asks for it, where no iteration would be lost.
 
-    With several processes nothing changes: one that ended at once would let the others wait.
+    With several processes nothing changes: one that ended at once would leave the others waiting.
 
     Raises:
         SystemExit: At such a signal, after a line that says so.

@@ -119,7 +119,7 @@ def _advanced(
             data, _ = take()
             began = time.monotonic()
             state, _ = jax.block_until_ready(
-                compilation.interruptible(program.iterate)(state, data, key, 0)  # iterates 0 times
+                compilation.interruptible(program.iterate)(state, data, key, 0)  # no iterations: only compiles
             )
             compiling = time.monotonic() - began
             event = "resumed" if start else directories.STARTED

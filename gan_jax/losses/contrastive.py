@@ -12,8 +12,9 @@ def dual_contrastive() -> GanLoss:
     D minimises log(1 + exp(-D(x)) sum_z exp(D(G(z)))) + log(1 + exp(D(G(z))) sum_x exp(-D(x))): it learns to tell each
     real example from all samples of the global batch, and each sample from all real examples. G maximises this, as in
     the paper's min-max problem; `losses.exchanged(losses.dual_contrastive())` exchanges real and fake for G instead.
-    Adding a constant to all logits changes nothing. For a patch critic, sums are per patch. Not checked against the
-    authors' code, which is not public; lucidrains' code has the same terms, and exchanges real and fake for G.
+    Adding a constant to all logits changes nothing. For a patch critic, sums are per patch. The authors' code is
+    not public, so this was not checked against it; lucidrains' code has the same terms, and exchanges real and fake for
+    G.
     """
 
     def discriminator(real: Array, fake: Array) -> Array:

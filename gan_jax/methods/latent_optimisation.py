@@ -6,7 +6,7 @@ Both players use the moved latents, and their gradients pass through the step, w
 the other's parameters. An iteration costs about twice as much. Sampling does not move latents.
 
 The paper's values for BigGAN-deep are step 0.9, damping 5 and share 0.5, with a latent of size 256, uniform on [-1, 1].
-Its penalty on |z' - z|^2, there of weight 300, is left out. The step was not checked against code of the authors.
+Its penalty on |z' - z|^2, there of weight 300, is left out. The step was not checked against the authors' code.
 """
 
 from collections.abc import Callable
@@ -35,8 +35,8 @@ def natural_step(
         step: alpha, positive.
         damping: beta, positive; if it is large, this is a gradient step of size step / damping.
         bound: Bound of the latents' absolute values; None for no clipping.
-        share: Fraction of a latent's elements that move, drawn for each element of each example, in (0, 1]; g is the
-            gradient with respect to them. How the paper chooses its half of the elements was not checked.
+        share: Probability with which each element of a latent moves, in (0, 1], drawn for each example; g is the
+            gradient with respect to the elements that move. How the paper chooses its half was not checked.
 
     Raises:
         UserError: If an argument is out of range. While tracing: if the generator's inputs are not these latents.

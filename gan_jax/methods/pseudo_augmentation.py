@@ -7,7 +7,7 @@
 In the discriminator's update, each real example is replaced by a fresh sample with probability p, which counters
 overfitting to small data sets. As in ADA, p rises while E[sign(D(x))] over the examples shown as real exceeds a target.
 In the authors' code (EndlessSora/DeceiveD) the target is 0.6, and p takes at least 500,000 images (`images=`) from 0 to
-1, or 100,000 in fine-tuning; there p can go above 1.
+1, or 100,000 in fine-tuning, and can exceed 1.
 """
 
 from collections.abc import Callable

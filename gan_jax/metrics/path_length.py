@@ -1,4 +1,4 @@
-"""Perceptual path length: the distance of images along paths between latents or between styles."""
+"""Perceptual path length: the distance between neighbouring images on paths between latents or between styles."""
 
 import functools
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def path_length(
     comparable only under the same distance.
 
     Args:
-        distance: The distance of images: `features.lpips.distance`, or `features.distance.of_features`.
+        distance: The distance between images: `features.lpips.distance`, or `features.distance.of_features`.
         system: The system whose averaged generator is measured.
         ema: Averaged networks, as in `TrainState.ema`.
         count: Number of paths, at least 2; 100,000 in the authors' code.
@@ -60,7 +60,7 @@ def path_length(
         x, y = (on_path(first, second, t) for t in (at, at + EPSILON))
         return distance.apply(params, x, y) / EPSILON**2
 
-    params = jax.device_put(distance.params)  # an argument, as constants would be compiled into the program
+    params = jax.device_put(distance.params)  # passed as an argument, as constants would be compiled into the program
     return trimmed(in_batches(functools.partial(steps, params), BATCH, first, second, at))
 
 

@@ -160,7 +160,7 @@ def path_lengths(
 
     Args:
         system: The system.
-        distance: The distance of images.
+        distance: The distance between images.
         ema: The generator's weights, in the form of `TrainState.ema`.
         real: The data set, for the record.
         count: Number of paths.

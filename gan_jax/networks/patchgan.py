@@ -62,7 +62,7 @@ class PatchGAN(nn.Module):
         for other in conditions:
             if other.shape[:3] != images.shape[:3]:
                 raise UserError(
-                    f"given has shape {other.shape}, images {images.shape}; make batch, height and width equal"
+                    f"condition has shape {other.shape}, images {images.shape}; make batch, height and width equal"
                 )
         x = jnp.concatenate([images, *conditions], axis=-1)
         hidden, last = _windows(self.receptive_field, *x.shape[1:3])

@@ -125,7 +125,7 @@ def adaptive_augmentation(
         target: Target of r, in (0, 1).
         images: Number of real images in which p can rise from 0 to 1.
         every: Iterations between changes of p, 4 in the paper; at least 1.
-        name: Name of the controller, and of the slot with p; NAME_signs is the slot of r, summed since p changed.
+        name: Name of the controller, and of the slot with p; the slot NAME_signs has the sum of r since p last changed.
     """
     users = f"Game(augment=augment.ada({name!r})), or augment.diffusion or methods.pseudo_augmentation with that slot"
     require(lambda: 0 < target < 1, f"target={target}: the target of the mean sign of logits must lie in (0, 1)")

@@ -20,7 +20,7 @@ def then(update: Update, *controllers: Controller) -> Update:
         controllers: In the order in which their hooks run; `game.system` initialises their slots.
 
     Raises:
-        UserError: If two share a name. When called: if nothing reads the slots of one that names `users`.
+        UserError: If two share a name. When called: if nothing reads the slots of a controller that has `users`.
     """
 
     names = [controller.name for controller in controllers]
@@ -40,12 +40,12 @@ def then(update: Update, *controllers: Controller) -> Update:
 
 
 def _require_read(controller: Controller, update: Update, state: TrainState, batch: Batch, key: Array) -> None:
-    """Checks that an update reads a controller's slots: that its shapes cannot be found without them."""
+    """Checks that an update reads a controller's slots, by tracing it without them, which must fail."""
     slots = controller.slots(state.params)
     others = {name: value for name, value in state.extra.items() if name not in slots}
     try:
         jax.eval_shape(update, replace(state, extra=others), batch, key)
-    except Exception:  # of the slot that is missing; any other one is raised again by the update itself
+    except Exception:  # due to the missing slots; any other error is raised again by the update itself
         return
     raise UserError(
         f"controllers: nothing in the game reads the slot {controller.name!r}; add {controller.users}, or leave the "

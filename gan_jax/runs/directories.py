@@ -1,4 +1,4 @@
-"""Where a run is kept: its default directory, whether a directory holds a run, and moving one aside."""
+"""Where a run is kept: its default directory, opening it, moving an old run aside, and undoing a failed start."""
 
 import itertools
 import json
@@ -13,7 +13,7 @@ from gan_jax.errors import UserError
 from gan_jax.runs import checkpoint, lock, log, records
 from gan_jax.runs.records import Record
 
-# what a start writes before its first iteration, without suffixes
+# names, without suffixes, of what a run writes before its first iteration
 EARLY = {"run", "experiment", "metrics", "tensorboard", "checkpoints", "best", "samples", "real", "codes"}
 STARTED = "started"  # event of the log that precedes the first iteration
 
@@ -62,7 +62,7 @@ def move_aside(directory: Path) -> Path:
 
 
 def trained(directory: Path) -> bool:
-    """Returns whether a directory holds what a run has learnt: a checkpoint, or records of iterations."""
+    """Returns whether a directory holds results of training: a checkpoint, or records of iterations."""
     learnt = (line for line in log.read(directory) if line.get("event") != STARTED)
     return bool(checkpoint.steps(directory / "checkpoints")) or any(learnt)
 
@@ -90,7 +90,7 @@ def undone(directory: Path) -> Iterator[None]:
 def opened(workdir: Path | None, record: Record, fresh: bool, quiet: bool) -> Iterator[Path]:
     """Opens and locks the directory in which a run is trained; with `fresh`, first moves an old run there aside.
 
-    If an exception ends the block before anything is trained, all is as before.
+    If an exception ends the block before anything is trained, the directory is left as it was, with the old run in it.
 
     Args:
         workdir: The directory; None for the default.

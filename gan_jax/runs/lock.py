@@ -26,8 +26,8 @@ def held(directory: Path) -> Iterator[None]:
     locks nothing. If several processes train together, the first holds the lock for all.
 
     Args:
-        directory: The run directory; made if it does not exist. If the block adds no file to it, nothing is left of
-            the lock either.
+        directory: The run directory; made if it does not exist. If the block adds no file to it, the lock leaves
+            none either.
 
     Raises:
         UserError: If another process holds the directory, naming its host and process id.
@@ -55,7 +55,7 @@ def held(directory: Path) -> Iterator[None]:
         with suppress(OSError):  # the directory may be gone; it must not hide the error that ended the run
             (directory / HOLDER).unlink()
             if LOCK not in before and {path.name for path in directory.iterdir()} == {*before, LOCK}:
-                (directory / LOCK).unlink()  # filelock checks that the file that it has locked still has a name
+                (directory / LOCK).unlink()  # safe: filelock checks that the file it has locked still has a name
                 for folder in made:
                     folder.rmdir()  # fails if it has other files
         lock.release()

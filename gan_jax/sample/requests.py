@@ -1,4 +1,4 @@
-"""Options of the sampling commands, and the run and the latents that they ask for."""
+"""Options of the sampling commands; opens the run and draws the latents that they ask for."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +51,7 @@ def open_requested(
     suffix: str | None = None,
     dataset: str | None = None,
 ) -> tuple[Restored, Path]:
-    """Opens a run; returns it and the output's path, which can be written to. `suffix` is by default a sheet's."""
+    """Opens a run; returns it and the path of the output, which is writable. `suffix` is by default that of a sheet."""
     opened = runs.open_run(run, shared.step, shared.best, dataset, shared.safe)
     if shared.standing:
         size = opened.record["config"]["batch_size"]

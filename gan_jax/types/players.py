@@ -64,7 +64,7 @@ class Controller(NamedTuple):
         hook: `(state, metrics, key) -> (state, metrics)`.
         slots: `(params) -> initial values` of its slots.
         averages: Names of the networks whose average it keeps in `TrainState.ema`.
-        users: What reads its slots, if it makes sense only together with that, such as "augment.ada()".
+        users: What must read its slots, in words for an error, such as "augment.ada()"; "" if nothing has to.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The state of training, and what reads and changes it."""
+"""The state of training, and the types of functions that read and change it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

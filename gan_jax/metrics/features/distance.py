@@ -1,4 +1,4 @@
-"""Squared distances of images, by which path lengths are measured."""
+"""Squared distances between images, by which path lengths are measured."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,17 +10,17 @@ from gan_jax.types import Array, PyTree
 
 
 class Distance(NamedTuple):
-    """A squared distance of two images.
+    """A squared distance between two images.
 
     Attributes:
         name: Readable name of the features.
         fingerprint: Hash of their weights.
         resize: Method that resizes images; "none" where they are not resized.
-        formula: What is made of the features, for the protocol of scores.
-        prefix: Beginning of the names of scores by this distance, such as "lpips_"; "" for those of features.
+        formula: How features become a distance, in words, for the protocol of scores.
+        prefix: Prefix of the names of scores by this distance, such as "lpips_"; "" for distances of features.
         params: Weights.
-        apply: `(params, first [b, ...], second [b, ...]) -> squared distances [b]`, of examples as
-            `Features.apply` takes them.
+        apply: `(params, first [b, ...], second [b, ...]) -> squared distances [b]`, between examples in the form that
+            `Features.apply` takes.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Distance(NamedTuple):
 
 
 def of_features(judge: Features) -> Distance:
-    """Returns |f(x) - f(y)|^2, f the features scaled to norm 1."""
+    """Returns the distance |f(x) - f(y)|^2, with features f scaled to norm 1."""
 
     def apply(params: PyTree, first: Array, second: Array) -> Array:
         f, g = (_unit(judge.apply(params, images)[0]) for images in (first, second))

@@ -17,13 +17,13 @@ from gan_jax.networks.published import filled
 from gan_jax.types import Array, PyTree
 
 STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels and number of VGG16's convolutions, by stage
-LEAST = 16  # least side of images, which are halved after every stage but the last
-SIDE = 256  # images of twice this side and more are averaged over blocks, to 256 to 511 pixels
+LEAST = 16  # least side of images: maps are halved after every stage but the last
+SIDE = 256  # images of at least twice this side are averaged over blocks, which leaves 256 to 511 pixels
 EPSILON = 1e-10
 
 
 def distance(path: Path | str) -> Distance:
-    """Returns LPIPS with VGG16, version 0.1 of the authors' package, as a distance of images in [-1, 1].
+    """Returns LPIPS with VGG16, version 0.1 of the authors' package, as a distance between images in [-1, 1].
 
     d(x, y) = sum_l mean_p sum_c w_lc (f_lpc(x) - f_lpc(y))^2, f_l the activations of stage l at position p, scaled to
     norm 1 over channels c. Grey images get three equal channels. Images are first averaged over blocks of
@@ -36,7 +36,8 @@ def distance(path: Path | str) -> Distance:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        UserError: If it cannot be read, or tensors are missing, superfluous or of the wrong shape; it names them.
+        UserError: If it cannot be read, or tensors are missing, superfluous or of the wrong shape; it names them. From
+            `apply`: if the images are too small, or have neither 1 nor 3 channels.
     """
     tensors, sides = weights.read(path), (LEAST, LEAST, 3)
     network = linen(Net(), sides, sides)
@@ -44,7 +45,7 @@ def distance(path: Path | str) -> Distance:
         params, _ = filled("", tensors, network, _name, _arranged)
     except UserError as error:
         raise UserError(
-            f"weights {str(path)!r}: {error}; make the file of LPIPS' weights as in gan_jax/metrics/README.md"
+            f"weights {str(path)!r}: {error}; make the file of LPIPS's weights as in gan_jax/metrics/README.md"
         ) from error
 
     def apply(params: PyTree, first: Array, second: Array) -> Array:
@@ -57,11 +58,11 @@ def distance(path: Path | str) -> Distance:
 
 
 class Net(nn.Module):
-    """VGG16 up to its last convolution, and LPIPS' weights of its channels; layers are named as in `_name`."""
+    """VGG16 up to its last convolution, and LPIPS's weights of its channels; `_name` maps the names of its layers."""
 
     @nn.compact
     def __call__(self, first: Array, second: Array, train: bool) -> Array:
-        """Maps two times `[b, H, W, 3]` in [-1, 1] to distances `[b]`."""
+        """Maps two batches `[b, H, W, 3]` in [-1, 1] to distances `[b]`."""
         shift = self.param("shift", nn.initializers.zeros_init(), (3,))
         scale = self.param("scale", nn.initializers.ones_init(), (3,))
         x = (jnp.concatenate([first, second]) - shift) / scale

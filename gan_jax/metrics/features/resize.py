@@ -59,7 +59,7 @@ def clean(images: Array, side: int) -> Array:
 
 
 def averaged(images: Array, side: int) -> Array:
-    """Shrinks by means of square blocks of min(H, W) // side pixels, as StyleGAN's code of path lengths does.
+    """Averages square blocks of side min(H, W) // `side` pixels, as StyleGAN's code for path lengths does.
 
     Args:
         images: `[b, H, W, C]`, of any range.
@@ -77,8 +77,8 @@ def averaged(images: Array, side: int) -> Array:
         return images
     if height % block or width % block:
         raise UserError(
-            f"images has shape {images.shape}: blocks of {block} pixels do not divide them; give images whose sides "
-            f"are multiples of {side}"
+            f"images has shape {images.shape}: blocks of {block} pixels do not divide them; give square images "
+            f"whose side is a multiple of {side}"
         )
     return images.reshape(b, height // block, block, width // block, block, channels).mean((2, 4))
 

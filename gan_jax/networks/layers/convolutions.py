@@ -1,4 +1,4 @@
-"""Convolutions of images with a kernel, plain, transposed and with resampling, as functions."""
+"""Functions that convolve images with a kernel: plain, transposed, and with resampling."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal

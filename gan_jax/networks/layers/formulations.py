@@ -61,7 +61,7 @@ class Window(NamedTuple):
 
 
 def native(x: Array, kernel: Array, window: Window) -> Array:
-    """Convolves images with a kernel by XLA's operator, which has JAX's derivatives."""
+    """Convolves images with a kernel by XLA's operator, with JAX's derivatives."""
     return lax.conv_general_dilated(
         x, kernel, window.strides, window.pads, dimension_numbers=_LAYOUT, feature_group_count=window.groups
     )

@@ -21,7 +21,7 @@ def root(shape: tuple[int, ...], least: int = 8) -> int:
         least: The least side that fits.
 
     Raises:
-        UserError: If there is none; it names the nearest sides that fit.
+        UserError: If there is none, or the side is below `least`; it names the nearest sides that fit.
     """
     if len(shape) == 3 and shape[0] == shape[1] and shape[0] in ROOTS and shape[0] >= least:
         return ROOTS[shape[0]]
@@ -39,7 +39,7 @@ def refused(shape: tuple[int, ...], rule: str, fitting: Iterable[int], otherwise
         shape: Shape of an image, or of an example of another kind.
         rule: Which sides fit.
         fitting: Sides that fit.
-        otherwise: Another remedy, such as "depth=2".
+        otherwise: Another remedy, such as "depth=2"; "" for none.
     """
     sides = sorted(fitting)
     if len(shape) != 3:

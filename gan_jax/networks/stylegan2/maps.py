@@ -25,7 +25,7 @@ def sides(shape: tuple[int, ...]) -> list[int]:
 
 
 def channels(base: int, most: int, side: int) -> int:
-    """Returns the number of channels of a map of a side: base / side, and at most `most`.
+    """Returns the number of channels of a map of the given side: base / side, and at most `most`.
 
     Raises:
         UserError: If that is less than 1.

@@ -36,8 +36,8 @@ def projected(backbone: Backbone, shape: tuple[int, ...], width: int = 64, criti
     that map (cross-scale mixing). Weights of features and mixing are statistics of the network, not parameters: they
     are saved but never trained, while gradients pass through to the generator. Unlike in the authors' code
     (pg_modules of autonomousvision/projected_gan), maps are enlarged to the next one's size by half-pixel bilinear
-    interpolation, and the random convolutions have biases of 0. Its features are those of EfficientNet-lite0, of images
-    of side 224, and it trains with the hinge loss and DiffAugment.
+    interpolation, and the random convolutions have biases of 0. That code takes the features of EfficientNet-lite0 from
+    images of side 224, and trains with the hinge loss and DiffAugment.
 
     Args:
         backbone: The features; see `metrics.features.maps`.

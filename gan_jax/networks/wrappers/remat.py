@@ -20,7 +20,7 @@ def rematerialised(network: Network, keep: Kept) -> Network:
     """Makes a network store fewer activations for the backward pass (Chen et al. 2016, arXiv:1604.06174).
 
     Values and gradients of every order are the same, up to rounding. On CPUs it saves no memory, as XLA recomputes
-    early there; gradient accumulation does (`accumulate` of `game.build.gan`).
+    early there; gradient accumulation does (`--accumulate`, or `batches` of a player).
 
     Args:
         network: Any network; "layers" works for layers of Flax modules.
