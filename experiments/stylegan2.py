@@ -110,7 +110,7 @@ PRESETS = {
         channel_base=16384,
         run=LONG,
     ),
-    "paper-512": replace(
+    "paper-512": replace(  # --cfg=paper512
         CODE, dataset="ffhq", resolution=512, batch_size=64, group=8, r1=0.5, half_life=20_000, run=LONG
     ),
     "paper-1024": replace(LARGE, r1=2.0, run=replace(LONG, steps=25_000_000 // 32)),  # --cfg=paper1024

@@ -50,14 +50,16 @@ def _waited(work: Callable[[], Any]) -> None:
     threading.Thread(target=do, daemon=True).start()
     try:
         done.result()
-    finally:
+    except BaseException as error:
         if not done.done():
-            atexit.register(_leave, done)
+            status = error.code if isinstance(error, SystemExit) else INTERRUPTED
+            atexit.register(_leave, done, status if isinstance(status, int) else 1)
+        raise
 
 
-def _leave(done: Future[None]) -> None:
+def _leave(done: Future[None], status: int) -> None:
     """Exits without Python's own shutdown, which would abort while a thread still compiles."""
     if not done.done():
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(INTERRUPTED)
+        os._exit(status)

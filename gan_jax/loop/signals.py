@@ -34,7 +34,7 @@ def at_once() -> Iterator[None]:
 
     def end(number: int, frame: Any) -> None:
         with suppress(OSError):  # the terminal may be gone
-            print(f"\nstopped by {signal.Signals(number).name} before the first iteration: nothing to save", flush=True)
+            print(f"\nstopped by {signal.Signals(number).name}: nothing to save", flush=True)
         raise SystemExit(128 + number)
 
     for number in former:

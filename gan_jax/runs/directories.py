@@ -121,4 +121,5 @@ def opened(workdir: Path | None, record: Record, fresh: bool, quiet: bool) -> It
     finally:
         if aside and not workdir.exists():
             aside.rename(workdir)
-            print(f"moved the old run back to {workdir}")
+            if not quiet:
+                print(f"moved the old run back to {workdir}")
