@@ -49,6 +49,7 @@ def main(
         workdir: Directory to keep the runs in, as PACK-SEED or r3gan-SEED; finished runs there are not repeated.
     """
     record: dict[str, Any] = json.loads(RECORD.read_text()) if RECORD.exists() else {"rows": []}
+    environment = {"environment": records.environment()}
     games = [("stacked_mnist", f"{settings} --pack {pack}".strip(), {"pack": pack}) for pack in packs]
     games += [("r3gan", R3GAN, {"game": "r3gan"})] if r3gan else []
     others = [row for row in record["rows"] if not any(labels.items() <= row.items() for *_, labels in games)]
@@ -59,14 +60,15 @@ def main(
                 run = folder / f"{next(iter(labels.values()))}-{seed}"
                 minutes = round(running.timed(experiment, flags, seed, run), 2)
                 rows.append(labels | {"seed": seed, **_scores(run), "minutes": minutes})
-                record |= _about(run, running.command(experiment, settings)) if "pack" in labels else {}
-                if "game" in labels:
-                    record["r3gan"] = {"command": running.command("r3gan", R3GAN), **_config(run)}
+                if "pack" in labels:
+                    record |= _about(run, running.command(experiment, settings)) | environment
+                else:
+                    record["r3gan"] = {"command": running.command("r3gan", R3GAN), **_config(run), **environment}
         for name, group in (("stacked_mnist", packs), ("stacked_mnist-r3gan", ["r3gan"] if r3gan else [])):
             if group:
                 panels = picture([folder / f"{game}-{seeds[0]}" for game in group])
                 pictures.save_png(running.RESULTS.joinpath(f"{name}.png"), panels)
-    record |= {"rows": [*others, *rows], "environment": records.environment()}
+    record["rows"] = [*others, *rows]
     running.write("stacked_mnist", record)
     print(markdown(record))
 
