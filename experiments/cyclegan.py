@@ -110,8 +110,7 @@ def build(config: Config, spec: Spec) -> System:
         metrics = {"loss": jnp.zeros(())}
         for name, (start, end, critic) in WAYS.items():
             logits = run(state, critic, fakes[end])
-            # 2 undoes the loss's 1/2
-            parts = {"adversarial": 2 * jnp.mean(losses.least_squares().generator(logits, logits))}
+            parts = {"adversarial": 2 * jnp.mean(losses.least_squares().generator(logits, logits))}  # as that has 1/2
             parts["cycle"] = jnp.mean(jnp.abs(run(state, name, fakes[start]) - batch[end]))
             if spec.shape == spec.source:
                 parts["identity"] = jnp.mean(jnp.abs(run(state, name, batch[end]) - batch[end]))

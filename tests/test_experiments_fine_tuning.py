@@ -52,7 +52,8 @@ def test_images_without_a_class_and_counts_without_others_are_refused(drawings, 
 
 def test_the_table_has_each_way_by_iterations_and_the_lowest_of_each():
     fid = {"from scratch": [[100, 50.0], [200, 40.0]], "fine-tuned": [[0, 30.0], [100, 20.0], [200, 25.0]]}
-    record = {"freeze": 2, "fid": fid | {"frozen": [[0, 30.0], [100, 22.0], [200, 19.0]]}}
+    record = {"freeze": 2, "images": 7, "training images": 5.04}
+    record["fid"] = fid | {"frozen": [[0, 30.0], [100, 22.0], [200, 19.0]]}
     assert fine_tuning.markdown(record).splitlines() == [
         "| iterations | from scratch | fine-tuned | fine-tuned, 2 layers of D frozen |",
         "| --- | --- | --- | --- |",
@@ -60,4 +61,5 @@ def test_the_table_has_each_way_by_iterations_and_the_lowest_of_each():
         "| 100 | 50.0 | 20.0 | 22.0 |",
         "| 200 | 40.0 | 25.0 | 19.0 |",
         "| lowest, at | 40.0, 200 | 20.0, 100 | 19.0, 200 |",
+        "| the 7 training images | 5.0 | | |",
     ]

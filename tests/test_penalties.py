@@ -402,7 +402,7 @@ def test_r1_of_the_sum_of_logits_is_allowed_where_that_of_each_logit_is_not_defi
 @pytest.mark.parametrize("game", [images_game, points_game])
 def test_per_example_penalties_are_refused_for_critics_with_batch_norm(game):
     for term in (penalties.r1(1.0), terms.combine(penalties.lecam(1.0), penalties.max_gradient(1.0))):
-        with pytest.raises(ValueError, match=r"batch norm .*spectral or layer"):
+        with pytest.raises(ValueError, match=r"batch norm .*spectral, layer or none"):
             game("batch", terms={"discriminator": (term,)})
     game("batch", terms={"discriminator": (penalties.lecam(1.0), terms.consistency(noisy))})
 
