@@ -33,7 +33,7 @@ class ConditionalBatchNorm(nn.Module):
 
         def linear(name: str) -> Array:
             dense = nn.Dense(x.shape[-1], use_bias=False, kernel_init=self.kernel_init, name=name)
-            return layer(dense, self.norm, vector, train).reshape(len(x), *[1] * (x.ndim - 2), x.shape[-1])
+            return jnp.expand_dims(layer(dense, self.norm, vector, train), range(1, x.ndim - 1))
 
         return (1 + linear("scale")) * batch_norm(x, train, affine=False) + linear("shift")
 
