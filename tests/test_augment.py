@@ -322,6 +322,7 @@ def test_images_go_through_affinely_and_so_do_gradients():
     np.testing.assert_allclose(change, expected, rtol=1e-4, atol=1e-3)  # an affine map's finite difference is exact
 
 
+@pytest.mark.slow
 def test_gradient_penalties_go_through():
     @jax.jit
     @jax.grad

@@ -103,6 +103,7 @@ def test_the_command_scores_the_players(points):
     assert {("equilibrium", "raw", 6), ("duality_gap", "raw", 6)} <= found
 
 
+@pytest.mark.slow
 def test_the_command_scores_paths(points):
     evaluate.path(points, Shared(), count=20)
     (score,) = (s for s in protocol.read(points) if s.metric.startswith("path_length"))

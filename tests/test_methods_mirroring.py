@@ -33,6 +33,7 @@ def test_half_of_the_images_are_flipped_left_to_right_and_nothing_else_changes(l
     assert key == rng.key(1)
 
 
+@pytest.mark.slow
 def test_scheduled_augmentations_have_the_probabilities_of_r3gans_code_and_need_no_slot():
     augment = jax.jit(scheduled_ada(optimizers.cosine(0.0, 100, final=0.8)))
     images, keys = jnp.ones((500, 8, 8, 3)), jax.random.split(rng.key(1), 500)  # on which geometry has no effect

@@ -198,6 +198,7 @@ def test_the_standard_error_is_the_deviation_between_repetitions():
     assert np.isnan(duality_gap(game, state, ONES, ONES, batch_size=8, moves=moves, batches=1).standard_error)
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_gaps_and_the_state_stays_as_it_is():
     game = points_game(d_norm="batch", g_norm="none")
     state, arrays = first(game), points()

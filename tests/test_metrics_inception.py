@@ -183,6 +183,7 @@ def test_every_unit_is_convolution_and_batch_norm(seen, state):
         close(y, (y_expected - mean) / np.sqrt(variance + 1e-3) * scale + shift, 1e-5)
 
 
+@pytest.mark.slow
 def test_units_and_blocks_are_joined_as_published(seen):
     layers, same = seen[2], np.testing.assert_array_equal
 

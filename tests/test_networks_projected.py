@@ -50,6 +50,7 @@ def test_the_maps_of_inception_halve_three_times():
     assert [x.shape for x in found] == [(2, 71, 71, 192), (2, 35, 35, 288), (2, 17, 17, 768), (2, 8, 8, 2048)]
 
 
+@pytest.mark.slow
 def test_maps_are_mixed_downwards_as_in_the_authors_code():
     # 1x1 convolutions by hand, of maps that are constant, which any interpolation leaves constant
     mixer = Mixer(2)

@@ -134,6 +134,7 @@ def test_the_discriminator_waits_while_it_is_too_good():
         active(state_of(x=1.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", [rules.alternating, pytest.param(rules.simultaneous, marks=pytest.mark.slow)])
 def test_pre_training_moves_the_discriminator_alone(rule):
     game = points_game(
