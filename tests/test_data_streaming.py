@@ -106,7 +106,7 @@ def test_a_folder_of_thousands_of_photographs_streams_where_it_does_not_fit_in_m
         path.parent.mkdir(exist_ok=True)
         Image.new("RGB", sizes[i % 4], colour).save(path, quality=90)
     monkeypatch.setattr(images, "LIMIT", 16 * 2**20)  # of 48 MiB that they take at 64 pixels
-    with pytest.raises(ValueError, match="more than the 0 GiB for data in memory"):
+    with pytest.raises(ValueError, match="more than the limit of 0 GiB for data in memory"):
         data.load(str(tmp_path), "all", 64)
     stream = data.stream(str(tmp_path), "all", 64)
     assert (stream.count, stream.spec.shape, stream.spec.classes) == (count, (64, 64, 3), 8)
