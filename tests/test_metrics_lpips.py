@@ -173,7 +173,7 @@ def test_tensors_that_do_not_fit_are_named_with_their_file(state, change, messag
     changed = dict(state)
     change(changed)
     monkeypatch.setattr(weights, "read", lambda path: changed)
-    with pytest.raises(UserError, match=rf"weights 'some.npz': .*{message}; make the file of LPIPS' weights as in"):
+    with pytest.raises(UserError, match=rf"weights 'some.npz': .*{message}; make the file of LPIPS's weights as in"):
         lpips.distance("some.npz")
 
 

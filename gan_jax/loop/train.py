@@ -87,9 +87,9 @@ def train(
             print(f"warning: rolled back to step {state.step}; continuing with a new key", flush=True)
     except Diverged as error:
         good = checkpoint.steps(saved)
-        last = f"the last good checkpoint, of step {good[-1]}, is kept" if good else "no checkpoint has been saved yet"
+        note = f"the last good checkpoint, of step {good[-1]}, is kept" if good else "no checkpoint has been saved yet"
         raise Diverged(
-            f"{error}; {last} in {job.workdir}. The same settings would diverge again: lower the learning "
+            f"{error}; {note} in {job.workdir}. The same settings would diverge again: lower the learning "
             "rates, or change the loss; or give --guard rollback, which continues with a new key"
         ) from error
 
