@@ -119,7 +119,7 @@ def test_large_images_are_averaged_over_blocks():
     expected = [[images[:, 3 * i : 3 * i + 3, 3 * j : 3 * j + 3].mean((1, 2)) for j in range(6)] for i in range(4)]
     np.testing.assert_allclose(found, np.moveaxis(np.array(expected), 2, 0), atol=1e-6)
     np.testing.assert_array_equal(resize.averaged(jnp.asarray(images), 7), images)
-    with pytest.raises(UserError, match=r"blocks of 4 pixels do not divide them; .* multiples of 3"):
+    with pytest.raises(UserError, match=r"blocks of 4 pixels do not divide them; .* a multiple of 3"):
         resize.averaged(jnp.asarray(images), 3)
 
 
