@@ -6,7 +6,7 @@ keeps its traceback.
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 
 class UserError(ValueError):
@@ -35,7 +35,8 @@ def nearest(word: str, known: Iterable[str], similarity: float = 0.6) -> str:
     return f" Did you mean {' or '.join(close)}?" if close else ""
 
 
-def listed(names: Sequence[str], most: int = 4) -> str:
+def listed(names: Iterable[str], most: int = 4) -> str:
     """Returns the first names and the number of the others, such as "a, b and 3 more"."""
+    names = [*names]
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -35,7 +35,7 @@ def primitive(name: str, operator: Callable[..., Array], on_cpu: Callable[..., A
     @result.def_impl
     def _(*arrays: Array, **settings: Any) -> Array:
         with jax.disable_jit(False):  # with JAX_DISABLE_JIT it would call itself forever
-            return compiled(tuple(settings.items()), *arrays)
+            return compiled(tuple(sorted(settings.items())), *arrays)
 
     mlir.register_lowering(result, mlir.lower_fun(operator, multiple_results=False))
     if on_cpu is not None:

@@ -111,7 +111,7 @@ def test_the_features_stay_as_they_are_in_a_game_and_each_scale_gives_its_logits
 def test_r1_with_the_authors_batch_norm_is_refused_and_the_place_of_the_norm_named():
     critic = projected(TINY, (8, 8, 1), 2, Critics(2))
     networks = {"generator": linen(dcgan.Generator((8, 8, 1), 2), (4,)), "discriminator": critic}
-    with pytest.raises(UserError, match=r"'r1' .*batch norm.*of networks.projected, critic=.*Critics\(norm='none'\)"):
+    with pytest.raises(UserError, match=r"'r1' .*batch norm.*in networks.projected by critic=.*Critics\(norm='none'\)"):
         gan(networks, losses.hinge(), latents.normal(4), optax.sgd(0.1), terms={"discriminator": [penalties.r1(0.1)]})
 
 

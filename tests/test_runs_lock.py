@@ -10,7 +10,7 @@ import pytest
 
 from gan_jax.devices import cluster
 from gan_jax.errors import UserError
-from gan_jax.runs import lock
+from gan_jax.runs import directories, lock
 
 
 def test_a_second_process_is_refused_and_told_who_holds_the_directory(tmp_path):
@@ -63,4 +63,12 @@ def test_a_directory_that_cannot_be_written_is_no_file_system_without_locks(tmp_
 def test_a_directory_that_vanishes_hides_no_error(tmp_path):
     with pytest.raises(ZeroDivisionError), lock.held(tmp_path / "run"):
         (tmp_path / "run").rename(tmp_path / "away")
+        _ = 1 / 0
+
+
+def test_an_old_run_that_cannot_be_moved_back_hides_no_error(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    with pytest.raises(ZeroDivisionError), directories.opened(tmp_path / "run", {}, fresh=True, quiet=True):
+        (tmp_path / "run.old-1").rename(tmp_path / "away")
         _ = 1 / 0

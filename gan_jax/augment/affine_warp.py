@@ -6,7 +6,7 @@ filter.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -99,16 +99,20 @@ def sample(image: Array, rows: Array, columns: Array) -> Array:
 
 
 def _doubled(x: Array, *, axis: int) -> Array:
-    side = x.shape[axis] - 2 * REACH
+    side, taps = x.shape[axis] - 2 * REACH, [2 * tap for tap in TAPS]
     # at pixels 2 i and 2 i + 1 of the result, the taps that do not meet zeros
-    even = sum(2 * tap * lax.slice_in_dim(x, k, k + side, axis=axis) for k, tap in enumerate(TAPS[::-2]))
-    odd = sum(2 * tap * lax.slice_in_dim(x, k, k + side, axis=axis) for k, tap in enumerate(TAPS[-2::-2], 1))
+    even, odd = _correlated(x, taps[::-2], axis, 0, side), _correlated(x, taps[-2::-2], axis, 1, side)
     return jnp.stack([even, odd], axis + 1).reshape(*x.shape[:axis], 2 * side, *x.shape[axis + 1 :])
 
 
 def _halved(x: Array, *, axis: int) -> Array:
-    side = x.shape[axis] // 2 - 2 * REACH
-    parts = (tap * lax.slice_in_dim(x, k + 1, k + 2 * side, 2, axis) for k, tap in enumerate(TAPS))
+    return _correlated(x, TAPS, axis, 1, x.shape[axis] // 2 - 2 * REACH, stride=2)
+
+
+def _correlated(x: Array, taps: Sequence[float], axis: int, start: int, count: int, stride: int = 1) -> Array:
+    """Returns sum_k taps[k] x[start + k + stride i] along an axis, for i = 0, ..., count - 1."""
+    reach = stride * (count - 1) + 1
+    parts = (tap * lax.slice_in_dim(x, start + k, start + k + reach, stride, axis) for k, tap in enumerate(taps))
     return functools.reduce(jnp.add, parts)
 
 
@@ -116,9 +120,9 @@ def _surrounded(x: Array, axis: int, zeros: int) -> Array:
     return jnp.pad(x, [(zeros, zeros) if i == axis else (0, 0) for i in range(x.ndim)])
 
 
-def _linear(function: Callable[..., Array], transpose: Callable[[Array, int], Array]) -> Primitive:
+def _linear(name: str, function: Callable[..., Array], transpose: Callable[[Array, int], Array]) -> Primitive:
     """Makes a linear map along an axis, with a transpose of its own; JAX's takes several times as much memory."""
-    result = primitive(function.__name__, function)
+    result = primitive(name, function)
 
     def batch(operands: Any, axes: Any, *, axis: int) -> tuple[Array, int]:
         return result.bind(jnp.moveaxis(operands[0], axes[0], 0), axis=axis + 1), 0
@@ -129,5 +133,5 @@ def _linear(function: Callable[..., Array], transpose: Callable[[Array, int], Ar
 
 
 # halving is half the transpose of doubling, but for the crops
-_double = _linear(_doubled, lambda ct, axis: 2 * halve(_surrounded(ct, axis, 4 * REACH), axis))
-_halve = _linear(_halved, lambda ct, axis: double(_surrounded(ct, axis, 2 * REACH), axis) / 2)
+_double = _linear("double", _doubled, lambda ct, axis: 2 * halve(_surrounded(ct, axis, 4 * REACH), axis))
+_halve = _linear("halve", _halved, lambda ct, axis: double(_surrounded(ct, axis, 2 * REACH), axis) / 2)

@@ -30,7 +30,7 @@ from gan_jax.cli.terminal import listing
 from gan_jax.errors import UserError, nearest
 
 TYPES = ConstructorRegistry()
-OWN = "experiment"  # group of the fields that belong to no other
+REST = "experiment"  # group of the fields that belong to no other
 
 
 @TYPES.primitive_rule
@@ -41,7 +41,7 @@ def _path(about: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
     return PrimitiveConstructorSpec(
         nargs=1,
         metavar="PATH",
-        instance_from_str=lambda given: Path(os.path.expanduser(given[0])),  # unchanged if there is no home directory
+        instance_from_str=lambda words: Path(os.path.expanduser(words[0])),  # unchanged if there is no home directory
         is_instance=lambda value: isinstance(value, Path),
         str_from_instance=lambda path: [str(path)],
     )
@@ -159,19 +159,19 @@ def _only_dataclass(function: Callable[..., Any]) -> Any:
 
 def _grouped(kind: Any, default: Any) -> Any:
     """Returns a type from which tyro builds a dataclass, with its options in groups and `default` as its defaults."""
-    groups: dict[str, list[StructFieldSpec]] = {OWN: []}
+    groups: dict[str, list[StructFieldSpec]] = {REST: []}
     for field in _fields(kind, default):
         name = _group(kind, field)
         if is_dataclass(field.type):  # without a name of its own, it joins the rest of the group
             inner: Any = Annotated[_type(field.type, _fields(field.type, field.default)), tyro.conf.arg(name="")]
             field = StructFieldSpec(field.name, inner, MISSING_NONPROP, field.helptext)
         groups.setdefault(name, []).append(field)
-    made = [
-        StructFieldSpec(name, _type(dict, each), MISSING_NONPROP, (inspect.getdoc(kind) or "") if name == OWN else "")
+    parts = [
+        StructFieldSpec(name, _type(dict, each), MISSING_NONPROP, (inspect.getdoc(kind) or "") if name == REST else "")
         for name, each in groups.items()
         if each
     ]
-    return _type(functools.partial(_joined, kind), made)
+    return _type(functools.partial(_joined, kind), parts)
 
 
 def _fields(kind: Any, default: Any) -> list[StructFieldSpec]:
@@ -193,7 +193,7 @@ def _group(kind: Any, field: StructFieldSpec) -> str:
     if is_dataclass(field.type):
         return field.name
     first = [each for each in kind.__mro__ if field.name in inspect.get_annotations(each)][-1]
-    return vars(first).get("GROUP", OWN)
+    return vars(first).get("GROUP", REST)
 
 
 def _joined(kind: Any, **groups: dict[str, Any]) -> Any:

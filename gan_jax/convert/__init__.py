@@ -108,8 +108,8 @@ def _data(file: Path, name: str | None, spec: Spec) -> Dataset:
     if name is None:
         images = np.zeros((0, *spec.shape), np.uint8)
         return Dataset(file.stem, "train", {"image": images}, spec, fingerprint({"image": images}))
-    found = data.load(name, resolution=spec.shape[0])
-    if found.spec.shape != spec.shape or (spec.classes and found.spec.classes != spec.classes):
-        theirs, ours = (f"{each.shape} and {each.classes} classes" for each in (found.spec, spec))
+    dataset = data.load(name, resolution=spec.shape[0])
+    if dataset.spec.shape != spec.shape or (spec.classes and dataset.spec.classes != spec.classes):
+        theirs, ours = (f"{each.shape} and {each.classes} classes" for each in (dataset.spec, spec))
         raise UserError(f"--dataset {name}: its images have shape {theirs}, but the networks {ours}; give their data")
-    return found
+    return dataset

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, listed
 from gan_jax.networks import linen
 from gan_jax.networks.layers.fir import TAPS
-from gan_jax.networks.published import Converted, Tensors, filled, listed, within
+from gan_jax.networks.published import Converted, Tensors, filled, within
 from gan_jax.networks.r3gan import Discriminator, Generator, Layout
 
 MODEL = "Model."  # part of all names, after the prefix of the network
@@ -51,11 +51,11 @@ def networks(tensors: Tensors) -> tuple[dict[str, Any], dict[str, Converted]]:
 
 def _plain(tensors: Tensors, prefix: str) -> Tensors:
     """Returns the tensors of one network, without its resampling filters."""
-    found = within(tensors, prefix)
-    for name in [name for name in found if name.endswith(RESAMPLER)]:
-        if not np.allclose(found.pop(name), np.outer(TAPS, TAPS), atol=1e-6):
+    plain = within(tensors, prefix)
+    for name in [name for name in plain if name.endswith(RESAMPLER)]:
+        if not np.allclose(plain.pop(name), np.outer(TAPS, TAPS), atol=1e-6):
             raise UserError(f"{prefix}{name} is not the filter [1, 3, 3, 1], the only one of these networks")
-    return found
+    return plain
 
 
 def _layout(tensors: Tensors) -> tuple[Layout, int]:
@@ -69,14 +69,14 @@ def _layout(tensors: Tensors) -> tuple[Layout, int]:
     embedding = tensors.get("EmbeddingLayer.weight")
     embedded, classes = (0, 0) if embedding is None else embedding.shape
     ends = [re.fullmatch(r"MainLayers\.(\d+)\.Layers\.(\d+)\.LinearLayer1\.Layer\.weight", name) for name in tensors]
-    places = [(int(found[1]), int(found[2])) for found in ends if found]
+    places = [(int(match[1]), int(match[2])) for match in ends if match]
     widths = {4 * 2**stage: tensors[f"MainLayers.{stage}.Layers.1.LinearLayer1.Layer.weight"].shape[1]
               for stage, block in sorted(places) if block == 1}  # fmt: skip
     side = max(widths)
     if side < 8 or basis[0] != widths[4]:
         raise UserError(
-            f"the generator has maps of side {listed(map(str, sorted(widths)))}, instead of 4, 8, 16 and so on up to "
-            f"that of its images, or {first}.Basis has other channels; give its whole state dict"
+            f"the generator has maps of side {', '.join(map(str, sorted(widths)))}, instead of 4, 8, 16 and so on up "
+            f"to that of its images, or {first}.Basis has other channels; give its whole state dict"
         )
     full = max(each for each, width in widths.items() if width == basis[0])
     blocks, expansion = max(block for _, block in places), inner[0] // inner[1]
@@ -116,10 +116,10 @@ def _discriminator_name(layout: Layout) -> Callable[[str], str]:
 
 def _block_name(path: str, stages: dict[int, str], first: int) -> str:
     """Returns the name of a block's tensor, such as "MainLayers.1.Layers.2.NonLinearity1.Bias"."""
-    found = re.fullmatch(r"block_(\d+)_(\d+)/Conv_(\d)/(kernel|bias)", path)
-    assert found, path
-    side, block, layer = (int(found[i]) for i in (1, 2, 3))
-    end = f"LinearLayer{layer + 1}.Layer.weight" if found[4] == "kernel" else f"NonLinearity{layer + 1}.Bias"
+    match = re.fullmatch(r"block_(\d+)_(\d+)/Conv_(\d)/(kernel|bias)", path)
+    assert match, path
+    side, block, layer = (int(match[i]) for i in (1, 2, 3))
+    end = f"LinearLayer{layer + 1}.Layer.weight" if match[4] == "kernel" else f"NonLinearity{layer + 1}.Bias"
     return f"{stages[side]}.{first + block}.{end}"
 
 

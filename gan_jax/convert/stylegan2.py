@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, listed
 from gan_jax.networks import linen
 from gan_jax.networks.layers.fir import TAPS
-from gan_jax.networks.published import Converted, Tensors, filled, listed, within
+from gan_jax.networks.published import Converted, Tensors, filled, within
 from gan_jax.networks.stylegan2 import Discriminator, Generator
 
 _NAMES = {  # part of a leaf's path here -> part of a tensor's name
@@ -42,43 +42,43 @@ def networks(tensors: Tensors) -> tuple[dict[str, Any], dict[str, Converted]]:
     Raises:
         UserError: If tensors are missing, superfluous or of the wrong shape; it names them.
     """
-    given = {"generator": _plain(tensors, "G_ema."), "discriminator": _plain(tensors, "D.")}
+    plain = {"generator": _plain(tensors, "G_ema."), "discriminator": _plain(tensors, "D.")}
     if rest := [name for name in tensors if not name.startswith(("G_ema.", "D."))]:
         raise UserError(f"{listed(rest)} belong to no network; give names that begin with G_ema. or D.")
-    fields = _settings(given["generator"], given["discriminator"])
+    fields = _settings(plain["generator"], plain["discriminator"])
     shape = (fields["resolution"], fields["resolution"], fields["channels"])
     sizes = {"base": fields["channel_base"], "most": fields["channel_max"], "classes": fields["classes"]}
     generator = Generator(shape, fields["style_size"], fields["mapping_depth"], **sizes)
     network = linen(generator, (fields["latent_size"] + fields["classes"],))
     named = functools.partial(_name, shape[0])
-    converted = {"generator": filled("G_ema.", given["generator"], network, named, _arranged)}
-    if given["discriminator"]:
+    converted = {"generator": filled("G_ema.", plain["generator"], network, named, _arranged)}
+    if plain["discriminator"]:
         labels = [()] * bool(fields["classes"])
         network = linen(Discriminator(shape, residual=fields["residual"], **sizes), shape, *labels)
-        converted["discriminator"] = filled("D.", given["discriminator"], network, named, _arranged)
+        converted["discriminator"] = filled("D.", plain["discriminator"], network, named, _arranged)
     return fields, converted
 
 
 def _plain(tensors: Tensors, prefix: str) -> Tensors:
     """Returns the tensors of one network, without its resampling filters."""
-    found = within(tensors, prefix)
-    for name in [name for name in found if name.endswith("resample_filter")]:
-        if not np.allclose(found.pop(name), np.outer(TAPS, TAPS), atol=1e-6):
+    plain = within(tensors, prefix)
+    for name in [name for name in plain if name.endswith("resample_filter")]:
+        if not np.allclose(plain.pop(name), np.outer(TAPS, TAPS), atol=1e-6):
             raise UserError(f"{prefix}{name} is not the filter [1, 3, 3, 1], the only one of these networks")
-    return found
+    return plain
 
 
 def _settings(generator: Tensors, discriminator: Tensors) -> dict[str, Any]:
     needed = ["mapping.w_avg", "mapping.fc0.weight", "synthesis.b4.torgb.weight", "synthesis.b4.conv1.weight"]
     if missing := [f"G_ema.{name}" for name in needed if name not in generator]:
         raise UserError(f"tensors of the averaged generator are missing: {listed(missing)}; give its whole state dict")
-    found = [re.fullmatch(r"synthesis\.b(\d+)\.conv1\.weight", name) for name in generator]
-    features = {int(match[1]): len(generator[match[0]]) for match in found if match}
+    matches = [re.fullmatch(r"synthesis\.b(\d+)\.conv1\.weight", name) for name in generator]
+    features = {int(match[1]): len(generator[match[0]]) for match in matches if match}
     side, most, width = max(features), max(features.values()), len(generator["mapping.w_avg"])
     if side < 8 or features.keys() != {4 << i for i in range(len(features))}:
         raise UserError(
-            f"the generator has blocks for maps of side {listed(map(str, sorted(features)))}, instead of 4, 8, 16 and "
-            "so on up to that of its images; give its whole state dict"
+            f"the generator has blocks for maps of side {', '.join(map(str, sorted(features)))}, instead of 4, 8, 16 "
+            "and so on up to that of its images; give its whole state dict"
         )
     base = features[side] * side
     channels = len(generator["synthesis.b4.torgb.weight"])

@@ -30,6 +30,7 @@ def interruptible(function: Callable[..., Any]) -> Callable[..., Any]:
         if not compiled and not jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
             _waited(function.lower(*args).compile)  # pyright: ignore[reportFunctionMemberAccess]
         compiled = True
+        # does not compile again: JAX keeps executables in memory by their lowered modules
         return function(*args)
 
     return call

@@ -16,8 +16,8 @@ from gan_jax.evaluate import requests
 from gan_jax.evaluate.requests import MOST, Request, metrics_of, require_consistent
 from gan_jax.game import current
 from gan_jax.metrics import path_length, protocol
-from gan_jax.metrics.features import lpips as learned
-from gan_jax.metrics.features.distance import of_features
+from gan_jax.metrics.features import lpips
+from gan_jax.metrics.features.distance import Distance, of_features
 from gan_jax.metrics.menu import require
 from gan_jax.metrics.protocol import Score
 from gan_jax.metrics.scorer import of_system, require_memory, scorer
@@ -82,9 +82,9 @@ def samples(
     count = min(real.count, MOST) if count is None else count
     counts = {"samples": count, "real images": real.count} | ({"training images": train.count} if apart else {})
     require(metrics, plan, counts, remedy, few=few, held_out=apart)
-    made = scorer(plan.load(), metrics, real, train, few=few)
-    scored = of_system(made, system, count, shared.seed)
-    scores = yardstick(made, train, count, shared.seed) if apart else []
+    prepared = scorer(plan.load(), metrics, real, train, few=few)
+    scored = of_system(prepared, system, count, shared.seed)
+    scores = yardstick(prepared, train, count, shared.seed) if apart else []
     for step in steps:
         state = runs.restore_state(opened, run, step, shared.best)
         for kind in weights:
@@ -144,16 +144,11 @@ def path(
     if lpips and features:
         raise UserError(f"--features {features} and --lpips each measure lengths; give one of them")
     opened, steps = _opened(run, shared)
-    about, resolution = opened.record["data"], opened.record["config"].get("resolution")
     if lpips and not opened.spec.kind.is_image:
-        raise UserError(f"--lpips needs images, but {about['name']} has {opened.spec.kind.noun}; leave it out")
+        name, noun = opened.record["data"]["name"], opened.spec.kind.noun
+        raise UserError(f"--lpips needs images, but {name} has {noun}; leave it out")
     real = runs.dataset(opened)
-    if lpips:
-        distance = learned.distance(lpips)
-    else:
-        plan = planned(features, about["name"], opened.spec, resolution, train=opened.data)
-        distance = of_features(plan.load())
-    scores = []
+    distance, scores = _distance(opened, features, lpips), []
     print(f"{count:,} paths of step {path_length.EPSILON:g}, by {distance.name}", flush=True)
     for step in steps:
         state = runs.restore_state(opened, run, step, shared.best)
@@ -179,6 +174,14 @@ def _opened(run: Path, shared: Shared) -> tuple[runs.Restored, list[int | None]]
     if opened.system.sample is None:
         raise UserError(f"{run} is a translator and draws no samples; see python -m experiments.reproduce.translation")
     return opened, [*steps] or [None]
+
+
+def _distance(opened: runs.Restored, features: FeatureName | None, weights: Path | None) -> Distance:
+    """Returns LPIPS if there is a file of its weights, else the distance of features."""
+    if weights:
+        return lpips.distance(weights)
+    name, resolution = opened.record["data"]["name"], opened.record["config"].get("resolution")
+    return of_features(planned(features, name, opened.spec, resolution, train=opened.data).load())
 
 
 def _finish(run: Path, scores: list[Score]) -> None:

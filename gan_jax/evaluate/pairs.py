@@ -9,7 +9,7 @@ from gan_jax.errors import UserError
 from gan_jax.evaluate import sets
 from gan_jax.evaluate.checkpoints import show
 from gan_jax.evaluate.requests import MOST, Request, metrics_of, planned, require_consistent
-from gan_jax.evaluate.sets import Given
+from gan_jax.evaluate.sets import NamedSet
 from gan_jax.files import require_writable
 from gan_jax.metrics import protocol, scoring
 from gan_jax.metrics.features import Plan
@@ -52,11 +52,11 @@ def pair(
     require_consistent(request)
     if out is not None:
         require_writable(out / protocol.FILE)
-    made, truth = (sets.given(word, checkpoint, key, dataset=dataset) for word in (samples, real))
-    opened = [each.run for each in (truth, made) if each.run is not None]
+    fake, truth = (sets.by_name(word, checkpoint, key, dataset=dataset) for word in (samples, real))
+    opened = [each.run for each in (truth, fake) if each.run is not None]
     if dataset and not opened:
         raise UserError(f"--dataset {dataset}: it names the data of a run, but neither set is one; leave it out")
-    _require_applicable(request, checkpoint, key, train, made, truth)
+    _require_applicable(request, checkpoint, key, train, fake, truth)
     if resolution is None:
         resolution = next((run.record["config"].get("resolution") for run in opened), None)
     reference = sets.loaded(truth, next((run.spec.kind for run in opened), None), resolution, MOST, seed)
@@ -66,23 +66,23 @@ def pair(
     require(metrics, plan, {"real images": reference.count} | asked, REMEDY, few=request.few)
 
     count = min(reference.count, MOST) if request.count is None else request.count
-    given = sets.loaded(made, kind, resolution, count, seed)
-    if given.count < (request.count or 0):
+    scored = sets.loaded(fake, kind, resolution, count, seed)
+    if scored.count < (request.count or 0):
         raise UserError(
-            f"--count {request.count}: {samples} has {given.count:,} {kind.noun}; give at most that, or leave it out"
+            f"--count {request.count}: {samples} has {scored.count:,} {kind.noun}; give at most that, or leave it out"
         )
-    examples = sets.alike(given, reference)
-    if made.run is None:
-        examples = scoring.drawn(examples, request.count or given.count, seed)
-    seen = None
+    examples = sets.alike(scored, reference)
+    if fake.run is None:
+        examples = scoring.drawn(examples, request.count or scored.count, seed)
+    training = None
     if "copying" in metrics:
-        source = made if train is None else sets.given(train, checkpoint, key, "train")
-        seen = runs.dataset(source.run) if source.run else sets.loaded(source, kind, resolution, 0, seed)
-    held_out = seen is not None and seen.fingerprint != reference.fingerprint
+        source = fake if train is None else sets.by_name(train, checkpoint, key, "train")
+        training = runs.dataset(source.run) if source.run else sets.loaded(source, kind, resolution, 0, seed)
+    held_out = training is not None and training.fingerprint != reference.fingerprint
     require(metrics, plan, {"samples": len(examples)}, REMEDY, few=request.few, held_out=held_out)
 
-    made_by = Origin("averaged", made.run.step, seed) if made.run else Origin(samples, None, seed, given.fingerprint)
-    scores = scorer(plan.load(), metrics, reference, seen, few=request.few).examples(examples, made_by)
+    origin = Origin("averaged", fake.run.step, seed) if fake.run else Origin(samples, None, seed, scored.fingerprint)
+    scores = scorer(plan.load(), metrics, reference, training, few=request.few).examples(examples, origin)
     print(f"{samples} against {real}: {protocol.described(scores[0]._replace(settings=''))}")
     show(scores)
     if len(examples) != reference.count and request.count is None:
@@ -99,22 +99,22 @@ def pair(
 
 
 def _require_applicable(
-    request: Request, checkpoint: Checkpoint, key: str | None, train: str | None, made: Given, truth: Given
+    request: Request, checkpoint: Checkpoint, key: str | None, train: str | None, fake: NamedSet, truth: NamedSet
 ) -> None:
     """Refuses flags that do not apply to the sets, and what is known to be impossible before they are loaded."""
-    if not (made.run or truth.run) and (checkpoint.step is not None or checkpoint.best):
+    if not (fake.run or truth.run) and (checkpoint.step is not None or checkpoint.best):
         raise UserError("--step and --best select the checkpoint of a run, but neither set is one; leave them out")
-    arrays = [each for each in (made, truth) if each.array is not None]
+    arrays = [each for each in (fake, truth) if each.array is not None]
     if key and not arrays and not (train or "").endswith(".npz"):
         raise UserError(f"--key {key}: it names an array of an .npz file, but neither set is one; leave it out")
     copying = "copying" in request.metrics
-    if copying and train is None and made.run is None:
+    if copying and train is None and fake.run is None:
         raise UserError("--metrics copying needs the generator's training images; give them with --train")
     if train and not copying:
         raise UserError(f"--train {train}: only copying needs it; leave it out, or add copying to --metrics")
     if request.features == "inception":  # its size is known before a data set is downloaded
         plan = scoring.of_inception(request.inception, request.resize or "reference")
-        counts = {"samples": made.most if request.count is None else request.count, "real images": truth.most}
+        counts = {"samples": fake.most if request.count is None else request.count, "real images": truth.most}
         known = {name: count for name, count in counts.items() if count is not None}
         require(metrics_of(request, plan), plan, known, REMEDY, few=request.few)
 

@@ -27,7 +27,7 @@ KEY = "image"  # name of the array in a file that `gan_jax.sample RUN npz` write
 SPLIT = re.compile(r"(.+):((?:train|test|valid|validation|all)(?:\[.*\])?)")  # a data set and its split
 
 
-class Given(NamedTuple):
+class NamedSet(NamedTuple):
     """A named set, before its images are decoded or drawn.
 
     Attributes:
@@ -45,7 +45,9 @@ class Given(NamedTuple):
     most: int | None = None
 
 
-def given(word: str, checkpoint: Checkpoint, key: str | None, split: str = "test", dataset: str | None = None) -> Given:
+def by_name(
+    word: str, checkpoint: Checkpoint, key: str | None, split: str = "test", dataset: str | None = None
+) -> NamedSet:
     """Interprets the name of a set: opens a run, reads an .npz file, or lists a folder.
 
     Args:
@@ -62,20 +64,20 @@ def given(word: str, checkpoint: Checkpoint, key: str | None, split: str = "test
     path = Path(os.path.expanduser(word))
     if path.suffix == ".npz":
         array = _array(path, key)
-        return Given(os.path.abspath(path), array=array, most=len(array))
+        return NamedSet(os.path.abspath(path), array=array, most=len(array))
     if directories.holds_run(path):
         opened = runs.open_run(path, checkpoint.step, checkpoint.best, dataset, checkpoint.safe)
         if opened.system.sample is None:
             raise UserError(f"{path} is a translator and draws no samples; give a folder of its translations")
-        return Given(os.path.abspath(path), f"step {opened.step}", opened)
+        return NamedSet(os.path.abspath(path), f"step {opened.step}", opened)
     match = None if path.exists() else SPLIT.fullmatch(word)
     name, chosen = match.groups() if match else (word, "")
     if not names.parsed(name).task and (folder := names.source(name)).kind == "folder":
-        return Given(names.resolved(name), chosen or "all", most=len(listed(folder.path).names))
-    return Given(names.resolved(name), chosen or split)
+        return NamedSet(names.resolved(name), chosen or "all", most=len(listed(folder.path).names))
+    return NamedSet(names.resolved(name), chosen or split)
 
 
-def loaded(source: Given, kind: Kind | None, resolution: int | None, count: int, seed: int) -> Dataset:
+def loaded(source: NamedSet, kind: Kind | None, resolution: int | None, count: int, seed: int) -> Dataset:
     """Loads a set, or draws a run's samples; images too large for memory are read in batches, when they are used.
 
     Args:
@@ -137,7 +139,7 @@ def alike(samples: Dataset, real: Dataset) -> np.ndarray:
     )
 
 
-def _on_disk(source: Given, resolution: int | None, error: TooLarge) -> Dataset:
+def _on_disk(source: NamedSet, resolution: int | None, error: TooLarge) -> Dataset:
     """Opens a set of images that is too large for memory; raises `error` if it cannot be read in batches."""
     try:
         stream = data.stream(source.name, source.split, resolution, skip_damaged=True)

@@ -98,12 +98,12 @@ def invert(
     search = compilation.interruptible(jax.jit(_search(away, drawn[:TYPICAL], iterations, learning_rate, prior)))
     weights = None if features is None else features.params
     index = np.arange(len(target) * starts)  # image by image
-    found = in_batches(
+    results = in_batches(
         lambda part: search(run.ema, weights, drawn[part % starts], target[part // starts]),
         min(ROWS, len(index)),
         index,
     )
-    latents, losses, errors = (each.reshape(len(target), starts, -1) for each in found)
+    latents, losses, errors = (each.reshape(len(target), starts, -1) for each in results)
     best = np.arange(len(target)), np.nan_to_num(losses[:, :, 0], nan=np.inf).argmin(axis=1)
     return Inversion(latents[best], generate(run, jnp.asarray(latents[best])), errors[best][:, 0], errors[:, :, 0])
 
@@ -115,11 +115,11 @@ def _distance(run: Restored, features: Features | None, weight: float) -> Distan
     """Returns `(ema, weights, latents, target) -> (distance to minimise [b], mean squared error of pixels [b])`."""
 
     def distance(ema: PyTree, weights: PyTree, latents: Array, target: Array) -> tuple[Array, Array]:
-        made = game.sampler(run.system)[1](ema, latents)
-        squared = jnp.mean((made - target).reshape(len(made), -1) ** 2, axis=1)
+        images = game.sampler(run.system)[1](ema, latents)
+        squared = jnp.mean((images - target).reshape(len(images), -1) ** 2, axis=1)
         if features is None:
             return squared, squared
-        wanted, has = (features.apply(weights, x)[0] for x in (target, made))
+        wanted, has = (features.apply(weights, x)[0] for x in (target, images))
         relative = jnp.sum((has - wanted) ** 2, axis=1) / jnp.maximum(jnp.sum(wanted**2, axis=1), 1e-12)
         return squared + weight * relative, squared
 
@@ -157,24 +157,24 @@ def _search(away: Distance, drawn: np.ndarray, iterations: int, learning_rate: f
 
 def _target(run: Restored, images: ArrayLike) -> np.ndarray:
     """Checks images, and returns them in the generator's range."""
-    given = np.asarray(images)
+    array = np.asarray(images)
     latent, generate = game.sampler(run.system)
     one = jax.ShapeDtypeStruct((1, latent.size), jnp.float32)
     shape = jax.eval_shape(generate, run.ema, one).shape[1:]
-    if given.shape[1:] != shape or not len(given):
+    if array.shape[1:] != shape or not len(array):
         raise UserError(
-            f"images have shape {given.shape}, and this generator makes {shape}: give [n, "
+            f"images have shape {array.shape}, and this generator makes {shape}: give [n, "
             f"{', '.join(map(str, shape))}], n at least 1; data.load(..., resolution=) resizes images"
         )
     kind = run.spec.kind
-    if np.issubdtype(given.dtype, np.floating):
+    if np.issubdtype(array.dtype, np.floating):
         limit = 1.0 + 1e-3 if kind.is_image else np.finfo(np.float32).max
-        if not (np.abs(given) <= limit).all():
+        if not (np.abs(array) <= limit).all():
             raise UserError(
-                f"images of {given.dtype} in [{given.min()}, {given.max()}]: give uint8, or floating point in [-1, 1]"
+                f"images of {array.dtype} in [{array.min()}, {array.max()}]: give uint8, or floating point in [-1, 1]"
             )
-        given = given.astype(np.float32)
+        array = array.astype(np.float32)
         if kind.is_image:
-            return given
-    kind.require("images", given)
-    return np.asarray(kind.to_network(given))
+            return array
+    kind.require("images", array)
+    return np.asarray(kind.to_network(array))

@@ -94,9 +94,9 @@ def _require_fit(run: Path, ours: Record, theirs: Record, wanted: Mapping[str, A
     whole, part = (sum(math.prod(wanted[path].shape) for path in paths) for paths in (wanted, fitting))
     if part >= LEAST * whole and fitting:
         return
-    name, own = (records.stem(each["experiment"]) for each in (theirs, ours))
-    why, remedy = f"it is a run of {name}, and this is a run of {own}", f"give a run of {own}"
-    if name == own:
+    their_name, our_name = (records.stem(each["experiment"]) for each in (theirs, ours))
+    why, remedy = f"it is a run of {their_name}, and this is a run of {our_name}", f"give a run of {our_name}"
+    if their_name == our_name:
         old = theirs["config"] | records.changed(theirs)
         pairs = {field: (old[field], new) for field, new in ours["config"].items() if field in old and field != "seed"}
         differ = [f"{field} {its} there, {new} here" for field, (its, new) in pairs.items() if its != new]

@@ -92,18 +92,18 @@ def _prepared(
         done; the state to continue from; and the run's past up to there.
     """
     options, saved = job.options, job.workdir / "checkpoints"
-    found = checkpoint.read_meta(saved) if checkpoint.steps(saved) else None
-    job, new = changes.continued(job, found, build, dataset.spec)
+    newest = checkpoint.read_meta(saved) if checkpoint.steps(saved) else None
+    job, new = changes.continued(job, newest, build, dataset.spec)
     _announce(job)
     system = build(job.config, dataset.spec)
     like = rehearsal.state(system, dataset.spec)
     rehearsal.require_memory(like, feeding.size(dataset), job.devices)
     key = rng.key(job.config.seed)
     init = partial(compilation.interruptible(jax.jit(lambda key: system.init(rng.named(key, "init")))), key)
-    init, parent, inherited = fine_tuning.begun(options.init_from, job.record, found, system, like, init)
+    init, parent, inherited = fine_tuning.begun(options.init_from, job.record, newest, system, like, init)
     rehearsal.update(system, like, dataset, job.config.batch_size)
     system, frozen = fine_tuning.frozen(system, like, options.freeze)
-    state, meta = checkpoint.restore(saved, like) if found else (init(), None)
+    state, meta = checkpoint.restore(saved, like) if newest else (init(), None)
     ended = rollback.ended(meta, job) if meta and int(state.step) < options.steps else None
     if ended or int(state.step) >= options.steps:
         return job, None, _left_alone(job, state, ended), rollback.Past()

@@ -118,8 +118,8 @@ def _translations(
     held = [sources] if dataset.apart else [sources, partners]
 
     def picture(state: TrainState, step: int) -> Path:
-        made = generate(parallel.first(state.ema), dataset.spec.kind.to_network(jnp.asarray(sources)))
-        return pictures.save(run / "samples" / f"{step:08d}", pictures.compared([held[0], made, *held[1:]]))
+        translations = generate(parallel.first(state.ema), dataset.spec.kind.to_network(jnp.asarray(sources)))
+        return pictures.save(run / "samples" / f"{step:08d}", pictures.compared([held[0], translations, *held[1:]]))
 
     return picture
 

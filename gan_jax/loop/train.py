@@ -15,7 +15,7 @@ from gan_jax.loop.feeding import Feeding
 from gan_jax.loop.guard import Alarm, Stale
 from gan_jax.loop.settings import Job
 from gan_jax.metrics.scorer import SampleScores
-from gan_jax.runs import checkpoint, directories, log
+from gan_jax.runs import checkpoint, log
 from gan_jax.types import Array, Metrics, TrainState
 
 
@@ -87,9 +87,9 @@ def train(
             print(f"warning: rolled back to step {state.step}; continuing with a new key", flush=True)
     except Diverged as error:
         good = checkpoint.steps(saved)
-        kept = f"the last good checkpoint, of step {good[-1]}, is kept" if good else "no checkpoint has been saved yet"
+        note = f"the last good checkpoint, of step {good[-1]}, is kept" if good else "no checkpoint has been saved yet"
         raise Diverged(
-            f"{error}; {kept} in {job.workdir}. The same settings would diverge again: lower the learning "
+            f"{error}; {note} in {job.workdir}. The same settings would diverge again: lower the learning "
             "rates, or change the loss; or give --guard rollback, which continues with a new key"
         ) from error
 
@@ -122,7 +122,7 @@ def _advanced(
                 compilation.interruptible(program.iterate)(state, data, key, 0)  # no iterations: only compiles
             )
             compiling = time.monotonic() - began
-            event = "resumed" if start else directories.STARTED
+            event = log.RESUMED if start else log.STARTED
             write({"step": start, "event": event, "compile_seconds": round(compiling, 1)})
             job.say(f"compiled in {compiling:.1f} s")
             if start == 0:

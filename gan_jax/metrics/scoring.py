@@ -68,8 +68,8 @@ def planned(
             "--eval-features), or --features pixels, which say less about quality"
         )
     if train is not None and train.held_out is not None:
-        own, test = train, train.held_out
-        load = lambda: features.of_classifier(pretrained.fitted(own, test), name)  # noqa: E731
+        training, test = train, train.held_out
+        load = lambda: features.of_classifier(pretrained.fitted(training, test), name)  # noqa: E731
         return Plan(f"classifier of {name}", pretrained.SIZE, spec.classes, load)
     name = data.images_of(name)
     title, size = f"classifier of {name}", pretrained.size(name)
@@ -125,15 +125,15 @@ def in_training(
     test = train.held_out or data.load(train.name, "test", resolution, skip_damaged=True)
     held_out = test.fingerprint != train.fingerprint
     require(metrics, plan, {"test images": test.count}, remedy, held_out=held_out, flags="--eval-")
-    made = scorer(plan.load(), metrics, test, train)
-    reference = yardstick(made, train, count, 0)
+    prepared = scorer(plan.load(), metrics, test, train)
+    reference = yardstick(prepared, train, count, 0)
     protocol.write(workdir, reference)
     print(
         f"prepared scores with the features {plan.name!r} and {test.count:,} test {train.spec.kind.noun} in "
         f"{time.monotonic() - began:.0f} s; {TRAINING}: {', '.join(map(protocol.text, reference))}",
         flush=True,
     )
-    return of_system(made, system, count)
+    return of_system(prepared, system, count)
 
 
 def equilibrium(system: System, state: TrainState, real: Dataset, batch_size: int, seed: int) -> Score:
@@ -171,19 +171,19 @@ def path_lengths(
     spaces: list[path_length.Space] = ["latents"]
     if path_length.has_styles(system, ema):
         spaces.append("styles")
-    found = []
+    scores = []
     for space in spaces:
         value = path_length.path_length(distance, system, ema, count, seed, space)
         settings = f"epsilon={path_length.EPSILON}, {distance.formula}, without {path_length.TRIMMED}% at either end"
         by = (distance.fingerprint, distance.name, distance.resize, settings)
         about = (*by, real.fingerprint, real.name, real.split)
-        found.append(Score(f"{distance.prefix}path_length_{space}", *value, *about, 0, count, weights, step, seed))
-    return found
+        scores.append(Score(f"{distance.prefix}path_length_{space}", *value, *about, 0, count, weights, step, seed))
+    return scores
 
 
-def yardstick(made: Scorer, train: Dataset, count: int, seed: int) -> list[Score]:
+def yardstick(scorer: Scorer, train: Dataset, count: int, seed: int) -> list[Score]:
     """Scores some training examples as samples, for a reference value."""
-    return made.examples(drawn(train.arrays["image"], count, seed), Origin(TRAINING, seed=seed))
+    return scorer.examples(drawn(train.arrays["image"], count, seed), Origin(TRAINING, seed=seed))
 
 
 def drawn(examples: np.ndarray, count: int, seed: int) -> np.ndarray:

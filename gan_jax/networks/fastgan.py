@@ -228,9 +228,9 @@ def _quarter(x: Array, corner: Array) -> Array:
     return jax.vmap(one)(x, corner)
 
 
-def _error(made: Array, target: Array) -> Array:
+def _error(output: Array, target: Array) -> Array:
     """Returns the mean absolute error of each reconstruction, `[b]`, at its own size."""
-    return jnp.mean(jnp.abs(made - _pooled(target, target.shape[1] // made.shape[1])), axis=(1, 2, 3))
+    return jnp.mean(jnp.abs(output - _pooled(target, target.shape[1] // output.shape[1])), axis=(1, 2, 3))
 
 
 def _pooled(x: Array, factor: int) -> Array:

@@ -1,13 +1,13 @@
 """Fills a network with the tensors of published weights, by name."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
 from gan_jax import rng, trees
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, listed
 from gan_jax.types import Network, PyTree
 
 Tensors = dict[str, np.ndarray]
@@ -57,12 +57,6 @@ def filled(
     extra = [prefix + name for name in tensors if name not in used]
     problems = {"missing": missing, "superfluous": extra, "of the wrong shape": wrong}
     if any(problems.values()):
-        said = "; ".join(f"{what}: {listed(names)}" for what, names in problems.items() if names)
-        raise UserError(f"tensors do not fit the network; {said}")
+        text = "; ".join(f"{what}: {listed(names)}" for what, names in problems.items() if names)
+        raise UserError(f"tensors do not fit the network; {text}")
     return params, stats
-
-
-def listed(names: Iterable[str], most: int = 8) -> str:
-    """Returns the first names, and the number of the others."""
-    first, rest = [*names][:most], [*names][most:]
-    return ", ".join(first) + (f" and {len(rest)} others" if rest else "")

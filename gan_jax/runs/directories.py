@@ -12,22 +12,22 @@ from gan_jax.devices import cluster
 from gan_jax.errors import UserError
 from gan_jax.runs import checkpoint, lock, log, records
 from gan_jax.runs.records import Record
+from gan_jax.runs.reopen import BEST
 
 # names, without suffixes, of what a run writes before its first iteration
-EARLY = {"run", "experiment", "metrics", "tensorboard", "checkpoints", "best", "samples", "real", "codes"}
-STARTED = "started"  # event of the log that precedes the first iteration
+EARLY = {"run", "experiment", "metrics", "tensorboard", "checkpoints", BEST, "samples", "real", "codes"}
 
 
 def default_directory(record: Record) -> Path:
     """Returns runs/EXPERIMENT-DATASET, relative; with "-seedN" if that directory holds a run of another seed."""
     plain = Path("runs") / f"{records.stem(record['experiment'])}-{names.stem(record['data']['name'])}"
     seed = record["config"].get("seed")
-    own = plain.with_name(f"{plain.name}-seed{seed}")
-    if holds_run(own):
-        return own  # the same command resumes there, even if the other run is gone
+    seeded = plain.with_name(f"{plain.name}-seed{seed}")
+    if holds_run(seeded):
+        return seeded  # the same command resumes there, even if the other run is gone
     with suppress(OSError, ValueError, KeyError):
         if json.loads((plain / "run.json").read_text())["config"]["seed"] != seed:
-            return own
+            return seeded
     return plain
 
 
@@ -63,7 +63,7 @@ def move_aside(directory: Path) -> Path:
 
 def trained(directory: Path) -> bool:
     """Returns whether a directory holds results of training: a checkpoint, or records of iterations."""
-    learnt = (line for line in log.read(directory) if line.get("event") != STARTED)
+    learnt = (line for line in log.read(directory) if line.get("event") != log.STARTED)
     return bool(checkpoint.steps(directory / "checkpoints")) or any(learnt)
 
 
@@ -120,6 +120,7 @@ def opened(workdir: Path | None, record: Record, fresh: bool, quiet: bool) -> It
             yield workdir
     finally:
         if aside and not workdir.exists():
-            aside.rename(workdir)
-            if not quiet:
-                print(f"moved the old run back to {workdir}")
+            with suppress(OSError):  # it must not hide the error that ended the run
+                aside.rename(workdir)
+                if not quiet:
+                    print(f"moved the old run back to {workdir}")

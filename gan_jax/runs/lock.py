@@ -35,7 +35,7 @@ def held(directory: Path) -> Iterator[None]:
     if not cluster.chief():
         yield
         return
-    made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
+    created = [folder for folder in (directory, *directory.parents) if not folder.exists()]
     directory.mkdir(parents=True, exist_ok=True)
     before = {path.name for path in directory.iterdir()} - {HOLDER}
     lock = filelock.FileLock(directory / LOCK)
@@ -56,7 +56,7 @@ def held(directory: Path) -> Iterator[None]:
             (directory / HOLDER).unlink()
             if LOCK not in before and {path.name for path in directory.iterdir()} == {*before, LOCK}:
                 (directory / LOCK).unlink()  # safe: filelock checks that the file it has locked still has a name
-                for folder in made:
+                for folder in created:
                     folder.rmdir()  # fails if it has other files
         lock.release()
 

@@ -16,6 +16,8 @@ from gan_jax.types import Metrics
 
 Record = dict[str, Any]
 
+STARTED, RESUMED = "started", "resumed"  # events that precede the first iteration of a process
+
 
 class Log(NamedTuple):
     """An open log.

@@ -90,8 +90,8 @@ def evaluated(
         rows: Its second argument, `[n, ...]`.
         stored: The form in which the output is kept, such as a kind's `from_network`.
     """
-    compiled, kept = compilation.interruptible(jax.jit(function)), jax.jit(stored)
-    return in_batches(lambda batch: kept(compiled(ema, batch)), BATCH, rows)
+    compiled, to_stored = compilation.interruptible(jax.jit(function)), jax.jit(stored)
+    return in_batches(lambda batch: to_stored(compiled(ema, batch)), BATCH, rows)
 
 
 def labelled(run: Restored, seed: int, labels: Sequence[int], name: str = "label") -> np.ndarray:

@@ -53,8 +53,8 @@ def projected(backbone: Backbone, shape: tuple[int, ...], width: int = 64, criti
     image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     maps = jax.eval_shape(backbone.maps, backbone.weights, image)
     if not isinstance(maps, tuple) or any(x.ndim != 4 for x in maps):
-        found = [x.shape for x in jax.tree.leaves(maps)]
-        raise UserError(f"backbone: its features have shapes {found}; give a tuple of maps [b, h, w, c]")
+        shapes = [x.shape for x in jax.tree.leaves(maps)]
+        raise UserError(f"backbone: its features have shapes {shapes}; give a tuple of maps [b, h, w, c]")
     mixer = linen(Mixer(width), *(x.shape[1:] for x in maps))
     mixed = jax.eval_shape(lambda key, maps: mixer.apply(*mixer.init(key), *maps, train=False)[0], rng.key(0), maps)
     judge = linen(Critics() if critic is None else critic, *(x.shape[1:] for x in mixed))

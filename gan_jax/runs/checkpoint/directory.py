@@ -8,7 +8,7 @@ from pathlib import Path
 from gan_jax.devices import cluster
 
 
-def name(step: int) -> str:
+def step_name(step: int) -> str:
     """Returns the name of a step's directory."""
     return f"step_{step:08d}"
 
@@ -20,7 +20,7 @@ def steps(directory: Path) -> list[int]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     numbers = [int(each.removeprefix("step_")) for each in names if re.fullmatch(r"step_[0-9]{8,}", each)]
-    return sorted(step for step in numbers if name(step) in names)
+    return sorted(step for step in numbers if step_name(step) in names)
 
 
 def discard_after(directory: Path, step: int) -> list[Path]:
@@ -35,15 +35,15 @@ def discard_after(directory: Path, step: int) -> list[Path]:
     """
     moved = []
     for later in [each for each in steps(directory) if each > step and cluster.chief()]:
-        names = (f"discarded-{name(later)}{f'-{n}' if n else ''}" for n in itertools.count())
+        names = (f"discarded-{step_name(later)}{f'-{n}' if n else ''}" for n in itertools.count())
         free = next(directory / each for each in names if not (directory / each).exists())
-        moved.append((directory / name(later)).rename(free))
+        moved.append((directory / step_name(later)).rename(free))
     cluster.wait("discard_after")  # else other processes might open a writer that still counts these steps
     return moved
 
 
 def copy(source: Path, target: Path, step: int) -> None:
     """Copies a step to another directory of checkpoints, atomically."""
-    partial = target / f"copying-{name(step)}"
-    shutil.copytree(source / name(step), partial, dirs_exist_ok=True)
-    partial.rename(target / name(step))
+    partial = target / f"copying-{step_name(step)}"
+    shutil.copytree(source / step_name(step), partial, dirs_exist_ok=True)
+    partial.rename(target / step_name(step))

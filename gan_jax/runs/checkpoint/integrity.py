@@ -14,7 +14,7 @@ import numpy as np
 from gan_jax import trees
 from gan_jax.errors import UserError
 from gan_jax.files import write_json
-from gan_jax.runs.checkpoint import directory as directories
+from gan_jax.runs.checkpoint.directory import step_name
 from gan_jax.types import PyTree, TrainState
 
 META = Path("meta") / "metadata"  # the file of the item `meta`: plain JSON, read without Orbax
@@ -89,7 +89,7 @@ def read_document(path: Path) -> dict:
 
 def amend(directory: Path, step: int, entries: dict) -> None:
     """Sets entries of a saved step's meta, atomically."""
-    path = directory / directories.name(step)
+    path = directory / step_name(step)
     document = read_document(path)
     write_json(path / META, _signed({**document, "meta": {**document["meta"], **entries}}))
 

@@ -9,9 +9,8 @@ import numpy as np
 
 from gan_jax.devices import cluster
 from gan_jax.errors import NotFound, UserError
-from gan_jax.runs.checkpoint import directory as directories
 from gan_jax.runs.checkpoint import integrity, store
-from gan_jax.runs.checkpoint.directory import steps
+from gan_jax.runs.checkpoint.directory import step_name, steps
 from gan_jax.runs.checkpoint.integrity import Damaged
 from gan_jax.types import PyTree, TrainState
 
@@ -77,15 +76,15 @@ def read_meta(directory: Path, step: int | None = None) -> dict:
     return _sound(directory, step, ())[2]
 
 
-Found = tuple[dict[str, np.ndarray], PyTree, dict]  # arrays by path, the tree of paths that is `ema`, and the meta
+Contents = tuple[dict[str, np.ndarray], PyTree, dict]  # arrays by path, the tree of paths that is `ema`, and the meta
 
 
-def _agreed(directory: Path, step: int | None, items: tuple[str, ...]) -> Found:
+def _agreed(directory: Path, step: int | None, items: tuple[str, ...]) -> Contents:
     """Reads as `_sound` does, on every process: either all get the same step, or all raise."""
     if not cluster.several():
         return _sound(directory, step, items, level=4)
     failure = None
-    result: Found | None = None
+    result: Contents | None = None
     try:
         result = _sound(directory, step, items, level=4)
     except Exception as error:  # of any type: the other processes wait for the outcome
@@ -100,7 +99,7 @@ def _agreed(directory: Path, step: int | None, items: tuple[str, ...]) -> Found:
     return result if result[2]["step"] == lowest else _sound(directory, lowest, items, level=4)
 
 
-def _sound(directory: Path, step: int | None, items: tuple[str, ...], level: int = 3) -> Found:
+def _sound(directory: Path, step: int | None, items: tuple[str, ...], level: int = 3) -> Contents:
     """Reads the given step, or the newest undamaged one, and warns of damage to newer ones.
 
     A run in training may delete steps meanwhile, but only after it has written a newer one. So a failure is raised only
@@ -111,7 +110,7 @@ def _sound(directory: Path, step: int | None, items: tuple[str, ...], level: int
     while left := [each for each in steps(directory) if each not in failed and step in (None, each)]:
         newest = left[-1]
         try:
-            result = _read(directory / directories.name(newest), items)
+            result = _read(directory / step_name(newest), items)
         except Damaged as error:
             failed[newest] = f"step {newest} is damaged ({str(error)[:200]})"
         except Exception as error:
@@ -147,7 +146,7 @@ def _present(directory: Path, step: int | None) -> list[int]:
     return present
 
 
-def _read(path: Path, items: tuple[str, ...]) -> Found:
+def _read(path: Path, items: tuple[str, ...]) -> Contents:
     """Reads and verifies items of one step."""
     document = integrity.read_document(path)
     records = {name: record for name, record in document["arrays"].items() if integrity.item(name) in items}

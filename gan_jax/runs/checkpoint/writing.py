@@ -13,7 +13,7 @@ import numpy as np
 
 from gan_jax.errors import Diverged, UserError
 from gan_jax.runs.checkpoint import integrity, store
-from gan_jax.runs.checkpoint.directory import name, steps
+from gan_jax.runs.checkpoint.directory import step_name, steps
 from gan_jax.types import TrainState
 
 
@@ -58,7 +58,7 @@ def writer(directory: Path, keep: int = 2, wait: bool = False) -> Iterator[Calla
                     f"step {step} was not saved: {directory} already has steps {steps(directory)}, and a new step "
                     "must be later; to continue from an earlier step, call discard_after first"
                 )
-            return directory / name(step)
+            return directory / step_name(step)
 
         yield save
 
