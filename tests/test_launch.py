@@ -220,6 +220,14 @@ def test_signals_that_ask_to_end_are_noted(own_signals, number):
         assert received == [number]
 
 
+def test_a_signal_noted_before_the_first_iteration_ends_the_program_at_once(own_signals):
+    with signals.noted() as received:
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(SystemExit) as stopped, signals.at_once(received):
+            pytest.fail("continued")
+    assert stopped.value.code == 128 + signal.SIGINT
+
+
 def test_a_signal_to_one_of_several_processes_is_passed_on_as_sigterm(own_signals, monkeypatch):
     terminated = []
     monkeypatch.setattr(cluster, "several", lambda: True)

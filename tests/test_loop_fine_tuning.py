@@ -163,6 +163,8 @@ def test_layers_that_do_not_exist_are_refused(tmp_path, freeze, said):
 def test_a_parent_must_have_networks_that_fit(tmp_path, parent):
     with pytest.raises(UserError, match="has no checkpoint"):
         train(tmp_path / "run", init_from=tmp_path)
+    with pytest.raises(UserError, match="there is no such directory"):
+        train(tmp_path / "run", init_from=tmp_path / "nope")
     state = build(Config(), RING.spec).init(jax.random.key(0))
     other = replace(state, params={"other": state.params["generator"]}, stats={"other": {}})
 

@@ -113,6 +113,15 @@ def test_what_a_run_pictures_of_translations_and_of_codes(tmp_path):
     assert (conditional / "codes.png").exists() and "Codes" in (conditional / "report.html").read_text()
 
 
+def test_a_grid_of_labels_has_a_column_for_each_with_its_name(conditional, tmp_path):
+    command.grid(conditional, Shared(out=tmp_path / "grid.png"), Draw(labels=("3", "1")))
+    command.npz(conditional, Shared(out=tmp_path / "samples.npz"), Draw(16, labels=("3", "1")))
+    grid, samples = pictures.load_png(tmp_path / "grid.png"), np.load(tmp_path / "samples.npz")["image"]
+    sheet = pictures.grid(samples, 2)
+    np.testing.assert_array_equal(grid[-len(sheet) :, :, 0], sheet[..., 0])
+    assert len(grid) > len(sheet)  # the names
+
+
 def test_samples_of_classes_are_those_of_their_latents(conditional, tmp_path):
     opened = runs.open_run(conditional)
     labels = np.array([3, 1, 9, 3])

@@ -190,5 +190,5 @@ def _require_terms(game: Game, terms: Sequence[Term]) -> None:
                     f"terms: {term.name!r} differentiates the output of the {network} for each example, but that "
                     "output depends on the whole batch (batch norm or a minibatch layer?); set the norm of its module "
                     "to spectral, layer or none by norm=..., in networks.projected by "
-                    "critic=networks.wrappers.projected.Critics(norm='none'), and leave minibatch layers out"
+                    "critic=gan_jax.networks.wrappers.projected.Critics(norm='none'), and leave minibatch layers out"
                 )

@@ -128,7 +128,9 @@ def require_possible(build: Build, spec: Spec, before: Config, after: Config) ->
     names = [field.name for field in dataclasses.fields(typing.cast(Any, before))]
     differ = [name for name in names if name != "run" and getattr(before, name) != getattr(after, name)]
     text = " ".join(f"{name}={getattr(after, name)}" for name in differ)
-    remedy = "train a new run with it, in another --workdir; --init-from starts one from this run's networks"
+    remedy = (
+        "train a new run with it, in another --workdir; --init-from starts it from this run's arrays, where they fit"
+    )
     for name in differ:
         if name in ELSEWHERE:
             raise UserError(f"--change {name}: {ELSEWHERE[name]}; {remedy}")

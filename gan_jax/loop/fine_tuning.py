@@ -69,6 +69,8 @@ def begun(
         return init, {"parent": parent} if parent else {}, ""
     if run is None:
         return init, {}, ""
+    if not run.is_dir():
+        raise NotFound(f"--init-from {run}: there is no such directory; give that of a run")
     if not checkpoint.steps(run / "checkpoints"):
         raise NotFound(f"--init-from {run}: it has no checkpoint; give the directory of a run that has saved one")
     arrays, meta = checkpoint.restore_arrays(run / "checkpoints")

@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -19,10 +19,13 @@ def asking() -> list[signal.Signals]:
 
 
 @contextmanager
-def at_once() -> Iterator[None]:
+def at_once(received: Sequence[signal.Signals] = ()) -> Iterator[None]:
     """Ends the program as soon as a signal asks for it, where no iteration would be lost.
 
     With several processes nothing changes: one that ended at once would leave the others waiting.
+
+    Args:
+        received: Signals that `noted` has collected before; the first ends the program now.
 
     Raises:
         SystemExit: At such a signal, after a line that says so.
@@ -40,6 +43,8 @@ def at_once() -> Iterator[None]:
     for number in former:
         signal.signal(number, end)
     try:
+        if received:
+            end(received[0], None)
         yield
     finally:
         for number, handler in former.items():

@@ -114,7 +114,7 @@ def _advanced(
         profiling.traced(job.notes / profiling.FOLDER if job.options.profile else None, start) as (bounds, mark),
         program.feeding.open(key, start, calls_from) as take,
     ):
-        with signals.at_once():
+        with signals.at_once(received):
             state, key = parallel.replicate((state, key), job.devices)
             data, _ = take()
             began = time.monotonic()

@@ -1,5 +1,6 @@
 """Samples, interpolations, traversals and reconstructions of a run: `python -m gan_jax.sample RUN`."""
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Literal
@@ -16,15 +17,22 @@ from gan_jax.sample.requests import Draw, Shared, draw_latents, open_requested
 
 
 def grid(run: Path, shared: Shared, draw: Draw) -> None:
-    """Samples in one picture; of a conditional generator, one column per class."""
+    """Samples in one picture; of a conditional generator, one column per class, or per class of --labels."""
     opened, target = open_requested(run, shared, "grid", draw)
-    kind, values, table = opened.spec.kind, draw_latents(opened, shared, draw), None
-    rows = min(8, len(values))
-    if draw.count is None and not (draw.labels or draw.codes or kind.overlaid):
-        table = parts.by_class(game.sampler(opened.system)[0], values, rows)
-    examples = sample.generate(opened, values if table is None else table, draw.truncation)
-    sheet = kind.sheet(examples, None if table is None else len(table) // rows)
-    captions = () if table is None else parts.captions(game.sampler(opened.system)[0], opened.spec.class_names)
+    kind, latent = opened.spec.kind, game.sampler(opened.system)[0]
+    columns, captions = None, ()
+    if draw.count is None and draw.labels and not kind.overlaid:
+        columns, captions = len(draw.labels), draw.labels
+        draw = dataclasses.replace(draw, count=8 * columns)
+    values = draw_latents(opened, shared, draw)
+    if draw.count is None and not (draw.codes or kind.overlaid):
+        rows = min(8, len(values))
+        table = parts.by_class(latent, values, rows)
+        if table is not None:
+            values, columns = table, len(table) // rows
+            captions = parts.captions(latent, opened.spec.class_names)
+    examples = sample.generate(opened, values, draw.truncation)
+    sheet = kind.sheet(examples, columns)
     _save(target, opened, examples, pictures.captioned(sheet, captions))
 
 

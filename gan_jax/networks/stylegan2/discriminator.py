@@ -47,8 +47,11 @@ class Discriminator(nn.Module):
         each = sides(self.shape)
         x = images
         for side in reversed(each[1:]):
-            dtype, features = dtype_at(self.dtype, side, self.shape), channels(self.base, self.most, side)
-            after, x = channels(self.base, self.most, side // 2), full(x) if dtype is None else x.astype(dtype)
+            dtype, features = dtype_at(self.dtype, side, self.shape), channels(self.base, self.most, side, self.shape)
+            after, x = (
+                channels(self.base, self.most, side // 2, self.shape),
+                full(x) if dtype is None else x.astype(dtype),
+            )
             if side == each[-1]:
                 x = activate(EqualisedConv(features, 1, dtype=dtype, name="from_image")(x))
             x = HalvingBlock(after, self.residual, dtype, name=f"block_{side}")(x)

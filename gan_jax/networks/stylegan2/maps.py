@@ -24,14 +24,14 @@ def sides(shape: tuple[int, ...]) -> list[int]:
     return [first * 2**i for i in range((shape[0] // first).bit_length())]
 
 
-def channels(base: int, most: int, side: int) -> int:
-    """Returns the number of channels of a map of the given side: base / side, and at most `most`.
+def channels(base: int, most: int, side: int, shape: tuple[int, ...]) -> int:
+    """Returns the number of channels of a map of a side: base / side, and at most `most`.
 
     Raises:
-        UserError: If that is less than 1.
+        UserError: If that of the largest map, of images `(H, W, C)`, is less than 1.
     """
-    none = f"--channel-base {base}: a map of side {side} would have no channels; give at least {side}"
-    require(lambda: base >= side, none)
+    none = f"--channel-base {base}: maps of side {shape[0]} would have no channels; give at least {shape[0]}"
+    require(lambda: base >= shape[0], none)
     return min(base // side, most)
 
 

@@ -115,7 +115,7 @@ class Synthesis(nn.Module):
         """Maps styles `[b, layers, width]` to images `[b, H, W, C]`, roughly in [-1, 1]."""
         x, image, start = None, None, 0
         for side in sides(self.shape):
-            features, dtype = channels(self.base, self.most, side), dtype_at(self.dtype, side, self.shape)
+            features, dtype = channels(self.base, self.most, side, self.shape), dtype_at(self.dtype, side, self.shape)
             number = 2 if x is None else 3  # styles of the block; the image's is also the next block's first
             block = Block(features, self.shape[2], side, dtype, name=f"block_{side}")
             x, image = block(x, image, styles[:, start : start + number], train)
