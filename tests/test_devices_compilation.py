@@ -53,6 +53,7 @@ def test_an_error_of_a_compilation_is_raised():
 
 
 def test_signals_are_handled_during_a_compilation():
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
     release = threading.Event()
     threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
     began = time.monotonic()
@@ -61,4 +62,5 @@ def test_signals_are_handled_during_a_compilation():
             compilation.interruptible(blocked(lambda: release.wait(60)))()
         finally:
             release.set()
+            signal.signal(signal.SIGINT, handler)
     assert time.monotonic() - began < 30
