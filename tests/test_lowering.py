@@ -57,7 +57,7 @@ def test_every_experiment_lowers_for_accelerators_with_native_convolutions(name)
     text, convolves = exported(update, state, batch, jax.ShapeDtypeStruct((2,), "uint32"))
     if convolves:
         require_native(text)
-        assert DILATED in text
+        assert DILATED in text or name == "r3gan"  # which has no convolution of stride 2
     else:
         assert "stablehlo.convolution" not in text
     if system.translate:
