@@ -302,7 +302,7 @@ def test_the_fid_of_two_folders_is_pytorchs_by_inception(made, tmp_path, monkeyp
     span = np.linalg.qr(np.concatenate(seen).T)[0]
     x, y = (features @ span for features in seen)
     a, b = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
-    roots = np.sqrt(np.maximum(np.linalg.eigvals(a @ b).real, 0))
+    roots = np.sqrt(np.maximum(np.real(np.linalg.eigvals(a @ b)), 0))
     expected = np.sum((x.mean(0) - y.mean(0)) ** 2) + np.trace(a) + np.trace(b) - 2 * roots.sum()
     print("FID of gan_jax", score.value, "of PyTorch", expected)
     assert expected > 0.1  # else equality would mean little

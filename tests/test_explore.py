@@ -70,7 +70,7 @@ def test_all_kinds_are_made_and_gathered_and_what_cannot_be_is_told(workdir, cap
     kinds |= {"directions-sefa-Dense_0-moving.gif", "interpolation.gif", "inversion.png"}
     assert names == {kind.replace(".", "-step2-seed0.") for kind in kinds}
     assert all(str(workdir / "explore" / name) in told for name in names)
-    assert "filters left out: paths: 'Dense_0' gives no maps" in told
+    assert "left out filters: paths: layer 'Dense_0' outputs no maps" in told
     page = (workdir / "report.html").read_text()
     assert page.count("; step 2, seed 0</figcaption>") == len(names)
     assert f"python -m gan_jax.explore {workdir} filters" in page

@@ -139,7 +139,7 @@ def _search(away: Distance, drawn: np.ndarray, iterations: int, learning_rate: f
         def loss(u: Array) -> Array:
             unlikely = ((jnp.mean(u**2, axis=1) - middle) / width) ** 2
             # a sum, so that no row's gradient depends on how many there are
-            return jnp.sum(away(ema, weights, mean + deviation * u, target)[0] + prior * unlikely)
+            return jnp.sum(away(ema, weights, jnp.asarray(mean + deviation * u), target)[0] + prior * unlikely)
 
         def descend(_: Array, carried: tuple[Array, optax.OptState]) -> tuple[Array, optax.OptState]:
             u, state = carried

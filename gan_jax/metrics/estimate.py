@@ -87,4 +87,6 @@ def occupancy(cells: int, empty: int, singles: ArrayLike, pairs: ArrayLike, samp
     """
     first, second = (float(np.sum(np.square(x, dtype=np.float64))) for x in (singles, pairs))
     series = first * first / (first + second) if first else 0.0
-    return Estimate(float(cells - empty), math.sqrt(max(0.0, series - float(np.sum(singles)) ** 2 / samples)))
+    return Estimate(
+        float(cells - empty), math.sqrt(max(0.0, series - float(np.sum(np.asarray(singles))) ** 2 / samples))
+    )
