@@ -12,12 +12,14 @@ comparison.json and comparison.png, samples of each experiment's first seed.
 
 import dataclasses
 import importlib
+import itertools
 import json
 import os
 import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -121,11 +123,8 @@ def main(
         futures = [pool.submit(make, job) for job in jobs if again or str(job[0]) not in record["runs"].get(job[1], {})]
     for each in futures:  # all were tried: one that failed is raised after the others are recorded
         each.result()
-    latest = {record["runs"][name][str(seed)]["judge"] for seed, name in jobs}
-    if others := sorted(
-        name for name, each in record["runs"].items() if {run["judge"] for run in each.values()} != latest
-    ):
-        print(f"scored by another classifier, not comparable with the latest; repeat with --again: {' '.join(others)}")
+    if others := by_other_judges(record):
+        print(f"not scored by the classifier of most runs; repeat with --again: {' '.join(others)}")
     if rounds:
         record["costs"] = costs(list(record["runs"]), settings, rounds)
         save()
@@ -133,6 +132,13 @@ def main(
     pictures.save_png(FILE.with_suffix(".png"), picture({n: path for n, path in panels.items() if path.is_dir()}))
     if BASE in record["runs"] and "costs" in record:
         print(markdown(record))
+
+
+def by_other_judges(record: dict[str, Any]) -> list[str]:
+    """Returns the experiments with a run that was not scored by the classifier of most runs."""
+    judges = {name: [run.get("judge") for run in each.values()] for name, each in record["runs"].items()}
+    usual = Counter(itertools.chain(*judges.values())).most_common(1)[0][0]
+    return [name for name, each in judges.items() if set(each) != {usual}]
 
 
 def costs(
