@@ -102,6 +102,7 @@ def circles(run: Path, shared: Shared, radius: float = 1.0) -> None:
         ("circles circles --radius=2 --seed 5", "circles circles None 5 2.0"),
         ("--help", "squares  Squares."),
         ("runs/a --help", "circles  Circles. They are round."),
+        ("runs/a --help", "--side INT"),
         ("runs/a circles --help", "--radius FLOAT"),
     ],
 )

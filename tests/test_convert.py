@@ -156,12 +156,15 @@ def test_other_files_are_refused_and_nothing_in_them_is_executed(tensors, tmp_pa
     (tmp_path / "renamed.safetensors").write_bytes(pickle.dumps(Executed()))
     np.savez(tmp_path / "objects.npz", x=np.array([Executed()], dtype=object))
     np.savez(tmp_path / "others.npz", **{"conv1.weight": np.ones(3)})  # pyright: ignore[reportArgumentType]
+    alone = {name.removeprefix("G_ema."): tensor for name, tensor in tensors.items() if name.startswith("G_ema.")}
+    np.savez(tmp_path / "alone.npz", **alone)
     for name, message in {
         "a.pkl": "give a .npz or .safetensors file of the state dict; gan_jax/convert/README.md has a recipe",
         "renamed.npz": "this is no .npz file of plain tensors",
         "renamed.safetensors": "this is no .safetensors file of plain tensors",
         "objects.npz": "this is no .npz file of plain tensors",
         "others.npz": "they are named like conv1.weight",
+        "alone.npz": r"named like Model\.\S+, without their network; begin the names of the generator's with G_ema\.",
     }.items():
         with pytest.raises(UserError, match=message):
             convert.convert(tmp_path / name, tmp_path / "run")

@@ -488,8 +488,11 @@ def test_unknown_names(data_dir):
         load("fashion_minst")
     with pytest.raises(ValueError, match=r"'mnist:1.0.0'.*3.0.1"):
         load("mnist:1.0.0")
-    with pytest.raises(ValueError, match=r"'/no/such/place' is neither an existing directory"):
+    with pytest.raises(ValueError, match=r"'/no/such/place': there is no such directory, and no such set\.$"):
         load("/no/such/place")
+    (data_dir / "faces").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"there is no such directory, and no such set\. Did you mean faces\?$"):
+        load(f"{data_dir}/fcaes")
 
 
 def test_other_sets_say_how_to_prepare_them(data_dir):

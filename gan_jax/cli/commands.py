@@ -96,7 +96,7 @@ def cli(
 def _subcommand(
     functions: Sequence[Callable[..., Any]], description: str | None, prog: str, words: Sequence[str]
 ) -> tuple[Callable[..., Any], list[str], str]:
-    """Returns a sub-command bound to its operands, its flags and its usage; or prints all sub-commands, for --help.
+    """Returns a sub-command bound to its operands, its flags and its usage; for --help, prints all sub-commands first.
 
     Raises:
         UserError: If there are no operands or no such sub-command, or a flag belongs to another sub-command.
@@ -113,8 +113,8 @@ def _subcommand(
         names = [name if alike else f"{usages[name]} {name}" for name in known]
         lines = [(inspect.getdoc(function) or "").split("\n")[0] for function in known.values()]
         print(listing(zip(names, lines, strict=True)))
-        print(f"\n`{prog} {usages[first]} SUBCOMMAND --help` lists the flags of a sub-command.")
-        raise SystemExit
+        print(f"\n`{prog} {usages[first]} SUBCOMMAND --help` lists the flags of a sub-command; those of {first}:\n")
+        operands, flags = [first], ["--help"]  # any operand will do
     if not operands:
         raise UserError(
             f"{usages[first]}: give a run directory first, then a sub-command and flags: {prog} {usages[first]} {first}"

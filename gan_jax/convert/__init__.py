@@ -40,6 +40,7 @@ class Architecture(NamedTuple):
     networks: Callable[[Tensors], tuple[dict[str, Any], dict[str, Converted]]]
 
 
+PREFIXES = ("G_ema.", "D.")
 ARCHITECTURES = (
     Architecture("r3gan", r"\.MainLayers\.", r3gan.networks),
     Architecture("stylegan2", r"^G_ema\.(synthesis|mapping)\.|^D\.b\d+\.", stylegan2.networks),
@@ -95,9 +96,16 @@ def convert(file: Path, out: Path, dataset: str | None = None) -> str:
 
 
 def _recognised(file: Path, tensors: Tensors) -> Architecture:
+    prefixed = any(name.startswith(PREFIXES) for name in tensors)
     for architecture in ARCHITECTURES:
-        if any(re.search(architecture.mark, name) for name in tensors):
-            return architecture
+        named = (name if prefixed else prefix + name for name in tensors for prefix in PREFIXES)
+        if any(re.search(architecture.mark, name) for name in named):
+            if prefixed:
+                return architecture
+            raise UserError(
+                f"{file}: its tensors are named like {next(iter(tensors))}, without their network; begin the names of "
+                f"the generator's with G_ema. and of the discriminator's with D.; {RECIPE}"
+            )
     known = " nor ".join(architecture.experiment for architecture in ARCHITECTURES)
     first = f"they are named like {next(iter(tensors))}" if tensors else "there are none"
     raise UserError(f"{file}: its tensors belong to neither {known}: {first}; {RECIPE}")

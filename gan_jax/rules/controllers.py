@@ -127,7 +127,7 @@ def adaptive_augmentation(
         every: Iterations between changes of p, 4 in the paper; at least 1.
         name: Name of the controller, and of the slot with p; the slot NAME_signs has the sum of r since p last changed.
     """
-    users = f"Game(augment=augment.ada({name!r})), or augment.diffusion or methods.pseudo_augmentation with that slot"
+    users = f"Game(augment=...) with augment.ada, augment.diffusion or methods.pseudo_augmentation of slot {name!r}"
     require(lambda: 0 < target < 1, f"target={target}: the target of the mean sign of logits must lie in (0, 1)")
     require(lambda: batch_size >= 1, f"batch_size={batch_size}: it must be at least 1")
     require(lambda: images >= 1, f"images={images}: it must be at least 1")

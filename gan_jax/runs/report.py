@@ -64,8 +64,10 @@ def write(run: Path | str) -> Path:
     devices = environment.get("devices") or 1
     seconds = [record["seconds"] for record in lines if isinstance(record.get("seconds"), int | float)]
     peak = log.peak(lines)
+    parent = about.get("parent", {})
     facts = {
         "data set": data.get("name"),
+        "initialised from": parent and f"{parent.get('path')} at step {parent.get('step', 0):,}",
         "steps": f"{last:,}",
         "minutes": f"{seconds[-1] / 60:,.1f}" if seconds else None,
         "peak memory": memory.text(peak) if peak else None,

@@ -8,7 +8,7 @@ experiment's own command in a directory named by its settings. Repeating the com
 finished runs are not trained again.
 
 The table, table.md and table.csv, has a row for each setting, with mean and standard deviation over seeds: of the
-newest scores of each run (by --evaluate, or by the experiment's --eval-every), otherwise of its last logged metrics.
+newest scores of each run (by --evaluate, or by the experiment's --eval-every), otherwise of its last logged losses.
 """
 
 import shlex

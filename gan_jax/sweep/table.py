@@ -60,14 +60,15 @@ def write(members: Sequence[Member], out: Path) -> str:
     results = rows(members)
     settings = list(results[0].settings)
     metrics = list(dict.fromkeys(name for row in results for name in row.means))
+    shown = [name for name in metrics if "/" not in name or name.endswith("/loss")] or metrics  # without other logs
     sheet, cells = io.StringIO(), []
     table = csv.writer(sheet, lineterminator="\n")
     table.writerow([*settings, "runs", *(heading for name in metrics for heading in (name, f"{name} spread"))])
     for row in results:
         values = [(row.means.get(name, ""), row.spreads.get(name, "")) for name in metrics]
         table.writerow([*row.settings.values(), row.runs, *(value for pair in values for value in pair)])
-        cells.append([*row.settings.values(), str(row.runs), *(_cell(row, name) for name in metrics)])
-    lines = [_line([*settings, "runs", *metrics]), _line(["---"] * (len(settings) + 1 + len(metrics)))]
+        cells.append([*row.settings.values(), str(row.runs), *(_cell(row, name) for name in shown)])
+    lines = [_line([*settings, "runs", *shown]), _line(["---"] * (len(settings) + 1 + len(shown)))]
     text = "\n".join([*lines, *map(_line, cells), "", *_notes(members)]) + "\n"
     for name, content in (("table.md", text), ("table.csv", sheet.getvalue())):
         with atomic(out / name) as file:
@@ -85,7 +86,7 @@ def _notes(members: Sequence[Member]) -> list[str]:
     """Says what the numbers are: their protocols, and which runs are missing."""
     done = [member for member in members if finished(member)]
     scores = [score._asdict() for member in done for score in newest(member.directory)]
-    what = "newest scores of averaged weights" if scores else "last logged metrics"
+    what = "newest scores of averaged weights" if scores else "last logged losses; table.csv has all metrics"
     protocols: dict[str, list[str]] = {}
     for metric, chart in charts.of_scores(scores):
         protocols.setdefault(chart.note, []).append(metric)

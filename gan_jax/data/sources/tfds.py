@@ -148,11 +148,15 @@ def _unknown(name: str, data_dir: Path, error: BaseException) -> str:
     known = {*tfds.list_builders(with_community_datasets=False), *BUILT_IN}
     if data_dir.is_dir():
         known |= {path.name for path in data_dir.iterdir() if path.is_dir()} - {"downloads"}
+    above, slash, last = name.rpartition("/")
+    if slash and name.partition("/")[0] not in known:  # meant as a path
+        beside = [path.name for path in Path(above or "/").glob("*/")]
+        return f"data set {name!r}: there is no such directory, and no such set.{nearest(last, beside)}"
     reason = " ".join(str(error).split()).partition("Available datasets")[0][:300].strip(" .")
     return (
         f"data set {name!r} is neither an existing directory nor a set of TensorFlow Datasets"
-        f"{f' ({reason})' if reason else ''}.{nearest(name, known)} "
-        f"Built-in sets are {', '.join(BUILT_IN)}; the README describes edges:NAME, pairs:..., few:... and others"
+        f"{f' ({reason})' if reason else ''}.{nearest(name, known)} Give a directory of images, or another set: "
+        f"built-in are {', '.join(BUILT_IN)}; the README describes edges:NAME, pairs:..., few:... and others"
     )
 
 

@@ -69,9 +69,8 @@ def read(path: Path | str, limit: int = LIMIT) -> dict[str, np.ndarray]:
             return _from_zip(content, limit)
         return _from_safetensors(path) if content[8:9] == b"{" else _from_legacy(io.BytesIO(content), limit)
     except Exception as error:  # a damaged file can fail in any way
-        raise UserError(
-            f"weights {str(path)!r}: cannot be read as .pth, .npz or .safetensors: {error or repr(error)}"
-        ) from error
+        why = error if isinstance(error, UserError) else f"it is damaged, or of another format ({error or repr(error)})"
+        raise UserError(f"weights {str(path)!r}: cannot be read as .pth, .npz or .safetensors: {why}") from error
 
 
 def _require(size: int, limit: int) -> None:
