@@ -7,7 +7,7 @@
     python -m experiments.loss_zoo --datasets digits --losses hinge --width 16 --latent-size 32 --batch-size 32 \\
         --steps 2000 --seeds 0
 
-experiments/laboratory.py defines the scores. All games share the other settings. The menu:
+experiments/laboratory/training.py defines the scores. All games share the other settings. The menu:
 """
 
 import dataclasses

@@ -268,7 +268,7 @@ def test_the_image_networks_learn_as_was_measured():
 def test_the_first_page_is_short_and_lists_every_experiment():
     page = (ROOT / "README.md").read_text()
     assert len(page.splitlines()) <= 250
-    names = {path.stem for path in (ROOT / "experiments").glob("*.py")} - {"__init__", "__main__", "laboratory"}
+    names = {path.stem for path in (ROOT / "experiments").glob("*.py")} - {"__init__", "__main__"}
     assert names == {name for names in FAMILIES.values() for name in names}
     pages = {"experiments/": page, "": (ROOT / "experiments" / "README.md").read_text()}
     for folder, text in pages.items():
@@ -276,7 +276,6 @@ def test_the_first_page_is_short_and_lists_every_experiment():
         for title, links in re.findall(rf"^\| ([^|]*)\| (\[`\w+`\]\({folder}\w+\.py\)[^|]*)\|", text, re.MULTILINE):
             family = title.strip() or family
             index.setdefault(family, []).extend(re.findall(rf"\({folder}(\w+)\.py\)", links))
-        index["laboratory"] = index["laboratory"][:2]  # the index of experiments also has the module that both share
         assert {family: tuple(names) for family, names in index.items()} == FAMILIES
 
 
