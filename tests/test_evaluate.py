@@ -21,7 +21,6 @@ from gan_jax.metrics.fid import fid
 from gan_jax.metrics.menu import METRICS
 from gan_jax.metrics.scorer import of_system, scorer
 from gan_jax.metrics.statistics import summarise
-from gan_jax.runs import reopen
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +171,7 @@ def test_what_is_no_run_and_what_has_no_labels_is_named(tmp_path):
 @pytest.mark.slow
 def test_a_run_on_data_that_have_changed_is_refused(points, monkeypatch):
     changed = data.load("ring")._replace(fingerprint="other")
-    monkeypatch.setattr(reopen, "load", lambda *_, **__: changed)
+    monkeypatch.setattr("gan_jax.runs.data.load", lambda *_, **__: changed)
     with pytest.raises(ValueError, match="contents of 'ring' have changed"):
         evaluate.samples(points, Shared(), Request())
 
