@@ -47,7 +47,7 @@ class Config(baseline.Latents, baseline.Essentials):
     expansion: int = 2
     """Channels within a block, in multiples of those between blocks."""
     group_width: int = 8
-    """Channels of a group of the 3x3 convolutions; must divide the channels within a block."""
+    """Channels of a group of the 3x3 convolutions; must divide the channels within a block, or exceed them."""
     conditional: bool = False
     """Whether both networks see the labels, which the data must have."""
     learning_rate: float = 1e-3
