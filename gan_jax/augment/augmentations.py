@@ -22,7 +22,7 @@ from gan_jax.types import Array, Augment, TrainState
 
 
 def chain(*augments: Augment) -> Augment:
-    """Composes augmentations in order, each with its own keys; collects their further inputs of the discriminator."""
+    """Composes augmentations in order, each with its own keys; collects their further inputs for the discriminator."""
 
     def augment(images: Array, keys: Array, state: TrainState) -> Any:
         further = ()
@@ -140,7 +140,7 @@ def ada(
     Each transform is applied independently with probability p = `state.extra[slot]`, in the order and strength of the
     official code (stylegan2-ada-pytorch, training/augment.py), and geometric ones with its anti-aliasing filter. At
     p = 0 images are unchanged, to the bit. One thing differs: images are always extended by the official code's largest
-    margin, not by that which the batch needs; see `affine_warp.warp`.
+    margin, not by the margin that the batch needs; see `affine_warp.warp`.
 
     Args:
         slot: Name of the slot with p, in [0, 1]; see `controllers.adaptive_augmentation`.

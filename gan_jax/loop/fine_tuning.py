@@ -25,7 +25,7 @@ from gan_jax.runs.records import Record
 from gan_jax.types import Network, PyTree, System, TrainState
 
 PARTS = ("params", "stats")  # of a network in a state
-LEAST = 0.01  # share of parameters and statistics that must fit; less is biases that have equal sizes by chance
+LEAST = 0.01  # share of parameters and statistics that must fit; any less is biases that fit by chance
 
 
 def begun(
