@@ -19,7 +19,7 @@ from gan_jax.networks.layers.conv import Conv
 from gan_jax.networks.layers.sides import root
 from gan_jax.types import Array
 
-LOW = 4  # number of the largest sides that are computed in `dtype`
+LOW = 4  # number of the largest sides that are computed in the type `low`
 GAIN = math.sqrt(2 / (1 + 0.2**2))
 """Gain of a leaky ReLU of slope 0.2, by which a standard normal input gives an output of mean square 1."""
 

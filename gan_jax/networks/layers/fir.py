@@ -42,8 +42,8 @@ def smooth(x: Array, pads: Pair, gain: float = 1.0) -> Array:
 def upsample_conv(x: Array, kernel: Array, native: bool = False) -> Array:
     """Doubles the sides of images and convolves them: a transposed convolution at stride 2, then the filter.
 
-    Except at the edges, as nothing is cropped in between, it equals `double` followed by a convolution with the kernel.
-    It takes a quarter of the multiplications.
+    It equals `double` followed by a convolution with the kernel, except at the edges, as nothing is cropped in between;
+    it takes a quarter of the multiplications.
 
     Args:
         x: Images `[B, H, W, C]`.

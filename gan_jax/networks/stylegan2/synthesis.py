@@ -133,7 +133,7 @@ class Generator(nn.Module):
         depth: Layers of the mapping network.
         base: See `Synthesis`.
         most: Likewise.
-        classes: See `Styles`, as are the next three.
+        classes: Number of classes; this and the next three are those of `Styles`.
         mixing: Probability of style mixing, in training.
         psi: Truncation, in evaluation.
         cutoff: Number of layers that are truncated; None for all.
