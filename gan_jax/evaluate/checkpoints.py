@@ -61,8 +61,8 @@ def samples(
     Args:
         weights: Weights of the generator: averaged, raw, or both.
         split: Split of the real images: test, or train as in many papers.
-        standing: Batches of latents over which to re-estimate batch norm's moments for these weights, 100 in BigGAN's
-            paper; 0 uses the running moments.
+        standing: Batches of latents over which to re-estimate batch norm's moments for the weights scored, 100 in
+            BigGAN's paper; 0 uses the running moments.
 
     Raises:
         UserError: If a flag does not apply, or the run cannot be scored as asked.

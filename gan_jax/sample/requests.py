@@ -24,8 +24,8 @@ class Shared(Checkpoint):
     out: Path | None = None
     """Output file, or directory for files; by default in the run directory, named after its content."""
     standing: int = 0
-    """Batches of latents over which to re-estimate batch norm's moments for these weights, 100 in BigGAN's paper; 0
-    uses the running moments."""
+    """Batches of latents over which to re-estimate batch norm's moments for the averaged weights, 100 in BigGAN's
+    paper; 0 uses the running moments."""
 
 
 @dataclass(frozen=True)
