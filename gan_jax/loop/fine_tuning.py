@@ -104,8 +104,8 @@ def _require_fit(run: Path, ours: Record, theirs: Record, wanted: Mapping[str, A
         differ = [f"{field} {its} there, {new} here" for field, (its, new) in pairs.items() if its != new]
         why, remedy = f"its settings differ ({listed(differ)})", "give a run with the same networks"
     raise UserError(
-        f"--init-from {run}: its networks have other arrays: of this run's {whole:,} parameters {part:,} fit by name "
-        f"and shape; {why}: {remedy}, or leave --init-from out"
+        f"--init-from {run}: its networks have other arrays: of this run's {whole:,} parameters and statistics, "
+        f"{part:,} fit by name and shape; {why}: {remedy}, or leave --init-from out"
     )
 
 

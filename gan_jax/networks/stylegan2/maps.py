@@ -41,7 +41,7 @@ def count(shape: tuple[int, ...]) -> int:
 
 
 def dtype_at(dtype: Any, side: int, shape: tuple[int, ...]) -> Any:
-    """Returns the type of computation at a side: `dtype` at the 4 highest resolutions of at least 8, else None."""
+    """Returns the data type of computation at a side: `dtype` at the 4 highest resolutions of at least 8, else None."""
     return dtype if side >= max(8, 2 * shape[0] // 2**LOW) else None
 
 
