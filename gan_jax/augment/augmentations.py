@@ -1,7 +1,8 @@
 """Differentiable augmentations of the discriminator's images, both real and fake.
 
-An `Augment` is `(images [b, H, W, C] in [-1, 1], keys [b], state) -> images`; result i depends on image i and key i
-alone. All are affine in the images, so gradients reach the generator and gradient penalties work.
+An `Augment` is `(images [b, H, W, C] in [-1, 1], keys [b], state) -> images`, or `-> (images, *inputs)` with further
+inputs of the discriminator; result i depends on image i and key i alone. All are affine in the images, so gradients
+reach the generator and gradient penalties work.
 """
 
 from collections.abc import Callable

@@ -29,7 +29,7 @@ CHECKPOINTS = tyro.conf.create_mutex_group(required=False)
 
 @dataclass(frozen=True)
 class Shared:
-    """Shared by the sub-commands of one run."""
+    """Options of the sub-commands that score one run."""
 
     steps: Annotated[tuple[int, ...], CHECKPOINTS] = ()
     """Steps of the checkpoints; by default the newest. Training keeps the last --keep of them."""

@@ -47,8 +47,8 @@ class Run:
     eval_count: int = 2_000
     """Samples per score."""
     eval_features: FeatureName | None = None
-    """Features of the scores; by default those of the data set's classifier, fitted once, or for other kinds their
-    coordinates."""
+    """Features of the scores; by default those of the data set's classifier, fitted once, or, if the data are not
+    images, their values."""
     best: Name | None = None
     """Metric by which the best checkpoint is kept, in best/."""
     patience: int = 0

@@ -1,7 +1,7 @@
 """Sides of the images that convolutional networks take, and of the maps between latents and images.
 
-One rule for all architectures: images are squares of side m * 2^k, with m from 4 to 7 and k at least 1, up to 1024. So
-28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 256 and so on fit.
+One rule for all architectures but those of translation: images are squares of side m * 2^k, with m from 4 to 7 and k at
+least 1, up to 1024. So 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 256 and so on fit.
 """
 
 from collections.abc import Iterable
