@@ -149,7 +149,7 @@ def build(config: Config, spec: Spec) -> System:
         "discriminator": linen(r3gan.Discriminator(layout, dtype), spec.shape, *[()] * bool(classes)),
     }
     networks = {
-        # no output depends on the rest of the batch; finding that by trial would take long for the presets' networks
+        # no output depends on the rest of the batch; finding this out by a trial takes long for the presets' networks
         name: rematerialised(network, config.activations)._replace(batch_dependent=lambda: False)
         for name, network in networks.items()
     }
