@@ -48,7 +48,7 @@ class Layer(nn.Module):
 
 
 class ToImage(nn.Module):
-    """Image at the resolution of a map: a modulated 1x1 convolution without demodulation."""
+    """Converts a map to an image of its resolution: a modulated 1x1 convolution without demodulation."""
 
     channels: int
     dtype: Any = None
