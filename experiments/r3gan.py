@@ -7,10 +7,11 @@
     while gamma and the learning rate fall, and Adam's beta2, h and the probability p of augmentations rise, each along
     half a period of a cosine
 
-The networks are ResNeXts with fix-up initialisation; see `gan_jax/networks/r3gan.py`. `--conditional` gives both an
-embedding of the labels. These presets have the settings of the authors' code (github.com/brownvc/R3GAN), and train for
-the length of its schedules: `--preset paper-cifar10`, `--preset paper-imagenet32` and `--preset paper-imagenet64`,
-which are conditional; `--preset paper-ffhq64` and `--preset paper-ffhq256`, with `--dataset FOLDER`, by default ffhq.
+The networks are ResNeXts with fix-up initialisation; see `gan_jax/networks/r3gan.py`. `--conditional` gives both
+networks an embedding of the labels. These presets have the settings of the authors' code (github.com/brownvc/R3GAN),
+and train for the length of its schedules: `--preset paper-cifar10`, `--preset paper-imagenet32` and
+`--preset paper-imagenet64`, which are conditional; `--preset paper-ffhq64` and `--preset paper-ffhq256`, with
+`--dataset FOLDER`, by default ffhq.
 Two things differ from that code: both players see the same real images in an iteration, where the code draws others
 for G; and R1 and R2 draw their own augmentations.
 

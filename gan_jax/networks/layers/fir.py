@@ -63,7 +63,7 @@ def resample(x: Array, up: int = 1, down: int = 1, pads: Pair = (0, 0), gain: fl
         x: Images `[B, H, W, C]`.
         up: Factor by which zeros, inserted after each pixel, enlarge the sides.
         down: Every down-th pixel is kept.
-        pads: Zeros before and after, at both sides alike, each 0 to 3 or a crop.
+        pads: Zeros before and after, the same for rows and columns, each 0 to 3; negative numbers crop.
         gain: Factor of the result.
 
     Returns:
