@@ -8,8 +8,8 @@
 Weights start orthogonal. `--deep` is BigGAN-deep: bottleneck blocks, two at each resolution, which see all of z.
 `--preset imagenet128` and `--preset imagenet128-deep` have the paper's settings for ImageNet at 128 pixels, except for
 the number of iterations, as the paper trains until collapse; here it is that of the authors' PyTorch code, whose other
-settings for ImageNet differ. `--preset cifar10` has the settings of that code, except that its weights start as
-N(0, 0.02^2), and its averaging after 1,000 iterations. Truncated samples, with batch norm's moments re-estimated for
+settings for ImageNet differ. `--preset cifar10` has the settings of that code, except that there weights start as
+N(0, 0.02^2), and averaging starts after 1,000 iterations. Truncated samples, with batch norm's moments re-estimated for
 the averaged weights over 100 batches of latents (the paper's standing statistics): `python -m gan_jax.sample RUN grid
 --truncation 0.5 --standing 100`; a grid has one column per class.
 """
@@ -34,7 +34,8 @@ class Config(baseline.Adam, baseline.ConditionalNetworks):
     """Size of the class embedding that all blocks of the generator share; 0 gives each batch norm its own embedding,
     and the latent to the first layer alone."""
     attention: int = 2
-    """Self-attention acts on maps whose side is the images' divided by this, 2, 4, ...; 0 for none."""
+    """Self-attention acts on the maps whose side is that of the images divided by this number: 2, 4, ...; 0 for
+    none."""
     orthogonal: float = 1e-4
     """beta, the weight of the generator's orthogonal regularisation; 0 for none."""
     d_steps: int = 2

@@ -14,7 +14,7 @@ DIRECTORY:DIRECTORY or a set of TensorFlow Datasets such as cycle_gan/horse2zebr
 fall linearly to 0 over 100 more. It lacks the random crops from side 286 and the mirror images. The paper uses the
 identity loss for paintings alone (the authors' code uses it by default), and translates with the last weights, not
 averaged ones. The authors' code updates the translators before the critics. Its PyTorch version has norms without scale
-and shift; in its first version, in Lua, scales start as N(1, 0.02^2), here at 1.
+and shift; in its first version, in Lua, scales start as N(1, 0.02^2). Here they start at 1.
 
 Translate a folder: `python -m gan_jax.translate RUN --input DIRECTORY --output DIRECTORY`, and `--backward`.
 
@@ -110,7 +110,7 @@ def build(config: Config, spec: Spec) -> System:
         metrics = {"loss": jnp.zeros(())}
         for name, (start, end, critic) in WAYS.items():
             logits = run(state, critic, fakes[end])
-            parts = {"adversarial": 2 * jnp.mean(losses.least_squares().generator(logits, logits))}  # as that has 1/2
+            parts = {"adversarial": 2 * jnp.mean(losses.least_squares().generator(logits, logits))}  # undoes its 1/2
             parts["cycle"] = jnp.mean(jnp.abs(run(state, name, fakes[start]) - batch[end]))
             if spec.shape == spec.source:
                 parts["identity"] = jnp.mean(jnp.abs(run(state, name, batch[end]) - batch[end]))

@@ -5,10 +5,11 @@
         G minimises -log D(G(z))
 
 The image size sets the depth: G doubles maps of side 4, 5 or 6 up to the side of the images, and D halves them again.
-Each smaller map has twice as many channels, up to `--max-widening` times the largest's. `--preset lsun64` has the
-paper's settings for LSUN bedrooms, but its kernels are 4x4, as in the Torch code by one of the authors, not 5x5. The
-defaults are narrower and faster, with few latent dimensions, and learn digits on a CPU in minutes. Samples come from an
-average of the generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
+Each halving of the side doubles the channels, up to `--max-widening` times those of the largest map. The preset
+`--preset lsun64` has the paper's settings for LSUN bedrooms, but with kernels of 4x4, as in the Torch code by one of
+the authors, instead of 5x5. The defaults are narrower and faster, with few latent dimensions, and learn digits on a CPU
+in minutes. Samples come from an average of the generator's weights, which the paper does not use; `--ema-decay 0` turns
+it off.
 
 What to expect, from runs that were made (`experiments/results/`):
 

@@ -5,16 +5,17 @@
         G minimises -D(G(z))
     with augmentations of x and G(z) by colour and translation, and margins u, v uniform on [0.8, 1]
 
-D judges patches. One decoder reconstructs the whole image from D's last map, another a random quarter of it from the
-same quarter of the map before. In G, small maps gate the channels of maps 16 times as large (skip-layer excitation).
+D judges patches. One decoder reconstructs the whole image from D's last map; another reconstructs a random quarter of
+the image from the same quarter of the map before. In G, small maps gate the channels of maps with 16 times their side
+(skip-layer excitation).
 
-The settings of the authors' code (train.py, the commit e2cc786 in the copy HCA97/FastGAN-pytorch, as the repository is
-gone) are `--mirror --batch-size 8 --latent-size 256 --g-width 64 --d-width 64 --g-learning-rate 2e-4 --d-learning-rate
-2e-4 --beta2 0.999 --steps 50000`, with `--resolution` 256, 512 or 1024, its default. The defaults here have its
-margins, and w = 8, as it sums the error over a batch of 8. It measures reconstructions by LPIPS; here the error is the
-mean absolute one, at up to 128 pixels. The code's second output of G and second branch of D, at 128 pixels, are not in
-the paper, nor here. The code draws one quarter for each batch, and here each image draws its own; the code's G adds
-noise in sampling too.
+The settings of the authors' code (train.py, commit e2cc786, read in the copy HCA97/FastGAN-pytorch, as the original
+repository is gone) are `--mirror --batch-size 8 --latent-size 256 --g-width 64 --d-width 64 --g-learning-rate 2e-4
+--d-learning-rate 2e-4 --beta2 0.999 --steps 50000`, with `--resolution` 256, 512 or 1024, its default. The defaults
+here have the margins of that code, and w = 8, because it sums the error over a batch of 8. It measures reconstructions
+by LPIPS; here the error is the mean absolute one, at up to 128 pixels. The code's second output of G and second branch
+of D, at 128 pixels, are not in the paper, nor here. The code draws one quarter for each batch, while here each image
+draws its own; and the code's G adds noise in sampling too.
 """
 
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class Config(baseline.Adam, baseline.Widths, baseline.Latents, baseline.Common):
     g_width: int = 4
     """Channels of the generator's map of side 128; maps of side 4, 8, 16, 32, 64 have 16, 8, 4, 2, 2 times as many."""
     d_width: int = 4
-    """An eighth of the channels of the discriminator's last map; each larger map has half as many as the next one."""
+    """An eighth of the channels of the discriminator's last map; each map has half as many as the next smaller one."""
     batch_size: int = 16
     g_learning_rate: float = 5e-4
     d_learning_rate: float = 5e-4

@@ -43,7 +43,7 @@ class Config(baseline.Adam, baseline.Widening, baseline.Common):
     adversarial: float = 1.0
     """Weight of the adversarial loss; 0 for none."""
     conditional: bool = True
-    """The source as a further input of the discriminator."""
+    """Give the discriminator the source as a further input."""
     receptive_field: Field = 16
     """Side, in pixels, of the patches that the discriminator judges."""
     depth: int = 2

@@ -1,14 +1,14 @@
 """ProGAN (Karras et al. 2018, arXiv:1710.10196): both networks grow from small images to large ones as they train.
 
     for each iteration, at the level of detail l of its schedule:
-        x, at full side, is reduced to l: halved and enlarged again, with a mixture of two sides between levels
+        x keeps its full side, but is halved and enlarged again to have the detail of l; between levels, both are mixed
         D minimises D(G(z)) - D(x) + w (|grad D(u)| - target)^2 / target^2 + 0.001 D(x)^2, u between x and G(z)
         G minimises -D(G(z))
     whenever new layers begin or finish fading in, Adam's moments are reset
 
 Weights have equalised learning rates, G normalises its maps by pixel norm, and D sees the standard deviation of each
-group of examples. The penalty's gradient is that of the sum of a batch's logits, as D's logits depend on the batch.
-Each stage computes only the sides that it needs; all stages are compiled at the start of a run.
+group of examples. The penalty takes the gradient of the sum of a batch's logits, as each of D's logits depends on the
+whole batch. Each stage computes only the sides that it needs; all stages are compiled at the start of a run.
 
 `--preset paper-cifar10` has the settings of the authors' Theano code for the paper's section on CIFAR-10, and
 `--preset paper-lsun128` those for table 1 (g), LSUN bedrooms of side 128, in the folder that `--dataset` names. There
@@ -50,7 +50,7 @@ class Config(baseline.Baseline):
     group: int = 4
     """Examples in a group of the minibatch standard deviation; must divide the batch."""
     pool_first: bool = True
-    """Average D's maps before the activation, which is faster than after it."""
+    """Average-pool D's maps before the activation, which is faster than after it."""
     at_once: bool = False
     """Update both players at once, instead of in turns."""
     latent_size: int = 64

@@ -7,10 +7,10 @@
 
 The batch norms of G have a scale and a shift for each class. `--preset cifar10` and `--preset imagenet128` have the
 settings of the authors' code, except that the code has no b for CIFAR-10, and starts G's last convolution sqrt(2) times
-smaller. For ImageNet its batches are spread over 4 GPUs, and batch norms see those of one, 16 or 32 samples; here they
-see all. The defaults have fewer channels and n = 1, for CPUs. Samples come from an average of the generator's weights,
-which the paper does not use; `--ema-decay 0` turns it off. Samples of one class: `python -m gan_jax.sample RUN
---labels 3`; a grid has one column per class.
+smaller. For ImageNet the code spreads each batch over 4 GPUs, and its batch norms see the 16 or 32 samples of one GPU;
+here they see the whole batch. The defaults have fewer channels and n = 1, for CPUs. Samples come from an average of the
+generator's weights, which the paper does not use; `--ema-decay 0` turns it off. Samples of one class: `python -m
+gan_jax.sample RUN --labels 3`; a grid has one column per class.
 """
 
 from dataclasses import dataclass, replace
@@ -57,7 +57,7 @@ CIFAR = Config(  # pfnet-research/sngan_projection, configs/sn_cifar10_condition
 )
 PRESETS = {
     "cifar10": CIFAR,
-    # configs/sn_projection.yml, of one of the 4 GPUs in README_paper.md
+    # configs/sn_projection.yml, whose batch sizes are those of one of the 4 GPUs in README_paper.md
     "imagenet128": replace(
         CIFAR,
         dataset="imagenet2012",

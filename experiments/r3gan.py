@@ -7,10 +7,11 @@
     while gamma and the learning rate fall, and Adam's beta2, h and the probability p of augmentations rise, each along
     half a period of a cosine
 
-The networks are ResNeXts with fix-up initialisation; see `gan_jax/networks/r3gan.py`. `--conditional` gives both an
-embedding of the labels. These presets have the settings of the authors' code (github.com/brownvc/R3GAN), and train for
-the length of its schedules: `--preset paper-cifar10`, `--preset paper-imagenet32` and `--preset paper-imagenet64`,
-which are conditional; `--preset paper-ffhq64` and `--preset paper-ffhq256`, with `--dataset FOLDER`, by default ffhq.
+The networks are ResNeXts with fix-up initialisation; see `gan_jax/networks/r3gan.py`. `--conditional` gives both
+networks an embedding of the labels. These presets have the settings of the authors' code (github.com/brownvc/R3GAN),
+and train for the length of its schedules: `--preset paper-cifar10`, `--preset paper-imagenet32` and
+`--preset paper-imagenet64`, which are conditional; `--preset paper-ffhq64` and `--preset paper-ffhq256`, with
+`--dataset FOLDER`, by default ffhq.
 Two things differ from that code: both players see the same real images in an iteration, where the code draws others
 for G; and R1 and R2 draw their own augmentations.
 
@@ -47,7 +48,7 @@ class Config(baseline.Latents, baseline.Essentials):
     expansion: int = 2
     """Channels within a block, in multiples of those between blocks."""
     group_width: int = 8
-    """Channels of a group of the 3x3 convolutions; must divide the channels within a block."""
+    """Channels of a group of the 3x3 convolutions; must divide the channels within a block, or exceed them."""
     conditional: bool = False
     """Whether both networks see the labels, which the data must have."""
     learning_rate: float = 1e-3
@@ -149,7 +150,7 @@ def build(config: Config, spec: Spec) -> System:
         "discriminator": linen(r3gan.Discriminator(layout, dtype), spec.shape, *[()] * bool(classes)),
     }
     networks = {
-        # no output depends on the rest of the batch; finding that by trial would take long for the presets' networks
+        # no output depends on the rest of the batch; finding this out by a trial takes long for the presets' networks
         name: rematerialised(network, config.activations)._replace(batch_dependent=lambda: False)
         for name, network in networks.items()
     }

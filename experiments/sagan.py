@@ -30,7 +30,8 @@ class Config(baseline.Adam, baseline.ConditionalNetworks):
     """The baseline with class-conditional residual networks and the paper's betas and ratio of learning rates."""
 
     attention: int = 2
-    """Self-attention acts on maps whose side is the images' divided by this, 2, 4, ...; 0 for none."""
+    """Self-attention acts on the maps whose side is that of the images divided by this number: 2, 4, ...; 0 for
+    none."""
     dequantise: bool = True
     """Add uniform noise to real images, which makes their grey levels continuous."""
     g_learning_rate: float = 5e-4

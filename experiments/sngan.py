@@ -3,7 +3,7 @@
     for each iteration:
         n times: D minimises max(0, 1 - D(x)) + max(0, 1 + D(G(z))), with x dequantised
         G minimises -D(G(z))
-    where each weight W of D is divided by its largest singular value, by one step of power iteration per update
+    where each weight W of D is divided by its largest singular value, found by one power iteration per update
 
 `--preset paper-cifar10` has the settings of the authors' code for CIFAR-10, in which G's batches are twice as large as
 D's. Dense layers and G's last convolution have LeCun's initialisation, where that code has Glorot's, and D's last layer

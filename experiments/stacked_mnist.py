@@ -42,7 +42,7 @@ METRICS: tuple[Name, ...] = ("classes", "uniform_kl")
 
 @dataclass(frozen=True)
 class Config(pacgan.Config):
-    """PacGAN's on stacked digits, with defaults for a CPU."""
+    """PacGAN's config for stacked digits, with defaults for a CPU."""
 
     dataset: str = "stacked_digits"
     """stacked_digits (in the package) or stacked_mnist."""

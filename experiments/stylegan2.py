@@ -138,7 +138,7 @@ def build(config: Config, spec: Spec) -> System:
     def generator(psi: float = 1.0) -> Network:
         module = stylegan2.Generator(spec.shape, psi=psi, **mapping, **sizes)
         network = rematerialised(linen(module, (latent.size,)), config.activations)
-        return network._replace(batch_dependent=lambda: False)  # known, so no trial is needed
+        return network._replace(batch_dependent=lambda: False)  # this is known, so no trial is needed
 
     judge = stylegan2.Discriminator(spec.shape, residual=config.residual, group=config.group, **sizes)
     discriminator = rematerialised(linen(judge, spec.shape, *taken), config.activations)

@@ -42,7 +42,7 @@ def main(clear: tuple[str, ...] | None = None) -> None:
 
     Args:
         clear: Delete the entries whose names or kinds begin with these words, such as classifier or "decoded images";
-            with no words, all.
+            with no words, delete all.
     """
     present = entries()
     if clear is None:

@@ -54,8 +54,8 @@ def adam(
         eps_root: Added under the square root. `rules.unrolled` needs it positive, such as 1e-8, to have a derivative
             where a gradient is 0.
         lazy: Iterations k from one step of `game.regularisation` to the next, 0 for no such steps. As there are then
-            k + 1 steps in k iterations, Adam has c = k / (k + 1) times the learning rate, b1^c and b2^c (Karras et al.
-            2020, arXiv:1912.04958, appendix B).
+            k + 1 steps in k iterations, Adam takes c times the learning rate, b1^c and b2^c, with c = k / (k + 1)
+            (Karras et al. 2020, arXiv:1912.04958, appendix B).
     """
     _require_rate("learning_rate", learning_rate)
     require(lambda: lazy >= 0, f"lazy={lazy}: give the iterations between regularisation steps, or 0 for none")

@@ -11,7 +11,9 @@ BLOCK = 256  # rows read at once
 
 @dataclass(frozen=True)
 class Rows:
-    """Images uint8 `[n, H, W, C]`, read whenever `np.asarray` is called; a part, by slice or array, is also `Rows`.
+    """Images uint8 `[n, H, W, C]` on disk, read whenever `np.asarray` is called.
+
+    Indexing by a slice or an array returns `Rows` again, and reads nothing.
 
     Attributes:
         read: `(numbers [b]) -> images [b, H, W, C]`.
@@ -51,7 +53,7 @@ def blocks(array: np.ndarray | Rows) -> Iterator[np.ndarray]:
 
 
 def changed(array: np.ndarray | Rows, change: Callable[[np.ndarray], np.ndarray]) -> Any:
-    """Applies a function to images `[b, H, W, C]`, to `Rows` when they are read; it must treat each image by itself."""
+    """Applies a function to images `[b, H, W, C]`, or to `Rows` when they are read; it must map each image alone."""
     if not isinstance(array, Rows):
         return change(array)
     size = change(np.zeros((0, *array.size), array.dtype)).shape[1:]

@@ -164,7 +164,7 @@ def test_other_files_are_refused_and_nothing_in_them_is_executed(tensors, tmp_pa
         "renamed.safetensors": "this is no .safetensors file of plain tensors",
         "objects.npz": "this is no .npz file of plain tensors",
         "others.npz": "they are named like conv1.weight",
-        "alone.npz": r"named like Model\.\S+, without their network; begin the names of the generator's with G_ema\.",
+        "alone.npz": r"named like Model\.\S+, without a prefix for their network; begin the names of the generator's ",
     }.items():
         with pytest.raises(UserError, match=message):
             convert.convert(tmp_path / name, tmp_path / "run")

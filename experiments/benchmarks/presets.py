@@ -1,9 +1,9 @@
 """Images per second and memory of presets on an accelerator: `python -m experiments.benchmarks.presets`.
 
-Each preset trains in its own process, in float32 and in bfloat16, on random images of its size. Its iteration is set to
-the last of its run, at which growing networks have reached their full side. No preset starts after `--minutes`; the
-record names those left out, for a later `--presets`. On a CPU, make them smaller: `--changes batch_size=16 g_width=4
-d_width=4 resolution=8`.
+Each preset trains in its own process, in float32 and in bfloat16, on random images of its size. Its iteration counter
+starts at the end of its run, where growing networks have reached their full side. No preset starts after `--minutes`;
+the record names those left out, for a later `--presets`. On a CPU, make them smaller: `--changes batch_size=16
+g_width=4 d_width=4 resolution=8`.
 """
 
 import dataclasses

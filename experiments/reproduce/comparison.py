@@ -2,7 +2,7 @@
 
 Each is trained by its own command on one data set, with the same batch size, number of iterations and, where the paper
 allows, networks; `python -m gan_jax.evaluate` scores 10,000 samples of the averaged generator by the features of the
-data set's own classifier. Other settings are each experiment's defaults, but of dcgan the baseline's; those of ebgan,
+data set's own classifier. Other settings are each experiment's defaults, but dcgan has the baseline's; those of ebgan,
 began and dragan were chosen in short trials, and none were tuned further. A run that is recorded with the same settings
 is not repeated without --again: to repeat experiments that have changed, give --again and --experiments.
 

@@ -61,7 +61,7 @@ def main(
         parent_steps: Iterations of the parent.
         steps: Iterations of each child.
         every: Iterations between scores of a child.
-        freeze: Number of the discriminator's layers that are frozen.
+        freeze: Number of the discriminator's layers with weights, from the first on, that are frozen.
         samples: Samples per score.
         seed: Seed of all runs, and of the choice of images.
         settings: Further flags of all runs, in one string.

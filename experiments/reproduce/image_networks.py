@@ -40,7 +40,7 @@ FILE = running.RESULTS.joinpath("image_networks.json")
 
 
 def main(workdir: Path, experiments: tuple[str, ...] = tuple(RUNS), dataset: str = "cifar10") -> None:
-    """Trains and scores networks, and records the results; other networks' records stay.
+    """Trains and scores networks, and records the results; keeps the records of other networks.
 
     Args:
         workdir: Directory to keep the runs in, as EXPERIMENT; finished runs there are not repeated.

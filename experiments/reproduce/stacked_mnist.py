@@ -4,7 +4,7 @@ Each run is an experiment's own command in its own process. The networks of pack
 first layer, which has the pack's channels; R3GAN is `experiments.r3gan --preset stacked-digits`. The benchmark scores
 26,000 samples. As its count of modes ignores the quality of samples, the share of digits of which the classifier is
 sure is recorded too, on 2,000 more samples. The results are stacked_mnist.json, and samples of the first seed:
-stacked_mnist.png, a panel per pack, and stacked_mnist-r3gan.png. Recorded rows of games that are not run stay.
+stacked_mnist.png, a panel per pack, and stacked_mnist-r3gan.png. Rows recorded earlier for other games are kept.
 """
 
 import json

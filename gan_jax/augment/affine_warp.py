@@ -121,7 +121,7 @@ def _surrounded(x: Array, axis: int, zeros: int) -> Array:
 
 
 def _linear(name: str, function: Callable[..., Array], transpose: Callable[[Array, int], Array]) -> Primitive:
-    """Makes a linear map along an axis, with a transpose of its own; JAX's takes several times as much memory."""
+    """Makes a primitive of a linear map along an axis; JAX's own transpose would take several times as much memory."""
     result = primitive(name, function)
 
     def batch(operands: Any, axes: Any, *, axis: int) -> tuple[Array, int]:
@@ -132,6 +132,6 @@ def _linear(name: str, function: Callable[..., Array], transpose: Callable[[Arra
     return result
 
 
-# halving is half the transpose of doubling, but for the crops
+# apart from the crops, halving is half the transpose of doubling
 _double = _linear("double", _doubled, lambda ct, axis: 2 * halve(_surrounded(ct, axis, 4 * REACH), axis))
 _halve = _linear("halve", _halved, lambda ct, axis: double(_surrounded(ct, axis, 2 * REACH), axis) / 2)

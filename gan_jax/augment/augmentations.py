@@ -1,7 +1,8 @@
 """Differentiable augmentations of the discriminator's images, both real and fake.
 
-An `Augment` is `(images [b, H, W, C] in [-1, 1], keys [b], state) -> images`; result i depends on image i and key i
-alone. All are affine in the images, so gradients reach the generator and gradient penalties work.
+An `Augment` is `(images [b, H, W, C] in [-1, 1], keys [b], state) -> images`, or `-> (images, *inputs)` with further
+inputs of the discriminator; result i depends on image i and key i alone. All are affine in the images, so gradients
+reach the generator and gradient penalties work.
 """
 
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from gan_jax.types import Array, Augment, TrainState
 
 
 def chain(*augments: Augment) -> Augment:
-    """Composes augmentations in order, each with its own keys; collects their further inputs of the discriminator."""
+    """Composes augmentations in order, each with its own keys; collects their further inputs for the discriminator."""
 
     def augment(images: Array, keys: Array, state: TrainState) -> Any:
         further = ()
@@ -140,7 +141,7 @@ def ada(
     Each transform is applied independently with probability p = `state.extra[slot]`, in the order and strength of the
     official code (stylegan2-ada-pytorch, training/augment.py), and geometric ones with its anti-aliasing filter. At
     p = 0 images are unchanged, to the bit. One thing differs: images are always extended by the official code's largest
-    margin, not by that which the batch needs; see `affine_warp.warp`.
+    margin, not by the margin that the batch needs; see `affine_warp.warp`.
 
     Args:
         slot: Name of the slot with p, in [0, 1]; see `controllers.adaptive_augmentation`.

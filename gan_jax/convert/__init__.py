@@ -103,8 +103,8 @@ def _recognised(file: Path, tensors: Tensors) -> Architecture:
             if prefixed:
                 return architecture
             raise UserError(
-                f"{file}: its tensors are named like {next(iter(tensors))}, without their network; begin the names of "
-                f"the generator's with G_ema. and of the discriminator's with D.; {RECIPE}"
+                f"{file}: its tensors are named like {next(iter(tensors))}, without a prefix for their network; begin "
+                f"the names of the generator's tensors with G_ema. and of the discriminator's with D.; {RECIPE}"
             )
     known = " nor ".join(architecture.experiment for architecture in ARCHITECTURES)
     first = f"they are named like {next(iter(tensors))}" if tensors else "there are none"

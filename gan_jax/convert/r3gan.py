@@ -54,7 +54,7 @@ def _plain(tensors: Tensors, prefix: str) -> Tensors:
     plain = within(tensors, prefix)
     for name in [name for name in plain if name.endswith(RESAMPLER)]:
         if not np.allclose(plain.pop(name), np.outer(TAPS, TAPS), atol=1e-6):
-            raise UserError(f"{prefix}{name} is not the filter [1, 3, 3, 1], the only one of these networks")
+            raise UserError(f"{prefix}{name} is not the filter [1, 3, 3, 1], the only one that these networks use")
     return plain
 
 
@@ -82,7 +82,7 @@ def _layout(tensors: Tensors) -> tuple[Layout, int]:
     blocks, expansion = max(block for _, block in places), inner[0] // inner[1]
     layout = Layout((side, side, last[0]), basis[0], full, blocks, expansion, grouped[1], classes)
     if layout.channels != widths:
-        raise UserError(f"maps have {widths} channels by side; each side must have as many as the side before, or half")
+        raise UserError(f"channels by side are {widths}; each side must have as many as the side before it, or half")
     return layout, weights[1] - embedded
 
 

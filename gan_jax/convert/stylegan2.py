@@ -64,7 +64,7 @@ def _plain(tensors: Tensors, prefix: str) -> Tensors:
     plain = within(tensors, prefix)
     for name in [name for name in plain if name.endswith("resample_filter")]:
         if not np.allclose(plain.pop(name), np.outer(TAPS, TAPS), atol=1e-6):
-            raise UserError(f"{prefix}{name} is not the filter [1, 3, 3, 1], the only one of these networks")
+            raise UserError(f"{prefix}{name} is not the filter [1, 3, 3, 1], the only one that these networks use")
     return plain
 
 
@@ -83,7 +83,7 @@ def _settings(generator: Tensors, discriminator: Tensors) -> dict[str, Any]:
     base = features[side] * side
     channels = len(generator["synthesis.b4.torgb.weight"])
     if features != {each: min(base // each, most) for each in features}:
-        raise UserError(f"maps have {features} channels by side, but must have min(B / side, M) with the same B and M")
+        raise UserError(f"channels by side are {features}, but each must have min(B / side, M), with one B and one M")
     embedding = generator.get("mapping.embed.weight")
     classes = 0 if embedding is None else embedding.shape[1]
     depth = sum(re.fullmatch(r"mapping\.fc\d+\.weight", name) is not None for name in generator)

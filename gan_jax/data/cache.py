@@ -1,4 +1,4 @@
-"""On-disk cache of decoded data sets, so that only the first run decodes; safe to delete at any time."""
+"""On-disk cache of decoded data sets, classifiers and downloads, made by the first run; safe to delete at any time."""
 
 import contextlib
 import functools

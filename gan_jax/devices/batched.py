@@ -18,7 +18,8 @@ def in_batches(function: Callable[..., PyTree], size: int, *rows: ArrayLike | Ro
     """Applies a function to rows in batches of one size, the last one padded with zeros.
 
     Args:
-        function: Compiled `(batch [size, ...], ...) -> arrays [size, ...]`, each row of them from its own rows alone.
+        function: Compiled `(batch [size, ...], ...) -> arrays [size, ...]`; row i of its outputs must depend on row i
+            of its inputs alone.
         size: Rows per batch.
         *rows: Arrays `[n, ...]` of equal n, or images on disk, each cut into batches.
 

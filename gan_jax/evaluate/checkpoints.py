@@ -29,7 +29,7 @@ CHECKPOINTS = tyro.conf.create_mutex_group(required=False)
 
 @dataclass(frozen=True)
 class Shared:
-    """Shared by the sub-commands of one run."""
+    """Options of the sub-commands that score one run."""
 
     steps: Annotated[tuple[int, ...], CHECKPOINTS] = ()
     """Steps of the checkpoints; by default the newest. Training keeps the last --keep of them."""
@@ -61,8 +61,8 @@ def samples(
     Args:
         weights: Weights of the generator: averaged, raw, or both.
         split: Split of the real images: test, or train as in many papers.
-        standing: Batches of latents over which to re-estimate batch norm's moments for these weights, 100 in BigGAN's
-            paper; 0 uses the running moments.
+        standing: Batches of latents over which to re-estimate batch norm's moments for the weights scored, 100 in
+            BigGAN's paper; 0 uses the running moments.
 
     Raises:
         UserError: If a flag does not apply, or the run cannot be scored as asked.
@@ -128,18 +128,18 @@ def path(
 ) -> None:
     """Perceptual path length: how far samples move along paths between latents and between styles.
 
-    Lengths are comparable only by the same features, or all by LPIPS.
+    Lengths are comparable only if they are measured by the same features, or all by LPIPS.
 
     Args:
         features: Features that measure lengths: the classifier of the data set (the default), inception or pixels.
-        lpips: File of LPIPS's weights (.npz or .safetensors, see gan_jax/metrics/README.md): lengths are measured by
+        lpips: File of LPIPS's weights (.npz or .safetensors, see gan_jax/metrics/README.md), to measure lengths by
             LPIPS, as in the papers of StyleGAN.
         count: Number of paths.
         weights: Weights of the generator.
 
     Raises:
         UserError: If the run draws no samples, `features` and `lpips` are both given, or `lpips` is given for samples
-            that are no images.
+            that are not images.
     """
     if lpips and features:
         raise UserError(f"--features {features} and --lpips each measure lengths; give one of them")

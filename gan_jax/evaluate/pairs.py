@@ -101,7 +101,7 @@ def pair(
 def _require_applicable(
     request: Request, checkpoint: Checkpoint, key: str | None, train: str | None, fake: NamedSet, truth: NamedSet
 ) -> None:
-    """Refuses flags that do not apply to the sets, and what is known to be impossible before they are loaded."""
+    """Refuses flags that do not apply to the sets, and scores known to be impossible before the sets are loaded."""
     if not (fake.run or truth.run) and (checkpoint.step is not None or checkpoint.best):
         raise UserError("--step and --best select the checkpoint of a run, but neither set is one; leave them out")
     arrays = [each for each in (fake, truth) if each.array is not None]

@@ -17,7 +17,7 @@ Draw = Callable[[Restored, int, int], views.Made]  # of a run, a seed and a coun
 
 @dataclass(frozen=True)
 class Shared(Checkpoint):
-    """Shared by all sub-commands."""
+    """Options of all sub-commands."""
 
     count: int = 8
     """Number of samples, neighbours, pairs, directions, walks, filters per layer, or images."""
@@ -29,7 +29,7 @@ class Shared(Checkpoint):
 
 @dataclass(frozen=True)
 class Data(Shared):
-    """Shared by sub-commands that need the run's data."""
+    """Options of sub-commands that need the run's data."""
 
     dataset: str | None = None
     """New name of the run's data, if they have moved."""
@@ -37,7 +37,7 @@ class Data(Shared):
 
 @dataclass(frozen=True)
 class Compared(Data):
-    """Shared by sub-commands that compare images."""
+    """Options of sub-commands that compare images."""
 
     features: evaluate.FeatureName = "pixels"
     """Features by which images are compared: pixels, the data set's classifier, or Inception."""

@@ -2,10 +2,10 @@
 
 Change in `playing` how real and fake examples pass through the networks, in `objectives` how losses and terms add up to
 a player's objective, in `inputs` what the generator is given in training, and in `build` how players and a rule become
-a `System`. Any player whose objective is
-its own (see `types.Player`) can join a rule with `discriminator` and `generator`. `sampler` returns what a system
-samples with, `averaged_network` evaluates averaged weights, `current` returns unaveraged ones in their form, and
-`standing` re-estimates the batch statistics of either. `dynamics` linearises an update near an equilibrium.
+a `System`. A player with an objective of its own (see `types.Player`) can share a rule with `discriminator` and
+`generator`. `sampler` returns the distribution of latents and the averaged generator, `averaged_network` evaluates
+averaged weights, `current` returns the unaveraged weights in the same form, and `standing` re-estimates the batch
+statistics of either. `dynamics` linearises an update near an equilibrium.
 """
 
 from gan_jax.game.build import averaged_network, current, sampler, system

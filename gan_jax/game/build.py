@@ -40,7 +40,8 @@ def system(
         encode: Encoder, examples to latents.
         translate: Translator, sources to examples.
         translate_back: Translator of the other direction.
-        truncate: `(psi) -> sample`, for a generator with truncation inside.
+        truncate: `(psi) -> sample`, for a generator that truncates styles itself instead of latents; see
+            `types.System`.
 
     Raises:
         UserError: If a player moves a network that does not exist, no controller averages the generator of a game with

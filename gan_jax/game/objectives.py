@@ -83,7 +83,7 @@ def generator(game: Game, terms: Sequence[Term] = (), samples: int = 1) -> Objec
 
 
 def regularisation(game: Game, terms: Sequence[Term], player: str, every: int) -> Objective:
-    """Returns `every` times the sum of regularisation terms, without the adversarial loss: for separate lazy steps.
+    """Returns the objective of separate lazy steps: `every` times the sum of terms, without the adversarial loss.
 
     Args:
         game: Networks, loss, latent and augmentation.

@@ -56,12 +56,12 @@ def generator(
 
     Args:
         game: Networks, loss and inputs.
-        optimizer: As for `discriminator`, as are the next four.
+        optimizer: This and the next four are those of `discriminator`.
         terms: Regularisation terms.
         trains: Further networks.
         active: When the player moves.
         batches: Batches of a move.
-        samples: Samples for each example of a batch, in one batch for batch norm: 2 where a paper's generator has
+        samples: Samples for each example of a batch, all in one batch for batch norm: 2 if a paper's generator has
             batches twice as large as its discriminator's.
 
     Raises:
@@ -74,11 +74,11 @@ def generator(
 
 
 def regularisation(game: Game, player: Player, terms: Sequence[Term], every: int) -> Player:
-    """Returns a player for lazy regularisation, in separate steps of another's optimiser (arXiv:1912.04958, app. B).
+    """Returns a player for lazy regularisation, in steps separate from those of `player` (arXiv:1912.04958, app. B).
 
     Every `every` iterations it minimises `every` times the sum of the terms, and moves the networks of `player` by that
-    player's optimiser, whose state both share; let it be `optimizers.adam(..., lazy=every)`, which corrects Adam's
-    constants. `terms.lazy` instead adds a term to the loss of the same step. List it after the player in
+    player's optimiser, whose state both share. Make this `optimizers.adam(..., lazy=every)`, which corrects Adam's
+    constants. `terms.lazy` instead adds a term to the loss of the same step. List the new player after `player` in
     `rules.alternating`:
 
         critic = discriminator(game, optimizers.adam(0.002, 0.0, 0.99, lazy=16))
@@ -87,7 +87,7 @@ def regularisation(game: Game, player: Player, terms: Sequence[Term], every: int
     Args:
         game: The game of the player.
         player: The discriminator or the generator.
-        terms: Regularisation terms, which are not among those of `player`.
+        terms: Regularisation terms; leave them out of the terms of `player`.
         every: Iterations from one step to the next, at least 1; 16 for R1 and 4 for path lengths in the paper.
 
     Returns:

@@ -31,16 +31,17 @@ class Game(NamedTuple):
     """What players share: the networks, the adversarial loss, and what the generator is given.
 
     Attributes:
-        networks: All networks, by name. Of an adversarial game "generator", inputs -> examples; and "discriminator",
+        networks: All networks, by name. An adversarial game has "generator", inputs -> examples; and "discriminator",
             examples -> logits `[b, ...]`, or a dictionary of "logits" and other outputs for terms, such as "features".
-            With a "body", examples -> features, the discriminator takes these features, as other networks may in terms.
+            With a "body", examples -> features, the discriminator takes these features; so may other networks, in
+            terms.
         loss: The adversarial loss, or `(state, key) -> loss`; None for games without one.
         latent: Distribution of latents, from which samples are drawn; None for a system that does not sample.
         inputs: `(keys [b], batch) -> inputs`: what the generator is given in training; by default latents.
         augment: Augmentation of real and fake examples before the discriminator, in both players' objectives.
         condition: Further inputs of the discriminator; see `given`.
-        refine: Changes latents before both players use them, such as by the gradient of the discriminator's logits; see
-            `methods.latent_optimisation`.
+        refine: Changes latents before either player uses them, for example along the gradient of the discriminator's
+            logits; see `methods.latent_optimisation`.
         pseudo: Replaces real examples in the discriminator's objective; see `methods.pseudo_augmentation`.
     """
 

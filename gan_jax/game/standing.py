@@ -18,9 +18,9 @@ GENERATOR = "generator"
 def standing(system: System, ema: dict[str, PyTree], batches: int, batch_size: int, seed: int = 0) -> dict[str, PyTree]:
     """Replaces the generator's statistics by standing statistics (Brock et al. 2019, BigGAN, arXiv:1809.11096).
 
-    The moments of each batch norm become the mean of its moments over batches of latents, 100 in the paper; its running
-    moments come from the weights of many past iterations. Other statistics, such as the vectors of spectral norm, are
-    updated by the same passes in training mode.
+    The moments of each batch norm become the mean of its moments over batches of latents, 100 in the paper, as its
+    running moments come from the weights of many past iterations. Other statistics, such as the vectors of spectral
+    norm, are updated by the same passes in training mode.
 
     Args:
         system: A system that samples.

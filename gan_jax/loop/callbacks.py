@@ -37,8 +37,8 @@ Callback = Callable[[Event], None]
 def guarded(callbacks: Sequence[Callback]) -> Callback:
     """Returns one function that calls all in turn, in the process that writes the run's files.
 
-    The first exception of each is printed, as an error that names the callback and the line that raised it. Training
-    goes on, and so do the calls, as a service may be out of reach for a while.
+    The first exception of each callback is printed, as an error that names the callback and the line that raised it.
+    Training goes on, and the callback is called again, as a service may be out of reach only for a while.
     """
     failed: set[int] = set()
 

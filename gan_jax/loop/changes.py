@@ -64,7 +64,7 @@ def continued(job: Job, previous: Record | None, build: Build, spec: Spec) -> tu
     before = _with(job.config, then, (records.changed(previous) | asked).keys() & then.keys())
 
     def possible(fields: list[str]) -> bool:
-        with suppress(Exception):  # it decides about a hint alone
+        with suppress(Exception):  # only a hint in an error message depends on it
             wanted = {name: getattr(job.config, name) for name in fields}
             was = _with(job.config, then, then.keys())
             require_possible(build, spec, was, dataclasses.replace(was, **wanted))

@@ -25,7 +25,7 @@ from gan_jax.runs.records import Record
 from gan_jax.types import Network, PyTree, System, TrainState
 
 PARTS = ("params", "stats")  # of a network in a state
-LEAST = 0.01  # share of parameters and statistics that must fit; less is biases that have equal sizes by chance
+LEAST = 0.01  # share of parameters and statistics that must fit; any less is biases that fit by chance
 
 
 def begun(
@@ -104,8 +104,8 @@ def _require_fit(run: Path, ours: Record, theirs: Record, wanted: Mapping[str, A
         differ = [f"{field} {its} there, {new} here" for field, (its, new) in pairs.items() if its != new]
         why, remedy = f"its settings differ ({listed(differ)})", "give a run with the same networks"
     raise UserError(
-        f"--init-from {run}: its networks have other arrays: of this run's {whole:,} parameters {part:,} fit by name "
-        f"and shape; {why}: {remedy}, or leave --init-from out"
+        f"--init-from {run}: its networks have other arrays: of this run's {whole:,} parameters and statistics, "
+        f"{part:,} fit by name and shape; {why}: {remedy}, or leave --init-from out"
     )
 
 

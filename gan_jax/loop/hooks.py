@@ -25,7 +25,7 @@ class Hook(NamedTuple):
 
     Attributes:
         name: What is done.
-        every: Iterations between.
+        every: Iterations from one time to the next.
         act: `(state, record)`: does it; `record` is this step's log record. Returns why training must end, or None.
     """
 
@@ -38,7 +38,7 @@ class Hook(NamedTuple):
 def opened(
     job: Job, grid: Callable[[TrainState, int], Path], scorer: SampleScores | None, start: int, past: rollback.Past
 ) -> Iterator[tuple[Callable[[log.Record], None], list[Hook]]]:
-    """Opens the outputs of a run at a step, and drops what is of later ones.
+    """Opens the outputs of a run at a step, and drops those of later steps.
 
     Args:
         job: The run.

@@ -50,7 +50,8 @@ def run(
     Raises:
         UserError: If the settings do not fit the devices, the directory holds another run, another process trains in
             it, or a run is being opened meanwhile.
-        Diverged: If a metric or a parameter is not finite; the last good checkpoint stays.
+        Diverged: If a metric or a parameter is not finite, unless the guard then stops the run or rolls it back; the
+            last good checkpoint stays.
         OutOfMemory: If memory does not suffice; the message says what to lower.
         SystemExit: After SIGINT, SIGTERM or SIGHUP: at once before the first iteration, else once the state is saved.
     """

@@ -20,7 +20,7 @@ LONGEST = 10_000  # iterations per call, which holds the metrics of each; longer
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """Settings of the loop, which may change when a run is resumed; `freeze` affects what is learnt and may not."""
+    """Settings of the loop, which may change when a run is resumed, except `freeze` and `init_from`."""
 
     steps: int = 5_000
     """Iterations in total; a resumed run counts those done before."""
@@ -30,8 +30,8 @@ class Run:
     fresh: bool = False
     """Start a new run; an older run in the directory is moved aside, not deleted."""
     steps_per_call: int = 0
-    """Iterations per compiled call, at most 10,000. Ctrl-C ends a compilation at once; during training it waits for
-    the end of a call, and saves. 0 means 20 on CPUs, 100 elsewhere."""
+    """Iterations per compiled call, at most 10,000. Ctrl-C ends a compilation at once; in training, the run stops and
+    saves after the current call. 0 means 20 on CPUs, 100 elsewhere."""
     log_every: int = 50
     """Iterations between log records, each of which the guard checks."""
     sample_every: int = 250
@@ -47,8 +47,8 @@ class Run:
     eval_count: int = 2_000
     """Samples per score."""
     eval_features: FeatureName | None = None
-    """Features of the scores; by default those of the data set's classifier, fitted once, or for other kinds their
-    coordinates."""
+    """Features of the scores; by default those of the data set's classifier, fitted once, or, if the data are not
+    images, their values."""
     best: Name | None = None
     """Metric by which the best checkpoint is kept, in best/."""
     patience: int = 0

@@ -20,9 +20,9 @@ def asking() -> list[signal.Signals]:
 
 @contextmanager
 def at_once(received: Sequence[signal.Signals] = ()) -> Iterator[None]:
-    """Ends the program as soon as a signal asks for it, where no iteration would be lost.
+    """Context in which a signal that asks the program to end does so at once; for phases that lose no iterations.
 
-    With several processes nothing changes: one that ended at once would leave the others waiting.
+    With several processes it does nothing: a process that ended at once would leave the others waiting.
 
     Args:
         received: Signals that `noted` has collected before; the first ends the program now.

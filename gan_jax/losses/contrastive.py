@@ -13,8 +13,8 @@ def dual_contrastive() -> GanLoss:
     real example from all samples of the global batch, and each sample from all real examples. G maximises this, as in
     the paper's min-max problem; `losses.exchanged(losses.dual_contrastive())` exchanges real and fake for G instead.
     Adding a constant to all logits changes nothing. For a patch critic, sums are per patch. The authors' code is
-    not public, so this was not checked against it; lucidrains' code has the same terms, and exchanges real and fake for
-    G.
+    not public, so this was not checked against it; the implementation by lucidrains has the same terms, and exchanges
+    real and fake for G.
     """
 
     def discriminator(real: Array, fake: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Label smoothing and flips for any loss, and hinge with random margins; the generator's part stays unchanged."""
+"""Label smoothing and flips for any loss, and the hinge loss with random margins; the generator's part is unchanged."""
 
 import jax
 import jax.numpy as jnp

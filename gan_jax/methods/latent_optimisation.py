@@ -6,7 +6,7 @@ Both players use the moved latents, and their gradients pass through the step, w
 the other's parameters. An iteration costs about twice as much. Sampling does not move latents.
 
 The paper's values for BigGAN-deep are step 0.9, damping 5 and share 0.5, with a latent of size 256, uniform on [-1, 1].
-Its penalty on |z' - z|^2, there of weight 300, is left out. The step was not checked against the authors' code.
+The paper's penalty on |z' - z|^2, with weight 300, is left out. The step was not checked against the authors' code.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def natural_step(
         damping: beta, positive; if it is large, this is a gradient step of size step / damping.
         bound: Bound of the latents' absolute values; None for no clipping.
         share: Probability with which each element of a latent moves, in (0, 1], drawn for each example; g is the
-            gradient with respect to the elements that move. How the paper chooses its half was not checked.
+            gradient with respect to the elements that move. How the paper chooses half of the elements was not checked.
 
     Raises:
         UserError: If an argument is out of range. While tracing: if the generator's inputs are not these latents.

@@ -1,7 +1,8 @@
 """Metrics of the players' own objectives, for scores of the game itself.
 
 They use raw rather than averaged parameters, the game's augmentation, and training mode. So a discriminator with batch
-norm sees whole batches, real or fake, and statements on divergences between data and samples hold for batches of them.
+norm sees whole batches, real or fake, and statements about the divergence between data and samples hold for the
+distributions of batches.
 """
 
 import math

@@ -30,7 +30,8 @@ def by_side(real: ArrayLike, fake: ArrayLike, patches: int = PATCHES, directions
 
     Args:
         real: Images `[n, H, W, C]`, of any range.
-        fake: Images `[m, H, W, C]`; of the larger set, as many random images are compared as the smaller has.
+        fake: Images `[m, H, W, C]`. If n and m differ, the larger set is reduced to random images of it, as many as
+            the smaller has.
         patches: Patches of each image.
         directions: Random directions.
 

@@ -54,7 +54,7 @@ class Generator(nn.Module):
         classes: Number of classes, the last dimensions of the latent.
         width: Channels of the maps are multiples of it; ch in BigGAN's paper.
         norm: "spectral" normalises all weights except embeddings, as in SAGAN and BigGAN.
-        attention: Self-attention acts on the map whose side is the images' divided by this; 0 for none.
+        attention: Self-attention acts on the map whose side is that of the images divided by this number; 0 for none.
         embedding: Size of an embedding of the class that all blocks share, as in BigGAN: their batch norms are then
             conditioned on it and on the latent, of which each block gets its own chunk. With 0 they are conditioned on
             the class alone.
@@ -172,8 +172,8 @@ def generator_channels(shape: tuple[int, ...]) -> tuple[int, ...]:
 def discriminator_channels(shape: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
     """Returns the channels of the discriminator's maps, from the largest on, and how many times it halves them.
 
-    Small images have two blocks after the last halving, others one. Deep networks begin with a convolution, which takes
-    the first channels, and have one block fewer.
+    Networks for small images have two blocks after the last halving, others one. Deep networks begin with a convolution
+    to the first channels, and have one level of blocks fewer.
     """
     levels = _levels(shape)
     if levels in DISCRIMINATOR:

@@ -3,8 +3,9 @@
 Blocks, widths and noise are those of the authors' code (models.py of github.com/odegeasslbc/FastGAN-pytorch, whose
 files are gone; read in the copy HCA97/FastGAN-pytorch). That code has a second output of the generator and a second
 branch of the discriminator at 128 pixels, which are not in the paper and are left out here. It draws the scales of
-batch norms from N(1, 0.02^2), here 1, and has a tanh for images of side 1024 alone, here always. Its maps begin at side
-4; for images of side m * 2^k they begin at side m here, with the same widths. Smaller images have fewer maps.
+batch norms from N(1, 0.02^2), and has a tanh only for images of side 1024; here scales start at 1, and there is always
+a tanh. Its maps begin at side 4; here, for images of side m * 2^k, they begin at side m, with the same widths. Smaller
+images have fewer maps.
 """
 
 import jax
@@ -20,9 +21,9 @@ from gan_jax.types import Array
 
 WIDTHS = (16, 8, 4, 2, 2, 1, 0.5, 0.25, 0.125)
 """Channels of the generator's maps, from the smallest side up, in multiples of the width."""
-LEAST = 16  # least side of images: the discriminator's last map but one must have a quarter to reconstruct
-SKIP = 4  # each map of the generator excites the one 2^SKIP times as large; in small images the first excites the last
-D_SKIP = 3  # each map of the discriminator excites the one 2^D_SKIP times smaller, if any
+LEAST = 16  # least side of images: the discriminator needs a map before the last, to reconstruct a quarter from
+SKIP = 4  # each map of the generator excites that of 2^SKIP times its side; in small images the first excites the last
+D_SKIP = 3  # each map of the discriminator excites that of its side / 2^D_SKIP, if any
 D_SIDE = 256  # maps of the discriminator are at most this large: larger images are halved by the first layers
 RECONSTRUCTED = 4  # a decoder doubles its maps at most this often: from 8 to 128 pixels
 

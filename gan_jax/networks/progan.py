@@ -32,7 +32,7 @@ def levels(shape: tuple[int, ...]) -> int:
 
 
 class _Growing(nn.Module):
-    """What both networks share.
+    """Base of both networks: their sizes, and the level of detail.
 
     Attributes:
         shape: `(H, W, C)`; see `levels` for the sides that fit.

@@ -19,7 +19,7 @@ from gan_jax.networks.layers.conv import Conv
 from gan_jax.networks.layers.sides import root
 from gan_jax.types import Array
 
-LOW = 4  # number of the largest sides that are computed in `dtype`
+LOW = 4  # number of the largest sides that are computed in the type `low`
 GAIN = math.sqrt(2 / (1 + 0.2**2))
 """Gain of a leaky ReLU of slope 0.2, by which a standard normal input gives an output of mean square 1."""
 
@@ -34,7 +34,7 @@ class Block(nn.Module):
         depth: Number of blocks in the network.
         expansion: Channels between the convolutions, in multiples of the input's.
         group_width: Channels of a group of the 3x3 convolution.
-        dtype: Type of computation; None for that of the parameters.
+        dtype: Data type of computation; None for that of the parameters.
     """
 
     depth: int
@@ -110,7 +110,7 @@ class Layout(NamedTuple):
         return Block(depth, self.expansion, self.group_width, dtype, name=f"block_{side}_{i}")
 
     def dtype(self, side: int, low: Any) -> Any:
-        """Returns the type of computation at a side: `low`, or None for that of the parameters."""
+        """Returns the data type of computation at a side: `low`, or None for that of the parameters."""
         return low if side > root(self.shape) and side * 2**LOW > self.shape[0] else None
 
 
@@ -120,7 +120,7 @@ class Generator(nn.Module):
     Attributes:
         layout: Its sizes. With classes, the latent ends in a one-hot class, which is embedded in as many dimensions as
             the rest of the latent has.
-        low: Type of computation at the 4 largest sides, but not at the smallest; None for that of the parameters.
+        low: Data type of computation at the 4 largest sides, but not at the smallest; None for that of the parameters.
     """
 
     layout: Layout

@@ -117,8 +117,8 @@ def adaptive_augmentation(
 
     Every `every` iterations p <- clip(p + sign(r - target) * every * batch_size / images, 0, 1), starting at 0, where
     r = E[sign(D(x))] on the real examples of these iterations: the paper's overfitting heuristic r_t. The loss must
-    separate real from fake at logit 0, as cross-entropy, hinge and least squares with a = -b do, and relativistic
-    losses do not.
+    separate real from fake at logit 0, as cross-entropy, hinge and least squares with a = -b do; relativistic losses
+    do not.
 
     Args:
         batch_size: Examples per iteration, over all devices.

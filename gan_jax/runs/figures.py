@@ -19,7 +19,7 @@ def samples(run: Path, captions: Mapping[str, str], last: int) -> list[str]:
 
     Args:
         run: The run directory.
-        captions: What rows and columns are, of "samples" and "real".
+        captions: "samples" or "real" -> what the rows and columns of this picture are.
         last: Last step of the run.
     """
     drawn = pictures.by_step(run / "samples")

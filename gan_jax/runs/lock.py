@@ -26,8 +26,8 @@ def held(directory: Path) -> Iterator[None]:
     locks nothing. If several processes train together, the first holds the lock for all.
 
     Args:
-        directory: The run directory; made if it does not exist. If the block adds no file to it, the lock leaves
-            none either.
+        directory: The run directory; made if it does not exist. If the block adds no file to the directory, the lock
+            leaves none there either.
 
     Raises:
         UserError: If another process holds the directory, naming its host and process id.

@@ -1,4 +1,4 @@
-"""A run's log: one JSON record a line in `metrics.jsonl`, and TensorBoard events made from the same records."""
+"""A run's log: one JSON record per line of `metrics.jsonl`, and TensorBoard events made from the same records."""
 
 import json
 import warnings

@@ -38,7 +38,8 @@ def describe(build: Callable, dataset: Dataset | Stream, config: Any) -> Record:
     Args:
         build: The experiment's `build`, which identifies its module.
         dataset: The training data.
-        config: The experiment's config, a dataclass; its field `run` is left out, as it changes nothing that is learnt.
+        config: The experiment's config, a dataclass; its field `run` is left out, as it does not define the trajectory
+            (`freeze`, which does, is recorded by `loop.run`).
     """
     shape = list(dataset.spec.shape)
     data = {"name": dataset.name, "split": dataset.split, "shape": shape, "classes": dataset.spec.classes}

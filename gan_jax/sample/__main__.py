@@ -48,7 +48,7 @@ def files(run: Path, shared: Shared, draw: Draw) -> None:
 
 
 def images(run: Path, shared: Shared, draw: Draw) -> None:
-    """Another name of files."""
+    """Another name for files."""
     files(run, shared, draw)
 
 

@@ -32,7 +32,7 @@ def latents_of(run: Restored, seed: int, count: int, truncation: float | None = 
         seed: Selects the images.
         count: Number of latents.
         truncation: Threshold beyond which the values of a latent are redrawn; None for no truncation. It has no effect
-            for a generator with truncation inside, see `generate`.
+            for a generator that truncates styles itself, see `generate`.
 
     Returns:
         `[count, size]`.
@@ -57,8 +57,8 @@ def generate(run: Restored, values: Array, truncation: float | None = None) -> n
     Args:
         run: An opened run.
         values: Latents `[n, size]`.
-        truncation: Psi, for a generator with truncation inside, such as that of styles in StyleGAN2
-            (`System.truncate`); no effect on others, whose latents are truncated when they are drawn.
+        truncation: Psi, for a generator that truncates inside, as StyleGAN2's truncates styles (`System.truncate`); no
+            effect on others, whose latents are truncated when they are drawn.
 
     Returns:
         Examples `[n, ...]` in the form in which their kind stores them: images as uint8 `[n, H, W, C]`.

@@ -17,20 +17,20 @@ from gan_jax.types import Array
 
 @dataclass(frozen=True)
 class Shared(Checkpoint):
-    """Shared by all sub-commands."""
+    """Options of all sub-commands."""
 
     seed: int = 0
     """Selects the samples; sample i depends on checkpoint, seed and i alone."""
     out: Path | None = None
     """Output file, or directory for files; by default in the run directory, named after its content."""
     standing: int = 0
-    """Batches of latents over which to re-estimate batch norm's moments for these weights, 100 in BigGAN's paper; 0
-    uses the running moments."""
+    """Batches of latents over which to re-estimate batch norm's moments for the averaged weights, 100 in BigGAN's
+    paper; 0 uses the running moments."""
 
 
 @dataclass(frozen=True)
 class Draw:
-    """Shared by grid, files and npz."""
+    """Options of grid, files and npz."""
 
     count: int | None = None
     """Number of samples; by default 64 images or 1,024 points, or in a grid of a conditional generator 8 per class."""
@@ -40,7 +40,7 @@ class Draw:
     labels: tuple[str, ...] = ()
     """Classes of the samples, by name or number, repeated in turn; by default random."""
     codes: tuple[str, ...] = ()
-    """Values of codes for all samples, such as style=0.5,-1 or digit=3; also outside the range of training."""
+    """Values of codes for all samples, such as style=0.5,-1 or digit=3; values outside the range of training work."""
 
 
 def open_requested(
@@ -51,7 +51,10 @@ def open_requested(
     suffix: str | None = None,
     dataset: str | None = None,
 ) -> tuple[Restored, Path]:
-    """Opens a run; returns it and the path of the output, which is writable. `suffix` is by default that of a sheet."""
+    """Opens a run; returns it and the output's path, after checking that it can be written to.
+
+    `suffix` is by default that of a sheet.
+    """
     opened = runs.open_run(run, shared.step, shared.best, dataset, shared.safe)
     if shared.standing:
         size = opened.record["config"]["batch_size"]

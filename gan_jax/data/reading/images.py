@@ -214,6 +214,6 @@ def require_size(shape: tuple[int, int, int, int]) -> None:
     if size > LIMIT:
         raise TooLarge(
             f"{count:,} images of {height}x{width}x{channels} take {size / 2**30:.1f} GiB, more than the limit "
-            f"of {LIMIT / 2**30:.0f} GiB for data in memory; give a smaller --resolution, fewer images, or in training "
-            "--stream"
+            f"of {LIMIT / 2**30:.0f} GiB for data in memory; give a smaller --resolution or fewer images, or, in "
+            "training, --stream"
         )

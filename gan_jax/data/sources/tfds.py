@@ -149,7 +149,7 @@ def _unknown(name: str, data_dir: Path, error: BaseException) -> str:
     if data_dir.is_dir():
         known |= {path.name for path in data_dir.iterdir() if path.is_dir()} - {"downloads"}
     above, slash, last = name.rpartition("/")
-    if slash and name.partition("/")[0] not in known:  # meant as a path
+    if slash and name.partition("/")[0] not in known:  # the name was meant as a path
         beside = [path.name for path in Path(above or "/").glob("*/")]
         return f"data set {name!r}: there is no such directory, and no such set.{nearest(last, beside)}"
     reason = " ".join(str(error).split()).partition("Available datasets")[0][:300].strip(" .")

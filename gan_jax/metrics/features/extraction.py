@@ -1,8 +1,8 @@
 """Features: functions from images to vectors, by which samples are compared with real images.
 
-Scores by different features are not comparable, so each kind carries a fingerprint. There are three kinds:
-`of_classifier`, from the classifier of a data set; `inception.features`, from the network of published scores; and
-`function`, from any function.
+Scores by different features are not comparable, so each kind carries a fingerprint. There are four kinds:
+`of_classifier`, from the classifier of a data set; `inception.features`, from the network of published scores; `raw`,
+the values themselves; and `function`, from any function.
 """
 
 from collections.abc import Callable, Iterator

@@ -14,7 +14,7 @@ class SelfAttention(nn.Module):
 
     x + gamma W_o (softmax(Q K^T) V), with Q = x W_q of C / 8 channels, K = pool(x W_k) of C / 8 and V = pool(x W_v) of
     C / 2; pool is 2x2 max pooling, W are 1x1 convolutions without bias, and gamma starts at 0. The pooling, which is
-    not in the paper's formula, cuts the memory of the weights to a quarter.
+    not in the paper's formula, cuts the memory of the attention weights to a quarter.
 
     Attributes:
         norm: "spectral" normalises the convolutions, as in both papers.

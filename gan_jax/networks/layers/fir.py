@@ -42,8 +42,8 @@ def smooth(x: Array, pads: Pair, gain: float = 1.0) -> Array:
 def upsample_conv(x: Array, kernel: Array, native: bool = False) -> Array:
     """Doubles the sides of images and convolves them: a transposed convolution at stride 2, then the filter.
 
-    Except at the edges, as nothing is cropped in between, it equals `double` followed by a convolution with the kernel.
-    It takes a quarter of the multiplications.
+    It equals `double` followed by a convolution with the kernel, except at the edges, as nothing is cropped in between;
+    it takes a quarter of the multiplications.
 
     Args:
         x: Images `[B, H, W, C]`.
@@ -63,7 +63,7 @@ def resample(x: Array, up: int = 1, down: int = 1, pads: Pair = (0, 0), gain: fl
         x: Images `[B, H, W, C]`.
         up: Factor by which zeros, inserted after each pixel, enlarge the sides.
         down: Every down-th pixel is kept.
-        pads: Zeros before and after, at both sides alike, each 0 to 3 or a crop.
+        pads: Zeros before and after, the same for rows and columns, each 0 to 3; negative numbers crop.
         gain: Factor of the result.
 
     Returns:

@@ -119,7 +119,7 @@ def kernel_gradient_in_chunks(x: Array, g: Array, window: Window) -> Array:
 
 
 def by_group(on_cpu: Callable[..., Array]) -> Callable[..., Array]:
-    """Extends a map without groups to several groups, which all three maps have along the last axis of all arrays."""
+    """Extends a map without groups to groups; in all three maps they divide the last axis of every array."""
 
     def grouped(a: Array, b: Array, window: Window) -> Array:
         groups, alone = window.groups, window._replace(groups=1)

@@ -1,7 +1,7 @@
 """Sides of the images that convolutional networks take, and of the maps between latents and images.
 
-One rule for all architectures: images are squares of side m * 2^k, with m from 4 to 7 and k at least 1, up to 1024. So
-28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 256 and so on fit.
+One rule for all architectures but those of translation: images are squares of side m * 2^k, with m from 4 to 7 and k at
+least 1, up to 1024. So 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 256 and so on fit.
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ def root(shape: tuple[int, ...], least: int = 8) -> int:
         least: The least side that fits.
 
     Raises:
-        UserError: If there is none, or the side is below `least`; it names the nearest sides that fit.
+        UserError: If there is no such m, or the side is below `least`; it names the nearest sides that fit.
     """
     if len(shape) == 3 and shape[0] == shape[1] and shape[0] in ROOTS and shape[0] >= least:
         return ROOTS[shape[0]]
@@ -43,7 +43,7 @@ def refused(shape: tuple[int, ...], rule: str, fitting: Iterable[int], otherwise
     """
     sides = sorted(fitting)
     if len(shape) != 3:
-        return UserError(f"examples of shape {tuple(shape)} are no images: {rule}")
+        return UserError(f"examples of shape {tuple(shape)} are not images: {rule}")
     wanted = min(shape[:2])
     near = [max((s for s in sides if s <= wanted), default=None), min((s for s in sides if s >= wanted), default=None)]
     remedy = " or ".join(f"--resolution {side}" for side in dict.fromkeys(near) if side)

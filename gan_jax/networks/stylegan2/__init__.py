@@ -4,9 +4,9 @@ Latents become styles (`styles`), which modulate each convolution of the synthes
 squares whose side is 4, 5, 6 or 7 times a power of 2; in the papers it is a power of 2. All layers have equalised
 learning rates, and all activations are leaky ReLUs times sqrt(2), clipped at +-256 after convolutions (`maps`).
 
-`dtype` is the type of computation at the 4 highest resolutions; by default that of the parameters. As in Karras et al.
-2020 (arXiv:2006.06676), the mapping network, the smaller maps, the sum of the images and the discriminator's last
-layers stay in float32. Such a network is not wrapped by `networks.mixed`, which would round all parameters.
+`dtype` is the data type of computation at the 4 highest resolutions; by default that of the parameters. As in Karras et
+al. 2020 (arXiv:2006.06676), the mapping network, the smaller maps, the sum of the images and the discriminator's last
+layers stay in float32. Do not wrap such a network by `networks.mixed`, which would round all parameters.
 """
 
 from gan_jax.networks.stylegan2.discriminator import Discriminator, HalvingBlock

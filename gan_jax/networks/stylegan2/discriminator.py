@@ -27,7 +27,7 @@ class Discriminator(nn.Module):
         depth: Layers of the mapping network of labels.
         residual: Whether blocks have a skip connection; ADA's configuration for CIFAR-10 has none.
         group: Examples in a group of the minibatch deviation.
-        dtype: Type of computation at the highest resolutions, such as bfloat16.
+        dtype: Data type of computation at the highest resolutions, such as bfloat16.
     """
 
     shape: tuple[int, ...]
@@ -73,7 +73,7 @@ class HalvingBlock(nn.Module):
     Attributes:
         features: Output channels.
         residual: Whether there is a skip connection; with it the sum is divided by sqrt(2).
-        dtype: Type of computation; None for that of the parameters.
+        dtype: Data type of computation; None for that of the parameters.
     """
 
     features: int

@@ -28,7 +28,7 @@ def channels(base: int, most: int, side: int, shape: tuple[int, ...]) -> int:
     """Returns the number of channels of a map of a side: base / side, and at most `most`.
 
     Raises:
-        UserError: If that of the largest map, of images `(H, W, C)`, is less than 1.
+        UserError: If the largest map, that of images `(H, W, C)`, would have none.
     """
     none = f"--channel-base {base}: maps of side {shape[0]} would have no channels; give at least {shape[0]}"
     require(lambda: base >= shape[0], none)
@@ -41,7 +41,7 @@ def count(shape: tuple[int, ...]) -> int:
 
 
 def dtype_at(dtype: Any, side: int, shape: tuple[int, ...]) -> Any:
-    """Returns the type of computation at a side: `dtype` at the highest resolutions, from 8 on."""
+    """Returns the data type of computation at a side: `dtype` at the 4 highest resolutions of at least 8, else None."""
     return dtype if side >= max(8, 2 * shape[0] // 2**LOW) else None
 
 

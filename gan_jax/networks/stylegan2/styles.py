@@ -53,8 +53,8 @@ class Styles(nn.Module):
     """Styles of every layer from latents: the mapping network, its mean output, style mixing and truncation.
 
     The mean is a running average over training with decay 0.995, as in the official code. In training, style mixing
-    gives all layers from a random one on the styles of a second latent. Each example draws its own crossover; the
-    official code draws one per batch.
+    gives a random layer, and all that follow it, the styles of a second latent. Each example draws its own crossover;
+    the official code draws one per batch.
 
     Attributes:
         layers: Number of layers that take a style.

@@ -25,7 +25,7 @@ class Layer(nn.Module):
     Attributes:
         features: Output channels.
         upsample: Whether to double the sides.
-        dtype: Type of computation; None for that of the parameters.
+        dtype: Data type of computation; None for that of the parameters.
     """
 
     features: int
@@ -48,7 +48,7 @@ class Layer(nn.Module):
 
 
 class ToImage(nn.Module):
-    """Image at the resolution of a map: a modulated 1x1 convolution without demodulation."""
+    """Converts a map to an image of its resolution: a modulated 1x1 convolution without demodulation."""
 
     channels: int
     dtype: Any = None
@@ -72,7 +72,7 @@ class Block(nn.Module):
         features: Channels.
         channels: Channels of images.
         side: Height and width of its maps.
-        dtype: Type of computation; None for that of the parameters.
+        dtype: Data type of computation; None for that of the parameters.
     """
 
     features: int
@@ -102,7 +102,7 @@ class Synthesis(nn.Module):
         shape: `(H, W, C)` of images.
         base: Channels of the map of side s are base / s, up to `most`.
         most: Most channels of a map.
-        dtype: Type of computation at the highest resolutions, such as bfloat16.
+        dtype: Data type of computation at the highest resolutions, such as bfloat16.
     """
 
     shape: tuple[int, ...]
@@ -133,11 +133,11 @@ class Generator(nn.Module):
         depth: Layers of the mapping network.
         base: See `Synthesis`.
         most: Likewise.
-        classes: See `Styles`, as are the next three.
+        classes: Number of classes; this and the next three are those of `Styles`.
         mixing: Probability of style mixing, in training.
         psi: Truncation, in evaluation.
         cutoff: Number of layers that are truncated; None for all.
-        dtype: Type of computation at the highest resolutions, such as bfloat16.
+        dtype: Data type of computation at the highest resolutions, such as bfloat16.
     """
 
     shape: tuple[int, ...]

@@ -85,7 +85,10 @@ class Mixer(nn.Module):
 
     @nn.compact
     def __call__(self, *maps: Array, train: bool) -> tuple[Array, ...]:
-        """Maps `[b, h, w, c]`, largest first, to mixed maps of the size of the next larger map, the first doubled."""
+        """Mixes maps `[b, h, w, c]`, largest first.
+
+        Each is enlarged to the sides of the next larger map, and the largest to twice its own.
+        """
         init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # PyTorch's, as in the authors' code
         last = len(maps) - 1
         channels = [Conv(self.width * 2**depth, 1, kernel_init=init)(x) for depth, x in enumerate(maps)]
