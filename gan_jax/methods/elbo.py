@@ -27,7 +27,7 @@ def negative_elbo(
     """
     mean, log_variance = jnp.split(inferred, 2, axis=1)
     errors = ((x - decode(mean + jnp.exp(log_variance / 2) * noise)) / deviation) ** 2
-    surprise = jnp.sum(errors + math.log(2 * math.pi * deviation**2), axis=tuple(range(1, x.ndim))) / 2
+    surprise = jnp.sum(errors + math.log(2 * math.pi) + 2 * jnp.log(deviation), axis=tuple(range(1, x.ndim))) / 2
     return surprise, jnp.sum(mean**2 + jnp.exp(log_variance) - 1 - log_variance, axis=1) / 2
 
 
