@@ -323,7 +323,7 @@ def covered(game, steps, every, seeds=4):
         found = modes(generate(state.ema, latent.draw(KEYS[:2000])), RING, least=20)
         return found.covered, found.reverse_kl
 
-    points = dataset("ring", "train", toys.draw(RING, 20_000, 0)[0])
+    points = dataset("ring", "train", toys.draw(RING, 20_000, 0)[0], kind=kinds.points)
     configs = [Seed(64, seed, Run(steps=steps)) for seed in range(seeds)]
     members = population.train(lambda config, spec: game, points, configs, watch, every)
     return *members.watched, members.states
@@ -337,7 +337,8 @@ def test_mixtures_cover_what_one_generator_misses():
     boosted, boosted_kl = boosted[:, 1:], boosted_kl[:, 1:]  # after each component; the first is a plain GAN
     assert boosted[:, 0].mean() <= 6.5 and boosted[:, 3].mean() >= 7.5
     assert np.all(np.diff(boosted.mean(0)) >= 0)
-    assert np.all(np.diff(boosted_kl.mean(0)) < 0) and boosted_kl[:, 3].mean() < boosted_kl[:, 0].mean() / 3
+    kl = boosted_kl.mean(0)  # the second component takes most of what the first misses
+    assert np.all(kl[1:] < kl[0] / 2) and kl[3] < kl[0] / 3
 
     at_once = mix_gan.Config(components=3, ema_decay=0.9, **WEAK)
     joined, joined_kl, states = covered(mix_gan.build(at_once, PLANE), 600, 600)
