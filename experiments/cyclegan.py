@@ -97,7 +97,7 @@ def build(config: Config, spec: Spec) -> System:
     def run(state: TrainState, name: str, images: Array) -> Array:
         return networks[name].apply(state.params[name], state.stats[name], images, train=True)[0]
 
-    def judge(state: TrainState, batch: Batch, key: Array) -> tuple[Array, Aux]:
+    def d_objective(state: TrainState, batch: Batch, key: Array) -> tuple[Array, Aux]:
         pools, metrics = dict(state.extra["pools"]), {"loss": jnp.zeros(())}
         for name, (start, end, critic) in WAYS.items():
             fake, pools[end] = image_pool.swap(pools[end], run(state, name, batch[start]), rng.named(key, end))
@@ -105,7 +105,7 @@ def build(config: Config, spec: Spec) -> System:
             metrics["loss"] += jnp.mean(value)
         return metrics["loss"], Aux(extra={"pools": pools}, metrics=metrics)
 
-    def please(state: TrainState, batch: Batch, key: Array) -> tuple[Array, Aux]:
+    def g_objective(state: TrainState, batch: Batch, key: Array) -> tuple[Array, Aux]:
         fakes = {end: run(state, name, batch[start]) for name, (start, end, _) in WAYS.items()}
         metrics = {"loss": jnp.zeros(())}
         for name, (start, end, critic) in WAYS.items():
@@ -124,8 +124,8 @@ def build(config: Config, spec: Spec) -> System:
     critics, count = tuple(critic for _, _, critic in WAYS.values()), config.accumulate
     d_adam, g_adam = (baseline.adam(config, rate) for rate in (config.d_learning_rate, config.g_learning_rate))
     players = [
-        Player("discriminator", critics, judge, d_adam, batches=count, slots=pools),
-        Player("generator", tuple(WAYS), please, g_adam, batches=count),
+        Player("discriminator", critics, d_objective, d_adam, batches=count, slots=pools),
+        Player("generator", tuple(WAYS), g_objective, g_adam, batches=count),
     ]
     game = Game(networks)
     return baseline.system(

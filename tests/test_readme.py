@@ -1,6 +1,7 @@
 """The READMEs: their code runs, their links resolve, their numbers are those of the records."""
 
 import importlib
+import importlib.util
 import json
 import math
 import os
@@ -46,7 +47,8 @@ ALONE = os.environ | {"XLA_FLAGS": FLAGS}  # one device
 PAGES = [ROOT / "README.md", *sorted((ROOT / "gan_jax").rglob("README.md"))]
 PAGES += sorted((ROOT / "experiments").rglob("README.md"))
 README = "\n".join(page.read_text() for page in PAGES)  # each number and each block of code is on one page of these
-RECORDS = [p for p in sorted((ROOT / "experiments" / "results").glob("*.json")) if "seeds" in json.loads(p.read_text())]
+RESULTS = sorted((ROOT / "experiments" / "results").glob("*.json"))
+RECORDS = [path for path in RESULTS if "seeds" in json.loads(path.read_text())]
 
 
 def recorded(name):
@@ -104,6 +106,11 @@ def test_several_parts_that_are_shown_together_make_a_game():
     after, metrics = jax.eval_shape(game.update, state, batch, jax.random.key(0))
     assert jax.tree.map(jax.numpy.shape, after) == jax.tree.map(jax.numpy.shape, state)
     assert {"diffusion/probability", "apa/probability", "discriminator/approximated_r1"} <= set(metrics)
+
+
+def test_recorded_commands_name_modules_that_exist():
+    commands = [m for path in RESULTS for m in re.findall(r'"command": "python -m ([a-z_.0-9]+)[ "]', path.read_text())]
+    assert len(commands) > 20 and all(importlib.util.find_spec(module) for module in commands)
 
 
 def test_the_verdicts_shown_are_those_given():

@@ -58,10 +58,10 @@ def diffusion(
         rise = jnp.arange(longest) / (length - 1)
         beta = jnp.minimum(betas[0] + (betas[1] - betas[0]) * rise, betas[1])  # beyond T none is used
         shares = jnp.exp(jnp.concatenate([jnp.zeros(1), jnp.cumsum(jnp.log1p(-beta))]))  # a_t, t = 0, ..., longest
-        u, noisy = jax.vmap(lambda key: jax.random.uniform(key, (2,)))(rng.each(keys, "level")).T
+        u, v = jax.vmap(lambda key: jax.random.uniform(key, (2,)))(rng.each(keys, "level")).T
         # the distribution function t (t + 1) / (T (T + 1)), inverted
         level = jnp.ceil((jnp.sqrt(1 + 4 * u * length * (length + 1)) - 1) / 2) if priority else jnp.ceil(u * length)
-        level = jnp.where(noisy < clean, 0, jnp.clip(level, 1, length)).astype(int)
+        level = jnp.where(v < clean, 0, jnp.clip(level, 1, length)).astype(int)
         share = shares[level].reshape(-1, *[1] * (images.ndim - 1)).astype(images.dtype)
         noised = jnp.sqrt(share) * images + std * jnp.sqrt(1 - share) * rng.normal(rng.each(keys, "noise"), images)
         return (noised, (level / longest).astype(images.dtype)) if with_level else noised
