@@ -24,6 +24,15 @@ def _own_cache(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
+def _own_environment():
+    """Undoes changes of the environment, as by commands that set it for the processes they start."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
 def _same_by_every_name(monkeypatch):
     """Makes `python -m pytest` the same program as `pytest` for code that asks by which command it runs."""
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
