@@ -8,7 +8,9 @@ So both terms of V give G a gradient, as in the authors' notebook: the fake one 
 is the saturating one; -log D_k(G(z)) alone would move G even where its samples match the data. The unrolled updates see
 G's own batch, use D's Adam, and are then discarded. An iteration costs about as much as 2 (k + 1) plain ones.
 `--unrolled 0` is the same game without unrolling. The networks are those of dcgan. Samples come from an average of the
-generator's weights, which the paper does not use; `--ema-decay 0` turns it off.
+generator's weights, which the paper does not use; `--ema-decay 0` turns it off. On the ring of Gaussians, foresight
+covers more modes than the plain loss at the learning rates of the authors' notebook, 1e-3 for G and 1e-4 for D, but not
+at equal rates.
 
 What to expect: 3 runs of 2,000 iterations on fashion_mnist (`--g-width 16 --d-width 12`): FID 8.80 (7.96 to 10.72) by
 its classifier's features, precision 0.64, recall 0.53; an iteration takes 8.88 times as long as one of dcgan.

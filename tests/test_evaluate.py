@@ -110,6 +110,7 @@ def test_the_command_scores_paths(points):
     assert score.value > 0 and "epsilon=0.0001" in score.settings
 
 
+@pytest.mark.slow
 def test_the_command_scores_paths_by_lpips_apart_from_those_by_features(digits, points, monkeypatch):
     about = ("LPIPS of VGG16", "a", "none", "LPIPS", "lpips_")
     stand_in = Distance(*about, None, lambda _, x, y: ((x - y) ** 2).sum((1, 2, 3)))

@@ -131,8 +131,12 @@ def test_no_experiment_depends_on_the_number_of_devices(name):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), *found)
 
 
-@pytest.mark.parametrize(("side", "d_norm"), [(28, "batch"), (48, "spectral"), (64, "layer"), (28, "none")])
-def test_dcgan_fits_its_images(side, d_norm):
+SIDES = [(28, "batch"), (48, "spectral"), (64, "layer"), (28, "none")]
+
+
+@pytest.mark.parametrize("case", few(SIDES, (48, "spectral")), ids=str)
+def test_dcgan_fits_its_images(case):
+    side, d_norm = case
     dcgan = importlib.import_module("experiments.dcgan")
     spec = data.Spec((side, side, 3), 0)
     system = dcgan.build(dcgan.Config(g_width=8, d_width=8, latent_size=5, d_norm=d_norm), spec)

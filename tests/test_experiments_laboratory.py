@@ -105,6 +105,7 @@ def test_a_seed_of_many_is_the_run_of_that_seed(tmp_path):
     assert max(jax.tree.leaves(apart)) > 0.1  # seeds differ
 
 
+@pytest.mark.slow
 def test_unrolling_takes_the_losses_of_the_menu_whose_generator_sees_the_data():
     for loss in ("relativistic_average", "top_k"):  # the others: tests/test_game_dynamics.py
         choice = dataclasses.replace(SMALL, loss=loss, rule="unrolled", width=4)

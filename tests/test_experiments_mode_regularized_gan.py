@@ -57,6 +57,7 @@ def test_descending_it_makes_reconstructions_pass_for_real():
     assert logits[1] > logits[0]
 
 
+@pytest.mark.slow
 def test_the_encoder_moves_with_the_generator_alone():
     game, batch = experiment.build(CONFIG, Spec((2,), 8, kind=kinds.points)), points(8)
     state = jax.jit(game.init)(KEY)

@@ -142,6 +142,7 @@ def test_without_a_launcher_a_dead_process_is_noticed_and_the_others_end(tmp_pat
             process.wait()
 
 
+@pytest.mark.slow
 def test_what_fails_by_itself_is_not_repeated(tmp_path):
     status, said = run(tmp_path, 2, 5, "--batch-size", "15")
     assert status == 1 and "batch_size=15 is not divisible by 2 devices" in said

@@ -196,6 +196,7 @@ def patient(workdir, **options):
     return loop.run(toy_experiment.build, data.load("ring"), config(workdir, **(run | options)))
 
 
+@pytest.mark.slow
 def test_a_score_that_no_longer_improves_ends_the_run_as_its_last_iteration_would(given_scores, tmp_path, capsys):
     patient(tmp_path, steps=8)  # continued, it goes on counting
     state = patient(tmp_path)

@@ -50,6 +50,7 @@ def test_every_layer_of_every_network_computes_in_bfloat16_and_what_is_kept_stay
         np.testing.assert_allclose(ours / scale, theirs / scale, atol=0.1)
 
 
+@pytest.mark.slow
 def test_gradients_of_losses_and_of_gradient_penalties_are_float32_and_near_the_exact_ones():
     latent = normal(8)
     networks = {"generator": linen(mlp.Generator((2,), (32,), norm="none", bounded=False), (8,))}
