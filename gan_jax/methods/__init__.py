@@ -1,5 +1,4 @@
-"""Parts specific to one paper, one file each: an image pool, boosting weights, the ELBO and others.
+"""Parts specific to a paper, one file each: an image pool, boosting weights, the ELBO, mirrored images and others.
 
-Parts that only one system needs go here; parts that several papers share go to `losses`, `penalties`, `terms`, `rules`
-or `networks`.
+What is a loss, penalty, term, rule or network belongs in the package of that name instead.
 """
