@@ -158,12 +158,7 @@ def test_the_comparison_is_what_was_measured_in_readme_and_docstrings():
     assert {len(runs) for runs in record["runs"].values()} == {3}
     table = comparison.markdown(record)
     assert table in README, f"a README must have the table\n{table}"
-    # the page names the experiments whose runs were all scored by one classifier
-    listed = (
-        "all runs of seed 0 and those of wgan, sngan, dragan, ebgan, began, unrolled_gan and denoising_feature_matching"
-    )
-    named = set(re.findall(r"\w+gan|denoising_feature_matching", listed))
-    assert listed in " ".join(README.split()) and named == set(record["runs"]) - {*comparison.by_other_judges(record)}
+    assert not comparison.by_other_judges(record)
     for name in record["runs"]:
         said = comparison.sentence(record, name)
         assert said in docstring(name), f"the docstring of experiments.{name} must say: {said}"
