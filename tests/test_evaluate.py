@@ -196,6 +196,7 @@ def test_an_fid_of_few_images_is_refused_before_a_classifier_is_fitted(tmp_path,
         scoring.in_training(system, small, None, tmp_path, ("fid",), None, 500)
 
 
+@pytest.mark.slow
 def test_scores_of_a_run_that_is_read_only_are_shown(points, monkeypatch, capsys):
     def refuse(run, scores):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(run / protocol.FILE))

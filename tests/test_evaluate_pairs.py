@@ -167,6 +167,7 @@ def test_the_features_of_a_run_on_data_in_memory_are_of_these_data(made, monkeyp
     assert fitted == [(faces, faces.held_out)]
 
 
+@pytest.mark.slow
 def test_a_run_scores_as_its_samples_in_a_file(points, tmp_path):
     opened = runs.open_run(points)
     pictures.save_npz(tmp_path / "samples.npz", image=sample.samples(opened, 3, 200))

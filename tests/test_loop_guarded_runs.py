@@ -163,6 +163,7 @@ def test_what_is_ruined_by_every_key_stops_in_the_end(tmp_path):
     assert len(events(tmp_path, "stopped")) == 1 and int(state.step) == 200
 
 
+@pytest.mark.slow
 def test_what_is_not_finite_is_rolled_back_too(tmp_path):
     state = train(game(strike(600, chance=0.5, value=np.nan)), tmp_path, guard="rollback", steps=800)
     rolled = events(tmp_path, "rolled back")

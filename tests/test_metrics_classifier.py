@@ -148,6 +148,7 @@ def test_equal_seeds_train_equal_weights():
     assert (weights(0) != weights(1)).any()
 
 
+@pytest.mark.slow
 def test_the_progress_of_training_is_printed_with_the_time_left_and_the_cheaper_choice_is_named(monkeypatch, capsys):
     seconds = itertools.count(0.0, 20.0)  # 20 between any two looks at the clock
     monkeypatch.setattr(train_classifier, "time", SimpleNamespace(monotonic=lambda: next(seconds)))

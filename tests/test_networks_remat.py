@@ -10,6 +10,7 @@ KEY = jax.random.key(0)
 SHAPE = (28, 28, 1)
 
 
+@pytest.mark.slow
 def test_values_and_gradients_are_the_same_and_less_is_kept_for_the_backward_pass():
     whole = linen(dcgan.Discriminator(SHAPE, 8), SHAPE)
     params, stats = whole.init(KEY)

@@ -5,7 +5,6 @@ import zlib
 import jax
 import numpy as np
 import pytest
-from toy import few
 
 from gan_jax.networks import biggan, dcgan, fastgan, linen, progan, r3gan, resnet, stylegan2
 from gan_jax.networks.autoencoder import Autoencoder, UpsamplingAutoencoder, UpsamplingDecoder
@@ -81,7 +80,8 @@ def test_channels_double_up_to_the_cap():
         assert max(leaf.shape[-1] for path, leaf in params.items() if "Conv" in path) == 8 * 2
 
 
-@pytest.mark.parametrize("side", few([8, 40, 96, 112, 1024], 8))
+@pytest.mark.slow
+@pytest.mark.parametrize("side", [8, 40, 96, 112, 1024])
 def test_every_network_fits_every_side(side):
     for name in MODULES:
         if "FastGAN" in name and side < 16:

@@ -194,6 +194,7 @@ def module_styles(module, params, latents):
     return jnp.repeat(w[:, None], 4, axis=1)
 
 
+@pytest.mark.slow
 def test_truncation_goes_from_the_mean_image_to_the_untruncated_one(fresh):
     module, params, stats, z = fresh
     stats = stats | {"styles": {"mean": jnp.arange(8.0) / 8}}

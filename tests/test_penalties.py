@@ -146,6 +146,7 @@ TERMS = {
 }
 
 
+@pytest.mark.slow
 def test_gradients_are_right_on_any_number_of_devices():
     check_gradients({name: make() for name, make in TERMS.items()})
 

@@ -189,7 +189,7 @@ def test_weights_may_be_traced_and_are_then_not_checked():
 @pytest.mark.parametrize(
     ("controller", "remedy"),
     [
-        (controllers.adaptive_augmentation(8), r"slot 'ada'; add Game\(augment=augment.ada\('ada'\)\)"),
+        (controllers.adaptive_augmentation(8), r"slot 'ada'; add Game\(augment=...\) with augment.ada"),
         (controllers.adaptive_augmentation(8, name="p"), r"slot 'p'; add"),
         (controllers.accuracy(), r"slot 'accuracy'; add a player with active=controllers.below"),
     ],
