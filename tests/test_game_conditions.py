@@ -105,6 +105,7 @@ def play(networks, condition=None, batch=None, **options):
     return state, lambda state: jax.jit(system.update)(state, batch, jax.random.key(1))
 
 
+@pytest.mark.slow
 def test_a_discriminator_on_a_body_is_the_discriminator_of_both():
     generator = linen(nn_generator(), (2,))
     codes = {"generator": generator, "body": linen(Body(2), (2,)), "discriminator": linen(Head(), (8,))}

@@ -84,6 +84,7 @@ def test_began_repeats_the_nearest_neighbour_and_makes_what_it_likes():
     assert image.max() > 100 and image.min() < -1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["dcgan", "upsampling"])
 def test_began_plays_with_either_network(network):
     game = began.build(began.Config(network=network, g_width=4, d_width=4, batch_size=8), Spec(SHAPE, 10))

@@ -129,6 +129,7 @@ def made(**options):
     return network, *jax.jit(network.init)(KEY)
 
 
+@pytest.mark.slow
 def test_a_block_sees_the_class_and_its_own_chunk_alone():
     # of 4 values of noise the first layer has 2 and the only block 2; silent without them, the batch norms are constant
     network, params, stats = made(embedding=5)

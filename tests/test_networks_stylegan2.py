@@ -239,6 +239,7 @@ def test_styles_mix_for_each_example_in_training_alone_and_their_mean_is_tracked
     np.testing.assert_allclose(shares, [0, *[0.1] * 5, 0.5], atol=0.1)  # 4 standard errors of at most 0.025
 
 
+@pytest.mark.slow
 def test_noise_is_drawn_for_each_example_in_training_and_constant_in_evaluation(fresh):
     module, params, stats, z = fresh
     module = module.copy(mixing=0.0)

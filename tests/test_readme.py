@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import runpy
 import shlex
 import statistics
 import subprocess
@@ -59,15 +60,20 @@ def docstring(name):
     return " ".join((importlib.import_module(f"experiments.{name}").__doc__ or "").split())
 
 
-def test_a_users_own_loss_term_rule_and_experiment_train_go_on_and_are_sampled(tmp_path):
+def test_a_users_own_loss_term_rule_and_experiment_train_go_on_and_are_sampled(tmp_path, monkeypatch):
     section = README.split("## Your own loss, term, rule, experiment")[1].split("\n## ")[0]
     for name, code in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", section, re.DOTALL):
         (tmp_path / name).write_text(code)
     assert {path.name for path in tmp_path.iterdir()} == {"my_loss.py", "my_term.py", "my_rule.py", "my_gan.py"}
     (commands,) = re.findall(r"```\n(python my_gan.py.*?)```", section, re.DOTALL)
-    for command in commands.strip().splitlines():
+    *training, sampling = commands.strip().splitlines()
+    for command in training:
         arguments = shlex.split(command.replace("000", "0"))[1:]  # a hundredth of the iterations
         subprocess.run([sys.executable, *arguments], cwd=tmp_path, env=ALONE, check=True, stdout=subprocess.DEVNULL)
+    _, _, module, *arguments = shlex.split(sampling)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [module, *arguments])
+    runpy.run_module(module, run_name="__main__")
     run = tmp_path / "runs" / "my_gan-ring"
     events = [line for line in log.read(run) if "event" in line]
     assert [(line["event"], line["step"]) for line in events] == [("started", 0), ("resumed", 10)]
@@ -96,6 +102,7 @@ def test_the_parts_that_are_shown_together_make_a_game():
     assert {"discriminator/r1", "discriminator/r2"} <= set(metrics) and "lookahead" in state.extra
 
 
+@pytest.mark.slow
 def test_several_parts_that_are_shown_together_make_a_game():
     (code,) = re.findall(r"```python\n(from gan_jax import latents, losses, terms\n.*?)```", README, re.DOTALL)
     shown: dict = {}
