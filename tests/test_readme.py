@@ -73,6 +73,7 @@ def test_a_users_own_loss_term_rule_and_experiment_train_go_on_and_are_sampled(t
     _, _, module, *arguments = shlex.split(sampling)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [module, *arguments])
+    monkeypatch.delitem(sys.modules, f"{module}.__main__", raising=False)  # Python warns of modules that it runs again
     runpy.run_module(module, run_name="__main__")
     run = tmp_path / "runs" / "my_gan-ring"
     events = [line for line in log.read(run) if "event" in line]
