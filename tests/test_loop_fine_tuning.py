@@ -124,6 +124,7 @@ def test_the_record_names_the_parent_and_what_is_frozen(tuned):
     assert record["freeze"] == sorted(freeze)
     page = (workdir / "report.html").read_text()
     assert "parent.fingerprint" in page and "discriminator=first:2" in page
+    assert f"<dt>initialised from</dt><dd>{found['parent']['path']} at step {found['parent']['step']}</dd>" in page
 
 
 def test_it_goes_on_without_the_parent_and_not_without_what_is_frozen(parent, tuned, tmp_path):

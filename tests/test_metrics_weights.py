@@ -186,6 +186,12 @@ def test_a_pickle_leaves_nothing_behind(arrays, read):
     equal(read(FORMATS["zip"](arrays)), before)
 
 
+def test_what_is_no_file_of_weights_is_called_damaged_or_of_another_format(tmp_path):
+    (tmp_path / "weights.pth").write_bytes(b"<html>not found</html>")
+    with pytest.raises(ValueError, match=r"cannot be read as .*: it is damaged, or of another format"):
+        weights.read(tmp_path / "weights.pth")
+
+
 def test_object_arrays_are_forbidden(read, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="allow_pickle=False"):

@@ -165,7 +165,10 @@ def test_a_sweep_goes_on_where_it_was_stopped_and_trains_no_finished_run_again(t
     assert row.settings == {} and row.runs == 2
     assert row.means["generator/loss"] == pytest.approx(statistics.fmean(losses))
     assert row.spreads["generator/loss"] == pytest.approx(statistics.stdev(losses))
-    assert (tmp_path / "table.md").read_text() in capsys.readouterr().out
+    text = (tmp_path / "table.md").read_text()
+    assert text in capsys.readouterr().out
+    assert set(text.splitlines()[0].split()) - {"|"} == {"runs", "discriminator/loss", "generator/loss"}
+    assert "accuracy" in (tmp_path / "table.csv").read_text()  # of what else is logged
 
 
 def test_a_run_is_ended_by_the_signal_that_ends_the_sweep(tmp_path):
